@@ -10,7 +10,7 @@ import os
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from errno import EINVAL
 from functools import partial
@@ -25,9 +25,20 @@ from hub.readings import ReadingFlag
 from meterlet.key_files import KeyFileProblem, public_key
 from protocols.errors import MeterletError
 from protocols.metrology import ACTIVE_ENERGY_IMPORT
-from tariffs import Bill, SignatureRefused, Tariff, TariffError, compute_bill, split_signed_tariff
+from tariffs import (
+    Bill,
+    BillMemory,
+    SignatureRefused,
+    Tariff,
+    TariffError,
+    compute_bill,
+    split_signed_tariff,
+)
+from tariffs.clock import ZoneClock
+from tariffs.periods import Interval, stretches
 from tariffs.signing import verify_signed_tariff
 from tariffs.source import load_toml
+from tariffs.usage import Part
 from utility_server.errors import VerificationFailed
 
 SIGNED_BYTE: Final = 0xD2
@@ -175,8 +186,13 @@ def price_use(
     end: int | None = None,
     *,
     by_slot: bool = False,
+    memory: BillMemory | None = None,
+    paid: int = 0,
 ) -> Bill:
-    """Return the exact bill of [begin, end), by default of all of the use; raise `TariffError`."""
+    """Return the exact bill of [begin, end), by default of all of the use; raise `TariffError`.
+
+    `memory` is that of the bill before, `paid` what was paid in advance since.
+    """
     fed_in = use.fed_in_wh
     return compute_bill(
         tariff,
@@ -187,7 +203,43 @@ def price_use(
         begin=begin,
         end=end,
         by_slot=by_slot,
+        memory=memory,
+        paid=paid,
     )
+
+
+def price_each(
+    tariff: Tariff,
+    use: IntervalUse,
+    begin: int | None,
+    end: int | None,
+    interval: Interval,
+    *,
+    by_slot: bool = False,
+    paid: int = 0,
+) -> list[Bill]:
+    """Return a bill for each interval of the calendar in [begin, end), each on the one before.
+
+    `paid` is what is paid in advance of each. Raises as `price_use` does.
+    """
+    starts = list(use.drawn_wh)
+    begin = starts[0] if begin is None else begin
+    end = starts[-1] + use.interval_seconds if end is None else end
+    if begin >= end:
+        raise TariffError("the period ends before it begins")
+    clock = ZoneClock(tariff.zone)
+    bills: list[Bill] = []
+    for stretch in stretches(interval, Part(begin, end, begin, end, clock, tariff.rounding.rule)):
+        inside = [start for start in starts if stretch.begin <= start < stretch.end]
+        drawn = {start: use.drawn_wh[start] for start in inside}
+        memory = bills[-1].memory if bills else None
+        part = replace(use, drawn_wh=drawn)
+        bills.append(
+            price_use(
+                tariff, part, stretch.begin, stretch.end, by_slot=by_slot, memory=memory, paid=paid
+            )
+        )
+    return bills
 
 
 @contextmanager
@@ -244,15 +296,20 @@ def price(
     *,
     begin: datetime | None = None,
     end: datetime | None = None,
+    memory: BillMemory | None = None,
+    paid: int = 0,
 ) -> Bill:
     """Return the exact bill of some readings under a tariff, with its lines.
 
     `begin` and `end` bound the billed period; by default it is that of the readings. Intervals
-    without a reading are listed in the bill and not guessed. Raises `MeterletError` where the
+    without a reading are listed in the bill and not guessed. Under a tariff with memory, `memory`
+    is that of the bill before, which this one goes on from, and `paid` what was paid in advance
+    since, in 10^-6 of the currency. Raises `MeterletError` where the
     tariff does not price the readings.
     """
     with _public_errors():
-        return price_use(tariff, readings, _seconds(begin), _seconds(end))
+        bounds = _seconds(begin), _seconds(end)
+        return price_use(tariff, readings, *bounds, memory=memory, paid=paid)
 
 
 def _seconds(moment: datetime | None) -> int | None:

@@ -15,6 +15,7 @@ from tariffs.billing import (
     billed_registers,
     compute_bill,
     metered_parts,
+    require_no_memory,
     total_from_amounts,
     total_from_energy_amount,
 )
@@ -25,11 +26,14 @@ from tariffs.document import MissingRule, Tariff
 from tariffs.envelope import SignedParts, split_signed_tariff
 from tariffs.errors import (
     MalformedTariff,
+    MemoryRefused,
     SignatureRefused,
     TariffError,
     UnbillableReadings,
     UnpricedSlot,
 )
+from tariffs.memory import BillMemory, MemoryKey, bounds_of
+from tariffs.net import NetCharge
 from tariffs.price_index import PriceIndex
 from tariffs.rounding import Rounding, RoundingRule
 from tariffs.usage import Register
@@ -38,11 +42,15 @@ __all__ = [
     "SANDBOX_MODULES",
     "Bill",
     "BillItem",
+    "BillMemory",
     "BlockCharge",
     "DemandCharge",
     "MalformedTariff",
+    "MemoryKey",
+    "MemoryRefused",
     "MeteredPart",
     "MissingRule",
+    "NetCharge",
     "PriceIndex",
     "Register",
     "Rounding",
@@ -55,10 +63,12 @@ __all__ = [
     "UnbillableReadings",
     "UnpricedSlot",
     "billed_registers",
+    "bounds_of",
     "charged_days",
     "combine_states",
     "compute_bill",
     "metered_parts",
+    "require_no_memory",
     "split_signed_tariff",
     "total_from_amounts",
     "total_from_energy_amount",
@@ -68,6 +78,7 @@ SANDBOX_MODULES: Final = (
     "__init__.py",
     "_document_reader.py",
     "_slots.py",
+    "arithmetic.py",
     "bill.py",
     "billing.py",
     "blocks.py",
@@ -79,10 +90,13 @@ SANDBOX_MODULES: Final = (
     "envelope.py",
     "errors.py",
     "fixed.py",
+    "memory.py",
+    "net.py",
     "periods.py",
     "price_index.py",
     "rounding.py",
     "schedule.py",
+    "settlement.py",
     "steps.py",
     "timetable.py",
     "usage.py",

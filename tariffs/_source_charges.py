@@ -5,20 +5,29 @@ from fractions import Fraction
 from typing import Final
 
 from tariffs._csv_series import read_series
-from tariffs._source_timetables import LABELS, Context, charge_clock, read_timetable, read_when
+from tariffs._source_timetables import (
+    LABELS,
+    Context,
+    charge_clock,
+    read_timetable,
+    read_when,
+    read_year_begins,
+)
 from tariffs._table import TomlTable
 from tariffs._units import unit_of_energy
 from tariffs._words import parse_seconds
 from tariffs.blocks import Block, BlockCharge, LimitKind
 from tariffs.charges import Charge
 from tariffs.clock import ZoneClock
-from tariffs.demand import DemandCharge, Figure, Scale
+from tariffs.demand import MILLION, DemandCharge, Figure, LookBack, LookBackRule, Scale
 from tariffs.energy import EnergyCharge, PriceSeries, SeriesCharge
 from tariffs.errors import MalformedTariff, UnpricedSlot
 from tariffs.fixed import CapacityCharge, StandingCharge
-from tariffs.periods import Interval
+from tariffs.net import NetCharge, NetRule
+from tariffs.periods import NEW_YEAR, Interval, YearStart
 from tariffs.rounding import RoundingRule, divide, parse_decimal
 from tariffs.schedule import Schedule
+from tariffs.settlement import Credit, Instalment, Settlement
 from tariffs.steps import Cap, Minimum, Rebate, Step, Tax
 from tariffs.timetable import bands_of
 from tariffs.usage import Register
@@ -66,6 +75,12 @@ def _capacity(name: str, item: TomlTable, context: Context) -> Charge:
     return CapacityCharge(name, watts, _price(item, "price_per_kw"), item.choice("per", INTERVALS))
 
 
+def _year_begins(item: TomlTable, context: Context, interval: Interval) -> YearStart:
+    """Return when years begin: where nothing is yearly, the tariff's word for it is not meant."""
+    default = context.year_begins if interval is Interval.YEAR else NEW_YEAR
+    return read_year_begins(item, default)
+
+
 # Blocks
 
 
@@ -82,7 +97,16 @@ def _blocks(name: str, item: TomlTable, context: Context) -> Charge:
     counted = limits is not LimitKind.POWER
     interval = item.choice("interval", INTERVALS) if counted else Interval.PERIOD
     register = item.choice("register", {str(one): one for one in Register}, Register.IMPORT)
-    return BlockCharge(name, timetable, blocks, limits, interval, register)
+    return BlockCharge(
+        name=name,
+        timetable=timetable,
+        blocks=blocks,
+        limits=limits,
+        interval=interval,
+        register=register,
+        is_cumulative=item.flag("cumulative"),
+        year_begins=_year_begins(item, context, interval),
+    )
 
 
 def _block(table: TomlTable, kinds: set[LimitKind]) -> Block:
@@ -98,6 +122,23 @@ def _block(table: TomlTable, kinds: set[LimitKind]) -> Block:
         price = _price(table)
         table.done()
         return limit, price
+
+
+# Net metering
+
+
+def _net(name: str, item: TomlTable, context: Context) -> Charge:
+    def read(table: TomlTable) -> tuple[int, int]:
+        return _price(table), table.optional_decimal("credit_price", PRICE_DECIMALS, 0)
+
+    timetable, prices = read_timetable(item, context, read, "price")
+    cumulative, carry = item.flag("cumulative"), item.flag("carry")
+    if cumulative and carry:
+        raise MalformedTariff("a difference that counts on leaves no surplus to carry")
+    rule = NetRule.CARRY if carry else NetRule.CUMULATIVE if cumulative else NetRule.ALONE
+    interval = item.choice("interval", INTERVALS, Interval.PERIOD if carry else None)
+    yearly = Interval.YEAR if carry else interval
+    return NetCharge(name, timetable, prices, interval, rule, _year_begins(item, context, yearly))
 
 
 # Demand
@@ -116,6 +157,9 @@ def _demand(name: str, item: TomlTable, context: Context) -> Charge:
     timetable, scales = read_timetable(item, context, read, key)
     if len(stepped) != 1:
         raise MalformedTariff("some bands have prices and some have steps")
+    interval = item.choice("interval", INTERVALS, Interval.MONTH)
+    look_back = _look_back(item)
+    within = look_back is not None and look_back.is_within_year
     return DemandCharge(
         name=name,
         timetable=timetable,
@@ -125,9 +169,22 @@ def _demand(name: str, item: TomlTable, context: Context) -> Charge:
         highest=item.integer("highest") if "highest" in item else 0,
         floor_watts=item.optional_decimal("floor_kw", ENERGY_DECIMALS, 0),
         window_seconds=item.parsed("window", parse_seconds) if "window" in item else 0,
-        interval=item.choice("interval", INTERVALS, Interval.MONTH),
+        interval=interval,
         per=item.choice("per", INTERVALS, Interval.MONTH),
+        look_back=look_back,
+        year_begins=_year_begins(item, context, Interval.YEAR if within else interval),
     )
+
+
+def _look_back(item: TomlTable) -> LookBack | None:
+    if "look_back" not in item:
+        return None
+    intervals = item.integer("look_back")
+    rule = item.choice("look_back_rule", {str(one): one for one in LookBackRule})
+    share = item.optional_decimal("look_back_share", PERCENT_DECIMALS, MILLION)
+    within = item.choice("look_back_within", {"year": True}, default=False)
+    with item.at("look_back"):
+        return LookBack(intervals, rule, share, within)
 
 
 def _step_of_scale(table: TomlTable) -> tuple[int, int]:
@@ -221,6 +278,7 @@ READERS: Final = {
     "feed-in": _feed_in,
     "series": _series,
     "blocks": _blocks,
+    "net": _net,
     "demand": _demand,
     "standing": _standing,
     "capacity": _capacity,
@@ -230,14 +288,66 @@ READERS: Final = {
 # Steps
 
 
-def read_step(name: str, item: TomlTable, known: list[str]) -> Step:
+def read_step(name: str, item: TomlTable, known: list[str], context: Context) -> Step | Settlement:
     """Return the step that a table describes; without `on` it is on everything above."""
-    kind = item.choice("kind", {one: one for one in ("tax", "rebate", "cap", "minimum")})
-    on = tuple(item.words("on", str) if "on" in item else known)
-    if kind in ("tax", "rebate"):
-        ppm = item.decimal("percent", PERCENT_DECIMALS)
-        with item.at("percent"):
-            return (Tax if kind == "tax" else Rebate)(name, ppm, on)
+    return item.choice("kind", STEP_READERS)(name, item, known, context)
+
+
+def _tax(name: str, item: TomlTable, known: list[str], context: Context) -> Step:
+    ppm, on = _percent(item, known)
+    with item.at("percent"):
+        return Tax(name, ppm, on)
+
+
+def _rebate(name: str, item: TomlTable, known: list[str], context: Context) -> Step:
+    ppm, on = _percent(item, known)
+    with item.at("percent"):
+        return Rebate(name, ppm, on)
+
+
+def _percent(item: TomlTable, known: list[str]) -> tuple[int, tuple[str, ...]]:
+    return item.decimal("percent", PERCENT_DECIMALS), _on(item, known)
+
+
+def _on(item: TomlTable, known: list[str]) -> tuple[str, ...]:
+    return tuple(item.words("on", str) if "on" in item else known)
+
+
+def _cap(name: str, item: TomlTable, known: list[str], context: Context) -> Step:
+    return Cap(name, *_limit(item, known, context))
+
+
+def _minimum(name: str, item: TomlTable, known: list[str], context: Context) -> Step:
+    return Minimum(name, *_limit(item, known, context))
+
+
+def _limit(
+    item: TomlTable, known: list[str], context: Context
+) -> tuple[tuple[str, ...], int, Interval | None, bool, YearStart]:
     key, per = item.one_of({**PER, "per_kwh": None})
+    on, price, cumulative = _on(item, known), _price(item, key), item.flag("cumulative")
+    begins = read_year_begins(item, context.year_begins if cumulative else NEW_YEAR)
+    return on, price, per, cumulative, begins
+
+
+def _credit(name: str, item: TomlTable, known: list[str], context: Context) -> Settlement:
+    settled = item.choice("settled", {"year": True}, default=False)
+    begins = read_year_begins(item, context.year_begins if settled else NEW_YEAR)
+    return Credit(name, settled, begins)
+
+
+def _instalment(name: str, item: TomlTable, known: list[str], context: Context) -> Settlement:
+    key, per = item.one_of(PER)
     price = _price(item, key)
-    return (Cap if kind == "cap" else Minimum)(name, on, price, per)
+    item.choice("true_up", {"year": True})  # said in so many words, as a bill hangs on it
+    return Instalment(name, price, per, read_year_begins(item, context.year_begins))
+
+
+STEP_READERS: Final = {
+    "tax": _tax,
+    "rebate": _rebate,
+    "cap": _cap,
+    "minimum": _minimum,
+    "credit": _credit,
+    "instalment": _instalment,
+}

@@ -7,9 +7,17 @@ from typing import Final, TypeVar
 
 from tariffs._csv_series import read_series
 from tariffs._table import TomlTable
-from tariffs._words import parse_date_range, parse_days, parse_event, parse_seconds, parse_times
+from tariffs._words import (
+    parse_date_range,
+    parse_days,
+    parse_event,
+    parse_month_day,
+    parse_seconds,
+    parse_times,
+)
 from tariffs.clock import ZoneClock
 from tariffs.errors import MalformedTariff
+from tariffs.periods import NEW_YEAR, YearStart
 from tariffs.schedule import ALL_DAYS, MINUTES, Calendar, DateRange, Schedule, When
 from tariffs.timetable import UNKNOWN, Exceptions, Signal, Timetable
 
@@ -29,6 +37,8 @@ class Context:
     calendars: Mapping[str, Calendar]
     seasons: Mapping[str, tuple[DateRange, ...]]
     files: Files | None
+    year_begins: YearStart = NEW_YEAR
+    """Where a component that goes by years does not say when they begin."""
 
     def file(self, table: TomlTable) -> tuple[str, str]:
         """Return the name and text of the file that a table names."""
@@ -51,6 +61,11 @@ def charge_clock(item: TomlTable, context: Context) -> ZoneClock:
         with item.at("zone"):
             clock = ZoneClock(zone, item.choice("clock", CLOCKS, default=clock.standard))
     return clock
+
+
+def read_year_begins(item: TomlTable, default: YearStart) -> YearStart:
+    """Return the month and day on which years begin."""
+    return item.parsed("year_begins", parse_month_day) if "year_begins" in item else default
 
 
 def read_timetable(

@@ -60,6 +60,10 @@ class TomlTable:
         """Return an integer."""
         return self._take(key, int, "a whole number")
 
+    def flag(self, key: str) -> bool:
+        """Return true or false; false without the key."""
+        return key in self and self._take(key, bool, "true or false")
+
     def choice(self, key: str, choices: Mapping[str, T], default: T | None = None) -> T:
         """Return what one of a few words stands for."""
         if default is not None and key not in self:

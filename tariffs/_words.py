@@ -6,6 +6,7 @@ from typing import Final
 
 from tariffs.clock import DAY, ZoneClock, date_of, day_number
 from tariffs.errors import MalformedTariff
+from tariffs.periods import check_year_start
 from tariffs.schedule import DAY_NAMES, DateRange, When
 
 TIMES: Final = re.compile(r"([0-2][0-9]):([0-5][0-9])-([0-2][0-9]):([0-5][0-9])", re.ASCII)
@@ -53,6 +54,15 @@ def _parse_date(text: str, whole: str) -> tuple[int, int, int]:
     if match is None:
         raise MalformedTariff(f"impossible dates {whole!r}: write 06-01 to 09-30, or 2025-12-24")
     return int(match[1] or 0), int(match[2]), int(match[3])
+
+
+def parse_month_day(text: str) -> tuple[int, int]:
+    """Return the month and the day that "04-01" names."""
+    year, month, day = _parse_date(text, text)
+    if year:
+        raise MalformedTariff(f"impossible day of every year {text!r}: write 04-01")
+    check_year_start((month, day))
+    return month, day
 
 
 def parse_seconds(text: str) -> int:

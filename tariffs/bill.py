@@ -8,6 +8,7 @@ listed, and billed as the tariff's rule says; it is never taken for a slot witho
 
 from dataclasses import dataclass
 
+from tariffs.memory import BillMemory
 from tariffs.rounding import Rounding
 from tariffs.usage import utc_text
 
@@ -69,6 +70,8 @@ class Bill:
     """Slots billed with the use of another by the tariff's own rule: start, and the other's."""
     slots: tuple[SlotItem, ...] = ()
     """What each slot adds to the charges by energy, where that was asked for."""
+    memory: BillMemory | None = None
+    """What the next bill goes on from; None where the tariff has no memory."""
 
     @property
     def total_exact(self) -> int:
@@ -109,6 +112,11 @@ class Bill:
         }
         if self.slots:
             data["slots"] = [self._slot_json(slot) for slot in self.slots]
+        if self.memory is not None:
+            data["memory"] = {
+                "until": utc_text(self.memory.end),
+                "values": self.memory.as_json(),
+            }
         return data
 
     @staticmethod

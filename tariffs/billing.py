@@ -5,6 +5,8 @@ Two doors lead to one computation. `compute_bill` is handed the use of every slo
 side, who has the readings); `total_from_amounts` is handed what each metered charge comes to (the
 utility's side, to which the amounts were proved), and `total_from_energy_amount` the one sum
 Σ price·use where that determines the bill. Fixed charges and all steps follow from the period.
+
+Where a tariff has memory, a bill goes on from what the one before handed on (`Bill.memory`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,18 +16,22 @@ from operator import add
 from typing import Final
 
 from tariffs._slots import BilledSlots
+from tariffs.arithmetic import WHOLE
 from tariffs.bill import Bill, BillItem, SlotItem
-from tariffs.charges import Charge, FixedCharge, MeteredCharge
-from tariffs.clock import ZoneClock
-from tariffs.demand import DemandCharge
+from tariffs.blocks import BlockCharge
+from tariffs.charges import Charge, FixedCharge, registers_of, remembers
+from tariffs.clock import ZoneClock, date_of
 from tariffs.document import Tariff
-from tariffs.errors import TariffError
+from tariffs.energy import EnergyCharge, SeriesCharge
+from tariffs.errors import MemoryRefused, TariffError
+from tariffs.memory import BillMemory, MemoryKey, MemoryLine, Quantity, check_values
 from tariffs.rounding import format_decimal, power_of_ten
 from tariffs.steps import Cap, Step, Tax
-from tariffs.usage import ChargeLine, KnownUsage, Part, Register
+from tariffs.usage import ChargeLine, KnownUsage, Part, Register, utc_text
 from tariffs.version import Version
 
 NANO_DECIMALS: Final = 9
+MICRO_DECIMALS: Final = 6
 
 
 # The doors
@@ -42,6 +48,8 @@ def compute_bill(
     begin: int | None = None,
     end: int | None = None,
     by_slot: bool = False,
+    memory: BillMemory | None = None,
+    paid: int = 0,
 ) -> Bill:
     """Return the bill for the slots that fill [begin, end).
 
@@ -49,37 +57,33 @@ def compute_bill(
     if its use is None, its state is 3 (missing), or it is absent between `begin` and `end`; then
     the tariff's rule for missing slots applies. `by_slot` asks for what each slot adds.
 
+    `memory` is that of the bill before; None says that this is the first of the contract. `paid` is
+    what was paid in advance since, in 10^-6 of the currency, where the tariff has a credit.
+
     Raises `UnbillableReadings` if the slots are not in order on one grid, a use is negative, or
     one is missing and the tariff refuses that; `UnpricedSlot` if the tariff does not price the
-    period or one of the slots.
+    period or one of the slots; `MemoryRefused` if the bill before did not end at `begin`, or
+    carries what the tariff does not know.
     """
     slots = BilledSlots.check(starts, slot_seconds, use_wh, export_wh, states, begin, end)
     slots = slots.under(tariff.missing)
     parts = _parts(tariff, slots.begin, slots.end)
     tariff.parts(slots.usage.starts, slot_seconds)  # refuses slots across a change of version
-    uses = [slots.usage.between(one.part.begin, one.part.end) for one in parts]
-    settled = [
-        _Settling(
-            tariff,
-            one,
-            {charge.name: charge.lines(one.part, use) for charge in one.version.metered},
-            sum(use.import_wh),
-        )
-        for one, use in zip(parts, uses, strict=True)
-    ]
-    slot_items = [
-        item
-        for one, use in zip(parts, uses, strict=True)
-        for item in (_slot_items(tariff, one, use) if by_slot else ())
-    ]
-    items = [item for one in settled for item in one.items()]
+    run = _Run.begin(tariff, slots.begin, slots.end, memory)
+    slot_items: list[SlotItem] = []
+    for one in parts:
+        use = slots.usage.between(one.part.begin, one.part.end)
+        slot_items += _slot_items(tariff, one, use, run.carried) if by_slot else ()
+        run.add(one, use)
+    run.settle(paid)
     return replace(
-        _bill(tariff, slots.begin, slots.end, items),
+        _bill(tariff, slots.begin, slots.end, run.items),
         missing_slots=slots.missing,
         estimated_slots=slots.estimated,
         substituted_slots=slots.substituted,
         substitutions=slots.substitutions,
         slots=tuple(slot_items),
+        memory=BillMemory(slots.end, run.carried) if tariff.has_memory else None,
     )
 
 
@@ -98,6 +102,7 @@ def total_from_amounts(
     a period outside the validity.
     """
     parts = _parts(tariff, begin, end)
+    require_no_memory(tariff, begin, end)
     if len(amounts) != len(parts) or (energy_wh is not None and len(energy_wh) != len(parts)):
         raise TariffError(f"the period touches {len(parts)} versions, the amounts do not")
     items: list[BillItem] = []
@@ -106,7 +111,7 @@ def total_from_amounts(
             raise TariffError("the amounts are not those of the tariff's metered charges")
         lines = {name: [ChargeLine("", None, "", None, nano)] for name, nano in known.items()}
         energy = None if energy_wh is None else energy_wh[number]
-        items += _Settling(tariff, one, lines, energy).items()
+        items += _PartRun(tariff, one, lines, energy, {}).run()[0]
     return _bill(tariff, begin, end, items)
 
 
@@ -118,6 +123,7 @@ def total_from_energy_amount(tariff: Tariff, energy_nano: int, begin: int, end: 
     versions, a charge is not by the slot's price, or a step tells the charges apart.
     """
     parts = _parts(tariff, begin, end)
+    require_no_memory(tariff, begin, end)
     if len(parts) != 1:
         raise TariffError("the period spans versions of the tariff: bill each by itself")
     version = parts[0].version
@@ -135,7 +141,7 @@ def total_from_energy_amount(tariff: Tariff, energy_nano: int, begin: int, end: 
     lines: dict[str, list[ChargeLine]] = {name: [] for name in names}
     label = " + ".join(names) if len(names) > 1 else ""
     lines[names[0]].append(ChargeLine(label, None, "Wh", None, energy_nano))
-    return _bill(tariff, begin, end, _Settling(tariff, parts[0], lines, None).items())
+    return _bill(tariff, begin, end, _PartRun(tariff, parts[0], lines, None, {}).run()[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +172,18 @@ def metered_parts(
     ]
 
 
+def require_no_memory(tariff: Tariff, begin: int, end: int) -> None:
+    """Raise `TariffError` if a bill for [begin, end) depends on those before.
+
+    Raises `UnpricedSlot` for a period outside the validity.
+    """
+    for one in _parts(tariff, begin, end):
+        for name in one.version.memory_shapes:
+            raise TariffError(
+                "a tariff with memory: the bill depends on those before", component=name
+            )
+
+
 def billed_registers(tariff: Tariff, begin: int, end: int) -> tuple[Register, ...]:
     """Return the registers that a bill for [begin, end) depends on, import before export.
 
@@ -175,7 +193,7 @@ def billed_registers(tariff: Tariff, begin: int, end: int) -> tuple[Register, ..
     found: set[Register] = set()
     for one in _parts(tariff, begin, end):
         for charge in one.version.metered:
-            found.add(Register.IMPORT if isinstance(charge, DemandCharge) else charge.register)
+            found.update(registers_of(charge))
         if any(isinstance(step, Cap) and step.per is None for step in one.version.steps):
             found.add(Register.IMPORT)
     return tuple(one for one in Register if one in found) or (Register.IMPORT,)
@@ -216,31 +234,144 @@ def _parts(tariff: Tariff, begin: int, end: int) -> list[_Piece]:
     ]
 
 
+@dataclass
+class _Run:
+    """A bill in the making: its items, and what goes on from part to part."""
+
+    tariff: Tariff
+    whole: Part
+    items: list[BillItem]
+    carried: dict[MemoryKey, int]
+
+    @classmethod
+    def begin(cls, tariff: Tariff, begin: int, end: int, memory: BillMemory | None) -> "_Run":
+        """Return a bill that goes on from a memory; raise `MemoryRefused` if it cannot."""
+        whole = Part(begin, end, begin, end, ZoneClock(tariff.zone), tariff.rounding.rule)
+        if memory is None:
+            return cls(tariff, whole, [], {})
+        if memory.end != begin:
+            raise MemoryRefused(
+                f"the bill before ends at {utc_text(memory.end)}, this one begins at"
+                f" {utc_text(begin)}: bill in order, with none left out"
+            )
+        first = _parts(tariff, begin, end)[0].version
+        check_values(first, memory.values, whole.clock.day_of(begin))
+        return cls(tariff, whole, [], dict(memory.values))
+
+    def add(self, piece: _Piece, use: KnownUsage) -> None:
+        """Add what a part comes to."""
+        lines: dict[str, Sequence[ChargeLine]] = {}
+        settlement, kept = piece.version.settlement, dict[MemoryKey, int]()
+        for charge in piece.version.metered:
+            if remembers(charge):
+                own = charge.own(piece.part, use)
+                found, more = charge.remembered(piece.part, own, self.carried, WHOLE)
+                lines[charge.name] = _shown(found)
+                kept |= more
+            else:
+                lines[charge.name] = charge.lines(piece.part, use)
+        run = _PartRun(self.tariff, piece, lines, sum(use.import_wh), self.carried)
+        items, more = run.run()
+        self.items += items
+        kept |= more
+        if settlement is not None:  # which is on the whole bill, after its parts
+            kept |= settlement.memory_shape.kept(self.carried, 0)
+        self._keep(piece.version, kept, piece.part.end)
+
+    def settle(self, paid: int) -> None:
+        """Add what the settlement makes of the sum, in 10^-6; refuse `paid` where there is none."""
+        pieces = _parts(self.tariff, self.whole.begin, self.whole.end)
+        version = pieces[-1].version
+        step, rounding = version.settlement, self.tariff.rounding
+        for earlier in pieces[:-1]:
+            other = earlier.version.settlement
+            if other and (step is None or other.memory_shape != step.memory_shape):
+                raise MemoryRefused(
+                    f"it ends with its year, before {date_of(earlier.version.valid_until)}, within"
+                    " the bill: ask for a bill up to that day and for one from then on",
+                    component=f"step {other.name}",
+                )
+        low, high = 0, Quantity.MONEY.bounds[1]
+        if paid and (step is None or not low <= paid <= high):
+            raise MemoryRefused(
+                f"{paid} was paid in advance, which is out of bounds"
+                if step
+                else "the tariff has no credit that could be paid in advance"
+            )
+        if step is None:
+            return
+        decimals = self.tariff.exact_decimals
+        exact = sum(item.amount_exact for item in self.items)
+        unit = power_of_ten(decimals - rounding.decimals)
+        total = rounding.apply(exact, decimals)
+        micro = total * power_of_ten(MICRO_DECIMALS - rounding.decimals)
+        due, kept = step.remembered(self.whole, micro, paid, rounding, self.carried, WHOLE)
+        label = f"{rounding.rule} to {format_decimal(1, rounding.decimals)}"
+        change = (due - micro) * power_of_ten(decimals - MICRO_DECIMALS)
+        self._append(step.name, "rounding", label, total * unit - exact)
+        self._append(step.name, step.kind, "", change)
+        shape = step.memory_shape
+        others = {key: one for key, one in self.carried.items() if key.component != shape.name}
+        self._keep(version, others | kept, self.whole.end)
+
+    def _append(self, name: str, kind: str, label: str, amount: int) -> None:
+        begin, end = self.whole.begin, self.whole.end
+        self.items.append(BillItem(name, kind, label, begin, end, None, "", None, amount))
+
+    def _keep(self, version: Version, kept: Mapping[MemoryKey, int], end: int) -> None:
+        self.carried = self.tariff.carried_from(version, kept, end)
+        for key, value in self.carried.items():
+            low, high = version.memory_shapes[key.component].quantity.bounds
+            if not low <= value <= high:
+                raise MemoryRefused(f"{key.text!r} comes to {value}, more than can be carried")
+
+
+def _shown(lines: Sequence[MemoryLine[int]]) -> list[ChargeLine]:
+    """Return lines as a bill shows them: those of energy once for each label, if not 0."""
+    found: dict[tuple[str, int | None], ChargeLine] = {}
+    for number, line in enumerate(lines):
+        label = line.label if line.unit == "Wh" else f"{line.label}/{number}"
+        before = found.get((label, line.rate))
+        quantity = line.quantity + ((before.quantity or 0) if before else 0)
+        nano = line.nano + (before.nano if before else 0)
+        found[label, line.rate] = ChargeLine(line.label, quantity, line.unit, line.rate, nano)
+    return [line for line in found.values() if line.quantity or line.nano or line.unit == "W"]
+
+
 @dataclass(frozen=True, slots=True)
-class _Settling:
+class _PartRun:
     """The lines of one part's metered charges, to be followed by all the rest."""
 
     tariff: Tariff
     piece: _Piece
     lines: Mapping[str, Sequence[ChargeLine]]
     energy_wh: int | None
+    carried: Mapping[MemoryKey, int]
 
-    def items(self) -> list[BillItem]:
-        """Return the charges' items in the order of the document, then those of the steps."""
+    def run(self) -> tuple[list[BillItem], dict[MemoryKey, int]]:
+        """Return the charges' items in the order of the document, then those of the steps.
+
+        With them comes what steps with memory hand on.
+        """
         items: list[BillItem] = []
+        kept: dict[MemoryKey, int] = {}
         amounts: dict[str, int] = {}
         for charge in self.piece.version.charges:
             lines = self._lines(charge)
             items += [self._item(charge, line) for line in lines]
             amount = sum(line.nano for line in lines) * self._scale
             amounts[charge.name] = self._round(charge.name, amount, items)
+        decimals, part = self.tariff.exact_decimals, self.piece.part
         for step in self.piece.version.steps:
             base = sum(amounts[name] for name in step.on)
-            decimals = self.tariff.exact_decimals
-            amount = step.amount(base, decimals, self.piece.part, self.energy_wh)
+            if isinstance(step, Cap) and step.is_cumulative:
+                amount, more = step.remembered(part, base, decimals, self.carried, WHOLE)
+                kept |= more
+            else:
+                amount = step.amount(base, decimals, part, self.energy_wh)
             items.append(self._step_item(step, amount))
             amounts[step.name] = self._round(step.name, amount, items)
-        return items
+        return items, kept
 
     def _lines(self, charge: Charge) -> Sequence[ChargeLine]:
         if isinstance(charge, FixedCharge):
@@ -286,12 +417,19 @@ class _Settling:
         return rounded
 
 
-def _slot_items(tariff: Tariff, piece: _Piece, usage: KnownUsage) -> list[SlotItem]:
-    charges: list[MeteredCharge] = list(piece.version.metered)
+def _slot_items(
+    tariff: Tariff, piece: _Piece, usage: KnownUsage, carried: Mapping[MemoryKey, int]
+) -> list[SlotItem]:
     total = [0] * len(usage.starts)
-    for charge in charges:
-        if not isinstance(charge, DemandCharge):
-            total = list(map(add, total, charge.slot_amounts(piece.part, usage)))
+    for charge in piece.version.metered:
+        match charge:
+            case BlockCharge():
+                amounts = charge.slot_amounts(piece.part, usage, carried)
+            case EnergyCharge() | SeriesCharge():
+                amounts = charge.slot_amounts(piece.part, usage)
+            case _:  # powers, and what is netted, are not of a slot
+                continue
+        total = list(map(add, total, amounts))
     scale = power_of_ten(tariff.exact_decimals - NANO_DECIMALS)
     nothing: list[int | None] = [None] * len(usage.starts)
     exports = nothing if usage.export_wh is None else usage.export_wh

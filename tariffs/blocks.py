@@ -12,19 +12,37 @@ in three kinds:
              has the next price
 
 Block by time of use by season: bands of a schedule, each with blocks of its own.
+
+Limits of energy may count on over the bills of a month, quarter or year (`is_cumulative`). They are
+whole then, whatever a bill covers: it asks what the energy so far and its own come to, less what
+the energy so far came to.
 """
 
 import enum
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, TypeAlias
 
 from protocols.canonical.cbor import CborValue
 from tariffs._document_reader import TariffReader
+from tariffs.arithmetic import Arithmetic, V
+from tariffs.clock import day_number
 from tariffs.energy import check_price
 from tariffs.errors import MalformedTariff, UnbillableReadings, UnpricedSlot
-from tariffs.periods import Interval, Stretch, days_of, stretches
+from tariffs.memory import MemoryKey, MemoryLine, MemoryShape, Quantity, slots_by_key
+from tariffs.periods import (
+    MONTHS,
+    NEW_YEAR,
+    Interval,
+    Stretch,
+    YearStart,
+    check_year_start,
+    days_of,
+    read_year_start,
+    stretches,
+    year_start_member,
+)
 from tariffs.timetable import Timetable, bands_of, timetable_from_canonical
 from tariffs.usage import ChargeLine, KnownUsage, Part, Register
 
@@ -68,8 +86,19 @@ class BlockCharge:
     interval: Interval
     """Where the count begins anew; without meaning for `POWER`, then `PERIOD`."""
     register: Register = Register.IMPORT
+    is_cumulative: bool = False
+    """Whether the count goes on over the bills of an interval."""
+    year_begins: YearStart = NEW_YEAR
 
     def __post_init__(self) -> None:
+        check_year_start(self.year_begins)
+        if self.year_begins != NEW_YEAR and self.interval is not Interval.YEAR:
+            raise MalformedTariff("'year_begins' goes with something yearly")
+        if self.is_cumulative:
+            if self.limits is not LimitKind.ENERGY:
+                raise MalformedTariff("only limits of energy can be cumulative")
+            if self.interval not in MONTHS:
+                raise MalformedTariff("what is cumulative is so in each month, quarter or year")
         if len(self.blocks) != len(self.timetable.names):
             raise MalformedTariff("there are not blocks for each band")
         if self.limits is LimitKind.POWER and self.interval is not Interval.PERIOD:
@@ -92,12 +121,9 @@ class BlockCharge:
             for block, used in enumerate(spread):
                 if used or not block:
                     energy[band, block] = energy.get((band, block), 0) + used
-        many = len(self.blocks) > 1
         return [
             ChargeLine(
-                f"{self.timetable.names[band]}, block {block + 1}"
-                if many
-                else f"block {block + 1}",
+                self._block_label(band, block),
                 used,
                 "Wh",
                 self.blocks[band][block][1],
@@ -106,12 +132,18 @@ class BlockCharge:
             for (band, block), used in sorted(energy.items())
         ]
 
-    def slot_amounts(self, part: Part, usage: KnownUsage) -> list[int]:
+    def slot_amounts(
+        self, part: Part, usage: KnownUsage, carried: Mapping[MemoryKey, int] | None = None
+    ) -> list[int]:
         """Return what each slot added to the amount, in order of time."""
         amounts: dict[int, int] = {}
         for stretch in self._stretches(part):
             inside = usage.between(stretch.begin, stretch.end)
-            so_far: dict[int, int] = {}
+            so_far = {
+                key.part: value
+                for key, value in (carried or {}).items()
+                if key.component == self.name and key.day == day_number(stretch.first)
+            }
             energy = inside.energy(self.register)
             for start, band, use in zip(inside.starts, self._bands(inside), energy, strict=True):
                 before = 0 if self.limits is LimitKind.POWER else so_far.get(band, 0)
@@ -138,6 +170,66 @@ class BlockCharge:
             first += len(inside.starts)
         return found
 
+    # The same charge with memory
+
+    @property
+    def memory_shape(self) -> MemoryShape | None:
+        """What is carried: the energy so far of the interval that goes on."""
+        if not self.is_cumulative:
+            return None
+        return MemoryShape(
+            kind=self.kind if self.register is Register.IMPORT else f"{self.kind} {self.register}",
+            name=self.name,
+            quantity=Quantity.WATT_HOURS,
+            bands=self.timetable.names,
+            interval=self.interval,
+            year_begins=self.year_begins,
+        )
+
+    def own_slots(self, part: Part, usage: KnownUsage) -> dict[MemoryKey, list[int]]:
+        """Return which slots (their indices in `usage`) each interval and band has."""
+        return slots_by_key(self.name, self._stretches(part), self._bands, usage)
+
+    def own(self, part: Part, usage: KnownUsage) -> dict[MemoryKey, int]:
+        """Return the energy of each interval and band."""
+        energy = usage.energy(self.register)
+        found = self.own_slots(part, usage)
+        return {key: sum(energy[slot] for slot in slots) for key, slots in found.items()}
+
+    def remembered(
+        self,
+        part: Part,
+        own: Mapping[MemoryKey, V],
+        carried: Mapping[MemoryKey, V],
+        arithmetic: Arithmetic[V],
+    ) -> tuple[list[MemoryLine[V]], dict[MemoryKey, V]]:
+        """Return a line for each interval, band and block, and what is carried on."""
+        lines, known = list[MemoryLine[V]](), dict(carried)
+        for key, energy in own.items():
+            before = carried.get(key, arithmetic.constant(0))
+            known[key] = after = before + energy
+            since = self._block_energy(key.part, before, arithmetic)
+            until = self._block_energy(key.part, after, arithmetic)
+            for number, (_, price) in enumerate(self.blocks[key.part]):
+                used, label = until[number] - since[number], self._block_label(key.part, number)
+                lines.append(MemoryLine(label, used, "Wh", price, used * price))
+        shape = self.memory_shape
+        assert shape is not None
+        return lines, shape.kept(known, part.clock.day_of(part.end))
+
+    def _block_energy(self, band: int, energy: V, arithmetic: Arithmetic[V]) -> list[V]:
+        """Return how much of an energy lies in each block."""
+        nothing = arithmetic.constant(0)
+        above = [energy] + [
+            arithmetic.most(energy - arithmetic.constant(limit), nothing)
+            for limit, _ in self.blocks[band][:-1]
+        ]
+        return [low - high for low, high in pairwise([*above, nothing])]
+
+    def _block_label(self, band: int, block: int) -> str:
+        label = f"block {block + 1}"
+        return f"{self.timetable.names[band]}, {label}" if len(self.blocks) > 1 else label
+
     @staticmethod
     def _bucket(slots: list[int], limits: list[int], blocks: Sequence[Block]) -> BlockBucket:
         ends, prices, below = list[int](), [blocks[0][1]], 0
@@ -159,7 +251,7 @@ class BlockCharge:
             raise error.within(f"charge {self.name}") from None
 
     def _stretches(self, part: Part) -> list[Stretch]:
-        return stretches(self.interval, part)
+        return stretches(self.interval, part, self.year_begins)
 
     def _spreads(self, part: Part, usage: KnownUsage) -> Iterator[tuple[int, Stretch, list[int]]]:
         """Yield for every interval (or slot) and band the energy in each of the blocks."""
@@ -198,6 +290,8 @@ class BlockCharge:
         if self.limits is LimitKind.DAILY:
             days = self._days_in_force(band, stretch, part)
             return [limit * days for limit in limits]
+        if self.is_cumulative:
+            return limits
         share = stretch.share
         return [limit * share.numerator // share.denominator for limit in limits]
 
@@ -215,13 +309,16 @@ class BlockCharge:
 
     def canonical(self) -> dict[int | str, CborValue]:
         """Return the charge as a document holds it."""
-        return {
+        members: dict[int | str, CborValue] = {
             "timetable": self.timetable.canonical(),
             "blocks": self.blocks,
             "limits": self.limits,
             "interval": self.interval,
             "register": self.register,
         }
+        if self.is_cumulative:
+            members["cumulative"] = 1
+        return members | year_start_member(self.year_begins)
 
     @classmethod
     def from_fields(cls, name: str, fields: TariffReader) -> "BlockCharge":
@@ -233,4 +330,6 @@ class BlockCharge:
             fields.choice("limits", LimitKind),
             fields.choice("interval", Interval),
             fields.choice("register", Register),
+            fields.flag("cumulative") if "cumulative" in fields else False,
+            read_year_start(fields),
         )

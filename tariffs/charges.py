@@ -4,12 +4,13 @@
 energy     by the kilowatt-hour, by band                         (`tariffs.energy`)
 series     by the kilowatt-hour, a price for every step          (`tariffs.energy`)
 blocks     by the kilowatt-hour, dearer or cheaper with use      (`tariffs.blocks`)
+net        by the kilowatt-hour drawn beyond what is fed in      (`tariffs.net`)
 demand     by the highest power                                  (`tariffs.demand`)
 standing   by the day, month, year or bill                       (`tariffs.fixed`)
 capacity   by the contracted kilowatt                            (`tariffs.fixed`)
 """
 
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeGuard
 
 from protocols.canonical.cbor import CborValue
 from tariffs._document_reader import TariffReader
@@ -18,10 +19,14 @@ from tariffs.demand import DemandCharge
 from tariffs.energy import EnergyCharge, SeriesCharge
 from tariffs.errors import MalformedTariff
 from tariffs.fixed import CapacityCharge, StandingCharge
+from tariffs.net import NetCharge
+from tariffs.usage import Register
 
 LinearCharge: TypeAlias = EnergyCharge | SeriesCharge
 """Each slot has a price; the amount is the sum of price times use."""
-MeteredCharge: TypeAlias = LinearCharge | BlockCharge | DemandCharge
+RememberingCharge: TypeAlias = BlockCharge | DemandCharge | NetCharge
+"""The amount may depend on the bills before."""
+MeteredCharge: TypeAlias = LinearCharge | RememberingCharge
 """The amount depends on readings."""
 FixedCharge: TypeAlias = StandingCharge | CapacityCharge
 """The amount follows from the period alone."""
@@ -32,10 +37,27 @@ KINDS: Final[tuple[type[Charge], ...]] = (
     CapacityCharge,
     DemandCharge,
     EnergyCharge,
+    NetCharge,
     SeriesCharge,
     StandingCharge,
 )
 BY_KIND: Final = {kind.kind: kind for kind in KINDS}
+
+
+def registers_of(charge: MeteredCharge) -> tuple[Register, ...]:
+    """Return the registers that a charge depends on."""
+    match charge:
+        case NetCharge():
+            return Register.IMPORT, Register.EXPORT
+        case DemandCharge():
+            return (Register.IMPORT,)
+        case _:
+            return (charge.register,)
+
+
+def remembers(charge: Charge) -> TypeGuard[RememberingCharge]:
+    """Tell whether a charge depends on the bills before."""
+    return isinstance(charge, RememberingCharge) and charge.memory_shape is not None
 
 
 def charge_canonical(charge: Charge) -> CborValue:

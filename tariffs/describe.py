@@ -8,12 +8,16 @@ from typing import Final, TypeAlias
 from tariffs.bill import BillItem
 from tariffs.blocks import BlockCharge, LimitKind
 from tariffs.charges import Charge
-from tariffs.demand import DemandCharge, Scale
+from tariffs.demand import DemandCharge, LookBack, LookBackRule, Scale
 from tariffs.energy import EnergyCharge, SeriesCharge
 from tariffs.fixed import CapacityCharge, StandingCharge
+from tariffs.memory import Quantity
+from tariffs.net import NetCharge, NetRule
+from tariffs.periods import NEW_YEAR, YearStart
 from tariffs.rounding import format_decimal
 from tariffs.schedule import ALL_DAYS, DAY_NAMES, MINUTES, Schedule, When
-from tariffs.steps import Step, Tax
+from tariffs.settlement import Credit, Settlement
+from tariffs.steps import Cap, Step, Tax
 from tariffs.timetable import Exceptions, Signal, Timetable
 from tariffs.usage import utc_text
 
@@ -119,16 +123,53 @@ def charge_rows(charge: Charge, currency: str) -> Iterator[Row]:
                 yield band, text, when if charge.register == "import" else f"fed in, {when}"
         case BlockCharge():
             yield from _block_rows(charge, currency)
+        case NetCharge():
+            yield from _net_rows(charge, currency)
         case DemandCharge():
+            figure = f"{charge.figure}{_look_back_text(charge.look_back, charge)}"
             whens = _whens(charge.timetable)
             for name, scale, when in zip(charge.timetable.names, charge.scales, whens, strict=True):
                 band = name if len(charge.scales) > 1 else ""
-                yield band, _scale_text(charge, scale, currency), f"{charge.figure}, {when}"
+                yield band, _scale_text(charge, scale, currency), f"{figure}, {when}"
+
+
+def year_text(begins: YearStart) -> str:
+    """Return when years begin, if not with the calendar's."""
+    return "" if begins == NEW_YEAR else f" (from {begins[0]:02}-{begins[1]:02})"
+
+
+def _look_back_text(look_back: LookBack | None, charge: DemandCharge) -> str:
+    if look_back is None:
+        return ""
+    of = f"{look_back.intervals} {charge.interval}s before"
+    if look_back.is_within_year:
+        of += f" within the year{year_text(charge.year_begins)}"
+    if look_back.rule is LookBackRule.MEAN:
+        return f", mean with those of {of}"
+    share = "" if look_back.share_ppm == 10**6 else f"{percent_text(look_back.share_ppm)} of "
+    return f", at least {share}the highest of {of}"
+
+
+def _net_rows(charge: NetCharge, currency: str) -> Iterator[Row]:
+    each = f"{charge.interval}{year_text(charge.year_begins)}"
+    rule = {
+        NetRule.ALONE: f"in each {charge.interval} of a bill",
+        NetRule.CUMULATIVE: f"counted on over the bills of each {each}",
+        NetRule.CARRY: f"left at the end of the year{year_text(charge.year_begins)}",
+    }[charge.rule]
+    whens = _whens(charge.timetable)
+    for name, (price, credit), when in zip(
+        charge.timetable.names, charge.prices, whens, strict=True
+    ):
+        band = f"{name}, " if len(whens) > 1 else ""
+        yield f"{band}drawn", f"{price_text(price, currency)}/kWh", f"less what is fed in; {when}"
+        yield f"{band}fed in", f"{price_text(-credit, currency)}/kWh", rule
 
 
 def _block_rows(charge: BlockCharge, currency: str) -> Iterator[Row]:
     unit = {
-        LimitKind.ENERGY: f"kWh in each {charge.interval}",
+        LimitKind.ENERGY: f"kWh in each {charge.interval}{year_text(charge.year_begins)}"
+        + ", counted on over its bills" * charge.is_cumulative,
         LimitKind.DAILY: f"kWh for each day of the {charge.interval}",
         LimitKind.POWER: "kW",
     }[charge.limits]
@@ -156,7 +197,30 @@ def step_row(step: Step, currency: str) -> Row:
     on = f"on {', '.join(step.on)}"
     if isinstance(step, Tax):
         return step.kind, percent_text(step.ppm), on
+    if isinstance(step, Cap) and step.is_cumulative:
+        on += f", counted on over the bills of a year{year_text(step.year_begins)}"
     return step.kind, f"{price_text(step.price, currency)}/{step.per or 'kWh'}", on
+
+
+def settlement_row(step: Settlement, currency: str) -> Row:
+    """Return what a settlement makes of a bill."""
+    if isinstance(step, Credit):
+        when = f", paid out at the end of the year{year_text(step.year_begins)}" * step.is_settled
+        return step.kind, "", f"what was paid before is taken off; the rest goes on{when}"
+    price = f"{price_text(step.price, currency)}/{step.per}"
+    end = f"the bill that ends the year{year_text(step.year_begins)}"
+    return step.kind, price, f"in place of the sum, until {end} settles it"
+
+
+def carried_text(value: int, quantity: Quantity, currency: str) -> str:
+    """Return a value that a bill hands to the next."""
+    match quantity:
+        case Quantity.WATTS:
+            return f"{_trimmed(value)} kW"
+        case Quantity.MONEY:
+            return price_text(value, currency)
+        case _:
+            return energy_text(value)
 
 
 def quantity_texts(item: BillItem, currency: str) -> tuple[str, str]:

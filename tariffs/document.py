@@ -8,7 +8,8 @@ deterministic CBOR:
     {"format": 1, "name": text, "revision": int, "currency": text, "zone": text,
      "rounding": {"rule": text, "decimals": int}, "missing": text,
      "versions": [{"from": day, "until": day, "charges": [...], "steps": [...],
-                   "rounded": {component: {"rule": text, "decimals": int}}}]}
+                   "rounded": {component: {"rule": text, "decimals": int}},
+                   "settlement": {...} where there is one}]}
 
 with days counted from 1970-01-01. Whoever signs a tariff signs these bytes, and `digest` names it
 in statements and proofs.
@@ -16,7 +17,7 @@ in statements and proofs.
 
 import enum
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -28,10 +29,12 @@ from typing import Final
 
 from protocols.canonical.cbor import CborValue, encode
 from tariffs._document_reader import TariffReader, decode_document
+from tariffs.arithmetic import V
 from tariffs.charges import LinearCharge
 from tariffs.clock import ZoneClock, date_of, day_number
 from tariffs.energy import EnergyCharge
 from tariffs.errors import MalformedTariff, UnbillableReadings, UnpricedSlot
+from tariffs.memory import MemoryKey, carried_into
 from tariffs.rounding import Rounding
 from tariffs.schedule import rule_effort
 from tariffs.usage import Register, utc_text
@@ -96,6 +99,9 @@ class Tariff:
                     f"a version ends on {date_of(before.valid_until)} and the next begins on"
                     f" {date_of(after.valid_from)}: they must follow each other"
                 )
+            after.check_follows(before)
+        if any(version.settlement for version in self.versions) and self.rounding.decimals > 6:
+            raise MalformedTariff("what is settled is rounded to 6 decimals at most")
 
     # Validity
 
@@ -130,6 +136,24 @@ class Tariff:
     def exact_decimals(self) -> int:
         """The decimals of the currency in which this tariff's bills are exact; 15 or more."""
         return max(FEMTO_DECIMALS, *(version.exact_decimals for version in self.versions))
+
+    # Memory
+
+    @property
+    def has_memory(self) -> bool:
+        """Whether a bill depends on those before."""
+        return any(version.has_memory for version in self.versions)
+
+    def carried_from(
+        self, version: Version, values: Mapping[MemoryKey, V], end: int
+    ) -> dict[MemoryKey, V]:
+        """Return what goes on of what is known when a version's part of a bill ends.
+
+        Where another version is in force from `end` on, what that one has the same component for.
+        """
+        day = ZoneClock(self.zone).day_of(end)
+        following = self.versions[min(bisect_right(self.boundaries, end), len(self.versions)) - 1]
+        return carried_into(version, following, values, day)
 
     # Prices
 

@@ -5,6 +5,7 @@ TariffError
   MalformedTariff      source or document is not a tariff: a hole, an overlap, an unknown key, ...
   UnpricedSlot         a slot outside the validity, or across bands of different prices
   UnbillableReadings   the readings handed in do not form slots
+  MemoryRefused        what is carried from the bill before is not what this bill goes on from
   SignatureRefused     a signed document is malformed or its signature is wrong
 """
 
@@ -59,6 +60,10 @@ class UnpricedSlot(TariffError):
 
 class UnbillableReadings(TariffError):
     """What is to be billed does not form slots of one grid."""
+
+
+class MemoryRefused(TariffError):
+    """What is carried from the bill before does not fit the bill, or the bill what is carried."""
 
 
 class SignatureRefused(TariffError):

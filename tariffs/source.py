@@ -13,7 +13,7 @@ from datetime import date
 from typing import TypeVar
 
 from tariffs._source_charges import RULES, read_charge, read_step
-from tariffs._source_timetables import CLOCKS, Context, Files
+from tariffs._source_timetables import CLOCKS, Context, Files, read_year_begins
 from tariffs._table import TomlTable
 from tariffs._toml_lines import lines_of
 from tariffs._words import parse_date_range
@@ -21,8 +21,11 @@ from tariffs.clock import ZoneClock, date_of, day_number
 from tariffs.document import FORMAT, MissingRule, Tariff, check_heading
 from tariffs.errors import MalformedTariff
 from tariffs.holiday_calendars import named_holidays
+from tariffs.periods import NEW_YEAR, YearStart
 from tariffs.rounding import Rounding
 from tariffs.schedule import Calendar, DateRange
+from tariffs.settlement import Settlement
+from tariffs.steps import Step
 from tariffs.version import Version, check_name
 
 T = TypeVar("T")
@@ -77,14 +80,29 @@ def _tariff(root: TomlTable, files: Files | None) -> Tariff:
         day_number(min(first for _, first, _ in bounds)) - 1,
         day_number(max(until for _, _, until in bounds)) + 1,
     )
-    context = Context(clock, _calendars(root, days), _seasons(root), files)
+    year_begins = read_year_begins(root, NEW_YEAR)
+    context = Context(clock, _calendars(root, days), _seasons(root), files, year_begins)
     versions = []
     for table, first, until in bounds:
         versions.append(_version(table, first, until, context))
         if table is not root:
             table.done()
+    _require_yearly(root, versions, year_begins)
     with root.at():
         return Tariff(name, revision, currency, zone, rounding, tuple(versions), missing)
+
+
+def _require_yearly(root: TomlTable, versions: list[Version], begins: YearStart) -> None:
+    components = [
+        component
+        for version in versions
+        for component in (*version.charges, *version.steps, version.settlement)
+    ]
+    if begins != NEW_YEAR and not any(
+        getattr(component, "year_begins", NEW_YEAR) == begins for component in components
+    ):
+        with root.at("year_begins"):
+            raise MalformedTariff("'year_begins' is given, but nothing of the tariff is yearly")
 
 
 def _rounding(table: TomlTable) -> Rounding:
@@ -150,10 +168,25 @@ def _version(table: TomlTable, first: date, until: date, context: Context) -> Ve
             yield component
 
     charges = tuple(read_all("charge", lambda name, item: read_charge(name, item, context)))
-    steps = tuple(read_all("step", lambda name, item: read_step(name, item, known)))
+    found = list(read_all("step", lambda name, item: read_step(name, item, known, context)))
+    steps, settlement = _settled(found, components)
     try:
         days = day_number(first), day_number(until)
-        return Version(*days, charges, steps, rounded)
+        return Version(*days, charges, steps, rounded, settlement)
     except MalformedTariff as error:
         with components.get(error.component or "", table).at():
             raise error from None
+
+
+def _settled(
+    found: list[Step | Settlement], components: dict[str, TomlTable]
+) -> tuple[tuple[Step, ...], Settlement | None]:
+    """Return the steps, and apart from them the settlement that may be the last."""
+    steps = [step for step in found if not isinstance(step, Settlement)]
+    settlements = [step for step in found if isinstance(step, Settlement)]
+    for step in settlements:
+        if step is not found[-1]:
+            component = f"step {step.name}"
+            with components[component].at(component=component):
+                raise MalformedTariff(f"a step of the kind {step.kind!r} is the last, and alone")
+    return tuple(steps), settlements[0] if settlements else None

@@ -15,13 +15,17 @@ from tariffs.charges import (
     MeteredCharge,
     charge_canonical,
     charge_from_canonical,
+    registers_of,
+    remembers,
 )
 from tariffs.clock import day_number
-from tariffs.demand import DemandCharge
 from tariffs.errors import MalformedTariff, TariffError
+from tariffs.memory import MemoryShape
+from tariffs.periods import Interval, interval_days
 from tariffs.rounding import Rounding, RoundingRule
 from tariffs.schedule import Schedule
-from tariffs.steps import Step, step_canonical, step_from_canonical
+from tariffs.settlement import Settlement, settlement_canonical, settlement_from_canonical
+from tariffs.steps import Cap, Step, step_canonical, step_from_canonical
 from tariffs.timetable import Exceptions
 from tariffs.usage import Register
 
@@ -56,6 +60,8 @@ class Version:
     steps: tuple[Step, ...] = ()
     rounded: Mapping[str, Rounding] = field(default_factory=dict)
     """The components whose amounts are rounded by themselves, before they are used further."""
+    settlement: Settlement | None = None
+    """What is due of the whole, where that is not the sum of charges and steps."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.valid_from < self.valid_until <= LAST_DAY:
@@ -73,6 +79,9 @@ class Version:
         for step in self.steps:
             self._check_step(step, known)
             self._check_new("step", step.name, known)
+        if self.settlement is not None:
+            self._check_new("step", self.settlement.name, known)
+            known.remove(self.settlement.name)  # it is rounded in any case
         for name in self.rounded:
             if name not in known:
                 raise MalformedTariff(f"there is no component {name!r} to round")
@@ -114,11 +123,7 @@ class Version:
     def linear_on_import(self) -> tuple[LinearCharge, ...]:
         """As `linear`, but leaving out the charges on what is fed in."""
         return self._linear(
-            [
-                charge
-                for charge in self.metered
-                if isinstance(charge, DemandCharge) or charge.register is Register.IMPORT
-            ]
+            [charge for charge in self.metered if Register.IMPORT in registers_of(charge)]
         )
 
     @staticmethod
@@ -131,6 +136,40 @@ class Version:
                 )
             found.append(charge)
         return tuple(found)
+
+    @property
+    def memory_shapes(self) -> dict[str, MemoryShape]:
+        """The memory of each component that has one, by name."""
+        steps = (step for step in self.steps if isinstance(step, Cap))
+        last = () if self.settlement is None else (self.settlement,)
+        shapes = (
+            *(charge.memory_shape for charge in self.charges if remembers(charge)),
+            *(step.memory_shape for step in steps),
+            *(step.memory_shape for step in last),
+        )
+        return {shape.name: shape for shape in shapes if shape is not None}
+
+    @property
+    def has_memory(self) -> bool:
+        """Whether a bill depends on those before."""
+        return bool(self.memory_shapes)
+
+    def check_follows(self, before: "Version") -> None:
+        """Refuse to come after a version that carries what is owed, which this one would lose."""
+        shapes = self.memory_shapes
+        for name, shape in before.memory_shapes.items():
+            year, _ = interval_days(Interval.YEAR, self.valid_from, shape.year_begins)
+            is_settled = shape.is_yearly and year == self.valid_from
+            if shape.is_owed and not is_settled and shapes.get(name) != shape:
+                until = " until its year ends" if shape.is_yearly else ""
+                raise MalformedTariff(
+                    f"it carries what is owed, so the versions that follow need the same{until}",
+                    component=f"{'charge' if name in before._charge_names else 'step'} {name}",
+                )
+
+    @property
+    def _charge_names(self) -> set[str]:
+        return {charge.name for charge in self.charges}
 
     @property
     def effort(self) -> int:
@@ -157,13 +196,16 @@ class Version:
 
     def canonical(self) -> CborValue:
         """Return the version as a document holds it."""
-        return {
+        members: dict[int | str, CborValue] = {
             "from": self.valid_from,
             "until": self.valid_until,
             "charges": [charge_canonical(charge) for charge in self.charges],
             "steps": [step_canonical(step) for step in self.steps],
             "rounded": {name: rounding_canonical(one) for name, one in self.rounded.items()},
         }
+        if self.settlement is not None:
+            members["settlement"] = settlement_canonical(self.settlement)
+        return members
 
     @classmethod
     def from_canonical(cls, value: CborValue) -> "Version":
@@ -175,6 +217,9 @@ class Version:
             tuple(charge_from_canonical(charge) for charge in fields.items("charges")),
             tuple(step_from_canonical(step) for step in fields.items("steps")),
             {name: rounding_from_canonical(one) for name, one in fields.named("rounded")},
+            settlement_from_canonical(fields.value("settlement"))
+            if "settlement" in fields
+            else None,
         )
         fields.done()
         return version

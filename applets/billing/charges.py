@@ -39,6 +39,7 @@ from tariffs import (
     TariffError,
     billed_registers,
     metered_parts,
+    require_no_memory,
 )
 from tariffs.charges import Charge, FixedCharge
 from tariffs.fixed import NANO_PER_MICRO
@@ -79,6 +80,7 @@ def plan_bill(
 
     `states` are those of the bill: `combine_states` of the registers it depends on.
     """
+    require_no_memory(tariff, begin, end)
     registers = billed_registers(tariff, begin, end)
     parts = metered_parts(tariff, starts, slot_seconds, states, begin, end)
     reckoning, total = Reckoning(), NOTHING

@@ -28,7 +28,7 @@ from protocols.amounts import (
     Sum,
     Tiered,
 )
-from tariffs import BlockCharge, DemandCharge, MeteredPart, Register, TariffError
+from tariffs import BlockCharge, DemandCharge, MeteredPart, NetCharge, Register, TariffError
 from tariffs.blocks import BlockBucket, LimitKind
 from tariffs.charges import LinearCharge, MeteredCharge
 from tariffs.demand import DemandFigure
@@ -94,6 +94,8 @@ def charged_amounts(one: MeteredPart, charge: MeteredCharge) -> list[ChargedAmou
     """
     if isinstance(charge, DemandCharge):
         return [_of_figure(one, charge, figure) for figure in charge.figures(one.part, one.places)]
+    if isinstance(charge, NetCharge):
+        raise _refused(charge, "what is fed in is taken off what is drawn")
     amount = _blocks(one, charge) if isinstance(charge, BlockCharge) else _linear(one, charge)
     return [] if amount is None else [ChargedAmount(charge.register, amount)]
 

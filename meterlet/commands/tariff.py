@@ -16,7 +16,14 @@ from meterlet.commands.common import DAY, Exit, Shown, json_option, json_or_text
 from meterlet.commands.tariff_files import PROBLEMS, errors_at, problem, write_new
 from meterlet.commands.tariff_tables import print_bill, print_tariff
 from meterlet.key_files import private_key, private_pem, public_key, public_pem
-from meterlet.priced_readings import LoadedTariff, price_use, read_bytes, read_tariff, read_use
+from meterlet.priced_readings import (
+    LoadedTariff,
+    price_each,
+    price_use,
+    read_bytes,
+    read_tariff,
+    read_use,
+)
 from protocols.canonical.signing import key_id_of
 from sml_codec import Obis
 from tariffs import TariffError
@@ -25,9 +32,12 @@ from tariffs.clock import ZoneClock, day_number
 from tariffs.importers import IMPORTERS
 from tariffs.importers._writing import slug
 from tariffs.importers.transcribed import import_transcribed
+from tariffs.periods import Interval
+from tariffs.rounding import parse_decimal
 from tariffs.signing import sign_tariff
 
 FILE: Final = click.Path(path_type=Path)
+EACH: Final = {one.value: one for one in Interval if one is not Interval.PERIOD}
 UNITS: Final = {unit.value: unit for unit in EnergyUnit}
 
 key_option = click.option(
@@ -160,6 +170,17 @@ def show(file: Path, signer: Path | None) -> Shown:
 @click.option("--interval", default="15min", show_default=True, help="30min, 1h, 300s ...")
 @click.option("--zone", default="UTC", show_default=True, help="Clock of READINGS (IANA name).")
 @click.option("--slots/--no-slots", default=True, help="With --json: list what every slot adds.")
+@click.option(
+    "--each",
+    type=click.Choice(list(EACH)),
+    help="Price a bill for each of these, one going on from the other.",
+)
+@click.option(
+    "--paid",
+    default="0",
+    metavar="AMOUNT",
+    help="Paid in advance of each bill, where the tariff has a credit.",
+)
 @from_option
 @until_option
 @key_option
@@ -173,6 +194,8 @@ def price(
     interval: str,
     zone: str,
     slots: bool,
+    each: str | None,
+    paid: str,
     first: datetime | None,
     until: datetime | None,
     signer: Path | None,
@@ -181,23 +204,41 @@ def price(
     """Bill the CSV file READINGS under TARIFF, exactly.
 
     READINGS has a header; its first column holds the start of each interval. Without --from and
-    --until the bill is for all of it. Slots without a reading are listed, not guessed.
+    --until the bill is for all of it. Slots without a reading are listed, not guessed. The first
+    bill is that of a new contract: nothing is carried to it.
     """
+    advance = _paid(paid)
     with errors_at(tariff_file):
         tariff = _load(tariff_file, signer).tariff
         begin, end = _period(ZoneClock(tariff.zone), first, until)
     with errors_at(readings):
         use = read_use(readings, column, export_column, UNITS[unit], interval, zone, begin, end)
-        bill = price_use(tariff, use, begin, end, by_slot=slots and as_json)
-    if as_json:
-        print_json("meterlet.tariff.price/1", bill.as_json())
+        listed = slots and as_json
+        if each is None:
+            bills = [price_use(tariff, use, begin, end, by_slot=listed, paid=advance)]
+        else:
+            interval = EACH[each]
+            bills = price_each(tariff, use, begin, end, interval, by_slot=listed, paid=advance)
+    if each is None and as_json:
+        print_json("meterlet.tariff.price/1", bills[0].as_json())
+    elif as_json:
+        print_json("meterlet.tariff.prices/1", {"bills": [bill.as_json() for bill in bills]})
     else:
-        print_bill(bill, tariff)
-    if bill.missing_slots:
-        click.echo(
-            f"meterlet: {len(bill.missing_slots)} slots have no reading and are not billed",
-            err=True,
-        )
+        for bill in bills:
+            print_bill(bill, tariff)
+    missing = sum(len(bill.missing_slots) for bill in bills)
+    if missing:
+        click.echo(f"meterlet: {missing} slots have no reading and are not billed", err=True)
+
+
+def _paid(text: str) -> int:
+    try:
+        paid = parse_decimal(text, 6)
+    except TariffError as error:
+        raise click.UsageError(f"--paid: {error}") from None
+    if paid < 0:
+        raise click.UsageError("--paid is not below 0")
+    return paid
 
 
 def _period(

@@ -10,9 +10,17 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from tariffs import Bill, Tariff
+from tariffs import Bill, BillMemory, Tariff
 from tariffs.clock import date_of
-from tariffs.describe import Row, charge_rows, clock_text, quantity_texts, step_row
+from tariffs.describe import (
+    Row,
+    carried_text,
+    charge_rows,
+    clock_text,
+    quantity_texts,
+    settlement_row,
+    step_row,
+)
 from tariffs.document import MissingRule
 from tariffs.rounding import Rounding, format_decimal
 from tariffs.usage import utc_text
@@ -51,6 +59,8 @@ def _version_table(version: Version, currency: str) -> Table:
     for step in version.steps:
         rows = [step_row(step, currency)]
         _add(table, step.name, rows, version.rounded.get(step.name))
+    if version.settlement is not None:
+        _add(table, version.settlement.name, [settlement_row(version.settlement, currency)], None)
     return table
 
 
@@ -82,6 +92,8 @@ def print_bill(bill: Bill, tariff: Tariff) -> None:
     console.print(table)
     exact = format_decimal(bill.total_exact, bill.exact_decimals).rstrip("0")
     console.print(Text(f"total {bill.total} {bill.currency} (exactly {exact})"), soft_wrap=True)
+    if bill.memory is not None:
+        _print_carried(console, bill.memory, tariff)
     if bill.substitutions:
         console.print(
             Text(f"{len(bill.substitutions)} slots billed as those a week before (--json)")
@@ -90,3 +102,12 @@ def print_bill(bill: Bill, tariff: Tariff) -> None:
         console.print(Text(f"missing {utc_text(start)}"))
     if len(bill.missing_slots) > MISSING_SHOWN:
         console.print(Text(f"... and {len(bill.missing_slots) - MISSING_SHOWN} more (--json)"))
+
+
+def _print_carried(console: Console, memory: BillMemory, tariff: Tariff) -> None:
+    shapes = {
+        name: shape for version in tariff.versions for name, shape in version.memory_shapes.items()
+    }
+    for key, value in sorted(memory.values.items()):
+        text = carried_text(value, shapes[key.component].quantity, tariff.currency)
+        console.print(Text(f"carried to the next bill: {key.text} {text}"), soft_wrap=True)

@@ -106,6 +106,18 @@ def test_the_right_amount_matches(device: Device, store: AppletStore, right: Inv
     assert checked.difference == Fraction(0)
 
 
+def test_a_supplier_is_not_accused_of_what_depends_on_earlier_bills(
+    device: Device, store: AppletStore, right: Invoice
+) -> None:
+    credit = '\n[[step]]\nname = "paid before"\nkind = "credit"\n'
+    prepaid = load_toml(SOURCE.read_text() + credit)
+    store.put(b"resident/tariff/" + prepaid.digest, sign_tariff(prepaid, SUPPLIER, b"key"))
+    deliver(store, replace(right, tariff=prepaid.digest, total="0.00"))
+    [checked] = check_invoices(device, APPLET)
+    assert checked.verdict is Verdict.CANNOT_TELL
+    assert checked.reason == "paid before: a tariff with memory: the bill depends on those before"
+
+
 @pytest.mark.parametrize(
     ("change", "verdict", "reason"),
     [

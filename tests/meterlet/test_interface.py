@@ -144,6 +144,29 @@ def test_readings_are_priced_to_the_penny() -> None:
     assert Decimal(0) < Decimal(day.total) < Decimal(bill.total)
 
 
+def test_bills_with_memory_go_on_from_each_other(tmp_path: Path) -> None:
+    prepaid = tmp_path / "prepaid.toml"
+    step = '\n[[step]]\nname = "paid before"\nkind = "credit"\n'
+    prepaid.write_text(ECONOMY_7.read_text() + step)
+    tariff = meterlet.load_tariff(prepaid)
+    days = [
+        meterlet.read_csv(
+            READINGS, "home", interval="30min",
+            begin=datetime(2013, 3, day, tzinfo=UTC), end=datetime(2013, 3, day + 1, tzinfo=UTC),
+        )
+        for day in (2, 3, 4)
+    ]  # fmt: skip
+    costs = [
+        Decimal(meterlet.price(meterlet.load_tariff(ECONOMY_7), day).total) for day in days[:2]
+    ]
+    first = meterlet.price(tariff, days[0], paid=2_500_000)
+    second = meterlet.price(tariff, days[1], memory=first.memory)
+    assert Decimal(first.total) == 0
+    assert Decimal(second.total) == sum(costs) - Decimal("2.50") > 0
+    with pytest.raises(meterlet.MeterletError, match="bill in order, with none left out"):
+        meterlet.price(tariff, days[2], memory=first.memory)
+
+
 def test_what_cannot_be_priced_is_said_with_its_place(tmp_path: Path) -> None:
     broken = tmp_path / "broken.toml"
     broken.write_text("format = 1\n")

@@ -14,6 +14,7 @@ from protocols.amounts import Total, decode_amounts, decode_numbers, fits
 from protocols.platform.errors import Refusal, Refused
 from protocols.platform.services import (
     BoundedEnergy,
+    CarriedNumbers,
     Grid,
     OpenedAmounts,
     OpenedNumbers,
@@ -130,6 +131,9 @@ class Household:
         self.released.append((begin, end, context))
         days = tuple(b"day" * 2_000 for _ in range((end - begin) // DAY))
         return OpenedAmounts(values, b"p" * 96, days)
+
+    def carry_numbers(self, *_: object) -> CarriedNumbers:
+        raise NotImplementedError
 
     def open_numbers(
         self, registers: bytes, begin: int, end: int, amounts: bytes, context: bytes

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 import stat
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -308,3 +309,79 @@ def test_registers_are_derived_from_a_gateways_file(tmp_path: Path) -> None:
     readings.write_text(GATEWAY.format(""))
     result = run("registers", supplier, readings)
     assert (result.exit_code, result.stderr) == (1, f"meterlet: {readings}: no readings\n")
+
+
+@pytest.fixture
+def winter(tmp_path: Path) -> Path:
+    """Five kilowatt-hours at noon of every day from December to February."""
+    first = date(2025, 12, 1)
+    rows = [
+        f"{first + timedelta(hour // 24)}T{hour % 24:02}:00:00,{5 if hour % 24 == 12 else 0}"
+        for hour in range(24 * 90)
+    ]
+    path = tmp_path / "winter.csv"
+    path.write_text("start,home\n" + "\n".join(rows) + "\n")
+    return path
+
+
+WINTER = ("--column", "home", "--interval", "1h", "--zone", "Europe/Berlin",
+          "--from", "2025-12-01", "--until", "2026-03-01")  # fmt: skip
+
+
+def test_bills_with_memory_are_priced_one_after_another(winter: Path) -> None:
+    prepaid = EXAMPLES / "de-prepaid-2025.toml"
+    options = (*WINTER, "--each", "month", "--paid", "70.50")
+    result = run("price", prepaid, winter, *options, "--json")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found["schema"] == "meterlet.tariff.prices/1"
+    # (0.3045 x 5 kWh + 0.36) x 1.19 a day: 69.45 for 31 days, 62.72 for 28
+    assert [bill["total"] for bill in found["bills"]] == ["0.00", "0.00", "0.00"]
+    left = [bill["memory"]["values"]["prepaid/0/-"] for bill in found["bills"]]
+    assert left == [1_050_000, 2_100_000, 9_880_000]
+    assert found["bills"][0]["memory"]["until"] == "2025-12-31T23:00:00Z"
+    shown = run("price", prepaid, winter, *options)
+    assert "carried to the next bill: prepaid/0/- 9.88 EUR" in shown.stdout
+    assert shown.stdout.count("total 0.00 EUR") == 3
+    one = run("price", prepaid, winter, *WINTER, "--json")
+    assert json.loads(one.stdout)["schema"] == "meterlet.tariff.price/1"
+    assert json.loads(one.stdout)["total"] == "201.62"
+
+
+def test_a_tariff_with_memory_is_shown_with_its_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "250")
+    for name, words in {
+        "be-capacity-rolling-2025": ["peak, mean with those of 11 months before"],
+        "us-ratchet-2025": ["peak, at least 80 % of the highest of 11 months before"],
+        "dk-electric-heating-2025": ["up to 4000 kWh in each year, counted on over its bills"],
+        "nl-saldering-2025": ["bills of each year (from 04-01)", "-0.055 EUR/kWh"],
+        "us-net-metering-2025": ["left at the end of the year (from 03-01)"],
+        "de-prepaid-2025": ["what was paid before is taken off"],
+        "gb-budget-2025": ["95.00 GBP/month", "in place of the sum"],
+    }.items():
+        shown = run("show", EXAMPLES / f"{name}.toml")
+        assert shown.exit_code == 0
+        for text in words:
+            assert text in shown.stdout, shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "code", "message"),
+    [
+        ("de-prepaid-2025", ["--paid", "-1"], 2, "--paid is not below 0"),
+        ("de-prepaid-2025", ["--paid", "1,5"], 2, "'1,5' is not a decimal number"),
+        ("de-prepaid-2025", ["--each", "week"], 2, "Invalid value for '--each'"),
+        ("dk-electric-heating-2025", ["--paid", "1"], 1, "no credit that could be paid"),
+        ("gb-budget-2025", ["--from", "2026-02-01", "--until", "2026-05-01"], 1,
+         "step budget plan: its year ends before 2026-04-01, within the bill"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_billed_with_memory_is_told(
+    winter: Path, name: str, options: list[str], code: int, message: str
+) -> None:
+    if "--from" in options:
+        rows = winter.read_text().splitlines()
+        winter.write_text("\n".join([rows[0], "2026-02-01T00:00:00,1", "2026-04-30T22:00:00,1"]))
+    result = run("price", EXAMPLES / f"{name}.toml", winter, *WINTER, *options)
+    assert result.exit_code == code, result.output
+    assert message in result.stderr

@@ -136,13 +136,17 @@ def test_the_schema_refuses_what_the_compiler_refuses(old: str, new: str) -> Non
 def test_the_source_in_the_documentation_compiles() -> None:
     pytest.importorskip("holidays")
     blocks = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "tariffs.md").read_text(), re.DOTALL)
-    head, bands, signal, versions = blocks
+    head, bands, signal, versions, memory = blocks
     tariff = load_toml(head + bands)
     assert tariff.versions[0].charges[0].name == "energy"
     assert found(head + bands) == []
     heading = re.sub(r"(?m)^valid_.*$", "", head)
     assert len(load_toml(heading + versions).versions) == 2
     assert found(heading + versions) == []
+    remembering = heading.partition("[holidays")[0] + memory
+    shapes = load_toml(remembering).versions[0].memory_shapes
+    assert set(shapes) == {"capacity", "duty", "budget plan"}
+    assert found(remembering) == []
     charge = '[[charge]]\nname = "x"\nkind = "energy"\n'
     band = '[[charge.band]]\nname = "High"\nprice = "1"\n'
     csv = "start,band\n2025-01-01,High\n"

@@ -28,6 +28,7 @@ from tariffs import (
     billed_registers,
     combine_states,
     compute_bill,
+    require_no_memory,
 )
 from tariffs.invoice import Invoice
 
@@ -107,6 +108,7 @@ def _check(device: Device, invoice: Invoice, tariff: Tariff | None) -> CheckedBi
     if tariff is None:
         return cannot_tell("it names a tariff that was never sent to this hub")
     try:
+        require_no_memory(tariff, invoice.begin, invoice.end)
         registers = billed_registers(tariff, invoice.begin, invoice.end)
         uses_of = _readings(device, registers, invoice.begin, invoice.end)
     except (PeriodIncomplete, TariffError) as error:

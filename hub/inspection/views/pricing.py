@@ -21,9 +21,10 @@ from tariffs import (
     billed_registers,
     combine_states,
     compute_bill,
+    require_no_memory,
 )
 
-BY_ENERGY: Final = frozenset({"energy", "series", "blocks"})
+BY_ENERGY: Final = frozenset({"energy", "series", "blocks", "net"})
 """The kinds of bill items that energy makes."""
 NO_TARIFF: Final = "no tariff is known for this time"
 
@@ -118,7 +119,12 @@ class Pricing:
 
 
 def bill_of(tariff: Tariff, slots: SlotRun, *, by_slot: bool = False) -> Bill:
-    """Return the bill for consecutive slots; raises as `compute_bill` does."""
+    """Return the bill for consecutive slots; raises as `compute_bill` does.
+
+    Raises `TariffError` too for a tariff with memory: these slots alone do not make its bill.
+    """
+    if len(slots):
+        require_no_memory(tariff, slots.starts[0], slots.end)
     states: Sequence[int] = slots.states
     if slots.fed_in_states is not None and len(slots):
         known = {Register.IMPORT: slots.states, Register.EXPORT: slots.fed_in_states}

@@ -41,7 +41,11 @@ from tests.support.soak import sampled
 
 pytestmark = needs_shared(LONDON)
 
-EXAMPLES = sorted((ROOT / "examples" / "tariffs").glob("*.toml"))
+EXAMPLES = [
+    path
+    for path in sorted((ROOT / "examples" / "tariffs").glob("*.toml"))
+    if not read_tariff(path).tariff.has_memory
+]
 REGISTERS = {Register.IMPORT: "", Register.EXPORT: "1-0:2.8.0*255"}
 HOMES = range(60)
 LONDON_2013 = """

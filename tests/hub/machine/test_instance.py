@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 from hub.machine.errors import AppletFault, FaultKind
 from hub.machine.machine import AppletMachine
-from protocols.platform.services import BoundedEnergy, OpenedAmounts, OpenedNumbers, Platform
+from protocols.platform.services import (
+    BoundedEnergy,
+    CarriedNumbers,
+    OpenedAmounts,
+    OpenedNumbers,
+    Platform,
+)
 from tests.support.applet_machine import (
     BEGIN,
     DAY,
@@ -386,6 +392,9 @@ class _Bug(Exception):
 
 class _BuggyHousehold:
     def open_numbers(self, *_: object) -> OpenedNumbers:
+        raise NotImplementedError
+
+    def carry_numbers(self, *_: object) -> CarriedNumbers:
         raise NotImplementedError
 
     def open_amounts(self, *_: object) -> OpenedAmounts:
