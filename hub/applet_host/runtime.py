@@ -50,6 +50,7 @@ from hub.machine.limits import MAX_FUEL
 from hub.machine.machine import AppletMachine
 from hub.machine.manifest import Confinement
 from hub.machine.meter import WorkMeter
+from hub.machine.packed import bundle_of, bundles_of
 from hub.machine.raw import OutputBoard, RawApplet, Released
 from hub.metering import MeteredRegister
 from hub.text import printable
@@ -141,7 +142,8 @@ class MachineRuntime:
     _registry: Registry = field(init=False)
     _firewall: Firewall = field(init=False)
     _stack: CommandStack = field(init=False)
-    _bundles: dict[bytes, Bundle] = field(default_factory=dict, init=False)
+    _bundles: dict[tuple[bytes, bytes], Bundle] = field(default_factory=dict, init=False)
+    """By package and module."""
     _running: dict[bytes, _Running] = field(default_factory=dict, init=False)
     _selected: dict[int, set[bytes]] = field(default_factory=dict, init=False)
     """Which applets each connection has turned to."""
@@ -161,12 +163,17 @@ class MachineRuntime:
         self._again = AskedAgain(self.hub.disclosure, self._jobs)
 
     def load(self, package: bytes, bundle: bytes) -> None:
-        """Check a bundle's form and signature; nothing of it runs yet."""
-        self._bundles[package] = self._decode(bundle)
+        """Check the bundles' form and signatures; nothing of them runs yet."""
+        try:
+            bundles_of(bundle, self.vendors)
+        except BundleError as error:
+            raise AppletRefused(SW_WRONG_DATA, str(error)) from None
+        self.unload(package)
 
     def unload(self, package: bytes) -> None:
         """Forget a package."""
-        self._bundles.pop(package, None)
+        for known in [key for key in self._bundles if key[0] == package]:
+            del self._bundles[known]
 
     def install(self, instance: RegisteredApplet, parameters: bytes) -> None:
         """Make an instance under any AID; refused unless the applet itself agrees."""
@@ -217,7 +224,7 @@ class MachineRuntime:
 
         Of an applet that only takes part in sums it may come as it is.
         """
-        manifest = self._bundle(context.instance.package).manifest
+        manifest = self._bundle(context.instance).manifest
         if not (context.is_protected or manifest.protects_itself):
             raise AppletRefused(
                 SW_SECURITY, "an applet answers only over its own channel, at level 33"
@@ -253,7 +260,7 @@ class MachineRuntime:
     def protects_itself(self, instance: RegisteredApplet) -> bool:
         """Tell whether an applet only takes part in sums; one that is not trusted does not."""
         try:
-            return self._bundle(instance.package).manifest.protects_itself
+            return self._bundle(instance).manifest.protects_itself
         except AppletRefused:
             return False
 
@@ -399,7 +406,7 @@ class MachineRuntime:
     def _start(self, entry: RegisteredApplet) -> _Running:
         running = self._running.get(entry.aid)
         if running is None:
-            bundle = self._bundle(entry.package)
+            bundle = self._bundle(entry)
             running = self._running[entry.aid] = self._new(entry, bundle)
         return running
 
@@ -465,16 +472,14 @@ class MachineRuntime:
         except ReleaseRefused:
             raise Refused(Refusal.NO_CONSENT) from None
 
-    def _bundle(self, package: bytes) -> Bundle:
-        if package not in self._bundles:
-            content = self._registry.content(package)
+    def _bundle(self, entry: RegisteredApplet) -> Bundle:
+        key = entry.package, entry.module
+        if key not in self._bundles:
+            content = self._registry.content(entry.package)
             if content is None:
                 raise AppletRefused(SW_WRONG_DATA, "the package carries nothing to run")
-            self._bundles[package] = self._decode(content)
-        return self._bundles[package]
-
-    def _decode(self, bundle: bytes) -> Bundle:
-        try:
-            return Bundle.decode(bundle, self.vendors)
-        except BundleError as error:
-            raise AppletRefused(SW_WRONG_DATA, str(error)) from None
+            try:
+                self._bundles[key] = bundle_of(content, entry.module, self.vendors)
+            except BundleError as error:
+                raise AppletRefused(SW_WRONG_DATA, str(error)) from None
+        return self._bundles[key]
