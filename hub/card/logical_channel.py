@@ -21,6 +21,8 @@ class Authentication:
     version: int
     host_authenticated: bool = True
     """Whether the host has proved who it is; SCP11b proves only the card."""
+    may_manage: bool = True
+    """Whether it is for the card's management, too, and not for applications alone."""
 
     @property
     def is_pending(self) -> bool:

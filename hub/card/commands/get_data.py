@@ -22,6 +22,10 @@ def require_authenticated(call: CardCall) -> None:
     """Return if the host has proved that it knows the domain's keys; else raise `CardRefusal`."""
     if call.channel.authenticated is None:
         raise CardRefusal(Sw.SECURITY_NOT_SATISFIED, "the host has not authenticated (GPCS 11.1.2)")
+    if call.channel.authentication is not None and not call.channel.authentication.may_manage:
+        raise CardRefusal(
+            Sw.SECURITY_NOT_SATISFIED, "a session of SCP11c is for applications, not for management"
+        )
 
 
 # GET DATA
