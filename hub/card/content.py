@@ -216,6 +216,36 @@ class ContentManager:
         """Keep what a domain's parameters say of extradition into it and out of it."""
         self._registry.set_object(domain, MOVES, bytes((moves_in, moves_out)))
 
+    def require_personalised(self, domain: RegistryEntry) -> None:
+        """Return if a domain may hold and manage content, as all may but on a strict card."""
+        ready = domain.life_cycle == DomainState.PERSONALIZED
+        if self._profile.strict and domain.kind is not Kind.ISSUER_DOMAIN and not ready:
+            raise CardRefusal(
+                Sw.CONDITIONS_NOT_SATISFIED,
+                f"the security domain {domain.aid.hex().upper()} is not PERSONALIZED: put its keys,"
+                " then SET STATUS 40 0F (GPCS 5.3.2)",
+            )
+
+    def require_move(self, source: bytes, target: RegistryEntry) -> None:
+        """Return if things may go from `source` to `target`, as their parameters say if it is strict."""
+        if not self._profile.strict or source == target.aid:
+            return
+        self.require_personalised(target)
+        if target.kind is Kind.ISSUER_DOMAIN:
+            raise CardRefusal(
+                Sw.CONDITIONS_NOT_SATISFIED, "nothing moves to the issuer's domain of this card"
+            )
+        leaves = source == self._registry.issuer().aid or self._moves(source)[1]
+        if not leaves or not self._moves(target.aid)[0]:
+            reason = "82: the target takes nothing in" if leaves else "87: the domain lets none go"
+            raise CardRefusal(
+                Sw.CONDITIONS_NOT_SATISFIED, f"{reason}, as its installation said (C9)"
+            )
+
+    def _moves(self, domain: bytes) -> tuple[bool, bool]:
+        moves_in, moves_out = self._registry.find_object(domain, MOVES) or bytes(2)
+        return bool(moves_in), bool(moves_out)
+
     def change(self, entry: RegistryEntry) -> None:
         """Write a changed entry; there is one default application at most, one for a channel."""
         if entry.implicit:
@@ -312,6 +342,8 @@ class ContentManager:
         """Take a supplementary domain that got keys of its own to PERSONALIZED (GPCS 5.3.2.3)."""
         if domain.kind is not Kind.DOMAIN or domain.life_cycle != LifeCycle.SELECTABLE:
             return domain
+        if self._profile.strict:
+            return domain  # by SET STATUS alone
         entry = replace(domain, life_cycle=int(DomainState.PERSONALIZED))
         self._registry.update(entry)
         return entry

@@ -142,6 +142,7 @@ def _for_load(
         raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the target belongs to another hierarchy")
     if target.is_locked:
         raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the target security domain is locked")
+    card.content.require_personalised(target)
     card.content.require_new(aid)
     if digest and len(digest) not in HASHES:
         raise CardRefusal(Sw.WRONG_DATA, "the load file's hash is no SHA-1 or SHA-2 (table 11-47)")
@@ -295,6 +296,7 @@ def _for_install(card: CardParts, call: CardCall, data: bytes, p1: int) -> Respo
     card.content.check_privileges(call.domain, wanted)
     moves = check_domain(card, asked.application) if is_domain else None
     domain = card.content.home(call.domain, package)
+    card.content.require_personalised(domain)
     card.content.require_data_memory(domain, asked.volatile or 0, asked.data or 0)
     card.content.install(
         check_aid(aid, "instance"),
@@ -353,6 +355,7 @@ def _for_extradition(card: CardParts, call: CardCall, data: bytes) -> ResponseAp
     target = card.content.domain(domain)
     if target.is_locked or (entry.is_domain and within(card, entry, target)):
         raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the target is locked or below what moves")
+    card.content.require_move(entry.domain, target)
     before = entry.domain
     card.content.change(replace(entry, domain=target.aid))
     return ResponseApdu(confirm(card, call, before, aid, target.aid), Sw.SUCCESS)
@@ -389,6 +392,7 @@ def _for_registry_update(card: CardParts, call: CardCall, data: bytes) -> Respon
         target = card.content.domain(domain)
         if entry.is_domain and within(card, entry, target):
             raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the target is below what moves")
+        card.content.require_move(entry.domain, target)
         changed = replace(changed, domain=target.aid)
     card.content.change(changed)
     receipt = confirm(card, call, entry.domain, aid, domain, privileges, parameters)
