@@ -227,7 +227,7 @@ class ContentManager:
             )
 
     def require_move(self, source: bytes, target: RegistryEntry) -> None:
-        """Return if things may go from `source` to `target`, as their parameters say if it is strict."""
+        """Return if things may go from `source` to `target`; a strict card asks C9 of both."""
         if not self._profile.strict or source == target.aid:
             return
         self.require_personalised(target)

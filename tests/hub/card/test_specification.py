@@ -17,18 +17,21 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hub.card.keys.keystore import KeyType
 from hub.card.open import Card
 from hub.card.profile import YUBIKEY
+from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.iso7816.tlv import Tlv, encode_length, encode_lv
-from protocols.secure_channel.keys import key_check_value
-from protocols.secure_channel.session import SecureSession
+from protocols.secure_channel.keys import StaticKeys, key_check_value
+from protocols.secure_channel.session import SecureSession, SecurityLevel
 from tests.support.card import (
     APPLET,
     APPLET_KEYS,
     DOMAIN,
     ISSUER,
+    KEYS,
     MODULE,
     PACKAGE,
     add_domain,
     open_card,
+    runtime_of,
 )
 from tests.support.card_host import Manager
 
@@ -417,3 +420,132 @@ def test_what_is_selected_on_another_channel_is_not_deleted(card: Card, what: by
 
 def test_the_module_of_another_package_is_none_of_this_one(card: Card) -> None:
     assert Manager(card).install(OTHER, module=MODULE + b"\1") == "6A88"
+
+
+# Formats of keys and data
+
+
+def extended(manager: Manager, identifier: int, key: bytes, usage: str, access: str) -> bytes:
+    part = bytes((len(key),)) + encrypted(manager, key)
+    data = b"\xff\x88" + len(part).to_bytes(2, "big") + part + b"\x03" + key_check_value(key)
+    tail = bytes.fromhex(usage), bytes.fromhex(access)
+    return data + encode_lv(*tail)
+
+
+def test_keys_come_in_the_extended_format_too(blank: Card) -> None:
+    """11.8.2.3.2: FF before the type, two bytes of length, usage and access behind."""
+    manager = Manager(blank)
+    key = bytes(range(16))
+    data = b"".join(
+        extended(manager, number, key, usage, access)
+        for number, usage, access in ((1, "38", "01"), (2, "34", "00"), (3, "48", ""))
+    )
+    answer = manager.send("80D80081", b"\x21" + data)
+    assert (answer.sw, answer.data) == (0x9000, b"\x21" + 3 * key_check_value(key))
+    Manager(blank, keys=StaticKeys.same(key), version=0x21)
+
+
+def test_a_public_key_comes_in_the_extended_format_too(blank: Card) -> None:
+    manager = Manager(blank)
+    public = ec.generate_private_key(ec.SECP256R1()).public_key()
+    point = public.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    data = b"\x73\xff\xb0\x00\x41" + point + b"\xff\xf0\x00\x01\x00" + b"\0" + b"\0" + b"\0"
+    assert manager.sw("80D80001", data) == "9000"
+    assert "B040F00100" in manager.ok("80CA00E0").hex().upper()
+    for tail in (b"\0\0", b"\0\x01\x82\0", b"\0\0\x01\x02", b"\0\0\0\0", b"\0\0\x01"):
+        assert manager.sw("80D80001", b"\x74" + data[1:-3] + tail) == "6A80"
+
+
+@pytest.mark.parametrize(("usage", "access"), [("34", "01"), ("38", "02"), ("3838", "")])
+def test_a_usage_that_the_card_does_not_keep_is_refused(
+    blank: Card, usage: str, access: str
+) -> None:
+    manager = Manager(blank)
+    data = 3 * extended(manager, 1, bytes(16), usage, access)
+    assert manager.sw("80D80081", b"\x21" + data) == "6A80"
+
+
+@pytest.mark.parametrize("value", [b"", b"abc", bytes(15), bytes(16), b"0123456789abcdef"])
+def test_data_groups_are_encrypted_each_by_itself(card: Card, value: bytes) -> None:
+    """11.11.2.2 and Amendment D, 4.1.4: P1 60 with structure; names and lengths stand in clear."""
+    manager = Manager(card, DOMAIN, APPLET_KEYS)
+    padded = value + b"\x80" + bytes(-(len(value) + 1) % 16)
+    for secret in [padded, value] if len(value) == 16 else [padded]:
+        sealed = encrypted(manager, secret)
+        group = b"\x12\x34" + bytes((len(sealed),)) + sealed
+        assert manager.sw("80E2E800", group[:9]) != "9000"  # cut off
+        assert manager.sw("80E26800", group[:9]) == "9000"
+        assert manager.sw("80E2E801", group[9:]) == "9000"
+        assert (card.registry.find_object(DOMAIN, 0x1001234) or b"") == value
+        assert manager.sw("80E2F000", Tlv(0x45, sealed).encode()) == "9000"
+        assert (card.registry.find_object(DOMAIN, 0x45) or b"") == value
+
+
+def test_encrypted_data_groups_reach_an_application_plain(card: Card) -> None:
+    manager = Manager(card, DOMAIN, APPLET_KEYS)
+    assert manager.sw("80E62000", encode_lv(b"", b"", APPLET, b"", b"", b"")) == "9000"
+    sealed = encrypted(manager, b"secret\x80" + bytes(9))
+    assert manager.sw("80E2E800", b"\x00\x01\x10" + sealed) == "9000"
+    told = [what for kind, what in runtime_of(card).calls if kind == "personalise"]
+    assert told == [(APPLET, b"\x00\x01\x06secret")]
+
+
+@pytest.mark.parametrize(("first", "second"), [("E26000", "E28001"), ("E20000", "E2E001")])
+def test_encryption_does_not_change_between_blocks(card: Card, first: str, second: str) -> None:
+    manager = Manager(card, DOMAIN, APPLET_KEYS)
+    block = encrypted(manager, bytes.fromhex("42024142") + b"\x80" + bytes(11))
+    assert manager.sw(f"80{first}", block) == "9000"
+    assert manager.sw(f"80{second}", block) == "6985"
+    assert manager.sw("80E2C000", block) == "6A86"
+
+
+# Answers protected for a while
+
+
+@pytest.mark.parametrize(("level", "p1"), [(0x01, 0x10), (0x03, 0x10), (0x03, 0x30)])
+def test_answers_are_protected_between_begin_and_end_r_mac_session(
+    card: Card, level: int, p1: int
+) -> None:
+    """Amendment D, 7.1.3 and 7.1.4: from the next command to the answer of END."""
+    manager = Manager(card, level=level)
+    session = session_of(manager)
+    assert manager.ok("80CA00D3") == bytes((0xD3, 1, level))
+    assert manager.ok(f"807A{p1:02X}01", b"\x04abcd") == b""
+    session.change_level(SecurityLevel(level | p1))
+    assert manager.ok("80CA00D3") == bytes((0xD3, 1, level | p1))
+    assert manager.sw(f"807A{p1:02X}01") == "6985"  # it has begun
+    assert manager.sw("80780001") == "6A86"
+    plain = manager.connection.transmit
+    wrapped = session.wrap_command(CommandApdu(0x80, 0x78, 0x00, 0x03, le=256))
+    answer = ResponseApdu.decode(plain(wrapped.encode()))
+    assert len(answer.data) == 8  # the last with a MAC
+    assert session.unwrap_response(answer) == ResponseApdu(b"", 0x9000)
+    session.change_level(SecurityLevel(level))
+    assert manager.ok("80CA00D3") == bytes((0xD3, 1, level))
+    assert manager.sw("80780003") == "6985"
+
+
+@pytest.mark.parametrize(
+    ("level", "header", "sw"),
+    [
+        (0x00, "807A1001", "6985"),  # commands carry no MAC that an answer's could follow
+        (0x01, "807A3001", "6985"),  # answers are not encrypted where commands are not
+        (0x13, "807A1001", "6985"),
+        (0x33, "80780003", "6985"),
+        (0x03, "807A2001", "6A86"),
+        (0x03, "807A1003", "6A86"),
+    ],
+)
+def test_r_mac_sessions_begin_where_they_can(card: Card, level: int, header: str, sw: str) -> None:
+    assert Manager(card, level=level).sw(header) == sw
+
+
+def test_an_r_mac_session_ends_with_its_secure_channel(card: Card) -> None:
+    manager = Manager(card, level=0x01)
+    assert manager.sw("807A1001", b"\x19" + bytes(25)) == "6A80"
+    assert manager.sw("807A1001", b"\x02a") == "6A80"
+    assert manager.sw("807A1001") == "9000"
+    manager.client.select(ISSUER)
+    manager.client.open_scp03(KEYS, bytes(8), level=SecurityLevel(0x01))
+    assert manager.sw("80780003") == "6985"
+    assert card.connect().transmit(bytes.fromhex("807A100100")).hex() == "6982"
