@@ -32,7 +32,7 @@ from hub.errors import HubError
 from hub.machine.bundle import Bundle, build_bundle
 from hub.machine.errors import BundleError
 from hub.machine.manifest import Manifest
-from hub.machine.packed import bundle_of, bundles_of, pack
+from hub.machine.packed import bundle_of, bundles_of, pack, require_successor
 from protocols.canonical.signing import key_id_of
 from protocols.enrolment import Enrolment, following_version
 from protocols.secure_channel.errors import CardRefused, RemoteChannelError
@@ -155,6 +155,14 @@ def terms_of(manifest: Manifest, package: bytes, applet: bytes = b"") -> list[Co
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """A package's new version, and what each installed applet will be run from."""
+
+    cap: CapFile
+    bundles: dict[bytes, Bundle]
+
+
 @dataclass(slots=True)
 class Installer:
     """The resident's own card manager."""
@@ -207,6 +215,63 @@ class Installer:
         with self.device.database.transaction():
             self.consent(package.bundle)
         return self._enrolment(manifest.aid, CHANNEL_KEY_VERSION, keys)
+
+    def read_upgrade(self, content: bytes) -> "Upgrade":
+        """Return a new version that the card will take; raise `InstallationError`, with the reason.
+
+        The card checks it all again.
+        """
+        vendors = self.device.vendors()
+        try:
+            cap = CapFile.decode(content)
+            entries = [entry for entry in self.card.entries() if entry.package == cap.file.aid]
+            old, loaded = self.card.bundle(cap.file.aid), self.card.find(cap.file.aid)
+            if old is None or loaded is None or not entries:
+                raise InstallationError(
+                    f"no applet of the package {cap.file.aid.hex().upper()} is installed"
+                )
+            if cap.file.version <= loaded.version:
+                raise InstallationError(
+                    f"the package has version {_dotted(cap.file.version)}, and"
+                    f" {_dotted(loaded.version)} is installed"
+                )
+            new = {}
+            for entry in entries:
+                require_successor(old, cap.file.bundle, entry.module, vendors)
+                new[entry.aid] = bundle_of(cap.file.bundle, entry.module, vendors)
+            return Upgrade(cap, new)
+        except (PackageError, BundleError) as error:
+            raise InstallationError(f"the package: {error}") from None
+
+    def upgrade(
+        self, upgrade: "Upgrade", progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        """Put a package's new version in the old one's place.
+
+        Instances keep all that they have stored, and their channels. The resident, who calls this,
+        consents to what the new manifests name; consents to the old version are revoked. Raises
+        `InstallationError`, and the old version is there as before.
+        """
+        cap = upgrade.cap
+        manager = self._manager(self.card.profile.issuer_aid)
+        with suppress(CardRefused):
+            manager.abort_upgrade()  # one that somebody has begun and left
+        owner = self.card.find(cap.file.aid)
+        domain = b"" if owner is None else owner.domain
+        try:
+            manager.begin_upgrade(cap.file.aid)
+            manager.load(cap, domain=domain, progress=progress)
+        except CardRefused as refused:
+            with suppress(CardRefused):
+                self._manager(self.card.profile.issuer_aid).abort_upgrade()
+            raise InstallationError(f"the card refused the new version: {refused}") from None
+        disclosure = self.device.disclosure
+        with self.device.database.transaction():
+            for consent in disclosure.consents():
+                if consent.terms.applet in upgrade.bundles and consent.revoked is None:
+                    disclosure.revoke(consent.number)
+            for applet, bundle in upgrade.bundles.items():
+                self.consent(bundle, applet)
 
     def rotate_channel(self, applet: bytes) -> Enrolment:
         """Give an applet's channel new keys; return what its recipient needs from now on.
@@ -353,6 +418,10 @@ class Installer:
         for aid in (applet, package, _named(applet, DOMAIN), owner):
             with suppress(CardRefused):
                 manager.delete(aid)
+
+
+def _dotted(version: bytes) -> str:
+    return ".".join(str(number) for number in version)
 
 
 def the_one(bundles: Sequence[Bundle], applet: bytes = b"") -> Bundle:

@@ -13,7 +13,7 @@ Applets that call each other go through the card's firewall: both manifests name
 have the same recipient, so that what one was told stays with whom it was told for.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, TypeVar
@@ -50,7 +50,7 @@ from hub.machine.limits import MAX_FUEL
 from hub.machine.machine import AppletMachine
 from hub.machine.manifest import Confinement
 from hub.machine.meter import WorkMeter
-from hub.machine.packed import bundle_of, bundles_of
+from hub.machine.packed import bundle_of, bundles_of, require_successor
 from hub.machine.raw import OutputBoard, RawApplet, Released
 from hub.metering import MeteredRegister
 from hub.text import printable
@@ -168,6 +168,23 @@ class MachineRuntime:
             bundles_of(bundle, self.vendors)
         except BundleError as error:
             raise AppletRefused(SW_WRONG_DATA, str(error)) from None
+        self.unload(package)
+
+    def upgrade(self, package: bytes, bundle: bytes, instances: Sequence[RegisteredApplet]) -> None:
+        """Check that a new version may have what the old one stored; instances start afresh."""
+        old = self._registry.content(package) or b""
+        try:
+            bundles_of(bundle, self.vendors)
+            for module in {instance.module for instance in instances}:
+                require_successor(old, bundle, module, self.vendors)
+        except BundleError as error:
+            raise AppletRefused(SW_WRONG_DATA, str(error)) from None
+        for instance in instances:
+            running = self._running.pop(instance.aid, None)
+            if running is not None:
+                running.instance.discard()
+            self._jobs.forget_applet(instance.aid)
+        self._again.forget()
         self.unload(package)
 
     def unload(self, package: bytes) -> None:

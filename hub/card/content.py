@@ -64,8 +64,14 @@ _OF_ONE: Final = Privilege.CARD_RESET | Privilege.FINAL_APPLICATION
 """What the issuer's domain has until an application has it, and then not (GPCS 6.6.2)."""
 
 
+UPGRADE: Final = "upgrade"
+"""The card's property that names the package whose new version is waited for."""
 MOVES: Final = 0x2000082
 """The data object, out of reach of GET DATA, for what C9 of a domain says of extradition."""
+
+
+def _dotted(version: bytes) -> str:
+    return ".".join(str(number) for number in version)
 
 
 def instance_of(entry: RegistryEntry) -> RegisteredApplet:
@@ -278,10 +284,7 @@ class ContentManager:
         """Add a package (GPCS 9.3.5); the runtime must accept its content."""
         check_aid(aid, "package")
         self.require_new(aid)
-        for module in modules:
-            check_aid(module, "module")
-        if len(set(modules)) != len(modules) or not modules:
-            raise CardRefusal(Sw.WRONG_DATA, "a package has one module or more, all different")
+        self._require_modules(modules)
         self.require_code_memory(self.domain(domain), len(content))
         entry = RegistryEntry(
             aid, Kind.PACKAGE, LifeCycle.LOADED, Privilege.NONE, domain=domain, version=version
@@ -290,6 +293,47 @@ class ContentManager:
         self._registry.add_package(aid, content, modules)
         self._runtime.load(aid, content)
         return entry
+
+    @property
+    def upgrading(self) -> bytes:
+        """The package whose new version is waited for; empty where none is."""
+        package = self._registry.find_property(UPGRADE) or b""
+        return package if package and self._registry.find(package) is not None else b""
+
+    def begin_upgrade(self, package: bytes) -> None:
+        """Wait for the new version of a package; of none, where it is empty."""
+        self._registry.set_property(UPGRADE, package)
+
+    def upgrade(
+        self, aid: bytes, content: bytes, modules: Sequence[bytes], *, version: bytes
+    ) -> None:
+        """Put a package's new version in the old one's place; its instances stay as they are."""
+        entry = self._registry.find(aid)
+        assert entry is not None  # `upgrading` has looked
+        if version <= entry.version:
+            raise CardRefusal(
+                Sw.CONDITIONS_NOT_SATISFIED,
+                f"version {_dotted(version)} is not newer than {_dotted(entry.version)}",
+            )
+        instances = [other for other in self._registry.entries() if other.package == aid]
+        for instance in instances:
+            if instance.module not in modules:
+                raise CardRefusal(
+                    Sw.WRONG_DATA,
+                    f"the new version lacks the module of {instance.aid.hex().upper()}",
+                )
+        self._require_modules(modules)
+        self._runtime.upgrade(aid, content, [instance_of(instance) for instance in instances])
+        self._registry.update(replace(entry, version=version))
+        self._registry.replace_package(aid, content, modules)
+        self.require_code_memory(self.domain(entry.domain), 0)
+        self.begin_upgrade(b"")
+
+    def _require_modules(self, modules: Sequence[bytes]) -> None:
+        for module in modules:
+            check_aid(module, "module")
+        if len(set(modules)) != len(modules) or not modules:
+            raise CardRefusal(Sw.WRONG_DATA, "a package has one module or more, all different")
 
     def install(
         self,

@@ -13,8 +13,9 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from hub.machine.bundle import Bundle
+from hub.machine.bundle import CONTENT_TYPE, Bundle
 from hub.machine.errors import BundleError
+from protocols.canonical.cose import SignedParts
 
 LABEL: Final = b"Meterlet applets\0\x01"
 MOST: Final = 16
@@ -67,3 +68,37 @@ def bundle_of(
 def bundles_of(content: bytes, vendor_keys: Mapping[bytes, Ed25519PublicKey]) -> Sequence[Bundle]:
     """Return all bundles of a package; raise `BundleError` unless each one is right."""
     return [bundle_of(content, module, vendor_keys) for module in unpack(content)]
+
+
+def require_successor(
+    old: bytes, new: bytes, module: bytes, vendor_keys: Mapping[bytes, Ed25519PublicKey]
+) -> None:
+    """Return if a module's new version may have what the old one stored; raise `BundleError`.
+
+    Both are of one vendor and for one recipient: what was kept for one is told to no other. What
+    sees readings goes on seeing the same and letting out the same, and what sees none stays blind:
+    a store of readings must not come to a program that may tell whatever it has.
+    """
+    before, after = (bundle_of(content, module, vendor_keys) for content in (old, new))
+    if _signer(old, module) != _signer(new, module):
+        raise BundleError("the new version is signed by another vendor")
+    for member, word in _LASTING.items():
+        if getattr(before.manifest, member) != getattr(after.manifest, member):
+            raise BundleError(f"the new version has another {word}: install it as a new applet")
+
+
+_LASTING: Final = {
+    "aid": "AID",
+    "recipient": "recipient",
+    "confinement": "confinement",
+    "resolution_minutes": "resolution of readings",
+    "registers": "choice of registers",
+    "outputs": "choice of outputs",
+}
+"""Members of a manifest that what is stored depends on, in words."""
+
+
+def _signer(content: bytes, module: bytes) -> bytes:
+    bundles = unpack(content)
+    raw = bundles.get(b"", bundles.get(module, b""))
+    return SignedParts.decode(raw, CONTENT_TYPE).key_id

@@ -36,6 +36,7 @@ from meterlet.key_files import private_key, public_key
 from meterlet.resources import SOURCES
 
 CHANGE: Final = "meterlet.applet.change/1"
+UPGRADE: Final = "meterlet.applet.upgrade/1"
 LOCKED: Final = 0x80
 FED_IN: Final = ":2."
 """In the OBIS code of a register of what is fed in: value group C is 2."""
@@ -130,6 +131,47 @@ def install(
     facts = {"aid": name, "enrolment": str(enrolment)}
     text = f"installed {read.manifest.name} ({name}); its recipient needs {enrolment}"
     show("meterlet.applet.install/1", facts, text, as_json=as_json)
+
+
+@applet.command()
+@hub_option
+@click.argument("package", type=FILE)
+@click.option("--yes", is_flag=True, help="Consent without being asked.")
+@click.option("--dry-run", is_flag=True, help="Show what would be asked, and change nothing.")
+@json_or_text(UPGRADE)
+def upgrade(folder: Path, package: Path, yes: bool, dry_run: bool) -> Shown:
+    """Put the new version of a PACKAGE in the place of the installed one.
+
+    The applets keep their channels and what they have stored. The resident is asked to consent to
+    what the new version may release; consents to the old one end.
+    """
+    with _installer(folder) as installer:
+        new = installer.read_upgrade(package.read_bytes())
+        asked, allowed = [], []
+        for aid, bundle in new.bundles.items():
+            asked += [consent_in_words(terms) for terms in consent_terms(bundle, aid)]
+            asked += about_feed_in(bundle.manifest)
+            allowed += dealings(bundle.manifest)
+        version = new.cap.file.version
+        facts: dict[str, object] = {
+            "package": new.cap.file.aid.hex().upper(),
+            "version": f"{version[0]}.{version[1]}",
+            "applets": [aid.hex().upper() for aid in new.bundles],
+            "consents": asked,
+            "peers": allowed,
+            "dry_run": dry_run,
+        }
+        if not yes or dry_run:
+            for sentence in (*asked, *allowed):
+                click.echo(sentence, err=True)
+        if dry_run:
+            return facts, "nothing was changed"
+        if not yes and not click.confirm("Do you consent?", err=True):
+            fail("not upgraded: no consent was given", Exit.FORBIDDEN)
+        with _bar() as progress, installer.device.database.transaction():
+            installer.upgrade(new, progress)
+    names = ", ".join(bundle.manifest.name for bundle in new.bundles.values())
+    return facts, f"{names}: version {version[0]}.{version[1]} is in place"
 
 
 def about_feed_in(manifest: Manifest) -> list[str]:

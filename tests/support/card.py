@@ -2,6 +2,7 @@
 """A card with a runtime small enough to be seen through, and a client for it."""
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -36,6 +37,11 @@ class Echo:
 
     def load(self, package: bytes, bundle: bytes) -> None:
         self.calls.append(("load", package))
+        if bundle == b"bad":
+            raise AppletRefused(0x6A80, "the bundle is bad")
+
+    def upgrade(self, package: bytes, bundle: bytes, instances: Sequence[RegisteredApplet]) -> None:
+        self.calls.append(("upgrade", (package, [instance.aid for instance in instances])))
         if bundle == b"bad":
             raise AppletRefused(0x6A80, "the bundle is bad")
 

@@ -137,13 +137,18 @@ def _for_load(
     aid, domain, digest, parameters = fields.values
     authorise(card, call, fields.token, fields.signed)
     check_aid(aid, "load file")
-    target = card.content.domain(domain or call.domain.aid)
+    there = card.registry.find(aid) if aid == card.content.upgrading else None
+    home = call.domain.aid if there is None else there.domain
+    target = card.content.domain(domain or home)
+    if there is not None and target.aid != home:
+        raise CardRefusal(Sw.WRONG_DATA, "a new version stays in the old one's security domain")
     if not within(card, call.domain, target):
         raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the target belongs to another hierarchy")
     if target.is_locked:
         raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the target security domain is locked")
     card.content.require_personalised(target)
-    card.content.require_new(aid)
+    if there is None:
+        card.content.require_new(aid)
     if digest and len(digest) not in HASHES:
         raise CardRefusal(Sw.WRONG_DATA, "the load file's hash is no SHA-1 or SHA-2 (table 11-47)")
     if not digest and not call.domain.has(Privilege.AUTHORIZED_MANAGEMENT):
@@ -222,6 +227,9 @@ def _finish_load(card: CardParts, process: Loading) -> None:
         raise CardRefusal(
             Sw.WRONG_DATA, f"the load file is {file.aid.hex().upper()}, another was announced"
         )
+    if process.aid == card.content.upgrading:
+        card.content.upgrade(process.aid, file.bundle, file.modules, version=file.version)
+        return
     card.content.require_code_memory(target, len(file.bundle))
     card.content.load(
         process.aid, file.bundle, file.modules, domain=process.domain, version=file.version
