@@ -261,10 +261,9 @@ class ContentManager:
                         Sw.CONDITIONS_NOT_SATISFIED,
                         f"{other.aid.hex().upper()} is selected implicitly on that channel (CF)",
                     )
-        if entry.kind is Kind.APPLICATION and entry.has(Privilege.CARD_RESET):
-            for other in self._registry.entries():
-                holds = other.kind is Kind.APPLICATION and other.has(Privilege.CARD_RESET)
-                if holds and other.aid != entry.aid:
+        if entry.kind is not Kind.ISSUER_DOMAIN and entry.has(Privilege.CARD_RESET):
+            for other in self._holders(Privilege.CARD_RESET):
+                if other.aid != entry.aid:
                     rest = other.privileges & ~Privilege.CARD_RESET
                     self._registry.update(replace(other, privileges=rest))
         self._registry.update(entry)

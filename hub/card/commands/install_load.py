@@ -332,7 +332,12 @@ def _for_make_selectable(card: CardParts, call: CardCall, data: bytes) -> Respon
     if entry.is_locked:
         raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the application is locked")
     # It adds the one privilege of being the default to an application (GPCS 11.5.2.3.3).
-    wanted = decode_privileges(privileges) & Privilege.CARD_RESET
+    wanted = decode_privileges(privileges)
+    if wanted & ~(entry.privileges | Privilege.CARD_RESET):
+        raise CardRefusal(
+            Sw.WRONG_DATA, "making selectable grants Card Reset and no other privilege (11.5.2.3.3)"
+        )
+    wanted &= Privilege.CARD_RESET
     if entry.life_cycle >= LifeCycle.SELECTABLE and not wanted:
         raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the application is selectable already")
     life_cycle = max(entry.life_cycle, LifeCycle.SELECTABLE)

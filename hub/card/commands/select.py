@@ -34,7 +34,7 @@ def default(card: CardParts, line: Line, channel: int = 0) -> bytes | None:
             if entry.implicit == bytes((CONTACTS | channel,)):
                 return entry.aid
         for entry in entries:
-            if not entry.is_domain and entry.has(Privilege.CARD_RESET):
+            if entry.kind is not Kind.ISSUER_DOMAIN and entry.has(Privilege.CARD_RESET):
                 return entry.aid
     return issuer.aid
 

@@ -334,6 +334,26 @@ def test_the_issuers_domain_is_not_the_default_while_an_application_is(card: Car
     assert manager.listing("80")[ISSUER.hex().upper()][0xC5][0] & 0x04
 
 
+def test_a_domain_can_be_the_default_and_an_application_after_it(card: Card) -> None:
+    manager = Manager(card)
+    assert manager.install_domain(FIRST, bytes.fromhex("840000")) == "9000"
+    assert card.connect().selected == FIRST
+    assert manager.install(OTHER, privileges=b"\x04") == "9000"
+    assert card.connect().selected == OTHER
+    assert manager.listing("40", FIRST)[FIRST.hex().upper()][0xC5] == bytes.fromhex("800000")
+
+
+def test_making_selectable_grants_card_reset_alone(blank: Card) -> None:
+    """11.5.2.3.3; what it has it may be told again."""
+    manager = Manager(blank)
+    assert manager.load_package() == "9000"
+    assert manager.install(APPLET, p1="04", privileges=bytes.fromhex("000200")) == "9000"
+    for privileges, sw in (("100000", "6A80"), ("800000", "6A80"), ("040200", "9000")):
+        fields = encode_lv(b"", b"", APPLET, bytes.fromhex(privileges), b"", b"")
+        assert manager.sw("80E60800", fields) == sw
+    assert manager.listing("40")[APPLET.hex().upper()][0xC5] == bytes.fromhex("040200")
+
+
 def test_delegated_management_excludes_token_verification(blank: Card) -> None:
     """6.6.2; also when the second comes later."""
     manager = Manager(blank)
