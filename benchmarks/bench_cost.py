@@ -14,7 +14,7 @@ from typing import Any, Final
 import pytest
 
 from benchmarks.bench_private_bills import KEYS, MAY, SEED, SERIES, ZONE, certified
-from hub.applet_host.cost import SLOTS_FUEL, cost_of_amounts
+from hub.applet_host.cost import SLOT_FUEL, cost_of_amounts
 from hub.certifier import Certifier
 from hub.machine.limits import SECOND_FUEL
 from protocols.amounts import (
@@ -89,7 +89,7 @@ def charged(amounts: list[Amount]) -> float:
     """Return the seconds that are charged for a proof over May."""
     size = len(encode_amounts(amounts))
     cost = cost_of_amounts(amounts, size, SLOTS, 31, 0)
-    slots = 31 * SLOTS_FUEL if needs_slots(amounts) else 0  # charged with the description
+    slots = SLOTS * SLOT_FUEL if needs_slots(amounts) else 0  # charged with the description
     return (cost.prove + slots) / SECOND_FUEL
 
 

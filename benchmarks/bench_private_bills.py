@@ -61,6 +61,7 @@ ZONE = "Europe/Berlin"
 SERIES = Series(b"bench", bytes.fromhex("0100010800ff"), ZONE, 15)
 KEYS = CertifierKeys(bytes(range(32)), bytes(range(32, 64)))
 MAY = Period.month(2025, 5)
+LONG = (Period.quarter(2025, 2), Period.year(2025))
 SEED = bytes(32)
 
 HEAD = """
@@ -161,6 +162,23 @@ BILLS = {
     "above 1.6 kW, always": DAY_NIGHT + ALWAYS,
     "above 1.6 kW, in 10 events of 8 slots": DAY_NIGHT + EVENTS,
 }
+YEARLY = """
+[[charge]]
+name = "tax"
+kind = "blocks"
+interval = "year"
+block = [{ up_to = "1000", price = "0.12" }, { up_to = "2900", price = "0.08" }, { price = "0.04" }]
+[[step]]
+name = "at least"
+kind = "minimum"
+on = ["energy"]
+per_year = "1500"
+"""
+LONG_BILLS = {
+    "day and night, with VAT": DAY_NIGHT + VAT,
+    "blocks and a minimum of the year": DAY_NIGHT + YEARLY + VAT,
+    "tiers by time of use": TIERS,
+}
 NAIVE = ("tiers by time of use", "a baseline for each day")
 SLOT_BY_SLOT = ("above 1.6 kW, always", "above 1.6 kW, in 10 events of 8 slots")
 
@@ -176,25 +194,27 @@ class Case:
 
 
 @cache
-def certified() -> tuple[Certification, ...]:
+def certified(period: Period = MAY) -> tuple[Certification, ...]:
     dice, register, readings = random.Random(1), 0, []
-    begin, end = MAY.bounds(ZONE)
+    begin, end = period.bounds(ZONE)
     for moment in range(begin, end + 1, 900):
         readings.append(Reading(moment, register))
         register += dice.choice((25, 40, 60, 450)) + dice.randrange(60)
     certifier, previous, done = Certifier(SERIES, KEYS), None, []
-    for day in MAY.days(ZONE):
-        previous = certifier.certify(day, readings, previous)
+    for grid in period.grids(ZONE, 15):
+        first = (grid.begin - begin) // 900
+        own = readings[first : first + len(grid) + 1]
+        previous = certifier.certify(grid.day, own, previous)
         done.append(previous)
     return tuple(done)
 
 
 @cache
-def case(name: str, scheme: CommitmentScheme | None = None) -> Case:
+def case(name: str, scheme: CommitmentScheme | None = None, billed: Period = MAY) -> Case:
     """Return a bill, proved over what it needs, or over commitments of this scheme."""
-    tariff: Tariff = load_toml(HEAD + BILLS[name])
-    days = certified()
-    begin, end = MAY.bounds(ZONE)
+    tariff: Tariff = load_toml(HEAD + (BILLS if billed is MAY else LONG_BILLS)[name])
+    days = certified(billed)
+    begin, end = billed.bounds(ZONE)
     starts = [t for one in days for t in one.use.grid.boundaries()[:-1]]
     states = [int(state) for one in days for state in one.use.states]
     total = plan_bill(tariff, starts, 900, states, begin, end).total
@@ -269,9 +289,8 @@ def bit_by_bit() -> Iterator[None]:
         yield
 
 
-def measure(name: str) -> tuple[float, float, int]:
+def measure(one: Case) -> tuple[float, float, int]:
     """Return processor seconds to prove and to verify, and the proof's bytes."""
-    one = case(name)
     begun = time.process_time()
     proof = prove(one)
     proved = time.process_time()
@@ -302,18 +321,20 @@ def verify_batch(one: Case, proofs: list[tuple[NumbersContext, bytes]]) -> None:
     )
 
 
-def whole_check(one: Case, *, is_exact: bool) -> Callable[[], object]:
+def whole_check(
+    one: Case, *, is_exact: bool, text: str = BILLS[TIMES_OF_USE], period: Period = MAY
+) -> Callable[[], object]:
     """Return what checks a whole answer: form, days, signatures, chain, plan, proof and total.
 
     The exact one takes the same way with a plan whose total is not rounded.
     """
-    tariff, about = load_toml(HEAD + BILLS[TIMES_OF_USE]), one.context
+    tariff, about = load_toml(HEAD + text), one.context
     (number,), proof = open_numbers(about, [one.known], [one.total], SEED)
     decimals = 9 if is_exact else 2
     answer = BillAnswer(
         SERIES.meter, about.begin, about.end, about.nonce,
         Decimal(format_decimal(number, decimals)), tariff.digest, proof,
-        {SERIES.register: tuple(day.day.encode() for day in certified())},
+        {SERIES.register: tuple(day.day.encode() for day in certified(period))},
     )  # fmt: skip
     question = BillQuestion(About(SERIES.meter, about.begin, about.end, about.nonce), b"signed")
     data = answer.encode()
@@ -323,7 +344,7 @@ def whole_check(one: Case, *, is_exact: bool) -> Callable[[], object]:
 
     def check() -> object:
         with patch.object(statement, "plan_bill", plan_exactly):
-            return check_bill(question, data, tariff, MAY, SERIES, KEYS.public_key)
+            return check_bill(question, data, tariff, period, SERIES, KEYS.public_key)
 
     return check
 
@@ -362,11 +383,22 @@ def print_rounding() -> None:
         print(f"{f'{scheme}, bytes of the proof':40}{sizes[0]:13,}{sizes[1]:14,}")
 
 
+def print_long() -> None:
+    print(f"\n{'quarter-hours of longer periods':40}{'prove':>10}{'check all':>11}{'bytes':>11}")
+    for billed in LONG:
+        for name, text in LONG_BILLS.items():
+            one = case(name, None, billed)
+            took, _, size = measure(one)
+            check = best_of(whole_check(one, is_exact=False, text=text, period=billed), 3)
+            print(
+                f"{f'{billed}, {name}':40}{1000 * took:7,.0f} ms{1000 * check:8,.0f} ms{size:11,}"
+            )
+
+
 def main() -> None:
     print(f"{'a month of 2,976 slots':40}{'prove':>10}{'verify':>10}{'bytes':>11}")
     for name in BILLS:
-        case(name)
-        took, checked, size = measure(name)
+        took, checked, size = measure(case(name))
         print(f"{name:40}{1000 * took:7,.0f} ms{1000 * checked:7,.0f} ms{size:11,}")
         naive: Any = bit_by_bit()
         way = "  bit by bit"
@@ -375,11 +407,12 @@ def main() -> None:
             way = "  slot by slot"
         if name in (*NAIVE, *SLOT_BY_SLOT) or "--all" in sys.argv:
             with naive:
-                slow, slower, large = measure(name)
+                slow, slower, large = measure(case(name))
             print(f"{way:40}{1000 * slow:7,.0f} ms{1000 * slower:7,.0f} ms{large:11,}")
             ratios = f"{slow / took:9.1f}x{slower / checked:9.1f}x{large / size:10.1f}x"
             print(f"{'  ratio':40}{ratios}")
     print_rounding()
+    print_long()
 
 
 if __name__ == "__main__":

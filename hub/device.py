@@ -45,7 +45,7 @@ from hub.card.open import Card
 from hub.card.profile import DEFAULT, CardProfile
 from hub.card.registry import CARD
 from hub.card.resealing import CARD_KEYS
-from hub.certifier import Certifier, CertifierKeys
+from hub.certifier import Certifier, CertifierKeys, InheritedChain
 from hub.certifier.succession import (
     ANNOUNCEMENT_COMPONENT,
     CERTIFIER_KEY,
@@ -70,6 +70,7 @@ from hub.machine.raw import OUTPUT_COMPONENT, reseal_outputs
 from hub.metering import MeteredRegister
 from hub.meters.trust import MeterTrust
 from hub.readings import Readout
+from hub.replacing import finish_replacing
 from hub.text import utc_text
 from hub.vault.database import Database
 from hub.vault.days import DAYS_COMPONENT, DayJournal
@@ -77,6 +78,7 @@ from hub.vault.key_file import VAULT_KEY, current_vault_key, fingerprint, put_in
 from hub.vault.resealing import (
     DAYS,
     FACTS,
+    INHERITED,
     READINGS,
     Progress,
     by_derived_key,
@@ -129,6 +131,7 @@ SEALED: Final = (
     READINGS,
     DAYS,
     FACTS,
+    INHERITED,
     CARD_KEYS,
     by_derived_key(reseal_log, "disclosure_entry", "disclosure_bytes"),
     by_derived_key(reseal_sources, "known_source"),
@@ -155,8 +158,8 @@ class RoundsUnderWay(HubError):
 
     def __init__(self, until: int) -> None:
         super().__init__(
-            f"a sum over households is under way until {utc_text(until)}; rotate the vault's key"
-            " then, or say --abandon-rounds"
+            f"a sum over households is under way until {utc_text(until)}; do this then, or say"
+            " --abandon-rounds"
         )
 
 
@@ -291,8 +294,10 @@ class Device:
     ) -> Self:
         """Open the hub in `folder`; raise `DeviceError` where there is none.
 
-        Errors of the parts (vault, certifier, database) come through as they are.
+        A hand-over that was cut off is finished first (`hub.replacing`). Errors of the parts
+        (vault, certifier, database) come through as they are.
         """
+        finish_replacing(folder)
         try:
             description = Description.from_toml((folder / "hub.toml").read_text())
         except (FileNotFoundError, NotADirectoryError):
@@ -314,7 +319,9 @@ class Device:
             channel = Channel(description.meter, register)
             series = Series(channel.meter, register, description.zone, description.slot_minutes)
             journal = DayJournal(database, channel, vault_key, randomness)
-            return MeteredRegister(vault, journal, Certifier(series, certifier_keys))
+            inherited = journal.inherited()
+            chain = None if inherited is None else InheritedChain.decode(inherited)
+            return MeteredRegister(vault, journal, Certifier(series, certifier_keys, chain))
 
         try:
             with database.named_errors():

@@ -20,6 +20,8 @@ HubError
   DeviceError                 the hub's folder is not one, or a part of it is not usable
   ForeignDays                 days were signed with another key than the certifier's
   FactRefused                 what is said of a meter cannot be certified
+  FormerCustody               days were asked for that are of a custody before this one
+  HandOverRefused             a hub cannot be handed over now
   InspectionError             there is nothing to inspect, or it cannot be read
     ResidentError             a resident cannot be added or changed as was asked
   InstallationError           a package cannot be built, installed or removed

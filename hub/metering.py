@@ -23,7 +23,7 @@ from hub.certifier import (
     NewStep,
     SignedSlots,
 )
-from hub.certifier.facts import decode_fact, encode_fact
+from hub.certifier.facts import day_of, decode_fact, encode_fact
 from hub.errors import HubError
 from hub.readings import Reading, ReadingFlag
 from hub.vault.days import DayJournal, JournalledDay
@@ -53,6 +53,16 @@ class ForeignDays(HubError):
 
 class FactRefused(HubError):
     """What is said to have happened to a meter cannot be certified any more, or at all."""
+
+
+class FormerCustody(HubError):
+    """What was asked for is of a custody before this one: none of it is here any more."""
+
+    exit_code, status_word = 5, 0x6985
+
+    def __init__(self, begins: date) -> None:
+        super().__init__(f"the custody of this meter began on {begins}; no day before it is told")
+        self.begins = begins
 
 
 class PeriodIncomplete(HubError):
@@ -127,7 +137,10 @@ class MeteredRegister:
         Raises `FactRefused` where slots after it are certified already, or where a register's steps
         change within a slot, or a custody within a day.
         """
-        grid = self._require_uncertified(fact.time)
+        if isinstance(fact, NewCustody):  # the day says so, its slots do not
+            grid = self._require_open_day(fact.time)
+        else:
+            grid = self._require_uncertified(fact.time)
         whole = grid.boundaries() if isinstance(fact, NewStep) else (grid.begin,)
         if fact.time not in whole:
             raise FactRefused("steps change where a slot begins, a custody where a day does")
@@ -139,7 +152,11 @@ class MeteredRegister:
         The old meter's last reading is a second before. Raises `FactRefused` where slots after it
         are certified already, `ReadingRefused` where the readings do not follow those before.
         """
-        self._require_uncertified(time - 1)  # an exchange at midnight is of the day that ends
+        grid = self._require_uncertified(time - 1)  # at midnight it is of the day that ends
+        facts = [fact for fact in self.facts(grid) if day_of(fact, grid)]
+        moments = [fact.time for fact in facts if isinstance(fact, NewMeter)]
+        if grid.slot_at(time - 1) in {grid.slot_at(moment - 1) for moment in moments}:
+            raise FactRefused("a meter was exchanged in that slot already: one slot has one")
         if meter == self.mounted_meter:
             raise FactRefused(f"meter {meter.hex()} is the one that counts already")
         readings = Reading(time - 1, end_wh), Reading(time, start_wh, ReadingFlag.EXCHANGED)
@@ -150,15 +167,42 @@ class MeteredRegister:
     @property
     def mounted_meter(self) -> bytes:
         """The id of the meter that counts now."""
-        facts = (decode_fact(*row) for row in self.journal.facts(0, LATEST))
-        meters = [fact.meter for fact in facts if isinstance(fact, NewMeter)]
-        return meters[-1] if meters else self.channel.meter
+        meters = [fact.meter for fact in self.all_facts() if isinstance(fact, NewMeter)]
+        return meters[-1] if meters else self.first_meter
+
+    @property
+    def first_meter(self) -> bytes:
+        """The id of the meter that counted when the custody began."""
+        inherited = self.certifier.inherited
+        return self.channel.meter if inherited is None else inherited.mounted
+
+    def all_facts(self) -> list[MeterFact]:
+        """Return all that is recorded of the meter in this custody, in order of time."""
+        return [decode_fact(*row) for row in self.journal.facts(0, LATEST)]
+
+    @property
+    def custody_begins(self) -> date | None:
+        """The first day of this custody; None where the hub has known no other."""
+        inherited = self.certifier.inherited
+        return None if inherited is None else inherited.day
+
+    def require_custody(self, period: Period) -> None:
+        """Return if a period has no day of a former custody; raise `FormerCustody` if it has."""
+        begins = self.custody_begins
+        if begins is not None and period.first < begins:
+            raise FormerCustody(begins)
 
     def _require_uncertified(self, time: int) -> DayGrid:
+        grid = self._require_open_day(time)
+        if time < grid.boundaries()[self._signed(grid.day).count]:
+            raise FactRefused("the time after it is certified already: tell it before")
+        return grid
+
+    def _require_open_day(self, time: int) -> DayGrid:
         grid = DayGrid(date_at(time, find_zone(self.zone)), self.zone, self.slot_minutes)
-        latest, signed = self.journal.latest(), self._signed(grid.day).count
-        is_over = latest is not None and latest.day >= grid.day
-        if is_over or time < grid.boundaries()[signed]:
+        latest, begins = self.journal.latest(), self.custody_begins
+        is_former = begins is not None and grid.day < begins
+        if is_former or (latest is not None and latest.day >= grid.day):
             raise FactRefused("the time after it is certified already: tell it before")
         return grid
 
@@ -208,7 +252,11 @@ class MeteredRegister:
         return latest
 
     def certifications(self, period: Period) -> list[Certification]:
-        """Return all days of a period; raise `PeriodIncomplete` where one is not certified."""
+        """Return all days of a period; raise `PeriodIncomplete` where one is not certified.
+
+        Raises `FormerCustody` where one is of a custody before this one.
+        """
+        self.require_custody(period)
         days = self.journal.between(period.first, period.last)
         present = {day.day for day in days}
         for due in period.days(self.zone):
@@ -277,6 +325,8 @@ class MeteredRegister:
         days = [span[1]] if (span := self.journal.span()) is not None else []
         if (open_day := self.journal.last_day_of_slots()) is not None:
             days.append(open_day - _DAY)
+        if self.custody_begins is not None:
+            days.append(self.custody_begins - _DAY)
         return max(days, default=None)
 
     def _days_to_certify(self, previous: Certification | None) -> Iterator[DayGrid]:
@@ -285,7 +335,11 @@ class MeteredRegister:
         if earliest is None or latest is None:
             return
         zone = find_zone(self.zone)
-        first = date_at(earliest.time, zone) if previous is None else previous.day.day + _DAY
+        first = date_at(earliest.time, zone)
+        if previous is not None:
+            first = previous.day.day + _DAY
+        elif self.custody_begins is not None:
+            first = self.custody_begins
         last = date_at(latest.time, zone)
         if first > last:
             return

@@ -26,8 +26,8 @@ from hub.vault.database import Database, DatabaseBusy, DatabaseError
 from protocols.log_head import LogHead
 
 KEPT = (
-    "channel", "reading", "certified_day", "key_announcement", "aggregation_release",
-    "disclosure_bytes",
+    "channel", "reading", "certified_day", "signed_slots", "meter_fact", "inherited_chain",
+    "key_announcement", "aggregation_release", "disclosure_bytes", "former_entry",
 )  # fmt: skip
 """Tables whose rows are only ever added."""
 COUNTERS = (

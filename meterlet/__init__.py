@@ -13,22 +13,27 @@ if TYPE_CHECKING:
     from meterlet.sml_capture import SmlCapture, decode_sml
     from meterlet.verified_bundles import (
         BillLine,
+        BundleMemory,
         VerifiedBillBundle,
         VerifiedProfileBundle,
         VerifiedSettlementBundle,
         verify_bill,
         verify_bundle,
+        verify_chain,
     )
     from protocols.errors import MeterletError
+    from protocols.metrology import Period
     from tariffs import Bill, Tariff
     from utility_server.errors import CannotVerify, VerificationFailed
 
 __all__ = [
     "Bill",
     "BillLine",
+    "BundleMemory",
     "CannotVerify",
     "IntervalUse",
     "MeterletError",
+    "Period",
     "SmlCapture",
     "Tariff",
     "VerificationFailed",
@@ -41,6 +46,7 @@ __all__ = [
     "read_csv",
     "verify_bill",
     "verify_bundle",
+    "verify_chain",
 ]
 
 _MODULES: Final = {
@@ -48,13 +54,16 @@ _MODULES: Final = {
     "meterlet.sml_capture": ("SmlCapture", "decode_sml"),
     "meterlet.verified_bundles": (
         "BillLine",
+        "BundleMemory",
         "VerifiedBillBundle",
         "VerifiedProfileBundle",
         "VerifiedSettlementBundle",
         "verify_bill",
         "verify_bundle",
+        "verify_chain",
     ),
     "protocols.errors": ("MeterletError",),
+    "protocols.metrology": ("Period",),
     "tariffs": ("Bill", "Tariff"),
     "utility_server.errors": ("CannotVerify", "VerificationFailed"),
 }

@@ -24,7 +24,7 @@ from hub.meters.replay import CsvReplay, EnergyUnit, ReplayError, parse_interval
 from hub.readings import ReadingFlag
 from meterlet.key_files import KeyFileProblem, public_key
 from protocols.errors import MeterletError
-from protocols.metrology import ACTIVE_ENERGY_IMPORT
+from protocols.metrology import ACTIVE_ENERGY_IMPORT, MetrologyError, Period
 from tariffs import (
     Bill,
     BillMemory,
@@ -143,6 +143,19 @@ class IntervalUse:
     fed_in_wh: Mapping[int, int] | None = None
     """The same of what was fed in; None where that is not counted."""
 
+    def between(self, begin: int | None, end: int | None) -> "IntervalUse":
+        """Return the intervals that begin within [begin, end); None: no bound."""
+
+        def within(uses: Mapping[int, int]) -> dict[int, int]:
+            return {
+                start: wh
+                for start, wh in uses.items()
+                if (begin is None or begin <= start) and (end is None or start < end)
+            }
+
+        fed_in = None if self.fed_in_wh is None else within(self.fed_in_wh)
+        return IntervalUse(self.interval_seconds, within(self.drawn_wh), fed_in)
+
 
 def read_use(
     path: Path,
@@ -249,7 +262,7 @@ def _public_errors() -> Iterator[None]:
         yield
     except SignatureRefused as error:
         raise VerificationFailed("tariff", str(error)) from error
-    except (TariffError, ReplayError, KeyFileProblem) as error:
+    except (TariffError, ReplayError, KeyFileProblem, MetrologyError) as error:
         raise MeterletError(str(error)) from error
 
 
@@ -273,19 +286,20 @@ def read_csv(
     unit: str = "kWh",
     interval: str = "15min",
     zone: str = "UTC",
+    period: Period | str | None = None,
     begin: datetime | None = None,
     end: datetime | None = None,
 ) -> IntervalUse:
     """Return the interval data in a CSV file (or .csv.gz), from `begin` to before `end`.
 
     The first column holds the start of each interval, by the clock of `zone`. `unit` is kWh, Wh,
-    kW or W. `begin` and `end` must have a time zone. Raises `MeterletError` with the line that is
-    wrong.
+    kW or W. `period` names days of that zone instead, as "2025-Q1". `begin` and `end` must have a
+    time zone. Raises `MeterletError` with the line that is wrong.
     """
     if unit not in {known.value for known in EnergyUnit}:
         raise MeterletError(f"unit {unit!r}: kWh, Wh, kW or W")
     with _public_errors():
-        bounds = _seconds(begin), _seconds(end)
+        bounds = _bounds(period, begin, end, zone)
         known_unit = EnergyUnit(unit)
         return read_use(Path(path), column, feed_in_column, known_unit, interval, zone, *bounds)
 
@@ -294,6 +308,7 @@ def price(
     tariff: Tariff,
     readings: IntervalUse,
     *,
+    period: Period | str | None = None,
     begin: datetime | None = None,
     end: datetime | None = None,
     memory: BillMemory | None = None,
@@ -301,15 +316,28 @@ def price(
 ) -> Bill:
     """Return the exact bill of some readings under a tariff, with its lines.
 
-    `begin` and `end` bound the billed period; by default it is that of the readings. Intervals
-    without a reading are listed in the bill and not guessed. Under a tariff with memory, `memory`
-    is that of the bill before, which this one goes on from, and `paid` what was paid in advance
-    since, in 10^-6 of the currency. Raises `MeterletError` where the
+    `period` names the billed days in the tariff's zone: a `Period`, or "2025-03", "2025-Q1", "2025"
+    or "2025-03-10..2025-04-09". `begin` and `end` are moments instead. By default the bill is of
+    all the readings. Intervals without a reading are listed in the bill and not guessed. Under a
+    tariff with memory, `memory` is that of the bill before, which this one goes on from, and `paid`
+    what was paid in advance since, in 10^-6 of the currency. Raises `MeterletError` where the
     tariff does not price the readings.
     """
     with _public_errors():
-        bounds = _seconds(begin), _seconds(end)
-        return price_use(tariff, readings, *bounds, memory=memory, paid=paid)
+        bounds = _bounds(period, begin, end, tariff.zone)
+        within = readings.between(*bounds)
+        return price_use(tariff, within, *bounds, memory=memory, paid=paid)
+
+
+def _bounds(
+    period: Period | str | None, begin: datetime | None, end: datetime | None, zone: str
+) -> tuple[int | None, int | None]:
+    """Return begin and end of what is asked for, in seconds since 1970."""
+    if period is None:
+        return _seconds(begin), _seconds(end)
+    if begin is not None or end is not None:
+        raise MeterletError("say the period, or begin and end")
+    return (Period.parse(period) if isinstance(period, str) else period).bounds(zone)
 
 
 def _seconds(moment: datetime | None) -> int | None:

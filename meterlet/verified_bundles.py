@@ -7,8 +7,9 @@ or the request) and the meter's days. Whoever verifies says which keys are to be
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -17,7 +18,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from applets.common.questions import About
 from meterlet.key_files import KeyFileProblem, public_key
+from protocols.carried import CarriedState
 from protocols.errors import MeterletError
+from protocols.metrology import ExchangedMeter, Period
 from tariffs import Bill, BillItem
 from utility_server.errors import CannotVerify, VerificationFailed
 from utility_server.retail.claims import BILL, PROFILE, SETTLEMENT
@@ -51,6 +54,11 @@ class BundleResult:
     missing_slots: int
     """Slots without a reading: they are not billed, and the amount is provisional."""
 
+    @property
+    def period(self) -> Period:
+        """The same as local days, both ends included."""
+        return Period(self.begin.date(), (self.end - timedelta(seconds=1)).date())
+
 
 @dataclass(frozen=True, slots=True)
 class BillLine:
@@ -68,6 +76,24 @@ class BillLine:
 
 
 @dataclass(frozen=True, slots=True)
+class BundleMemory:
+    """Which state of which account a bill goes on from, and which it leaves for the next one."""
+
+    account: str
+    """The contract, in hex: it names nobody."""
+    bill: int
+    """How many bills the account has with this one."""
+    before: str
+    """The digest of the state that the bill goes on from, in hex."""
+    after: str
+    """The digest of the one that it leaves."""
+    carried: tuple[str, ...]
+    """The names of the values that it leaves: committed to, and told to nobody."""
+    paid: Decimal
+    """What was paid in advance since the bill before."""
+
+
+@dataclass(frozen=True, slots=True)
 class VerifiedBillBundle(BundleResult):
     """A bill that is right."""
 
@@ -81,6 +107,10 @@ class VerifiedBillBundle(BundleResult):
     """The size of the total in its smallest unit, which is the number that the hub told for it."""
     exact: Bill | None = field(repr=False)
     """The bill as exact integers; of release 0.1 alone."""
+    memory: BundleMemory | None = None
+    """None under a tariff without memory: the bill is of its own period alone."""
+    exchanges: tuple[ExchangedMeter, ...] = ()
+    """The meters that were exchanged within the period."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +162,44 @@ def verify_bundle(
 ) -> AnyResult:
     """Return what a bundle of any kind says if it is right; raise as `verify_bill` does."""
     return check_bundle(read_bundle(bundle), supplier, certifier)
+
+
+def verify_chain(
+    bundles: Sequence[bytes | str | os.PathLike[str]],
+    *,
+    supplier: PublicKey | None = None,
+    certifier: PublicKey | None = None,
+) -> tuple[VerifiedBillBundle, ...]:
+    """Return the bills in bundles if each is right and goes on from the one before it.
+
+    Of tariffs with memory alone. Raises as `verify_bill` does, under the name `memory` where a bill
+    goes on from another one.
+    """
+    bills = tuple(verify_bill(bundle, supplier=supplier, certifier=certifier) for bundle in bundles)
+    require_chain(bills)
+    return bills
+
+
+def require_chain(bills: Sequence[AnyResult]) -> None:
+    """Return if each bill goes on from the state that the one before it has left.
+
+    Raises `VerificationFailed`, under the name `memory`, where one does not.
+    """
+    last: BundleMemory | None = None
+    for place, bill in enumerate(bills, start=1):
+        memory = bill.memory if isinstance(bill, VerifiedBillBundle) else None
+        if memory is None:
+            raise VerificationFailed(
+                "memory", f"bundle {place} is no bill that goes on from others"
+            )
+        if last is not None and (memory.account, memory.before) != (last.account, last.after):
+            whose = "the same" if memory.account == last.account else "another"
+            raise VerificationFailed(
+                "memory",
+                f"bundle {place} is bill {memory.bill} of {whose} account, and does not go on from"
+                f" what bill {last.bill} before it has left",
+            )
+        last = memory
 
 
 def read_bundle(bundle: bytes | str | os.PathLike[str]) -> BillBundle:
@@ -195,6 +263,19 @@ def _bill(evidence: BillBundle) -> VerifiedBillBundle:
         () if exact is None else tuple(_line(one, exact.exact_decimals) for one in exact.items),
         number.bit_length(),
         exact,
+        None if verified.state is None else _memory(verified.state, verified.paid),
+        verified.exchanges,
+    )
+
+
+def _memory(state: CarriedState, paid: int) -> BundleMemory:
+    return BundleMemory(
+        state.account.hex(),
+        state.number,
+        state.previous.hex(),
+        state.digest.hex(),
+        tuple(value.name for value in state.values),
+        Decimal(paid).scaleb(-6),
     )
 
 

@@ -20,12 +20,13 @@ from tariffs.arithmetic import WHOLE
 from tariffs.bill import Bill, BillItem, SlotItem
 from tariffs.blocks import BlockCharge
 from tariffs.charges import Charge, FixedCharge, registers_of, remembers
-from tariffs.clock import ZoneClock, date_of
+from tariffs.clock import ZoneClock
 from tariffs.document import Tariff
 from tariffs.energy import EnergyCharge, SeriesCharge
 from tariffs.errors import MemoryRefused, TariffError
-from tariffs.memory import BillMemory, MemoryKey, MemoryLine, Quantity, check_values
+from tariffs.memory import BillMemory, MemoryKey, MemoryLine, check_values
 from tariffs.rounding import format_decimal, power_of_ten
+from tariffs.settlement import settlement_of_bill
 from tariffs.steps import Cap, Step, Tax
 from tariffs.usage import ChargeLine, KnownUsage, Part, Register, utc_text
 from tariffs.version import Version
@@ -281,23 +282,8 @@ class _Run:
     def settle(self, paid: int) -> None:
         """Add what the settlement makes of the sum, in 10^-6; refuse `paid` where there is none."""
         pieces = _parts(self.tariff, self.whole.begin, self.whole.end)
-        version = pieces[-1].version
-        step, rounding = version.settlement, self.tariff.rounding
-        for earlier in pieces[:-1]:
-            other = earlier.version.settlement
-            if other and (step is None or other.memory_shape != step.memory_shape):
-                raise MemoryRefused(
-                    f"it ends with its year, before {date_of(earlier.version.valid_until)}, within"
-                    " the bill: ask for a bill up to that day and for one from then on",
-                    component=f"step {other.name}",
-                )
-        low, high = 0, Quantity.MONEY.bounds[1]
-        if paid and (step is None or not low <= paid <= high):
-            raise MemoryRefused(
-                f"{paid} was paid in advance, which is out of bounds"
-                if step
-                else "the tariff has no credit that could be paid in advance"
-            )
+        version, rounding = pieces[-1].version, self.tariff.rounding
+        step = settlement_of_bill([one.version for one in pieces], paid)
         if step is None:
             return
         decimals = self.tariff.exact_decimals

@@ -8,7 +8,9 @@ It names the tariff by its digest and the hub's answer by its SHA-256, so that b
 later what was billed and why. `missing` is how many slots could not be billed because their use
 is unknown: an invoice with missing slots is provisional. A second invoice for the same period says
 which one it replaces: each period is to be paid once. What the total was rounded from, the utility
-does not know; an invoice of release 0.1 said it too, as "exact" and "decimals".
+does not know; an invoice of release 0.1 said it too, as "exact" and "decimals". Under a tariff with
+memory an invoice also has "account", "bill" and "carried", and "paid" where something was paid in
+advance.
 """
 
 from dataclasses import asdict, dataclass
@@ -25,6 +27,8 @@ from tariffs.signing import sign_document, verify_document
 MOST_DECIMALS: Final = 9
 MOST_EXACT_DECIMALS: Final = 400
 """More than percentages on all components of a tariff take."""
+ACCOUNT_SIZE: Final = 16
+DIGEST_SIZE: Final = 32
 CONTENT_TYPE: Final = "application/meterlet-invoice+cbor"
 
 
@@ -52,13 +56,21 @@ class Invoice:
     exact: int | None = None
     """The total before rounding, in 10^-`decimals` of the currency; of release 0.1 alone."""
     decimals: int | None = None
+    account: bytes | None = None
+    """The contract that the bill goes on in; of tariffs with memory alone, as are all below."""
+    bill: int | None = None
+    """How many bills the account has with this one."""
+    carried: bytes | None = None
+    """The digest of the state that the bill has left for the next one (`protocols.carried`)."""
+    paid: int | None = None
+    """What was paid in advance since the bill before, in 10^-6 of the currency, if anything."""
 
     def sign(self, private_key: Ed25519PrivateKey, key_id: bytes) -> bytes:
         """Return the signed document."""
-        members: dict[str, CborValue] = asdict(self)
-        if self.exact is None:
-            del members["exact"], members["decimals"]
-        else:  # as text: an exact amount need not fit the 64 bits of the document's integers
+        members: dict[str, CborValue] = {
+            name: value for name, value in asdict(self).items() if value is not None
+        }
+        if self.exact is not None:  # an exact amount need not fit a document's integers of 64 bits
             members["exact"] = str(self.exact)
         return sign_document(encode(members), CONTENT_TYPE, private_key, key_id)
 
@@ -70,6 +82,8 @@ class Invoice:
             members = decode_document(payload)
             fields = TariffReader(members, "invoice")
             is_exact = isinstance(members, dict) and "exact" in members
+            has_memory = isinstance(members, dict) and "account" in members
+            is_paid = has_memory and "paid" in fields
             invoice = cls(
                 number=fields.integer("number"),
                 issued=fields.integer("issued"),
@@ -84,6 +98,10 @@ class Invoice:
                 replaces=fields.integer("replaces"),
                 exact=_integer(fields.text("exact")) if is_exact else None,
                 decimals=_decimals(fields.integer("decimals")) if is_exact else None,
+                account=fields.data("account", ACCOUNT_SIZE) if has_memory else None,
+                bill=_from_one(fields.integer("bill")) if has_memory else None,
+                carried=fields.data("carried", DIGEST_SIZE) if has_memory else None,
+                paid=_from_one(fields.integer("paid")) if is_paid else None,
             )
             fields.done()
         except MalformedTariff as error:
@@ -99,6 +117,12 @@ def _amount(text: str) -> str:
 def _decimals(number: int) -> int:
     if not 0 <= number <= MOST_EXACT_DECIMALS:
         raise MalformedTariff(f"an exact amount has 0 to {MOST_EXACT_DECIMALS} decimals")
+    return number
+
+
+def _from_one(number: int) -> int:
+    if number < 1:
+        raise MalformedTariff("the number of a bill, and what was paid, are from 1")
     return number
 
 

@@ -10,13 +10,14 @@ one in force at its end settles it. The sum is rounded by the tariff's rule befo
 in 10^-6 of the currency.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final, TypeAlias
+from typing import ClassVar, Final, Protocol, TypeAlias
 
 from protocols.canonical.cbor import CborValue
 from tariffs._document_reader import TariffReader
 from tariffs.arithmetic import Arithmetic, V
+from tariffs.clock import date_of
 from tariffs.energy import check_price
 from tariffs.errors import MalformedTariff, MemoryRefused
 from tariffs.memory import NO_DAY, MemoryKey, MemoryShape, Quantity, year_of_bill
@@ -153,6 +154,40 @@ class Instalment:
 
 
 Settlement: TypeAlias = Credit | Instalment
+
+
+class Settled(Protocol):
+    """A version of a tariff, as far as its settlement goes."""
+
+    @property
+    def settlement(self) -> Settlement | None:
+        """Its last step, if it has one."""
+
+    @property
+    def valid_until(self) -> int:
+        """The day after its last one."""
+
+
+def settlement_of_bill(versions: Sequence[Settled], paid: int) -> Settlement | None:
+    """Return what settles a bill of these versions, which is the last one's.
+
+    Raises `MemoryRefused` where an earlier one has another that ends within the bill, and for what
+    was paid in advance where nothing is, or more than can be carried.
+    """
+    step = versions[-1].settlement
+    for earlier in versions[:-1]:
+        other = earlier.settlement
+        if other and (step is None or other.memory_shape != step.memory_shape):
+            raise MemoryRefused(
+                f"it ends with its year, before {date_of(earlier.valid_until)}, within the bill:"
+                " ask for a bill up to that day and for one from then on",
+                component=f"step {other.name}",
+            )
+    if paid and step is None:
+        raise MemoryRefused("the tariff has no credit that could be paid in advance")
+    if not 0 <= paid <= Quantity.MONEY.bounds[1]:
+        raise MemoryRefused(f"{paid} was paid in advance, which is out of bounds")
+    return step
 
 
 def settlement_canonical(step: Settlement) -> CborValue:

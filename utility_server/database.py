@@ -38,7 +38,7 @@ from sqlalchemy.types import TypeEngine
 from protocols.canonical.stored import decode_row
 from utility_server.errors import StoreBusy, StoreError
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 PATIENCE_SECONDS: Final = 60.0
 """How long to wait for another process that holds the database."""
 TURN_SECONDS: Final = 1.0
@@ -89,6 +89,15 @@ chain_table: Final = declare(
 )
 """The certified days that bills were verified with, since version 3."""
 
+standing_table: Final = declare(
+    _metadata,
+    "day_standing",
+    {"meter": LargeBinary, "register": LargeBinary, "counter": BigInteger},
+    {"day": String, "begins": LargeBinary, "ends": LargeBinary, "events": LargeBinary},
+)
+"""Of each of these days how the register stands at both ends, and what happened, since version
+5."""
+
 announcement_table: Final = declare(
     _metadata,
     "key_announcement",
@@ -112,6 +121,26 @@ log_head_table: Final = declare(
 )
 """The newest head of each hub's disclosure log that was seen, since version 4."""
 
+contract_table: Final = declare(
+    _metadata,
+    "contract",
+    {"account": LargeBinary},
+    {"meter": LargeBinary, "first": String, "last": String},
+)
+"""From which local day to which a meter is a customer's, since version 5; `last` is "" while open.
+
+A meter without a row has one contract for all days (`retail.contracts`).
+"""
+Index("ix_contract_meter", contract_table.c.meter)
+
+carried_state_table: Final = declare(
+    _metadata,
+    "carried_state",
+    {"meter": LargeBinary, "account": LargeBinary, "number": BigInteger},
+    {"begin": BigInteger, "state": LargeBinary, "entry": BigInteger},
+)
+"""The states that bills with memory have left (`retail.carried_states`), since version 5."""
+
 
 def _migrate(connection: Connection) -> None:
     """Bring a database of an earlier version to this one."""
@@ -120,9 +149,12 @@ def _migrate(connection: Connection) -> None:
         _know_several_applets(connection)
     if version < 3:
         chain_table.create(connection, checkfirst=True)
+    standing_table.create(connection, checkfirst=True)
     announcement_table.create(connection, checkfirst=True)
     proposal_table.create(connection, checkfirst=True)
     log_head_table.create(connection, checkfirst=True)
+    contract_table.create(connection, checkfirst=True)
+    carried_state_table.create(connection, checkfirst=True)
     connection.execute(update(schema_table).values(version=SCHEMA_VERSION))
 
 

@@ -12,8 +12,11 @@ UtilityError
     HubPutBack         the hub's disclosure log does not go on from where it was
   VerificationFailed   an answer is wrong: `.check` names the check that refused it
   CannotVerify         an answer may be right, but what would show it is missing
+    NoContract         the period is not within one contract of the meter
+    BillOutOfOrder     the tariff goes on from bill to bill, and one before is missing
   SettlementSpoiled    a sum over customers is wrong, or one of them has tried to spoil it
   AlreadyBilled        a part of the period is on another invoice
+  ContractRefused      a contract cannot be opened, closed or dropped so
 """
 
 from decimal import Decimal
@@ -68,7 +71,7 @@ class HubRefused(HeadEndError):
 
     def __init__(self, status_word: int, meaning: str) -> None:
         super().__init__(f"the hub refused: {status_word:04X} ({meaning})")
-        self.status_word = status_word
+        self.status_word, self.meaning = status_word, meaning
         self.exit_code = _EXIT_CODES.get(status_word, UtilityError.exit_code)
 
 
@@ -109,6 +112,14 @@ class CannotVerify(UtilityError):
     exit_code = 4
 
 
+class NoContract(CannotVerify):
+    """The period is not within one contract: its days are no customer's, or two customers'."""
+
+
+class BillOutOfOrder(CannotVerify):
+    """Under a tariff with memory a bill begins where the one before ended, and none is left out."""
+
+
 class SettlementSpoiled(UtilityError):
     """A sum over customers is wrong, or one of them has tried to spoil it."""
 
@@ -117,3 +128,7 @@ class SettlementSpoiled(UtilityError):
 
 class AlreadyBilled(UtilityError):
     """A part of the period, not just all of it, is on an invoice that stands."""
+
+
+class ContractRefused(UtilityError):
+    """A contract overlaps another, or days that are billed would be in none."""

@@ -5,8 +5,10 @@ An `AskingApplet`, installed with the supplier's key: the document is a tariff. 
 asks the calendar which slots the period has, and works out how the total follows from what was used
 in them. It asks the platform for that one number, rounded, and is told nothing else. Where the
 tariff credits feed-in the number is of both registers; a hub that has no export register answers
-6A81. It also keeps for the resident every invoice it was handed, and every limit of unattributed
-energy that it was asked with (`unattributed`).
+6A81. Under a tariff with memory the question carries the state that the bill goes on from; the
+answer names the one that it leaves, which the platform keeps. It also keeps for the resident every
+invoice it was handed, and every limit of unattributed energy that it was asked with
+(`unattributed`).
 """
 
 from hashlib import sha256
@@ -15,13 +17,22 @@ from typing import Final
 from applets.billing.charges import plan_bill
 from applets.billing.messages import BillAnswer, BillQuestion
 from applets.common.asking import IMPORT_CODE, IMPORT_REGISTER, AskingApplet
-from applets.common.questions import About, MessageRefused
+from applets.common.questions import MessageRefused, Question
 from applets.common.unattributed import (
     UnattributedAnswer,
     UnattributedLimit,
     UnattributedQuestion,
 )
-from applets.sdk import AppletError, Refusal, Refused, Response, Slots, StatusWord
+from applets.sdk import (
+    AppletError,
+    CarriedNumbers,
+    OpenedNumbers,
+    Refusal,
+    Refused,
+    Response,
+    Slots,
+    StatusWord,
+)
 from tariffs import (
     Register,
     SignatureRefused,
@@ -51,15 +62,25 @@ class BillingApplet(AskingApplet[Tariff]):
         """Return the tariff that was signed."""
         return Tariff.decode(payload)
 
-    def answer(self, about: About, document: Tariff) -> bytes:
+    def answer(self, question: Question, document: Tariff) -> bytes:
         """Return the encoded answer: the total, its proof, and the days that it is about."""
+        assert isinstance(question, BillQuestion)
+        about, carried = question.about, question.carried
         begin, end = about.begin, about.end
         registers = billed_registers(document, begin, end)
         slots = [self._slots(register, begin, end) for register in registers]
         states = combine_states([one.states for one in slots])
-        plan = plan_bill(document, slots[0].starts, self.slot_seconds(), states, begin, end)
-        codes = [CODES[register] for register in registers]
-        opened = self.open_numbers(codes, about, document, [plan.total])
+        plan = plan_bill(
+            document, slots[0].starts, self.slot_seconds(), states, begin, end, carried,
+            question.paid,
+        )  # fmt: skip
+        codes, state = [CODES[register] for register in registers], b""
+        opened: OpenedNumbers | CarriedNumbers
+        if carried is None:
+            opened = self.open_numbers(codes, about, document, [plan.total])
+        else:
+            opened = self.carry_numbers(codes, about, document, [plan.total], question.state)
+            state = sha256(opened.state).digest()
         (number,), days = opened.values, len(opened.certified_days) // len(codes)
         return BillAnswer(
             meter=about.meter,
@@ -73,6 +94,7 @@ class BillingApplet(AskingApplet[Tariff]):
                 code: opened.certified_days[place * days : (place + 1) * days]
                 for place, code in enumerate(codes)
             },
+            state=state,
         ).encode()
 
     def bound(self, data: bytes) -> Response:

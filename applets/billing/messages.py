@@ -2,17 +2,24 @@
 """The billing applet's messages, in SML.
 
 Their form is that of `applets.common.questions`: the path of a question is `BILL`, its document
-`TARIFF` the signed tariff; DELIVER brings a signed invoice. The answer has these entries, in this
-order:
+`TARIFF` the signed tariff; DELIVER brings a signed invoice. Under a tariff with memory, nodes below
+the document say which state of the account the bill goes on from (`protocols.carried`):
 
-    FORMAT          2
+    STATE           the carried state
+    PAID            what was paid in advance, in 10^-6 of the currency; only where that is not 0
+
+The answer has these entries, in this order:
+
+    FORMAT          2; 3 where the question has a state
     TOTAL           what is to be paid, in the currency's smallest rounded unit (DLMS unit 10)
     TARIFF          the tariff's digest, 32 bytes
     PROOF           the proof that opens the total, and nothing else (`protocols.proofs.numbers`)
+    STATE           of format 3 alone: the digest of the state that the bill leaves, 32 bytes
     REGISTER        the OBIS code of a register that the bill depends on, 6 bytes
     CERTIFIED_DAY   a certified day of it as the certifier signed it; once for each day, in order
 
-The last two come once for each register. Which these are, and what the total is of, follows from
+The last two come once for each register. The state that a bill leaves has the points that its proof
+has made: whoever verifies it knows them. Which these are, and what the total is of, follows from
 the tariff, the question and the certified days (`charges`). `version1` reads the answers of
 release 0.1, in which exact amounts were opened; no new question is answered with one.
 
@@ -42,7 +49,8 @@ from applets.common.questions import (
     require_same,
     require_size,
 )
-from sml_codec import Obis, PeriodEntry
+from protocols.carried import CarriedState, StateMalformed
+from sml_codec import Obis, PeriodEntry, PlainValue, Tree
 from tariffs.envelope import CONTENT_TYPE
 
 AID: Final = bytes.fromhex("F04D544C010101")
@@ -56,8 +64,13 @@ CERTIFIED_DAY: Final = Obis(bytes.fromhex("81814d010600"))
 PROOF: Final = Obis(bytes.fromhex("81814d010700"))
 FORMAT: Final = Obis(bytes.fromhex("81814d010a00"))
 REGISTER: Final = Obis(bytes.fromhex("81814d010b00"))
+STATE: Final = Obis(bytes.fromhex("81814d010e00"))
+PAID: Final = Obis(bytes.fromhex("81814d010f00"))
 
 VERSION: Final = 2
+VERSION_WITH_MEMORY: Final = 3
+MOST_PAID: Final = 1 << 56
+"""In 10^-6 of the currency: as much as a bill can carry."""
 UNIT_CURRENCY: Final = 10
 MOST_DECIMALS: Final = 9
 MOST_REGISTERS: Final = 8
@@ -71,6 +84,48 @@ class BillQuestion(Question):
     path = BILL
     name = TARIFF
     content_type = CONTENT_TYPE
+
+    state: bytes = b""
+    """The carried state that the bill goes on from, encoded; empty for a tariff without memory."""
+    paid: int = 0
+    """What was paid in advance since the bill before, in 10^-6 of the currency."""
+
+    def __post_init__(self) -> None:
+        if self.state:
+            try:
+                CarriedState.decode(self.state)
+            except StateMalformed as error:
+                raise MessageRefused(f"the carried state: {error}") from None
+        if not 0 <= self.paid <= MOST_PAID or (self.paid and not self.state):
+            raise MessageRefused("what was paid is beyond all bounds, or belongs to no state")
+
+    @property
+    def carried(self) -> CarriedState | None:
+        """The state that the bill goes on from, or None."""
+        return CarriedState.decode(self.state) if self.state else None
+
+    @property
+    def nodes(self) -> tuple[Tree, ...]:
+        """The state and what was paid."""
+        state = [Tree(STATE.code, PlainValue(self.state))] if self.state else []
+        paid = [Tree(PAID.code, PlainValue(self.paid))] if self.paid else []
+        return (*state, *paid)
+
+    @classmethod
+    def of_nodes(cls, about: About, document: bytes, nodes: Sequence[Tree]) -> Self:
+        """Return the question that these nodes belong to; raise `MessageRefused` for others."""
+        match [(node.name, node.value) for node in nodes]:
+            case []:
+                return cls(about, document)
+            case [(STATE.code, PlainValue(value=bytes(state)))] if state:
+                return cls(about, document, state)
+            case [
+                (STATE.code, PlainValue(value=bytes(state))),
+                (PAID.code, PlainValue(value=int(paid))),
+            ] if state and paid:
+                return cls(about, document, state, int(paid))
+            case _:
+                raise MessageRefused("below the tariff is something else than a state")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +144,15 @@ class BillAnswer:
     """Opens the total."""
     registers: Mapping[bytes, tuple[bytes, ...]]
     """The certified days of each register that is billed, by its OBIS code, in order."""
+    state: bytes = b""
+    """The digest of the carried state that the bill leaves; empty where there is none."""
 
     def __post_init__(self) -> None:
         require_size("a nonce", self.nonce, NONCE_SIZE)
         require_size("a document's digest", self.tariff, DIGEST_SIZE)
         require_proof(self.proof)
+        if self.state:
+            require_size("a state's digest", self.state, DIGEST_SIZE)
         if not 1 <= len(self.registers) <= MOST_REGISTERS:
             raise MessageRefused(f"{len(self.registers)} registers, not 1 to {MOST_REGISTERS}")
         for code, days in self.registers.items():
@@ -113,8 +172,10 @@ class BillAnswer:
             for code, certified in self.registers.items()
             for one in (entry(REGISTER, code), *(entry(CERTIFIED_DAY, day) for day in certified))
         ]
-        head = [entry(FORMAT, VERSION), encode_total(self.total), entry(TARIFF, self.tariff)]
-        return encode_answer(self.about, BILL, [*head, entry(PROOF, self.proof), *days])
+        version = VERSION_WITH_MEMORY if self.state else VERSION
+        head = [entry(FORMAT, version), encode_total(self.total), entry(TARIFF, self.tariff)]
+        state = [entry(STATE, self.state)] if self.state else []
+        return encode_answer(self.about, BILL, [*head, entry(PROOF, self.proof), *state, *days])
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
@@ -127,8 +188,9 @@ class BillAnswer:
                 PeriodEntry(value=int(total), scaler=int(scaler)),
                 PeriodEntry(value=bytes(tariff)),
                 PeriodEntry(value=bytes(proof)),
-                *days,
-            ] if version == VERSION and -MOST_DECIMALS <= scaler <= 0:
+                *rest,
+            ] if version in (VERSION, VERSION_WITH_MEMORY) and -MOST_DECIMALS <= scaler <= 0:
+                state, days = _state(rest) if version == VERSION_WITH_MEMORY else (b"", rest)
                 answer = cls(
                     meter=about.meter,
                     begin=about.begin,
@@ -138,11 +200,21 @@ class BillAnswer:
                     tariff=tariff,
                     proof=proof,
                     registers=_registers(days),
+                    state=state,
                 )
             case _:
                 raise MessageRefused("not the entries of a bill")
         require_same(answer.encode(), data)  # names, units and scalers
         return answer
+
+
+def _state(entries: Sequence[PeriodEntry]) -> tuple[bytes, Sequence[PeriodEntry]]:
+    """Return the digest of the state that is left, and the entries after it."""
+    match entries:
+        case [PeriodEntry(value=bytes(state)), *days] if state:
+            return state, days
+        case _:
+            raise MessageRefused("a bill with memory says which state it leaves")
 
 
 def _registers(entries: Sequence[PeriodEntry]) -> dict[bytes, tuple[bytes, ...]]:

@@ -6,6 +6,8 @@
       up to powers   one `Excess`: each slot by itself, what lies above a limit at another price
     feed-in          as energy, series or blocks, of the export register
     demand           one `Peaks` for each figure
+    net, blocks that count on over several bills
+                     of each interval and band one `Sum`, of each register
 
 A limit by the kilowatt-hour goes by the energy of its part, one more `Sum`.
 """
@@ -30,8 +32,9 @@ from protocols.amounts import (
 )
 from tariffs import BlockCharge, DemandCharge, MeteredPart, NetCharge, Register, TariffError
 from tariffs.blocks import BlockBucket, LimitKind
-from tariffs.charges import LinearCharge, MeteredCharge
+from tariffs.charges import LinearCharge, MeteredCharge, registers_of
 from tariffs.demand import DemandFigure
+from tariffs.memory import MemoryKey
 from tariffs.steps import Cap
 from tariffs.usage import Part
 
@@ -88,16 +91,39 @@ class ChargedAmount:
 
 
 def charged_amounts(one: MeteredPart, charge: MeteredCharge) -> list[ChargedAmount]:
-    """Return the amounts of a charge; none if it comes to nothing.
+    """Return the amounts of a charge that needs no other bill and nets nothing; may be none.
 
     Raises `TariffError` for a charge that cannot be proved.
     """
     if isinstance(charge, DemandCharge):
-        return [_of_figure(one, charge, figure) for figure in charge.figures(one.part, one.places)]
-    if isinstance(charge, NetCharge):
-        raise _refused(charge, "what is fed in is taken off what is drawn")
+        return [
+            ChargedAmount(Register.IMPORT, amount, peaks)
+            for peaks, amount in figure_peaks(one, charge)
+        ]
+    assert not isinstance(charge, NetCharge), "what is netted is reckoned by key"
     amount = _blocks(one, charge) if isinstance(charge, BlockCharge) else _linear(one, charge)
     return [] if amount is None else [ChargedAmount(charge.register, amount)]
+
+
+def figure_peaks(one: MeteredPart, charge: DemandCharge) -> list[tuple[DemandPeaks, Peaks]]:
+    """Return each figure of a demand charge, with the peaks that it is of."""
+    return [_of_figure(one, charge, figure) for figure in charge.figures(one.part, one.places)]
+
+
+def energies_by_key(
+    one: MeteredPart, charge: BlockCharge | NetCharge
+) -> dict[MemoryKey, list[tuple[Register, int, Sum]]]:
+    """Return the energies of each interval and band, of each register with its sign."""
+    is_net = isinstance(charge, NetCharge)
+    signs = [
+        (register, -1 if is_net and register is Register.EXPORT else 1)
+        for register in registers_of(charge)
+    ]
+    found = {}
+    for key, slots in charge.own_slots(one.part, one.places).items():
+        amount = Sum(_form(one, slots, [1] * len(slots)))
+        found[key] = [(register, sign, amount) for register, sign in signs]
+    return found
 
 
 def energy_amount(one: MeteredPart) -> Sum | None:
@@ -168,7 +194,9 @@ def _excess(one: MeteredPart, buckets: Sequence[BlockBucket]) -> Excess | Sum | 
 # By the highest power
 
 
-def _of_figure(one: MeteredPart, charge: DemandCharge, figure: DemandFigure) -> ChargedAmount:
+def _of_figure(
+    one: MeteredPart, charge: DemandCharge, figure: DemandFigure
+) -> tuple[DemandPeaks, Peaks]:
     window = charge.window_seconds or one.places.seconds
     times, rest = divmod(HOUR, window)
     several, floor = len(figure.peaks) > 1, charge.floor_watts
@@ -201,8 +229,7 @@ def _of_figure(one: MeteredPart, charge: DemandCharge, figure: DemandFigure) -> 
         amount = Peaks(tuple(groups), highest, rate)
     except AmountsMalformed:
         raise _refused(charge, "a slot stands in for a missing one in another window") from None
-    peaks = DemandPeaks(charge, figure, one.part, watts, floor)
-    return ChargedAmount(Register.IMPORT, amount, peaks)
+    return DemandPeaks(charge, figure, one.part, watts, floor), amount
 
 
 def _distinct(windows: Sequence[list[int]]) -> list[list[int]]:

@@ -2,9 +2,12 @@
 """A total's steps, written as sums are: with +, -, * and whole factors.
 
 A `Line` is Σ factor·value + constant. What is not linear, the smaller or larger of two lines and
-quotients, makes a new value of the `Reckoning`. In the end the values that the last line depends on
-become a `Total`: sums of one register that are only ever added up are one sum there, and what
-nothing depends on is left out. What does not depend on readings is worked out at once.
+quotients, makes a new value of the `Reckoning`. In the end the values that the last line and the
+kept ones depend on become a `Total`: sums of one register that are only ever added up are one sum
+there, and what nothing depends on is left out. What does not depend on readings is worked out at
+once.
+
+A `Reckoning` is an `Arithmetic` on lines: what tariffs with memory say of numbers holds of them.
 """
 
 from collections import Counter
@@ -14,7 +17,10 @@ from math import gcd
 from typing import Final, TypeAlias
 
 from protocols.amounts import (
+    Bounds,
+    Carried,
     Combine,
+    Kept,
     Least,
     Metered,
     MeteredAmount,
@@ -26,6 +32,7 @@ from protocols.amounts import (
     Total,
     TotalStep,
 )
+from tariffs.rounding import RoundingRule, divide
 
 LARGEST_WEIGHT: Final = 2**63 - 1
 
@@ -77,7 +84,7 @@ class _Node:
     rule: QuotientRule = QuotientRule.DOWN
 
 
-Value: TypeAlias = Metered | _Node
+Value: TypeAlias = Metered | Carried | _Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,37 +92,59 @@ class Reckoning:
     """The values of a total, as they are made."""
 
     _values: list[Value] = field(default_factory=list)
+    _kept: dict[str, tuple[Line, Bounds]] = field(default_factory=dict)
+
+    def constant(self, number: int, /) -> Line:
+        """Return a number that is known."""
+        return Line({}, number)
 
     def metered(self, register: int, amount: MeteredAmount) -> Line:
         """Return an amount of a register."""
         return self._new(Metered(register, amount))
 
-    def least(self, line: Line, other: Line) -> Line:
+    def carried(self, one: Carried) -> Line:
+        """Return a value that a bill before has kept."""
+        return self._new(one)
+
+    def keep(self, name: str, line: Line, bounds: Bounds) -> None:
+        """Hand a line on to the next bill; it is proved to keep within the bounds."""
+        self._kept[name] = line, bounds
+
+    def least(self, line: Line, other: Line, /) -> Line:
         """Return the smaller of two lines."""
         return self._extreme(Least, line, other)
 
-    def most(self, line: Line, other: Line) -> Line:
+    def most(self, line: Line, other: Line, /) -> Line:
         """Return the larger of two lines."""
         return self._extreme(Most, line, other)
 
-    def quotient(self, line: Line, divisor: int, rule: QuotientRule) -> Line:
+    def quotient(self, line: Line, divisor: int, rule: RoundingRule, /) -> Line:
         """Return line / divisor, as a whole number."""
         if not line.factors:
-            return Line({}, rule.divide(line.constant, divisor))
+            return Line({}, divide(line.constant, divisor, rule))
         shared = gcd(line.content, divisor)
         if shared == divisor:
             return line.divided(divisor)
-        return self._new(_Node((line.divided(shared),), None, divisor // shared, rule))
+        own_rule = QuotientRule(str(rule))
+        return self._new(_Node((line.divided(shared),), None, divisor // shared, own_rule))
 
-    def total(self, line: Line, divisor: int, rule: QuotientRule) -> Total:
+    def total(self, line: Line, divisor: int, rule: RoundingRule) -> Total:
         """Return the total whose number is line / divisor, as a whole number.
 
-        Raises `AmountsMalformed` where it cannot be described, or depends on no amount.
+        Raises `AmountsMalformed` where it cannot be described, or neither the number nor what is
+        kept depends on an amount.
         """
         shared = gcd(line.content, divisor)
-        last = line.divided(shared)
-        values, last = _with_joined_sums(_needed(self._values, last), last)
-        return _laid_out(values, last, divisor // shared, rule)
+        kept = [self._kept[name] for name in sorted(self._kept)]
+        lines = [line.divided(shared), *(own for own, _ in kept)]
+        values, lines = _with_joined_sums(_needed(self._values, lines), lines)
+        last, *handed_on = lines
+        named = {
+            name: (own, bounds)
+            for name, own, (_, bounds) in zip(sorted(self._kept), handed_on, kept, strict=True)
+        }
+        layout = _Layout(values, has_memory=bool(named))
+        return layout.total(last, named, divisor // shared, QuotientRule(str(rule)))
 
     def _extreme(self, make: type[Least] | type[Most], line: Line, other: Line) -> Line:
         if line == other:
@@ -132,12 +161,12 @@ class Reckoning:
 
 
 def _lines_of(value: Value) -> tuple[Line, ...]:
-    return () if isinstance(value, Metered) else value.lines
+    return value.lines if isinstance(value, _Node) else ()
 
 
-def _needed(values: Sequence[Value], last: Line) -> dict[int, Value]:
-    """Return the values that a line depends on, in order: each after what it is made of."""
-    needed, waiting = set[int](), list(last.factors)
+def _needed(values: Sequence[Value], lines: Sequence[Line]) -> dict[int, Value]:
+    """Return the values that lines depend on, in order: each after what it is made of."""
+    needed, waiting = set[int](), [number for line in lines for number in line.factors]
     while waiting:
         number = waiting.pop()
         if number not in needed:
@@ -146,9 +175,11 @@ def _needed(values: Sequence[Value], last: Line) -> dict[int, Value]:
     return {number: values[number] for number in sorted(needed)}
 
 
-def _with_joined_sums(values: dict[int, Value], last: Line) -> tuple[dict[int, Value], Line]:
+def _with_joined_sums(
+    values: dict[int, Value], last: Sequence[Line]
+) -> tuple[dict[int, Value], list[Line]]:
     """Return the same with sums of one register that are in one line alone added up before."""
-    lines = [last, *(line for value in values.values() for line in _lines_of(value))]
+    lines = [*last, *(line for value in values.values() for line in _lines_of(value))]
     uses = Counter(number for line in lines for number in line.factors)
     joined, first_new = dict(values), max(values, default=0) + 1
 
@@ -177,9 +208,9 @@ def _with_joined_sums(values: dict[int, Value], last: Line) -> tuple[dict[int, V
         return line
 
     for number, value in values.items():
-        if not isinstance(value, Metered):
+        if isinstance(value, _Node):
             joined[number] = replace(value, lines=tuple(map(with_joined, value.lines)))
-    return joined, with_joined(last)
+    return joined, list(map(with_joined, last))
 
 
 def _added_up(group: Sequence[tuple[Sum, int, int]]) -> dict[int, int]:
@@ -191,32 +222,61 @@ def _added_up(group: Sequence[tuple[Sum, int, int]]) -> dict[int, int]:
     return weights
 
 
-def _laid_out(values: dict[int, Value], last: Line, divisor: int, rule: QuotientRule) -> Total:
-    found = {number: value for number, value in values.items() if isinstance(value, Metered)}
-    metered = dict(sorted(found.items(), key=lambda item: item[1].register))
-    places = {number: place for place, number in enumerate(metered)}
-    steps = list[TotalStep]()
+class _Layout:
+    """Numbers values as a total does: metered amounts, what is carried, then the steps."""
 
-    def added(step: TotalStep) -> int:
-        steps.append(step)
-        return len(metered) + len(steps) - 1
+    def __init__(self, values: Mapping[int, Value], *, has_memory: bool) -> None:
+        metered = [(key, one) for key, one in values.items() if isinstance(one, Metered)]
+        metered.sort(key=lambda item: item[1].register)
+        carried = [(key, one) for key, one in values.items() if isinstance(one, Carried)]
+        carried.sort(key=lambda item: item[1].name)
+        self._metered = tuple(one for _, one in metered)
+        self._carried = tuple(one for _, one in carried)
+        self._places = {key: place for place, (key, _) in enumerate([*metered, *carried])}
+        self._inputs = len(self._places)
+        self._steps = list[TotalStep]()
+        self._made = dict[Combine, int]()
+        self._has_memory = has_memory
+        for key, value in values.items():
+            if isinstance(value, _Node):
+                self._places[key] = self._of(value)
 
-    def place_of(line: Line) -> int:
-        terms = tuple(sorted((places[number], own) for number, own in line.factors.items()))
-        if len(terms) == 1 and terms[0][1] == 1 and not line.constant:
-            return terms[0][0]
-        return added(Combine(terms, line.constant))
+    def total(
+        self, last: Line, kept: Mapping[str, tuple[Line, Bounds]], divisor: int, rule: QuotientRule
+    ) -> Total:
+        """Return the total of a last line, with the lines that it keeps."""
+        handed_on = []
+        for name, (line, (low, high)) in kept.items():
+            bits = (high - low).bit_length()
+            handed_on.append(Kept(name, self._place_of(line), low, bits))
+        if self._place_of(last) != self._inputs + len(self._steps) - 1:
+            self._added(self._combined(last))  # what is told is the last value
+        steps = tuple(self._steps)
+        return Total(self._metered, steps, divisor, rule, self._carried, tuple(handed_on))
 
-    for number, value in values.items():
-        if isinstance(value, Metered):
-            continue
-        of = tuple(sorted(map(place_of, value.lines)))
-        if value.make is None:
-            places[number] = added(Rounding(of[0], value.divisor, value.rule))
-        else:
-            places[number] = added(value.make(of))
-    place_of(last)
-    return Total(tuple(metered.values()), tuple(steps), divisor, rule)
+    def _of(self, node: _Node) -> int:
+        of = tuple(sorted(map(self._place_of, node.lines)))
+        if node.make is None:
+            return self._added(Rounding(of[0], node.divisor, node.rule))
+        return self._added(node.make(of))
+
+    def _place_of(self, line: Line) -> int:
+        step = self._combined(line)
+        if len(step.terms) == 1 and step.terms[0][1] == 1 and not step.constant:
+            return step.terms[0][0]
+        if not self._has_memory:  # bills of before are laid out as they were
+            return self._added(step)
+        if step not in self._made:
+            self._made[step] = self._added(step)
+        return self._made[step]
+
+    def _combined(self, line: Line) -> Combine:
+        terms = ((self._places[number], own) for number, own in line.factors.items())
+        return Combine(tuple(sorted(terms)), line.constant)
+
+    def _added(self, step: TotalStep) -> int:
+        self._steps.append(step)
+        return self._inputs + len(self._steps) - 1
 
 
 def _exactly(number: int, divisor: int) -> int:

@@ -11,8 +11,15 @@ Claim:   the total is what `tariffs.compute_bill` makes of the uses of every slo
 Proof:   protocols.proofs.numbers; one for all registers, each over its own certified days, in one
          context: meter, registers, period, tariff, nonce.
 
+Under a tariff with memory the question carries a state of the account (`protocols.carried`), and
+what was paid in advance. Then the claim is of a bill that goes on from what the state commits to,
+and the bill leaves the next state: public are both, with their points, and the proof is bound to
+the digest of the one before. Its values stay secret.
+
 The checks are those of `applets.common.evidence`, in its order, then `total` (the number against
-what the answer says); the document's is `tariff`. Days of the import register come before those of
+what the answer says); the document's is `tariff`. `memory` is whatever is wrong with a state: none,
+or one too many, of another meter, of another time, with other values or bounds than the tariff
+carries, or another one left than the answer says. Days of the import register come before those of
 the export register. Nothing of the answer is used before its check. `version1_statement` checks
 what release 0.1 answered, if it is stored.
 
@@ -36,14 +43,32 @@ from applets.common.evidence import (
     ProofContext,
     check_days,
     check_message,
+    check_registers,
     starts_of,
 )
 from applets.common.questions import About
+from protocols.carried import CarriedState
 from protocols.metrology import Period, Series
 from tariffs import Register, Tariff, TariffError, billed_registers, combine_states
+from tariffs.errors import MemoryRefused
 
 RECIPIENT: Final = "supplier"
 PURPOSE: Final = "billing"
+LEAST_DAYS: Final = 28
+"""Residents are asked to consent to bills of so many days or more, as the shipped manifests do."""
+
+
+def require_provable(
+    tariff: Tariff,
+    begin: int,
+    end: int,
+    slot_seconds: int,
+    carried: CarriedState | None = None,
+    paid: int = 0,
+) -> None:
+    """Raise `TariffError` where no hub can prove a bill of [begin, end), all slots measured."""
+    starts = range(begin, end, slot_seconds)
+    plan_bill(tariff, starts, slot_seconds, [0] * len(starts), begin, end, carried, paid)
 
 
 def check_bill(
@@ -77,6 +102,7 @@ def check_bill(
     if not isinstance(answer, BillAnswer):
         return check_stored_bill(question, answer, tariff, period, known, certifier, proofs)
     registers = _registers(about, tariff, answer, known)
+    before = _state_before(question, tariff)
     certified = {
         known[register]: check_days(
             answer.registers[known[register].register],
@@ -87,15 +113,40 @@ def check_bill(
         )
         for register in registers
     }
+    check_registers(certified.values())
     starts = starts_of(next(iter(certified.values())))  # all registers have the same slots
     states = combine_states([one.states for one in certified.values()])
-    plan = plan_bill(tariff, starts, 60 * series.slot_minutes, states, about.begin, about.end)
-    [number] = proofs.numbers(certified, [plan.total], answer.proof, "the bill")
+    seconds, bounds = 60 * series.slot_minutes, (about.begin, about.end)
+    try:
+        plan = plan_bill(tariff, starts, seconds, states, *bounds, before, question.paid)
+    except MemoryRefused as refused:
+        raise AnswerRefused("memory", str(refused)) from None
+    if before is None:
+        after, (number,) = None, proofs.numbers(certified, [plan.total], answer.proof, "the bill")
+    else:
+        (number,), after = proofs.numbers_on(
+            certified, [plan.total], answer.proof, "the bill", before
+        )
+    if answer.state != (b"" if after is None else after.digest):
+        raise AnswerRefused("memory", "the answer names another state than the proof leaves")
     total = plan.amount_of(number)
     if answer.total != total or str(answer.total) != str(total):
         reason = f"the answer says {answer.total}, the proof {total}"
         raise AnswerRefused("total", reason, answer.total - total)
-    return verified_bill(tariff, registers, certified, total, (about.begin, about.end))
+    bill = verified_bill(tariff, registers, certified, total, bounds)
+    return replace(bill, state=after, paid=question.paid)
+
+
+def _state_before(question: BillQuestion, tariff: Tariff) -> CarriedState | None:
+    """Return the state that the bill goes on from, if the question has one as the tariff needs."""
+    state, about = question.carried, question.about
+    if (state is not None) is not tariff.has_memory:
+        has, carries = ("has", "none") if tariff.has_memory else ("has no", "one")
+        raise AnswerRefused("memory", f"the tariff {has} memory, the question carries {carries}")
+    if state is not None and (state.meter, state.end) != (about.meter, about.begin):
+        what = "meter" if state.meter != about.meter else "time"
+        raise AnswerRefused("memory", f"the state that the bill goes on from is of another {what}")
+    return state
 
 
 def _registers(

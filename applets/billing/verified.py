@@ -6,7 +6,15 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from applets.common.evidence import starts_of
-from protocols.metrology import CertifiedDay, CertifiedPeriod, Series, SlotState
+from protocols.carried import CarriedState
+from protocols.metrology import (
+    CertifiedDay,
+    CertifiedPeriod,
+    ExchangedMeter,
+    Series,
+    SlotState,
+    exchanges_in,
+)
 from tariffs import Bill, Register, Tariff, combine_states
 
 
@@ -34,6 +42,15 @@ class VerifiedBill:
     """The certified days of each register, in order."""
     exact: Bill | None = None
     """The exact bill, of answers of release 0.1 alone: they opened its amounts."""
+    state: CarriedState | None = None
+    """The carried state that the bill leaves, under a tariff with memory."""
+    paid: int = 0
+    """What was paid in advance of it, in 10^-6 of the currency."""
+
+    @property
+    def exchanges(self) -> tuple[ExchangedMeter, ...]:
+        """The meters that were exchanged within the period."""
+        return exchanges_in(self.certified)
 
 
 def verified_bill(

@@ -27,7 +27,13 @@ from applets.billing.messages import BillQuestion
 from applets.billing.verified import VerifiedBill, verified_bill
 from applets.billing.version1 import AmountsBillAnswer, BillAnswerVersion1, Proved
 from applets.billing.version1_charges import plan_exact_bill
-from applets.common.evidence import AnswerRefused, ProofContext, check_days, starts_of
+from applets.common.evidence import (
+    AnswerRefused,
+    ProofContext,
+    check_days,
+    check_registers,
+    starts_of,
+)
 from applets.common.questions import About
 from protocols.metrology import Period, Series
 from tariffs import Register, Tariff, TariffError, billed_registers, combine_states
@@ -51,6 +57,7 @@ def check_stored_bill(
         register: check_days(one.days, period, registers[register], certifier, is_stored=True)
         for register, one in proved.items()
     }
+    check_registers(certified.values())
     any_days = next(iter(certified.values()))  # those of all registers have the same slots
     slots = registers[next(iter(certified))].slot_minutes
     starts, slot_seconds = starts_of(any_days), 60 * slots

@@ -22,6 +22,7 @@ from applets.common.questions import (
 from applets.sdk import (
     Applet,
     AppletError,
+    CarriedNumbers,
     Command,
     OpenedNumbers,
     Response,
@@ -65,7 +66,7 @@ class AskingApplet(Applet, Generic[DocumentT]):
         """Return what was signed."""
 
     @abstractmethod
-    def answer(self, about: About, document: DocumentT) -> bytes:
+    def answer(self, question: Question, document: DocumentT) -> bytes:
         """Return the encoded answer."""
 
     def deliver(self, document: bytes) -> Response:
@@ -104,7 +105,7 @@ class AskingApplet(Applet, Generic[DocumentT]):
             document = self.decode(self.signed(question.document, question.content_type))
             # Before anything is told: it is taken back if that is refused.
             self.platform.store.put(self.documents + document.digest, question.document)
-            return self.answer(question.about, document)
+            return self.answer(question, document)
         except (MessageRefused, SignatureRefused, self.malformed) as error:
             raise AppletError(StatusWord.WRONG_DATA, str(error)) from None
 
@@ -138,6 +139,24 @@ class AskingApplet(Applet, Generic[DocumentT]):
             document.digest + about.nonce,
         )
 
+    def carry_numbers(
+        self,
+        registers: Sequence[bytes],
+        about: About,
+        document: DocumentT,
+        numbers: Sequence[NumberAmount],
+        state: bytes,
+    ) -> CarriedNumbers:
+        """Return as `open_numbers`, of numbers that go on from a state, and the one they leave."""
+        return self.platform.statements.carry_numbers(
+            b"".join(registers),
+            about.begin,
+            about.end,
+            encode_amounts(numbers),
+            document.digest + about.nonce,
+            state,
+        )
+
 
 class OneProofApplet(AskingApplet[DocumentT]):
     """Answers with one proof, about the energy drawn."""
@@ -150,8 +169,9 @@ class OneProofApplet(AskingApplet[DocumentT]):
     ) -> Sequence[NumberAmount]:
         """Return what is to be proved of slots that start at these times."""
 
-    def answer(self, about: About, document: DocumentT) -> bytes:
+    def answer(self, question: Question, document: DocumentT) -> bytes:
         """Return the encoded answer."""
+        about = question.about
         slots = self.platform.calendar.slots(IMPORT_REGISTER, about.begin, about.end)
         numbers = self.numbers(document, slots.starts, self.slot_seconds())
         opened = self.open_numbers([IMPORT_CODE], about, document, numbers)

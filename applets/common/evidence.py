@@ -3,7 +3,8 @@
 
 `message` (form, and that it answers this question), the document's name (is it the one that was
 asked with), `days` (form), `signature`, `chain` (each day of the period once, in order, of this
-meter), `proof` (amounts against commitments).
+meter), `custody` (no other one begins within the period), `memory` (the carried state that numbers
+go on from), `proof` (amounts against commitments).
 
 Errors: AnswerRefused
 """
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from applets.common.questions import About, MessageRefused
 from protocols.amounts import Amount, NumberAmount
+from protocols.carried import CarriedState
 from protocols.metrology import (
     CertifiedDay,
     CertifiedPeriod,
@@ -25,6 +27,8 @@ from protocols.metrology import (
     MalformedDay,
     Period,
     Series,
+    require_one_custody,
+    require_same_changes,
     verify_days,
 )
 from protocols.metrology.unattributed import verify_unattributed
@@ -32,12 +36,16 @@ from protocols.proofs import (
     Malformed,
     NumbersContext,
     ProofRefused,
+    Source,
     StatementContext,
     needs_slots,
+    numbers_check_on,
     registers_by_slots,
     verify_amounts,
     verify_numbers,
 )
+from protocols.proofs.batch import verify_all
+from protocols.proofs.carrying import carried_quantities, state_after
 from protocols.proofs.linear import verify_linear
 
 
@@ -100,10 +108,22 @@ def check_days(
         if certified.version == 1 and not is_stored:
             reason = "certified in version 1, which answers no new question: update the hub"
             raise AnswerRefused("days", f"{days[0].day}: {reason}")
-        return certified
     except DayRefused as error:
         check = "signature" if "signature" in str(error) else "chain"
         raise AnswerRefused(check, str(error)) from None
+    try:
+        require_one_custody(certified.days)
+    except DayRefused as error:
+        raise AnswerRefused("custody", str(error)) from None
+    return certified
+
+
+def check_registers(certified: Iterable[CertifiedPeriod]) -> None:
+    """Return if the registers' days are of the same meters; raise `AnswerRefused` if not."""
+    try:
+        require_same_changes([one.days for one in certified])
+    except DayRefused as error:
+        raise AnswerRefused("chain", str(error)) from None
 
 
 def starts_of(certified: CertifiedPeriod) -> list[int]:
@@ -154,26 +174,28 @@ class ProofContext:
 
         Raises `AnswerRefused` where that is not proved.
         """
-        series = next(iter(certified))
-        context = NumbersContext(
-            meter=series.meter,
-            registers=tuple(one.register for one in certified),
-            begin=self.about.begin,
-            end=self.about.end,
-            slot_minutes=series.slot_minutes,
-            parameters=self.digest,
-            recipient=self.recipient,
-            purpose=self.purpose,
-            nonce=self.about.nonce,
-        )
-        by_slots = registers_by_slots(numbers, len(certified))
         with self._refusals():
-            sources = [
-                period.source(needs_slots=slots)
-                for period, slots in zip(certified.values(), by_slots, strict=True)
-            ]
+            context, sources = self._numbers(certified), _sources(certified, numbers)
             values, _ = verify_numbers(context, sources, numbers, proof, name)
         return values
+
+    def numbers_on(
+        self,
+        certified: Mapping[Series, CertifiedPeriod],
+        numbers: Sequence[NumberAmount],
+        proof: bytes,
+        name: str,
+        state: CarriedState,
+    ) -> tuple[tuple[int, ...], CarriedState]:
+        """Return as `numbers`, of those that go on from a state, with the state that they leave."""
+        with self._refusals("memory"):
+            carried = carried_quantities(state, numbers)
+        with self._refusals():
+            context = self._numbers(certified, state.digest)
+            sources = _sources(certified, numbers)
+            stated, check = numbers_check_on(context, sources, numbers, proof, name, carried)
+            verify_all([check])
+        return stated.values, state_after(state, self.about.end, numbers, stated.kept)
 
     def unattributed(
         self, series: Series, certified: CertifiedPeriod, limit_wh: int, proof: bytes
@@ -196,6 +218,23 @@ class ProofContext:
             source = certified.source(needs_slots=True)
             return verify_linear(self._context(series), source, weights, proof)
 
+    def _numbers(
+        self, certified: Mapping[Series, CertifiedPeriod], state: bytes = b""
+    ) -> NumbersContext:
+        series = next(iter(certified))
+        return NumbersContext(
+            meter=series.meter,
+            registers=tuple(one.register for one in certified),
+            begin=self.about.begin,
+            end=self.about.end,
+            slot_minutes=series.slot_minutes,
+            parameters=self.digest,
+            recipient=self.recipient,
+            purpose=self.purpose,
+            nonce=self.about.nonce,
+            state=state,
+        )
+
     def _context(self, series: Series) -> StatementContext:
         return StatementContext(
             meter=series.meter,
@@ -211,8 +250,19 @@ class ProofContext:
 
     @staticmethod
     @contextmanager
-    def _refusals() -> Iterator[None]:
+    def _refusals(check: str = "proof") -> Iterator[None]:
         try:
             yield
         except (Malformed, ProofRefused, DayRefused) as error:
-            raise AnswerRefused("proof", str(error)) from None
+            raise AnswerRefused(check, str(error)) from None
+
+
+def _sources(
+    certified: Mapping[Series, CertifiedPeriod], numbers: Sequence[NumberAmount]
+) -> list[Source]:
+    """Return what numbers are proved over, of each register."""
+    by_slots = registers_by_slots(numbers, len(certified))
+    return [
+        period.source(needs_slots=slots)
+        for period, slots in zip(certified.values(), by_slots, strict=True)
+    ]

@@ -7,9 +7,10 @@
     BOUND      80  14    SML file, as ASK; billing only           SML file with the answer
 
 A question is a file of Open, GetProfileList.Req and Close: its period is begin and end time, the
-path of its parameter tree says what is asked, `dasDetails` is one node with a document. The file id
-of the Open message is the recipient's nonce; the answer's Open message repeats it. An answer has a
-GetProfileList.Res for the same period, with entries that each applet defines.
+path of its parameter tree says what is asked, `dasDetails` is one node with a document; a kind of
+question may define nodes below it. The file id of the Open message is the recipient's nonce; the
+answer's Open message repeats it. An answer has a GetProfileList.Res for the same period, with
+entries that each applet defines.
 
 Decoding is strict: other messages, or an encoding of one's own, are refused.
 
@@ -92,6 +93,18 @@ class Question:
     about: About
     document: bytes
 
+    @property
+    def nodes(self) -> tuple[Tree, ...]:
+        """What else the question says, below the document; most kinds say nothing more."""
+        return ()
+
+    @classmethod
+    def of_nodes(cls, about: About, document: bytes, nodes: Sequence[Tree]) -> Self:
+        """Return the question that these nodes belong to; raise `MessageRefused` for others."""
+        if nodes:
+            raise MessageRefused("the question says more than its kind does")
+        return cls(about, document)
+
     def encode(self) -> bytes:
         """Return the SML file."""
         about = self.about
@@ -103,7 +116,7 @@ class Question:
                 begin_time=Time(TimeChoice.TIMESTAMP, about.begin),
                 end_time=Time(TimeChoice.TIMESTAMP, about.end),
                 tree_path=(self.path.code,),
-                details=Tree(self.name.code, PlainValue(self.document)),
+                details=Tree(self.name.code, PlainValue(self.document), self.nodes or None),
             ),
             CloseReq(),
         )
@@ -117,11 +130,12 @@ class Question:
                 GetProfileListReq(
                     begin_time=Time(choice=TimeChoice.TIMESTAMP, seconds=begin),
                     end_time=Time(choice=TimeChoice.TIMESTAMP, seconds=end),
-                    details=Tree(value=PlainValue(value=bytes(document))),
+                    details=Tree(value=PlainValue(value=bytes(document)), children=nodes),
                 ),
                 CloseReq(),
             ]:
-                question = cls(About(meter, int(begin), int(end), nonce), document)
+                about = About(meter, int(begin), int(end), nonce)
+                question = cls.of_nodes(about, document, nodes or ())
             case _:
                 raise MessageRefused("not the question that is asked here")
         require_same(question.encode(), data)

@@ -22,6 +22,7 @@ from typing import Final
 from hub.applet_host.aggregation_record import Participation, RoundRecord, members_digest
 from hub.applet_host.command import CommandStack
 from hub.applet_host.cost import cost_of_contribution, cost_of_days, cost_of_round
+from hub.applet_host.custody import CustodyGate
 from hub.certifier import Certification
 from hub.disclosure import AggregateRequest, Disclosure, LogTampered, ReleaseRefused, Weights
 from hub.machine.manifest import AGGREGATE, WEIGHTED, Manifest, StatementGrant
@@ -242,6 +243,9 @@ class HubAggregation:
 
     def _days(self, round_: Round) -> list[Certification]:
         register = self._register(round_)
+        CustodyGate(self.applet, self.package, self.manifest, self.disclosure, self.stack).require(
+            [register], round_.terms.period
+        )
         self.meter.charge(cost_of_days(register.certified_count(round_.terms.period)))
         try:
             return register.certifications(round_.terms.period)

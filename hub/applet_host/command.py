@@ -22,6 +22,7 @@ from protocols.platform.errors import Refusal, Refused
 
 REFUSALS: Final = {
     "consent": Refusal.NO_CONSENT,
+    "custody": Refusal.NO_CONSENT,
     "period": Refusal.NO_CONSENT,
     "memory": Refusal.NO_CONSENT,
     "published": Refusal.NO_CONSENT,
@@ -130,6 +131,8 @@ class CommandStack:
 
     def note(self, facts: Mapping[str, Any], refused: ReleaseRefused) -> None:
         """Note that something was refused, which is on record."""
+        if not self.is_at_work:
+            return  # an applet that works by itself is asked nothing again
         if len(self.record.refused) < MOST_REFUSED:  # an applet may ask without end
             self.record.refused.append((facts, refused))
 

@@ -44,8 +44,8 @@ MOST_MEMORY: Final = 80 << 20
 _MICROSECOND: Final = MILLISECOND_FUEL // 1_000
 DAY_FUEL: Final = MILLISECOND_FUEL
 """A certified day, opened and decoded."""
-SLOTS_FUEL: Final = 2 * MILLISECOND_FUEL
-"""The commitments to the slots of a day, made again to go along with it."""
+SLOT_FUEL: Final = 21 * _MICROSECOND
+"""The commitment to a slot, made again to go along with its day: 2 ms a day of quarter-hours."""
 RESTATED_FUEL: Final = 8 * MILLISECOND_FUEL
 """A certified day of version 1, stated again in version 2."""
 FOUND_FUEL: Final = MILLISECOND_FUEL // 2
@@ -132,7 +132,7 @@ def _cost(
     cells = slots * sum(map(_spread_out, amounts))
     runs = sum(len(form.runs) for form in forms)
     describe = size // 8 * _INTEGER + cells * _CELL
-    describe += days * sum(by_slots) * SLOTS_FUEL  # each time that it is answered
+    describe += slots * sum(by_slots) * SLOT_FUEL  # each time that it is answered
     check = _CHECK + releases * _CHECK_ENTRY
     prove = _BASE + days * len(by_slots) * DAY_FUEL + further
     prove += runs * (_RUN if any(by_slots) else _VECTOR_RUN)

@@ -24,6 +24,7 @@ from hub.applet_host import HubAggregation, RoundRecord
 from hub.applet_host.answers import forget_answers
 from hub.applet_host.asked_again import AskedAgain
 from hub.applet_host.command import CommandFailed, CommandRecord, CommandStack
+from hub.applet_host.custody import CustodyGate
 from hub.applet_host.desk import StatementDesk
 from hub.applet_host.jobs import SW_BUSY, ProofJobs, WorkInProgress
 from hub.applet_host.memory import forget_memory
@@ -445,7 +446,11 @@ class MachineRuntime:
             statements=HubStatements(
                 entry.aid, bundle.digest, manifest, registers, hub.disclosure, self._stack, desk,
             ),
-            calendar=HubCalendar(registers, meter),
+            calendar=HubCalendar(
+                registers,
+                meter,
+                CustodyGate(entry.aid, bundle.digest, manifest, hub.disclosure, self._stack),
+            ),
             store=AppletStore(hub.database, entry.aid, quota),
             clock=HubClock(hub.now),
             signatures=Ed25519Signatures(),

@@ -20,6 +20,7 @@ from hub.applet_host.cost import (
     cost_of_days,
     cost_of_numbers,
 )
+from hub.applet_host.custody import CustodyGate
 from hub.applet_host.desk import StatementCase, StatementDesk
 from hub.applet_host.memory import AppletMemory, KeptState
 from hub.applet_host.prover import ProvedDays, Told, amounts_task, carrying_task, numbers_task
@@ -478,12 +479,17 @@ class HubStatements:
 
     def _asked(self, meters: Sequence[MeteredRegister], begin: int, end: int) -> "_Asked":
         period = _period(meters[0], begin, end)
+        self._custody.require(meters, period)
         # Before anything is counted or opened day by day: a period may claim 200 years.
         if not all(meter.may_have(period) for meter in meters):
             raise Refused(Refusal.INCOMPLETE)
         step = 60 * meters[0].slot_minutes
         days = sum(1 for _ in period.days(meters[0].zone))
         return _Asked(tuple(meters), period, days, step, (end - begin) // step)
+
+    @property
+    def _custody(self) -> CustodyGate:
+        return CustodyGate(self.applet, self.package, self.manifest, self.disclosure, self.stack)
 
     @property
     def _releases(self) -> int:
@@ -536,6 +542,8 @@ class HubCalendar:
     registers: Mapping[str, MeteredRegister]
     """Those that the manifest names, the main one first (`granted_registers`)."""
     meter: WorkMeter
+    custody: CustodyGate | None = None
+    """Puts it on record where a question is about a former custody."""
 
     def grid(self) -> Grid:
         """Return zone and slot length."""
@@ -546,6 +554,8 @@ class HubCalendar:
         """Return starts and states of the period's slots; raise `Refused` where there are none."""
         meter = _register(self.registers, register)
         period = _period(meter, begin, end)
+        if self.custody is not None:
+            self.custody.require([meter], period)
         self.meter.charge(cost_of_days(meter.certified_count(period)))
         try:
             uses = meter.uses(period)

@@ -4,6 +4,7 @@
 from hub.certifier.certifier import Certification, Certifier, SignedSlots
 from hub.certifier.errors import CertifierError, KeyFileError, OutOfOrder, ReadingsRefused
 from hub.certifier.facts import MeterFact, NewCustody, NewMeter, NewStep
+from hub.certifier.inheritance import InheritedChain
 from hub.certifier.keys import CertifierKeys
 from hub.certifier.slots import DayUse, default_tolerance, slot_uses
 
@@ -13,6 +14,7 @@ __all__ = [
     "CertifierError",
     "CertifierKeys",
     "DayUse",
+    "InheritedChain",
     "KeyFileError",
     "MeterFact",
     "NewCustody",

@@ -21,6 +21,7 @@ from functools import partial
 
 from hub.certifier.errors import OutOfOrder, ReadingsRefused
 from hub.certifier.facts import MeterFact, events_of, meters_of, steps_at
+from hub.certifier.inheritance import InheritedChain
 from hub.certifier.keys import CertifierKeys
 from hub.certifier.slots import DayUse, MeterChange, slot_uses
 from hub.certifier.version1 import content_of_version_1
@@ -93,6 +94,8 @@ class Certifier:
 
     series: Series
     keys: CertifierKeys = field(repr=False)
+    inherited: InheritedChain | None = field(default=None, repr=False)
+    """How the chain goes on after a former custody."""
 
     def certify(
         self,
@@ -189,6 +192,13 @@ class Certifier:
         self, grid: DayGrid, previous: Certification | None
     ) -> tuple[_Standing, int | None]:
         """Return where the chain stands before a day, and the register at its begin."""
+        inherited = self.inherited
+        if previous is None and inherited is not None:
+            if grid.day != inherited.day:
+                raise OutOfOrder(f"{grid.day}: the custody begins with {inherited.day}")
+            counter, step_wh = inherited.counter, inherited.step_wh
+            standing = _Standing(counter, inherited.previous, inherited.mounted, step_wh)
+            return standing, inherited.start_wh
         if previous is None:
             return _Standing(1, NO_DAY, self.series.meter, 1), None
         day, content = grid.day, previous.day.content
@@ -201,6 +211,36 @@ class Certifier:
             mounted, step_wh = content.mounted_at_end, content.step_at_end
         standing = _Standing(content.counter + 1, previous.day.link, mounted, step_wh)
         return standing, previous.use.end_wh
+
+    def inheritance(
+        self,
+        custody: bytes,
+        previous: Certification,
+        readings: Sequence[Reading],
+        signed: int,
+    ) -> InheritedChain:
+        """Return how the chain goes on after `previous`, the last day of a custody.
+
+        `signed` is how many slots of the next day are signed already, with these readings.
+        """
+        day = previous.day.day + _DAY
+        grid = DayGrid(day, self.series.zone, self.series.slot_minutes)
+        standing, _ = self._standing(grid, previous)
+        start_wh = previous.use.end_wh
+        blindings: list[int] = []
+        if signed:
+            blindings = self._slot_blindings(slot_uses(grid, readings, start_wh=start_wh))[:signed]
+        return InheritedChain(
+            custody=custody,
+            day=day,
+            counter=standing.counter,
+            previous=standing.previous,
+            mounted=standing.mounted,
+            step_wh=standing.step_wh,
+            start_wh=start_wh,
+            blinding=self._register_blinding(previous.day.day, grid.begin, start_wh),
+            slots=tuple(blindings),
+        )
 
     def opening(
         self, certifications: Sequence[Certification], *, needs_slots: bool
@@ -358,10 +398,16 @@ class Certifier:
         # With the secret of the day before: on the day on which a key changes, slots are signed
         # already, and what they say is said once.
         before = use.grid.day - _DAY
-        begins, states = use.grid.boundaries()[:-1], use.states
+        slots = list(zip(use.grid.boundaries()[:-1], use.uses, use.states, strict=True))
+        kept: tuple[int, ...] = ()
+        if self.inherited is not None and self.inherited.day == use.grid.day:
+            kept = self.inherited.slots  # they were signed with a secret that is gone
         return [
-            self._derive(before, b"slot 2", b"%d:%d:%d" % slot, 1)[0]
-            for slot in zip(begins, use.uses, states, strict=True)
+            *kept,
+            *(
+                self._derive(before, b"slot 2", b"%d:%d:%d" % slot, 1)[0]
+                for slot in slots[len(kept) :]
+            ),
         ]
 
     def _day_blindings(self, use: DayUse) -> list[int]:
@@ -378,6 +424,9 @@ class Certifier:
         return commit(change.end_wh, old), commit(change.start_wh, new)
 
     def _register_blinding(self, ending: date, time: int, register_wh: int) -> int:
+        inherited = self.inherited
+        if inherited is not None and inherited.day == ending + _DAY:
+            return inherited.blinding  # the day before is of a secret that is gone
         [blinding] = self._derive(ending, b"register", b"%d:%d" % (time, register_wh), 1)
         return blinding
 

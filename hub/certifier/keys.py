@@ -127,6 +127,14 @@ class CertifierKeys:
             earlier_secrets=(*self.earlier_secrets, self.blinding_secret),
         )
 
+    def bereft(self, random_bytes: Callable[[int], bytes]) -> Self:
+        """Return the same signing key with other blinding secrets: those of former days go."""
+        return replace(
+            self,
+            blinding_secret=random_bytes(_SECRET_SIZE),
+            earlier_secrets=tuple(random_bytes(_SECRET_SIZE) for _ in self.earlier_secrets),
+        )
+
     def chain(self, meter: bytes) -> KeyChain:
         """Return the meter's keys; raise `ChainRefused` where they are another meter's."""
         return KeyChain(meter, self.public_key.public_bytes_raw(), self.announcements)

@@ -525,7 +525,9 @@ def check_period(request: ReleaseRequest, terms: Mapping[str, ConsentTerms]) -> 
     least_days = max(one.least_days for one in terms.values())
     if request.days < least_days:
         raise ReleaseRefused(
-            "period", f"{request.days} days, the consent says at least {least_days}"
+            "period",
+            f"{request.days} days, the consent says at least {least_days}: ask for them together"
+            " with the days before or after",
         )
     if (begin := request.recalled_from) is not None:
         check_memory(begin, request.form.end, min(one.memory_days for one in terms.values()))

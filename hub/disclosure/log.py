@@ -15,13 +15,17 @@ can delete none, add none, change none.
 
 The leaves are shown to recipients (`protocols.log_head`). The salt, 32 bytes made from the entry
 with the key, lets nobody find what is in an entry by trying.
+
+Where a custody ends (`hub.custody`), its entries go, and so does the key. Of each its leaf and its
+digest stay: the chain goes on from there with an entry that says so, and a recipient sees a log
+that has grown. A head that was kept is followed by no other log.
 The bytes of a message lie beside its entry, sealed; the entry holds their SHA-256.
 
 Errors: LogTampered
 """
 
 import hmac
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
@@ -32,7 +36,7 @@ from hub.vault.sealing import SealBroken, Sealer, resealed
 from protocols.canonical.cbor import CborError
 from protocols.canonical.hash_chain import GENESIS, seal
 from protocols.canonical.stored import decode_row, encode_row
-from protocols.log_head import MOST_LEAVES, LogHead, link
+from protocols.log_head import EMPTY, MOST_LEAVES, LogHead, link
 
 PURPOSE: Final = "disclosure log"
 _ENTRY: Final = b"entry"
@@ -112,9 +116,22 @@ LOG_COMPONENT: Final = Component(
         CREATE TRIGGER entry_is_never_changed BEFORE UPDATE ON disclosure_entry
         BEGIN SELECT RAISE(ABORT, 'the disclosure log is append-only'); END;
         """,
+        """
+        CREATE TABLE former_entry (
+            sequence INTEGER PRIMARY KEY,
+            leaf BLOB NOT NULL,
+            digest BLOB NOT NULL
+        ) STRICT;
+        CREATE TRIGGER former_entry_is_never_changed BEFORE UPDATE ON former_entry
+        BEGIN SELECT RAISE(ABORT, 'the disclosure log is append-only'); END;
+        CREATE TRIGGER former_entry_is_never_deleted BEFORE DELETE ON former_entry
+        BEGIN SELECT RAISE(ABORT, 'the disclosure log is append-only'); END;
+        """,
     ),
 )
-"""Since version 4 nothing of it lies in clear but numbers and kinds of entries."""
+SEALED_SINCE: Final = 4
+"""Since this version nothing of it lies in clear but numbers and kinds of entries; version 5 has
+the leaves of former custodies."""
 
 
 def reseal_log(database: Database, vault_key: bytes) -> Iterator[int]:
@@ -238,7 +255,8 @@ class DisclosureLog:
     def length(self) -> int:
         """Return how many entries there are: the sequence number of the last one."""
         (last,) = self.database.connection.execute(
-            "SELECT coalesce(max(sequence), 0) FROM disclosure_entry"
+            "SELECT max(coalesce((SELECT max(sequence) FROM disclosure_entry), 0),"
+            " coalesce((SELECT max(sequence) FROM former_entry), 0))"
         ).fetchone()
         return int(last)
 
@@ -291,18 +309,50 @@ class DisclosureLog:
         if length == 0:
             return LogHead(0, GENESIS)
         (digest,) = self.database.connection.execute(
-            "SELECT digest FROM disclosure_entry WHERE sequence = ?", (length,)
+            "SELECT digest FROM disclosure_entry WHERE sequence = ?1"
+            " UNION ALL SELECT digest FROM former_entry WHERE sequence = ?1",
+            (length,),
         ).fetchone()
         return LogHead(length, digest)
 
     def leaves(self, after: int, most: int = MOST_LEAVES) -> list[bytes]:
         """Return the leaves of the entries after a number, `most` at most."""
-        rows = self.database.connection.execute(
+        connection = self.database.connection
+        former = connection.execute(
+            "SELECT leaf FROM former_entry WHERE sequence > ? ORDER BY sequence LIMIT ?",
+            (after, most),
+        ).fetchall()
+        rows = connection.execute(
             "SELECT sequence, kind, body FROM disclosure_entry WHERE sequence > ?"
             " ORDER BY sequence LIMIT ?",
-            (after, most),
+            (after, most - len(former)),
         )
-        return [sha256(self._open(*row)).digest() for row in rows]
+        return [leaf for (leaf,) in former] + [sha256(self._open(*row)).digest() for row in rows]
+
+    def former(self) -> int:
+        """Return how many entries are of former custodies: none of them can be read any more."""
+        (last,) = self.database.connection.execute(
+            "SELECT coalesce(max(sequence), 0) FROM former_entry"
+        ).fetchone()
+        return int(last)
+
+    def begin_after(self, leaves: Sequence[bytes]) -> None:
+        """Let an empty log go on after entries of a former custody, of which these leaves stay.
+
+        The first entry that is appended follows them.
+        """
+        head, rows = EMPTY, []
+        for leaf in leaves:
+            head = head.followed_by([leaf])
+            rows.append((head.length, leaf, head.digest))
+        with self.database.transaction() as connection:
+            if self.head() != EMPTY:
+                raise LogTampered("disclosure log: only an empty log goes on after a former one")
+            connection.executemany("INSERT INTO former_entry VALUES (?, ?, ?)", rows)
+            connection.execute(
+                "UPDATE disclosure_head SET sealed = ?",
+                (self._sealer.seal(encode_row([head.length, head.digest, {}]), _HEAD),),
+            )
 
     def check(self) -> LogHead:
         """Return the head of a log in which no entry is missing, added or of another kind.
@@ -316,9 +366,11 @@ class DisclosureLog:
             stored = connection.execute(
                 "SELECT kind, count(*), min(sequence) FROM disclosure_entry GROUP BY kind"
             ).fetchall()
-        # With the end right, the first number 1 and as many as there should be, there is no gap.
+            former = self.former()
+        # With the end right, the first number the one that is due and as many as there should be,
+        # there is no gap.
         if {kind: number for kind, number, _ in stored} != kinds or any(
-            first < 1 for _, _, first in stored
+            first <= former for _, _, first in stored
         ):
             raise LogTampered("disclosure log: entries are missing, added or of another kind")
         return head
@@ -327,6 +379,13 @@ class DisclosureLog:
         """Check the whole chain; return how many entries; raise `LogTampered` where it breaks."""
         with self.database.reading() as connection:
             previous, expected = GENESIS, 0
+            for sequence, leaf, digest in connection.execute(
+                "SELECT sequence, leaf, digest FROM former_entry ORDER BY sequence"
+            ):
+                expected += 1
+                previous = link(previous, leaf)
+                if sequence != expected or not hmac.compare_digest(previous, digest):
+                    raise _changed(expected)
             rows = connection.execute(
                 "SELECT sequence, kind, body, digest FROM disclosure_entry ORDER BY sequence"
             )
@@ -357,7 +416,8 @@ class DisclosureLog:
     def _require_end(self, head: LogHead) -> None:
         """Return if the last entry is the head's; raise `LogTampered` otherwise."""
         last = self.database.connection.execute(
-            "SELECT sequence, digest FROM disclosure_entry ORDER BY sequence DESC LIMIT 1"
+            "SELECT sequence, digest FROM (SELECT sequence, digest FROM disclosure_entry UNION ALL"
+            " SELECT sequence, digest FROM former_entry) ORDER BY sequence DESC LIMIT 1"
         ).fetchone() or (0, GENESIS)
         if last[0] < head.length:
             raise LogTampered(

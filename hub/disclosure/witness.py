@@ -20,7 +20,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from hub.disclosure.log import LOG_COMPONENT, DisclosureLog, LogTampered
+from hub.disclosure.log import LOG_COMPONENT, SEALED_SINCE, DisclosureLog, LogTampered
 from hub.vault.secret_file import SecretFileError, write_secret
 from protocols.log_head import EMPTY, LogHead, LogHeadError
 
@@ -108,7 +108,7 @@ def require_sealed(database: Path, witness: Path) -> None:
         row = connection.execute(
             "SELECT version FROM schema_version WHERE component = ?", (LOG_COMPONENT.name,)
         ).fetchone()
-        if row is None or row[0] < len(LOG_COMPONENT.migrations):
+        if row is None or row[0] < SEALED_SINCE:
             raise LogTampered(
                 f"{database}: a log of an older release is in the place of a sealed one;"
                 " `meterlet hub restore` brings back a snapshot and keeps the log"

@@ -9,7 +9,8 @@ is for whoever decodes it.
 Of the slots that were signed when they ended there are the signatures, 64 bytes each, a row for all
 that were signed at once. What was signed follows from the day's readings; the row has the digest of
 its last slot, so that readings which have become others are noticed. Nothing of it is secret. What
-happened to the meter waits here, sealed like the days' uses, until it is signed with its day.
+happened to the meter waits here, sealed like the days' uses, until it is signed with its day. Where
+another custody has begun, the days before it are gone; how the chain goes on lies here, sealed.
 """
 
 import sqlite3
@@ -27,6 +28,7 @@ from hub.vault.vault import NONCE_SIZE, Channel, VaultError, VaultTampered
 
 _LABEL: Final = b"meterlet day 1"
 _FACT_LABEL: Final = b"meterlet meter fact 1"
+_INHERITED_LABEL: Final = b"meterlet inherited chain 1"
 SIGNATURE_SIZE: Final = 64
 
 DAYS_COMPONENT: Final = Component(
@@ -76,6 +78,19 @@ DAYS_COMPONENT: Final = Component(
         BEGIN SELECT RAISE(ABORT, 'facts about the meter are append-only'); END;
         CREATE TRIGGER fact_is_never_deleted BEFORE DELETE ON meter_fact
         BEGIN SELECT RAISE(ABORT, 'facts about the meter are append-only'); END;
+        """,
+        """
+        CREATE TABLE inherited_chain (
+            meter BLOB NOT NULL,
+            register BLOB NOT NULL,
+            nonce BLOB NOT NULL,
+            sealed BLOB NOT NULL,
+            PRIMARY KEY (meter, register)
+        ) STRICT;
+        CREATE TRIGGER inherited_is_never_changed BEFORE UPDATE ON inherited_chain
+        BEGIN SELECT RAISE(ABORT, 'how a custody begins is never changed'); END;
+        CREATE TRIGGER inherited_is_never_deleted BEFORE DELETE ON inherited_chain
+        BEGIN SELECT RAISE(ABORT, 'how a custody begins is never changed'); END;
         """,
     ),
 )
@@ -186,6 +201,35 @@ class DayJournal:
             found.append((int(time), fact))
         return found
 
+    def inherit(self, encoded: bytes) -> None:
+        """Keep how the chain goes on after a former custody; raise `DayAlreadyJournalled`."""
+        nonce = self.randomness(NONCE_SIZE)
+        sealed = AESGCM(self.key).encrypt(nonce, encoded, _inherited_label(self.channel))
+        try:
+            with self.database.transaction() as connection:
+                connection.execute(
+                    "INSERT INTO inherited_chain VALUES (?, ?, ?, ?)", (*self._key, nonce, sealed)
+                )
+        except sqlite3.IntegrityError:
+            raise DayAlreadyJournalled("how this chain goes on is kept already") from None
+
+    def inherited(self) -> bytes | None:
+        """Return how the chain goes on after a former custody; None where there was none.
+
+        Raises `VaultTampered` where that is not what was stored.
+        """
+        row = self.database.connection.execute(
+            "SELECT nonce, sealed FROM inherited_chain WHERE meter = ? AND register = ?", self._key
+        ).fetchone()
+        if row is None:
+            return None
+        try:
+            nonce, sealed = row
+            return AESGCM(self.key).decrypt(nonce, sealed, _inherited_label(self.channel))
+        except (InvalidTag, ValueError):
+            self.database.require_current()  # a new key is no damage
+            raise _other_beginning() from None
+
     def last_day_of_slots(self) -> date | None:
         """Return the last day of which slots were signed when they ended, or None."""
         (day,) = self.database.connection.execute(
@@ -278,9 +322,30 @@ def resealed_fact(
         raise VaultTampered("what is recorded of the meter was changed") from None
 
 
+def resealed_inheritance(
+    old: AESGCM, new: AESGCM, nonce: bytes, channel: Channel, row: tuple[bytes, bytes]
+) -> bytes:
+    """Return a row (nonce, sealed) sealed anew; raise `VaultTampered`."""
+    old_nonce, sealed = row
+    label = _inherited_label(channel)
+    try:
+        return new.encrypt(nonce, old.decrypt(old_nonce, sealed, label), label)
+    except (InvalidTag, ValueError):
+        raise _other_beginning() from None
+
+
+def _other_beginning() -> VaultTampered:
+    return VaultTampered("how the custody began is not what was stored")
+
+
 def _label(channel: Channel, day: str) -> bytes:
     meter, register = channel.meter, channel.register
     return b"".join((_LABEL, bytes([len(meter)]), meter, register, day.encode()))
+
+
+def _inherited_label(channel: Channel) -> bytes:
+    meter, register = channel.meter, channel.register
+    return b"".join((_INHERITED_LABEL, bytes([len(meter)]), meter, register))
 
 
 def _fact_label(channel: Channel, time: int, place: int) -> bytes:

@@ -23,7 +23,7 @@ from typing import Any, Final, TypeAlias
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from hub.vault.database import Database
-from hub.vault.days import resealed_fact, resealed_use
+from hub.vault.days import resealed_fact, resealed_inheritance, resealed_use
 from hub.vault.key_file import next_key_file, put_in_force
 from hub.vault.sealing import check_value_of
 from hub.vault.secret_file import write_secret
@@ -195,4 +195,11 @@ FACTS: Final = _by_channel(
     " WHERE rowid > ? ORDER BY rowid LIMIT ?",
     "fact_is_never_changed",
     resealed_fact,
+)
+INHERITED: Final = _by_channel(
+    "inherited_chain",
+    "SELECT rowid, meter, register, nonce, sealed FROM inherited_chain"
+    " WHERE rowid > ? ORDER BY rowid LIMIT ?",
+    "inherited_is_never_changed",
+    resealed_inheritance,
 )

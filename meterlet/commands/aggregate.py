@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet utility aggregate`: ask the MDMS for a region's sum."""
 
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import rich_click as click
 
 from hub.text import utc_text
-from meterlet.commands.common import DAY, Exit, fail, json_option, month_option, show
+from meterlet.commands.common import Exit, fail, json_option, period_options, show
 from meterlet.commands.mdms.options import mdms_option
 from protocols.aggregation.paillier import SHORT_EXPONENT
 from protocols.aggregation.round import RESOLUTIONS
-from protocols.metrology import GridError, Period
+from protocols.metrology import Period
 from sml_codec import Obis
 from utility_server.grid.mdms.control_socket import Request, ask
 
@@ -23,9 +22,7 @@ SHOWN = 5
 @click.command()
 @mdms_option
 @click.option("--region", required=True, help="Whose homes are to be added up.")
-@month_option
-@click.option("--from", "first", type=DAY, help="The first local day, instead of --month.")
-@click.option("--until", "last", type=DAY, help="The last local day.")
+@period_options()
 @click.option("--zone", default="Europe/Berlin", show_default=True, help="Whose days.")
 @click.option(
     "--resolution",
@@ -52,9 +49,7 @@ SHOWN = 5
 def aggregate(
     folder: Path,
     region: str,
-    month: Period | None,
-    first: datetime | None,
-    last: datetime | None,
+    period: Period,
     zone: str,
     resolution: str,
     register: str,
@@ -75,7 +70,7 @@ def aggregate(
     request = Request(
         region,
         code,
-        _period(month, first, last),
+        period,
         zone,
         int(resolution),
         bits,
@@ -94,18 +89,6 @@ def aggregate(
     if not facts["verified"] or facts["culprits"]:
         named = "; ".join(f"{culprit['who']}: {culprit['reason']}" for culprit in facts["culprits"])
         fail(f"region {region}: {named or 'the sum does not open'}", Exit.REFUTED)
-
-
-def _period(month: Period | None, first: datetime | None, last: datetime | None) -> Period:
-    if (month is None) == (first is None):
-        raise click.UsageError("say which --month, or which days: --from and --until")
-    if month is not None:
-        return month
-    assert first is not None
-    try:
-        return Period(first.date(), (last or first).date())
-    except GridError as error:
-        raise click.UsageError(str(error)) from None
 
 
 def _print_sum(region: str, facts: dict[str, Any]) -> None:

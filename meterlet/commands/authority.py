@@ -2,7 +2,7 @@
 """`meterlet authority`: who vouches for the meters that may be members of a sum."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import rich_click as click
@@ -12,6 +12,7 @@ from meterlet.commands.common import (
     FOLDER,
     Hex,
     Shown,
+    days_options,
     default_folder,
     fail,
     folder_option,
@@ -45,8 +46,7 @@ def init(folder: Path) -> Shown:
 @click.option("--region", required=True, help="Where the meter is.")
 @click.option("--meter", type=Hex(), required=True, help="The meter's id.")
 @click.option("--certifier", type=Hex(), required=True, help="Its certifier's key (`hub status`).")
-@click.option("--from", "begins", type=DAY, help="From this day on (UTC).")
-@click.option("--until", "ends", type=DAY, help="Until this day (UTC), which is not in it.")
+@days_options("UTC")
 @output_option("A new file for the certificate.")
 @json_or_text("meterlet.authority.certify/1")
 def certify(
@@ -54,14 +54,19 @@ def certify(
     region: str,
     meter: bytes,
     certifier: bytes,
-    begins: datetime | None,
-    ends: datetime | None,
+    first: date | None,
+    last: date | None,
     output: Path,
 ) -> Shown:
-    """Vouch that a certifier measures a meter of a region, for a time or for good."""
-    if begins is not None and ends is None:
+    """Vouch that a certifier measures a meter of a region, for days of UTC or for good.
+
+    With --until alone it is from the beginning of time.
+    """
+    if first is not None and last is None:
         raise click.UsageError("--from goes with --until")
-    term = None if ends is None else (0 if begins is None else _moment(begins), _moment(ends))
+    term = None
+    if last is not None:
+        term = (0 if first is None else _moment(first), _moment(last + timedelta(days=1)))
     try:
         certificate = Authority.open(folder).certify(region, meter, certifier, term)
     except EnrolmentRefused as refused:
@@ -83,7 +88,8 @@ def revoke(folder: Path, certifier: bytes, since: datetime, output: Path) -> Sho
     What it certified of the time before stays valid.
     """
     try:
-        listed = Authority.open(folder).revoke(folder, certifier, _moment(since), int(time.time()))
+        begin, now = _moment(since.date()), int(time.time())
+        listed = Authority.open(folder).revoke(folder, certifier, begin, now)
     except EnrolmentRefused as refused:
         fail(str(refused))
     write_new(output, listed.encode(), 0o644)
@@ -91,5 +97,5 @@ def revoke(folder: Path, certifier: bytes, since: datetime, output: Path) -> Sho
     return facts, f"wrote list {listed.number} with {len(listed.entries)} revocations to {output}"
 
 
-def _moment(day: datetime) -> int:
-    return int(day.replace(tzinfo=UTC).timestamp())
+def _moment(day: date) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())

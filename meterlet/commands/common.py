@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import date
 from enum import IntEnum
 from functools import wraps
 from pathlib import Path
@@ -77,24 +78,26 @@ def output_option(help_text: str) -> Callable[[Any], Any]:
     return click.option("--output", "-o", type=FILE, required=True, help=help_text)
 
 
-class Month(click.ParamType[Period]):
-    """A calendar month, written 2025-03."""
+class CalendarPeriod(click.ParamType[Period]):
+    """A month, quarter or year, written as its example is."""
 
-    name = "YYYY-MM"
+    def __init__(self, noun: str, name: str, example: str) -> None:
+        """`name` stands for the value in the help."""
+        self.noun, self.name, self.example = noun, name, example
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> Period:
-        """Return the month's period."""
+        """Return the period."""
         if isinstance(value, Period):
             return value
+        text = str(value)
         try:
-            year, month = str(value).split("-")
-            if (len(year), len(month)) != (4, 2):
-                raise ValueError
-            return Period.month(int(year), int(month))
-        except (ValueError, GridError):
-            self.fail(f"{value!r} is not a month; write it as 2025-03", param, ctx)
+            if (len(text), "Q" in text) != (len(self.example), "Q" in self.example):
+                raise GridError(text)
+            return Period.parse(text)
+        except GridError:
+            self.fail(f"{value!r} is not a {self.noun}; write it as {self.example}", param, ctx)
 
 
 class Aid(click.ParamType[bytes]):
@@ -133,7 +136,95 @@ class Hex(click.ParamType[bytes]):
 
 
 aid_argument = click.argument("aid", type=Aid())
-month_option = click.option("--month", type=Month(), help="A calendar month, as 2025-03.")
+
+CALENDAR: Final = (
+    CalendarPeriod("month", "YYYY-MM", "2025-03"),
+    CalendarPeriod("quarter", "YYYY-QN", "2025-Q1"),
+    CalendarPeriod("year", "YYYY", "2025"),
+)
+SAY_WHICH: Final = "--month, --quarter, --year, or --from and --until"
+
+
+def _chosen(options: dict[str, Any]) -> tuple[date | None, date | None]:
+    """Take the options of a period out of `options`; return the days said."""
+    named = {f"--{one.noun}": options.pop(one.noun) for one in CALENDAR}
+    first, last = options.pop("from_day"), options.pop("until_day")
+    said = [name for name, period in named.items() if period is not None]
+    said += ["--from"] if first is not None else []
+    said += ["--until"] if last is not None and first is None else []
+    if len(said) > 1:
+        raise click.UsageError(f"{said[0]} and {said[1]}: say the period in one way")
+    for period in named.values():
+        if period is not None:
+            return period.first, period.last
+    begin, end = (None if day is None else day.date() for day in (first, last))
+    with one_line_errors():  # a year that days cannot have, the last day before the first
+        for day in (begin, end):
+            if day is not None:
+                Period(day, day)
+        if begin is not None and end is not None:
+            Period(begin, end)
+    return begin, end
+
+
+def _period_params(about: str, days: str, alone: str) -> Callable[[Callable[..., None]], Any]:
+    def decorate(command: Callable[..., None]) -> Any:
+        until = f"{about}The last {days} day; it is included."
+        command = click.option("--until", "until_day", type=DAY, help=until)(command)
+        since = f"{about}The first {days} day, as 2025-03-10; {alone}"
+        command = click.option("--from", "from_day", type=DAY, help=since)(command)
+        for kind in reversed(CALENDAR):
+            text = f"{about}A calendar {kind.noun}, as {kind.example}."
+            command = click.option(f"--{kind.noun}", type=kind, help=text)(command)
+        return command
+
+    return decorate
+
+
+def period_options(
+    *, required: bool = True, about: str = ""
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Let a command be asked about a `period` of local days, in one of four ways.
+
+    Where none is said it is None, or a usage error if it is `required`. `about` begins each line of
+    the help.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def run(*arguments: Any, **options: Any) -> None:
+            first, last = _chosen(options)
+            if first is None and last is not None:
+                raise click.UsageError("--until goes with --from")
+            if required and first is None:
+                raise click.UsageError(f"say which period: {SAY_WHICH}")
+            period = None if first is None else Period(first, last or first)
+            command(*arguments, period=period, **options)
+
+        wrapped: Callable[..., None] = _period_params(about, "local", "alone, that day.")(run)
+        return wrapped
+
+    return decorate
+
+
+def days_options(
+    days: str = "local",
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Let a command be asked about days from `first` to `last`; None: no bound on that side.
+
+    They are said like a period; `--from` or `--until` may stand alone.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def run(*arguments: Any, **options: Any) -> None:
+            first, last = _chosen(options)
+            command(*arguments, first=first, last=last, **options)
+
+        wrapped: Callable[..., None] = _period_params("", days, "alone, all from then on.")(run)
+        return wrapped
+
+    return decorate
 
 
 def fail(message: str, code: Exit = Exit.FAILURE) -> NoReturn:

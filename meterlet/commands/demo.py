@@ -15,10 +15,11 @@ from hub.meters.simulator import SyntheticHousehold
 from meterlet.commands.common import (
     FILE,
     FOLDER,
+    SAY_WHICH,
     Exit,
     json_option,
-    month_option,
     open_machine,
+    period_options,
     print_json,
 )
 from meterlet.commands.inspect.bill import show_bill
@@ -56,7 +57,7 @@ DEFAULT_SOLAR: Final = 8
 @click.option("--suspect-column", help="A column whose 1 marks a row as a gap.")
 @click.option("--feed-in-column", help="The column of what was fed in.")
 @click.option("--meter-zone", help="Whose local days are certified; by default --zone.")
-@month_option
+@period_options(required=False)
 @click.option("--tariff", type=FILE, help="The tariff; by default one of the demonstration's own.")
 @click.option("--seed", default=1, show_default=True, help="Which synthetic household.")
 @click.option(
@@ -78,7 +79,7 @@ def demo(
     suspect_column: str | None,
     feed_in_column: str | None,
     meter_zone: str | None,
-    month: Period | None,
+    period: Period | None,
     tariff: Path | None,
     seed: int,
     solar: float | None,
@@ -97,10 +98,10 @@ def demo(
     if readings is None:
         if solar is None and credits_feed_in(prices):
             solar = DEFAULT_SOLAR
-        household = _synthetic(seed, month or DEFAULT_MONTH, round(1000 * (solar or 0)))
+        household = _synthetic(seed, period or DEFAULT_MONTH, round(1000 * (solar or 0)))
     else:
-        if column is None or month is None:
-            raise click.UsageError("--readings needs --column and --month")
+        if column is None or period is None:
+            raise click.UsageError(f"--readings needs --column and a period: {SAY_WHICH}")
         columns = {ACTIVE_ENERGY_IMPORT: column}
         if feed_in_column is not None:
             columns[ACTIVE_ENERGY_EXPORT] = feed_in_column
@@ -112,7 +113,7 @@ def demo(
             parse_zone(zone),
             suspect_column,
         )
-        household = _replayed(replay, month, meter_zone or zone)
+        household = _replayed(replay, period, meter_zone or zone)
     place = tempfile.TemporaryDirectory(prefix="meterlet-") if keep is None else nullcontext(keep)
     with place as folder:
         journey = Journey(

@@ -6,7 +6,7 @@ import gzip
 import os
 import tempfile
 from contextlib import nullcontext
-from datetime import date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,20 +16,19 @@ from rich.progress import Progress
 
 from hub.meters.replay import EnergyUnit, ReplayError, parse_interval
 from meterlet.commands.common import (
-    DAY,
     FOLDER,
     PRESENT_FILE,
     Exit,
     json_option,
-    month_option,
     open_machine,
+    period_options,
     show,
 )
 from meterlet.demo.dishonest_concentrator import KINDS
 from meterlet.demo.fleet import open_csv
 from meterlet.demo.region import Region, RegionPlan
 from protocols.aggregation.round import DAY_MINUTES, RESOLUTIONS
-from protocols.metrology import SLOT_MINUTES, GridError, Period
+from protocols.metrology import SLOT_MINUTES, Period
 
 DEFAULT_DAY: Final = date(2025, 3, 30)
 """It has 23 hours."""
@@ -53,9 +52,7 @@ SHOWN: Final = 3
 )
 @click.option("--interval", default="30min", show_default=True, help="What a row covers.")
 @click.option("--zone", default="UTC", show_default=True, help="The clock of its times.")
-@click.option("--from", "first", type=DAY, help="The first day.")
-@click.option("--days", type=click.IntRange(1, 31), default=1, show_default=True)
-@month_option
+@period_options(required=False)
 @click.option(
     "--resolution",
     type=click.Choice([str(minutes) for minutes in RESOLUTIONS]),
@@ -85,9 +82,7 @@ def aggregation(
     unit: str,
     interval: str,
     zone: str,
-    first: datetime | None,
-    days: int,
-    month: Period | None,
+    period: Period | None,
     resolution: str | None,
     dropouts: int,
     cheat: str | None,
@@ -107,7 +102,7 @@ def aggregation(
         minutes = parse_interval(interval) // 60
         if minutes not in SLOT_MINUTES:
             raise click.UsageError(f"--interval {interval}: 5, 15, 30 or 60 minutes")
-    begin = DEFAULT_DAY if readings is None else DEFAULT_CSV_DAY
+    day = DEFAULT_DAY if readings is None else DEFAULT_CSV_DAY
     plan = RegionPlan(
         columns=columns,
         readings=readings,
@@ -116,7 +111,7 @@ def aggregation(
         readings_zone=zone,
         zone=DEFAULT_ZONE if readings is None else zone,
         slot_minutes=minutes,
-        period=month or _period(begin if first is None else first.date(), days),
+        period=period or Period(day, day),
         resolution_minutes=minutes if resolution is None else int(resolution),
         source="synthetic households" if readings is None else readings.name,
         dropouts_percent=dropouts,
@@ -150,13 +145,6 @@ def _run(folder: Path, plan: RegionPlan, as_json: bool) -> dict[str, Any]:
             made=lambda: bar.advance(task),
         )
         return region.run()
-
-
-def _period(first: date, days: int) -> Period:
-    try:
-        return Period(first, first + timedelta(days=days - 1))
-    except GridError as error:
-        raise click.UsageError(str(error)) from None
 
 
 def _columns(path: Path, homes: int) -> tuple[str, ...]:

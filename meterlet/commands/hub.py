@@ -24,9 +24,9 @@ from hub.meters.simulator import SyntheticHousehold
 from hub.meters.sml_intake import SmlIntake
 from hub.text import utc_text
 from meterlet.commands.common import (
-    DAY,
     FOLDER,
     PRESENT_FILE,
+    SAY_WHICH,
     Exit,
     Hex,
     Shown,
@@ -36,8 +36,10 @@ from meterlet.commands.common import (
     json_option,
     json_or_text,
     open_machine,
+    period_options,
     show,
 )
+from meterlet.commands.hand_over import exchange_meter, hand_over
 from meterlet.commands.hub_keys import keys
 from meterlet.commands.hub_published import hub_published
 from meterlet.commands.intake import Intake, file_chunks, following, live_chunks
@@ -66,7 +68,9 @@ def hub() -> None:
     """The device at home: it stores readings and runs applets."""
 
 
-for command in (hub_published, keys, reader, restore, snapshot, unblock):
+for command in (
+    exchange_meter, hand_over, hub_published, keys, reader, restore, snapshot, unblock,
+):  # fmt: skip
     hub.add_command(command)
 
 
@@ -177,8 +181,7 @@ def init(
 @click.option("--zone", default="UTC", show_default=True, help="CSV: the clock of its times.")
 @click.option("--suspect-column", help="CSV: a column whose 1 marks a row as a gap.")
 @click.option("--feed-in-column", help="CSV: the column of what was fed in.")
-@click.option("--from", "first", type=DAY, help="synthetic: the first day.")
-@click.option("--until", "last", type=DAY, help="synthetic: the last day.")
+@period_options(required=False, about="synthetic: ")
 @click.option("--seed", default=1, show_default=True, help="synthetic: which household.")
 @click.option("--solar", type=KILOWATTS, help="synthetic: with panels of so many kW (kWp).")
 @click.option("--limit", type=click.IntRange(1), help="Stop after so many readings (live sources).")
@@ -194,8 +197,7 @@ def ingest(
     zone: str,
     suspect_column: str | None,
     feed_in_column: str | None,
-    first: datetime | None,
-    last: datetime | None,
+    period: Period | None,
     seed: int,
     solar: float | None,
     limit: int | None,
@@ -222,9 +224,8 @@ def ingest(
         live, latest = False, device.main.vault.latest(device.main.channel)
         start_wh = _registers_stand(device)
         if source == "synthetic":
-            if first is None or last is None:
-                raise click.UsageError("synthetic: say which days, --from and --until")
-            days = Period(first.date(), last.date())
+            if period is None:
+                raise click.UsageError(f"synthetic: say which days, {SAY_WHICH}")
             fed_in = meter.feed_in_register
             if fed_in is not None and solar is None:
                 raise click.UsageError("synthetic: the meter counts what is fed in; say --solar KW")
@@ -239,7 +240,7 @@ def ingest(
             )
             if latest is not None:
                 house = replace(house, start_register_wh=latest.register_wh)
-            readouts = house.readouts(days.first, days.last, 60 * meter.slot_minutes)
+            readouts = house.readouts(period.first, period.last, 60 * meter.slot_minutes)
             chunks: Iterator[bytes] = telegrams(device.mounted_meter, following(latest, readouts))
         elif source.endswith((".csv", ".csv.gz")):
             replay = CsvReplay(
@@ -331,45 +332,6 @@ def _report(source: str, door: SmlIntake, stored: int, days: int, as_json: bool)
         fail(f"{source}: no SML telegram in it")
 
 
-@hub.command("exchange-meter")
-@hub_option
-@click.option("--at", required=True, type=click.DateTime(), help="When the new one began (UTC).")
-@click.option("--meter", required=True, type=Hex(), help="The new meter's id, in hex.")
-@click.option(
-    "--register",
-    "registers",
-    multiple=True,
-    required=True,
-    metavar="[OBIS=]END:START",
-    help="What the old meter showed last and the new one first, in Wh; for each register.",
-)
-@json_or_text("meterlet.hub.exchange-meter/1")
-def exchange_meter(folder: Path, at: datetime, meter: bytes, registers: tuple[str, ...]) -> Shown:
-    """Record that another meter counts from now on; its readings then follow.
-
-    Say it before readings after it are certified. The certifier signs it with the day, and bills
-    go on across it.
-    """
-    with Device.open(folder) as device:
-        shown = dict(_exchanged(device, text) for text in registers)
-        device.exchange_meter(int(at.replace(tzinfo=UTC).timestamp()), meter, shown)
-    facts = {"meter": meter.hex(), "at": utc_text(int(at.replace(tzinfo=UTC).timestamp()))}
-    return facts, f"meter {facts['meter']} counts from {facts['at']} on"
-
-
-def _exchanged(device: Device, text: str) -> tuple[bytes, tuple[int, int]]:
-    """Return which register `[OBIS=]END:START` is about, and both numbers."""
-    code, given, numbers = text.rpartition("=")
-    end, _, start = numbers.partition(":")
-    try:
-        register = Obis.parse(code).code if given else device.description.register
-        if not (end.isascii() and end.isdigit() and start.isascii() and start.isdigit()):
-            raise ValueError(f"{text}: not [OBIS=]END:START in whole watt-hours")
-        return register, (int(end), int(start))
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-
-
 @hub.command()
 @hub_option
 @json_or_text("meterlet.hub.status/1")
@@ -396,6 +358,7 @@ def status(folder: Path) -> Shown:
             "first_day": None if span is None else span[0].isoformat(),
             "last_day": None if span is None else span[1].isoformat(),
             "certifier": device.main.certifier.keys.signing_public_key.hex(),
+            **_meter_facts(device),
             "log_entries": device.disclosure.log.verify(),
             "log_seen": [
                 {
@@ -433,6 +396,16 @@ def status(folder: Path) -> Shown:
 def _certified_days(register: MeteredRegister) -> int:
     span = register.journal.span()
     return 0 if span is None else span[2]
+
+
+def _meter_facts(device: Device) -> dict[str, object]:
+    """Return which meter counts now, and when the custody began, where that is not as at first."""
+    facts: dict[str, object] = {}
+    if device.mounted_meter != device.description.meter:
+        facts["mounted_meter"] = device.mounted_meter.hex()
+    if (begins := device.main.custody_begins) is not None:
+        facts["custody_begins"] = begins.isoformat()
+    return facts
 
 
 def _feed_in_facts(device: Device) -> dict[str, object]:

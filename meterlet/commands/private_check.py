@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether hubs will answer private bills under a tariff: asked before it is signed.
 
-The rules are those of the release guard, for a hub that was asked nothing else about the month, and
-for consents as the shipped billing applet asks for them: the ordinary one, and the one by bits for
-prices that are further apart.
+The rules are those of the release guard, for a hub that was asked nothing else about the period,
+and for consents as the shipped billing applet asks for them: the ordinary one, and the one by bits
+for prices that are further apart.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,20 +28,19 @@ CHANGES: Final = {
     "price": "bring the lowest prices up or the highest down, round to fewer decimals,"
     " or have it billed under the consent by bits",
     "size": "round the total to larger units",
-    "fineness": "let charges depend on eight hours of the month or more",
-    "window": "let charges depend on the whole month",
-    "period": "bill whole months",
+    "fineness": "let charges depend on eight hours of the period or more",
+    "window": "let charges depend on the whole period",
+    "period": "bill more days at once, as the rest of a month with the next one",
     "tariff": "change what the reason names",
 }
 """What a supplier can do, by the rule that is broken."""
 
 
 @dataclass(frozen=True, slots=True)
-class PrivateMonth:
-    """Whether a month's bill would be answered."""
+class PrivateBill:
+    """Whether a period's bill would be answered."""
 
-    month: date
-    """Its first day."""
+    period: Period
     consent: str | None
     """The name in `CONSENTS` of the first that suffices; None: it is not answered."""
     bits: int = 0
@@ -53,7 +52,9 @@ class PrivateMonth:
     def as_json(self) -> dict[str, Any]:
         """Return what the command prints."""
         return {
-            "month": f"{self.month:%Y-%m}",
+            "from": str(self.period.first),
+            "until": str(self.period.last),
+            **({"month": str(self.period)} if len(str(self.period)) == len("2025-03") else {}),
             "answered": self.consent is not None,
             "consent": self.consent,
             "bits": self.bits or None,
@@ -63,7 +64,7 @@ class PrivateMonth:
         }
 
 
-def private_months(tariff: Tariff, slot_minutes: int = 15) -> Iterator[PrivateMonth]:
+def private_months(tariff: Tariff, slot_minutes: int = 15) -> Iterator[PrivateBill]:
     """Yield each month that a tariff prices whole, up to `MOST_MONTHS`, oldest first."""
     consents = {name: _terms(manifest) for name, manifest in CONSENTS.items()}
     day = date.fromordinal(tariff.valid_from.toordinal())
@@ -73,20 +74,28 @@ def private_months(tariff: Tariff, slot_minutes: int = 15) -> Iterator[PrivateMo
         after = (day + timedelta(days=32)).replace(day=1)
         if after > tariff.valid_until:
             return
-        yield _month(tariff, day, slot_minutes, consents)
+        yield _bill(tariff, Period.month(day.year, day.month), slot_minutes, consents)
         day = after
 
 
-def _month(
-    tariff: Tariff, day: date, slot_minutes: int, consents: Mapping[str, Mapping[str, ConsentTerms]]
-) -> PrivateMonth:
-    period = Period.month(day.year, day.month)
+def private_period(tariff: Tariff, period: Period, slot_minutes: int = 15) -> PrivateBill:
+    """Return whether the bill of one period would be answered."""
+    consents = {name: _terms(manifest) for name, manifest in CONSENTS.items()}
+    return _bill(tariff, period, slot_minutes, consents)
+
+
+def _bill(
+    tariff: Tariff,
+    period: Period,
+    slot_minutes: int,
+    consents: Mapping[str, Mapping[str, ConsentTerms]],
+) -> PrivateBill:
     begin, end = period.bounds(tariff.zone)
     starts = range(begin, end, 60 * slot_minutes)
     try:
         plan = plan_bill(tariff, starts, 60 * slot_minutes, [0] * len(starts), begin, end)
     except TariffError as error:
-        return PrivateMonth(day, None, rule="tariff", reason=str(error))
+        return PrivateBill(period, None, rule="tariff", reason=str(error))
     registers = [REGISTERS[one] for one in plan.registers]
     number = number_of(plan.total, begin, 60 * slot_minutes, len(starts), registers)
     rule = reason = ""
@@ -94,15 +103,15 @@ def _month(
         who = next(iter(terms.values()))
         request = ReleaseRequest(
             who.applet, who.package, who.recipient, who.purpose,
-            (period.last - period.first).days + 1, (number,), tariff.digest,
+            period.day_count, (number,), tariff.digest,
         )  # fmt: skip
         try:
             check_alone(request, {kind: terms[kind] for kind in request.kinds})
         except ReleaseRefused as refused:
             rule, reason = rule or refused.rule, reason or refused.reason
         else:
-            return PrivateMonth(day, name, number.bits, rule, reason)
-    return PrivateMonth(day, None, number.bits, rule, reason)
+            return PrivateBill(period, name, number.bits, rule, reason)
+    return PrivateBill(period, None, number.bits, rule, reason)
 
 
 def _terms(manifest: str) -> dict[str, ConsentTerms]:

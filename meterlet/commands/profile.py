@@ -16,7 +16,7 @@ from rich.progress import Progress
 
 from applets.profiling.profiles import Profile, ProfileSet, ProfilesMalformed
 from hub.meters.replay import CsvReplay, EnergyUnit, parse_interval, parse_zone
-from meterlet.commands.common import Month, fail, json_option, one_line_errors, print_json
+from meterlet.commands.common import fail, json_option, one_line_errors, period_options, print_json
 from meterlet.commands.tariff_files import write_new
 from meterlet.priced_readings import uses_of
 from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period
@@ -35,17 +35,17 @@ def profile() -> None:
 
 
 @profile.command("bdew")
-@click.option("--month", type=Month(), required=True, help="For which month, as 2025-03.")
+@period_options()
 @click.option(
     "--minutes", type=click.Choice(["15", "30", "60"]), default="15", show_default=True,
     help="The meters' slots.",
 )  # fmt: skip
 @click.option("--output", "-o", type=FILE, required=True, help="A new file for the set.")
 @json_option
-def from_bdew(month: Period, minutes: str, output: Path, as_json: bool) -> None:
+def from_bdew(period: Period, minutes: str, output: Path, as_json: bool) -> None:
     """Make a set of the BDEW's eleven standard load profiles (needs meterlet[simulation])."""
     with one_line_errors():
-        made = bdew_profiles(month, int(minutes))
+        made = bdew_profiles(period, int(minutes))
         write_new(output, made.encode(), 0o644)
     _show(made, as_json=as_json)
 
@@ -61,23 +61,22 @@ def from_bdew(month: Period, minutes: str, output: Path, as_json: bool) -> None:
 )  # fmt: skip
 @click.option("--zone", default="UTC", show_default=True, help="The clock of its times.")
 @click.option("--local-zone", help="Whose local days the profiles are of; by default --zone.")
-@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="The first local day.")
-@click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="The last local day.")
+@period_options(required=False)
 @click.option("--seed", default=1, show_default=True, help="Where the search starts.")
 @click.option("--output", "-o", type=FILE, required=True, help="A new file for the set.")
 @json_option
-def extract(readings: Path, output: Path, as_json: bool, **said: Any) -> None:
+def extract(
+    readings: Path, output: Path, period: Period | None, as_json: bool, **said: Any
+) -> None:
     """Find profiles in the READINGS of many homes: a CSV file (.csv, .csv.gz), a column a home.
 
     This sees readings: use those of test homes, or of homes that have consented to it.
     """
-    zone, first, last = said["local_zone"] or said["zone"], said["first"], said["last"]
-    if (first is None) != (last is None):
-        raise click.UsageError("--from and --to go together")
+    zone = said["local_zone"] or said["zone"]
     seconds = None
     with one_line_errors():
         seconds = parse_interval(said["interval"])
-        bounds = () if first is None else Period(first.date(), last.date()).bounds(zone)
+        bounds = () if period is None else period.bounds(zone)
         shapes = {}
         with _bar() as bars:
             columns = _columns(readings)
@@ -121,31 +120,34 @@ def load_profiles(path: Path) -> ProfileSet:
         fail(f"{path}: {error}")
 
 
-def bdew_profiles(month: Period, minutes: int) -> ProfileSet:
-    """Return the standard load profiles as they are in a month, holidays apart."""
+def bdew_profiles(period: Period, minutes: int) -> ProfileSet:
+    """Return the standard load profiles as they are in a period, holidays apart."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the package's own, about its data frames
         from oemof.demand import bdew
 
-        frame = bdew.ElecSlp(month.first.year).get_profiles(*BDEW)
-    before = (month.first - date(month.first.year, 1, 1)).days
+        years = range(period.first.year, period.last.year + 1)
+        frames = {year: bdew.ElecSlp(year).get_profiles(*BDEW) for year in years}
     group = minutes // 15
     profiles = []
     for name in BDEW:
-        shares = [float(share) for share in frame[name]]
+        shares = {year: [float(share) for share in frame[name]] for year, frame in frames.items()}
         sums = [[0.0] * (QUARTERS // group) for _ in range(3)]
         counts = [0, 0, 0]
-        for offset in range((month.last - month.first).days + 1):
-            kind = max(0, date.fromordinal(month.first.toordinal() + offset).weekday() - 4)
+        for day in period.days("Europe/Berlin"):
+            kind = max(0, day.weekday() - 4)
             counts[kind] += 1
+            begin = QUARTERS * (day - date(day.year, 1, 1)).days
             for quarter in range(QUARTERS):
-                sums[kind][quarter // group] += shares[QUARTERS * (before + offset) + quarter]
+                sums[kind][quarter // group] += shares[day.year][begin + quarter]
+        if not all(counts):
+            fail(f"{period} lacks a workday, a Saturday or a Sunday: say a week or more")
         days = tuple(
             tuple(round(PRECISION * total / count) for total in row)
             for row, count in zip(sums, counts, strict=True)
         )
         profiles.append(Profile(name, days))
-    return ProfileSet(f"bdew {month.first:%Y-%m}", 1, "Europe/Berlin", (), tuple(profiles))
+    return ProfileSet(f"bdew {period}", 1, "Europe/Berlin", (), tuple(profiles))
 
 
 def _columns(path: Path) -> list[str]:

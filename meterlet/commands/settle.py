@@ -17,8 +17,8 @@ from meterlet.commands.common import (
     fail,
     folder_option,
     json_option,
-    month_option,
     one_line_errors,
+    period_options,
     print_json,
     unpublished_option,
     utility_option,
@@ -49,7 +49,7 @@ WORST: Final = (Exit.UNVERIFIABLE, Exit.FORBIDDEN, Exit.REFUTED)
 
 @click.command()
 @utility_option
-@month_option
+@period_options(required=False)
 @click.option("--index", "index_file", type=FILE, required=True, help="The price index.")
 @click.option(
     "--customers", type=FILE,
@@ -87,7 +87,7 @@ WORST: Final = (Exit.UNVERIFIABLE, Exit.FORBIDDEN, Exit.REFUTED)
 @json_option
 def settle(
     folder: Path,
-    month: Period | None,
+    period: Period | None,
     index_file: Path,
     customers: Path | None,
     groups: tuple[str, ...],
@@ -101,7 +101,7 @@ def settle(
     bundles: Path | None,
     as_json: bool,
 ) -> None:
-    """Settle a month at a price index: verify the parts and share out the total, to the penny.
+    """Settle a period at a price index: verify the parts and share out the total, to the penny.
 
     With --customers each customer's hub proves its own part. With --private all customers of a
     supplier give one number, and nobody learns a single customer's part. With --sums each
@@ -109,9 +109,9 @@ def settle(
     missing. 5 (--customers): a consent is missing. The shares are then printed as provisional.
     """
     if sum((customers is not None, bool(regions), bool(groups))) != 1 or bool(groups) != (
-        month is None
+        period is None
     ):
-        raise click.UsageError("say --customers or --private with --month, or --sums")
+        raise click.UsageError("say --customers or --private with a period, or --sums")
     if customers is None and bundles is not None:
         raise click.UsageError("--bundles goes with --customers")
     with one_line_errors(), Utility.open(folder) as utility:
@@ -119,12 +119,14 @@ def settle(
         found, signature = load_index(index_file)
         if signature != "not signed":
             load_index(index_file, utility.folder / "public.pem")
-        if month is None:
+        if period is None:
             _print(_group_facts(found, groups), as_json=as_json)
             return
         if customers is None:
             minutes = None if resolution is None else int(resolution)
-            request = PrivateSettlementRequest(_regions(regions), month, zone, minutes, bits, again)
+            request = PrivateSettlementRequest(
+                _regions(regions), period, zone, minutes, bits, again
+            )
             private = settle_privately(
                 mdms, found, request, lambda line: click.echo(line, err=True)
             )
@@ -135,9 +137,9 @@ def settle(
         if bundles is not None:
             bundles.mkdir()  # questions count at the hubs: ask none in vain
         with _bar(len(members)) as progress:
-            done = settle_all(utility, found, month, members, head_end, progress)
+            done = settle_all(utility, found, period, members, head_end, progress)
     _hand_out(done, bundles)
-    facts = _facts(done, month)
+    facts = _facts(done, period)
     facts["bytes_sent"], facts["bytes_received"] = head_end.traffic.sent, head_end.traffic.received
     _print(facts, as_json=as_json)
     _complain(done)
@@ -264,11 +266,11 @@ def _members(path: Path) -> list[Member]:
     return members
 
 
-def _facts(done: Settlement, month: Period) -> dict[str, Any]:
+def _facts(done: Settlement, period: Period) -> dict[str, Any]:
     names = [one.member.supplier for one in done.settled]
     return {
-        "from": str(month.first),
-        "until": str(month.last),
+        "from": str(period.first),
+        "until": str(period.last),
         **_money_facts(done.index, done.exact, {name: names.count(name) for name in names}),
         "missing_slots": sum(len(one.period.missing) for one in done.settled),
         "unsettled": [

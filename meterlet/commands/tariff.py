@@ -3,7 +3,7 @@
 
 import errno
 import os
-from datetime import datetime
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +12,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hub.meters.replay import EnergyUnit
 from hub.text import utc_text
-from meterlet.commands.common import DAY, Exit, Shown, json_option, json_or_text, print_json
+from meterlet.commands.common import (
+    Exit,
+    Shown,
+    days_options,
+    json_option,
+    json_or_text,
+    period_options,
+    print_json,
+)
 from meterlet.commands.tariff_files import PROBLEMS, errors_at, problem, write_new
 from meterlet.commands.tariff_tables import print_bill, print_tariff
 from meterlet.key_files import private_key, private_pem, public_key, public_pem
@@ -25,6 +33,7 @@ from meterlet.priced_readings import (
     read_use,
 )
 from protocols.canonical.signing import key_id_of
+from protocols.metrology import Period
 from sml_codec import Obis
 from tariffs import TariffError
 from tariffs.ar2418 import read_meter_series, read_stage_tariff, register_amounts
@@ -43,10 +52,6 @@ UNITS: Final = {unit.value: unit for unit in EnergyUnit}
 key_option = click.option(
     "--key", "signer", type=FILE, help="Public key (PEM) of the tariff's signer."
 )
-from_option = click.option(
-    "--from", "first", type=DAY, help="First day of the period, in the tariff's zone."
-)
-until_option = click.option("--until", type=DAY, help="The day before which the period ends.")
 
 
 @click.group()
@@ -61,8 +66,9 @@ def tariff() -> None:
     "--private",
     "is_private",
     is_flag=True,
-    help="Also say whether hubs will answer private bills under it, month by month.",
+    help="Also say whether hubs will answer private bills under it, month by month or of a period.",
 )
+@period_options(required=False, about="With --private: ")
 @click.option(
     "--slot",
     "slot_minutes",
@@ -78,6 +84,7 @@ def check(
     files: tuple[Path, ...],
     signer: Path | None,
     is_private: bool,
+    period: Period | None,
     slot_minutes: str,
     as_json: bool,
 ) -> None:
@@ -86,6 +93,8 @@ def check(
     Every file is checked; the exit code is that of the worst: 0 all are fine, 1 one is not a
     tariff, 3 a signature is wrong, 5 hubs will refuse the bill of a month.
     """
+    if period is not None and not is_private:
+        raise click.UsageError("a period goes with --private")
     results: list[dict[str, Any]] = []
     worst = 0
     for path in files:
@@ -102,36 +111,40 @@ def check(
         if not as_json:
             click.echo(f"{path}: ok: {found.summary()}")
         if is_private:
-            result["private"] = months = _private(found, int(slot_minutes), as_json)
-            if not all(one["answered"] for one in months):
+            result["private"] = bills = _private(found, period, int(slot_minutes), as_json)
+            if not all(one["answered"] for one in bills):
                 worst = max(worst, int(Exit.FORBIDDEN))
     if as_json:
         print_json("meterlet.tariff.check/1", {"files": results})
     context.exit(worst)
 
 
-def _private(found: LoadedTariff, slot_minutes: int, as_json: bool) -> list[dict[str, Any]]:
-    """Return, and print where text is wanted, which months' bills hubs will answer."""
-    from meterlet.commands.private_check import (
-        private_months,  # what it takes is more than tariffs do
-    )
+def _private(
+    found: LoadedTariff, period: Period | None, slot_minutes: int, as_json: bool
+) -> list[dict[str, Any]]:
+    """Return, and print where text is wanted, which periods' bills hubs will answer."""
+    from meterlet.commands import private_check  # what it takes is more than tariffs do
 
-    months = []
-    for month in private_months(found.tariff, slot_minutes):
-        months.append(one := month.as_json())
+    if period is None:
+        checked = private_check.private_months(found.tariff, slot_minutes)
+    else:
+        checked = iter((private_check.private_period(found.tariff, period, slot_minutes),))
+    bills = []
+    for bill in checked:
+        bills.append(one := bill.as_json())
         if as_json:
             continue
         if one["answered"]:
             text = f"answered under the {one['consent']} consent, {one['bits']} bits"
         else:
             text = "refused"
-        click.echo(f"  {one['month']}: {text}")
+        click.echo(f"  {bill.period}: {text}")
         if one["rule"]:
             click.echo(f"           {one['rule']}: {one['reason']}")
             click.echo(f"           {one['change']}")
-    if not (months or as_json):
-        click.echo("  it prices no calendar month whole: hubs answer whole months")
-    return months
+    if not (bills or as_json):
+        click.echo("  it prices no calendar month whole: say which period with --from and --until")
+    return bills
 
 
 def _load(path: Path, signer: Path | None) -> LoadedTariff:
@@ -181,8 +194,7 @@ def show(file: Path, signer: Path | None) -> Shown:
     metavar="AMOUNT",
     help="Paid in advance of each bill, where the tariff has a credit.",
 )
-@from_option
-@until_option
+@days_options()
 @key_option
 @json_option
 def price(
@@ -196,21 +208,21 @@ def price(
     slots: bool,
     each: str | None,
     paid: str,
-    first: datetime | None,
-    until: datetime | None,
+    first: date | None,
+    last: date | None,
     signer: Path | None,
     as_json: bool,
 ) -> None:
     """Bill the CSV file READINGS under TARIFF, exactly.
 
-    READINGS has a header; its first column holds the start of each interval. Without --from and
-    --until the bill is for all of it. Slots without a reading are listed, not guessed. The first
-    bill is that of a new contract: nothing is carried to it.
+    READINGS has a header; its first column holds the start of each interval. Without a period the
+    bill is for all of it. Days are those of the tariff's zone. Slots without a reading are listed,
+    not guessed. The first bill is that of a new contract: nothing is carried to it.
     """
     advance = _paid(paid)
     with errors_at(tariff_file):
         tariff = _load(tariff_file, signer).tariff
-        begin, end = _period(ZoneClock(tariff.zone), first, until)
+        begin, end = _bounds(ZoneClock(tariff.zone), first, last)
     with errors_at(readings):
         use = read_use(readings, column, export_column, UNITS[unit], interval, zone, begin, end)
         listed = slots and as_json
@@ -241,14 +253,12 @@ def _paid(text: str) -> int:
     return paid
 
 
-def _period(
-    clock: ZoneClock, first: datetime | None, until: datetime | None
+def _bounds(
+    clock: ZoneClock, first: date | None, last: date | None
 ) -> tuple[int | None, int | None]:
-    begin, end = (
-        clock.day_begin(day_number(day.date())) if day else None for day in (first, until)
-    )
-    if begin is not None and end is not None and end <= begin:
-        raise click.UsageError("--until must be after --from")
+    """Return the first second of `first` and the second after `last`, each None if it is."""
+    begin = None if first is None else clock.day_begin(day_number(first))
+    end = None if last is None else clock.day_begin(day_number(last) + 1)
     return begin, end
 
 
@@ -360,11 +370,10 @@ def import_(
 @click.argument("supplier", type=FILE)
 @click.argument("readings", type=FILE)
 @click.option("--as-trudi", is_flag=True, help="Count a day's last entry as TRuDI 1.0 does.")
-@from_option
-@until_option
+@days_options()
 @json_or_text("meterlet.tariff.registers/1")
 def registers(
-    supplier: Path, readings: Path, as_trudi: bool, first: datetime | None, until: datetime | None
+    supplier: Path, readings: Path, as_trudi: bool, first: date | None, last: date | None
 ) -> Shown:
     """Derive the registers of a TAF 1 or 2 tariff from a gateway's READINGS.
 
@@ -378,7 +387,7 @@ def registers(
         times = [value.time for one in series for value in one.values]
         if not times:
             raise TariffError("no readings")
-        begin, end = _period(ZoneClock("Europe/Berlin"), first, until)
+        begin, end = _bounds(ZoneClock("Europe/Berlin"), first, last)
         begin, end = begin if begin is not None else min(times), end or max(times)
         amounts = register_amounts(stages, series, begin, end)
         scalers = {one.obis[4:6]: one.scaler for one in series}

@@ -2,6 +2,7 @@
 """`meterlet utility`: enrol customers, sign tariffs, ask for bills and verify them."""
 
 from dataclasses import asdict, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from applets.billing.messages import AID
 from applets.profiling.messages import Method, ProfilingRequest
 from hub.text import utc_text
 from meterlet.commands.aggregate import aggregate
+from meterlet.commands.amount import Amount, amount_text
 from meterlet.commands.common import (
+    DAY,
     FOLDER,
     Aid,
     Hex,
@@ -20,8 +23,8 @@ from meterlet.commands.common import (
     fail,
     json_option,
     json_or_text,
-    month_option,
     one_line_errors,
+    period_options,
     print_json,
     unpublished_option,
     utility_option,
@@ -29,12 +32,16 @@ from meterlet.commands.common import (
 from meterlet.commands.profile import load_profiles
 from meterlet.commands.settle import settle
 from meterlet.commands.tariff_files import write_new
+from meterlet.commands.utility_chain import chain
+from meterlet.commands.utility_contract import contract
 from meterlet.commands.utility_publish import publish, utility_published
+from meterlet.exchanged_meters import exchange_facts, exchange_lines
 from meterlet.key_files import public_key, public_pem
 from meterlet.priced_readings import read_tariff
 from protocols.metrology import Period
 from utility_server.errors import EnrolmentRefused, HeadEndError, UnknownCustomer
 from utility_server.head_end import Address
+from utility_server.retail.carried_states import EnteredChains, facts_of, words_of
 from utility_server.retail.claims import BILL, ask, check_entry
 from utility_server.retail.limits import ask_unattributed
 from utility_server.retail.profiling import profile_customer
@@ -56,7 +63,7 @@ utility.add_command(aggregate)
 utility.add_command(settle)
 
 
-for command in (publish, utility_published):
+for command in (chain, contract, publish, utility_published):
     utility.add_command(command)
 
 
@@ -79,17 +86,27 @@ def init(folder: Path, as_json: bool) -> None:
 @click.option(
     "--replace-keys", is_flag=True, help="The file's channel keys replace the applet's known ones."
 )
+@click.option("--from", "first", type=DAY, help="Open a contract from this local day on, too.")
 @json_option
-def enrol(folder: Path, enrolment: Path, replace_keys: bool, as_json: bool) -> None:
-    """Add the customer of an ENROLMENT file, which the hub's installer has written."""
+def enrol(
+    folder: Path, enrolment: Path, replace_keys: bool, first: datetime | None, as_json: bool
+) -> None:
+    """Add the customer of an ENROLMENT file, which the hub's installer has written.
+
+    Without --from the customer may be asked about all days, until a contract is opened.
+    """
     with one_line_errors(), Utility.open(folder) as utility:
         try:
             content = enrolment.read_bytes()
             customer = utility.customers.enrol(content, replace_keys=replace_keys)
         except EnrolmentRefused as refused:
             fail(f"{enrolment}: {refused}")
+        if first is not None:
+            opened = utility.contracts.open(customer.meter, first.date())
     if as_json:
         facts = {"meter": customer.meter.hex(), "applet": customer.applet.hex()}
+        if first is not None:
+            facts["account"] = opened.account.hex()
         print_json("meterlet.utility.enrol/1", facts)
     else:
         click.echo(f"enrolled meter {customer.meter.hex()}; destroy {enrolment} now")
@@ -199,33 +216,36 @@ def request() -> None:
 
 @request.command("bill")
 @utility_option
-@month_option
+@period_options()
 @click.option("--meter", type=Hex(), required=True, help="The customer's meter.")
 @click.option("--tariff", type=FILE, required=True, help="The tariff, signed or in its source.")
 @click.option("--hub", "address", default="127.0.0.1:7816", show_default=True, help="HOST:PORT")
+@click.option(
+    "--paid", type=Amount(), default="0", show_default=True,
+    help="Paid in advance since the bill before, where the tariff has a credit.",
+)  # fmt: skip
 @click.option("--bundle", type=FILE, help="A new file for what others need to verify it offline.")
 @unpublished_option
 @json_option
 def request_bill(
     folder: Path,
-    month: Period | None,
+    period: Period,
     meter: bytes,
     tariff: Path,
     address: str,
+    paid: int,
     bundle: Path | None,
     unpublished: bool,
     as_json: bool,
 ) -> None:
-    """Ask for a month's bill, verify it, enter it in the ledger and deliver the invoice."""
-    if month is None:
-        raise click.UsageError("say which --month")
+    """Ask for a period's bill, verify it, enter it in the ledger and deliver the invoice."""
     if bundle is not None and bundle.exists():  # a question counts at the hub: ask none in vain
         fail(f"{bundle}: exists already")
     with one_line_errors(), Utility.open(folder) as utility:
         utility.is_publishing = not unpublished
-        question = utility.question(meter, month, _signed(utility, tariff))
+        question = utility.question(meter, period, _signed(utility, tariff), paid)
         where, head_end = Address.parse(address), utility.head_end()
-        ask_unattributed(utility, meter, month, head_end, where)
+        ask_unattributed(utility, meter, period, head_end, where)
         billed = utility.verify(question, ask(utility, BILL, question, head_end, where))
         if bundle is not None:
             write_new(bundle, billed.bundle.encode(), 0o644)
@@ -242,17 +262,25 @@ def request_bill(
         print_json("meterlet.utility.bill/1", facts)
         return
     click.echo(
-        f"verified: {facts['total']} {facts['currency']} for {month.first} to {month.last},"
+        f"verified: {facts['total']} {facts['currency']} for {period.first} to {period.last},"
         f" invoice {facts['invoice']}"
         + (f", which replaces invoice {facts['replaces']}" if facts["replaces"] else "")
     )
     if facts["missing_slots"]:
         click.echo(f"provisional: {len(facts['missing_slots'])} slots are missing and not billed")
+    for line in exchange_lines(billed.verified.exchanges):
+        click.echo(line)
+    if billed.verified.state is not None:
+        for line in words_of(billed.verified.state):
+            click.echo(line)
+    if billed.void:
+        later = ", ".join(map(str, billed.void))
+        click.echo(f"void: bill {later} of the account; ask for the same periods again, in order")
 
 
 @request.command("profile")
 @utility_option
-@month_option
+@period_options()
 @click.option("--meter", type=Hex(), required=True, help="The customer's meter.")
 @click.option("--profiles", type=FILE, required=True, help="The set of profiles.")
 @click.option(
@@ -265,7 +293,7 @@ def request_bill(
 @json_option
 def request_profile(
     folder: Path,
-    month: Period | None,
+    period: Period,
     meter: bytes,
     profiles: Path,
     method: str,
@@ -274,16 +302,14 @@ def request_profile(
     unpublished: bool,
     as_json: bool,
 ) -> None:
-    """Ask which profile a customer's month is most like, verify it and enter it in the ledger."""
-    if month is None:
-        raise click.UsageError("say which --month")
+    """Ask which profile a customer's use is most like, verify it and enter it in the ledger."""
     if (method == Method.SAMPLE) != (one_in is not None):
         raise click.UsageError("--one-in says how much is sampled, and nothing else")
     asked = ProfilingRequest(Method(method), load_profiles(profiles), one_in or 1)
     with one_line_errors(), Utility.open(folder) as utility:
         utility.is_publishing = not unpublished
         where, head_end = Address.parse(address), utility.head_end()
-        found = profile_customer(utility, asked, month, meter, head_end, where)
+        found = profile_customer(utility, asked, period, meter, head_end, where)
     facts = {
         "entry": found.entry.sequence,
         "meter": found.entry.meter.hex(),
@@ -307,6 +333,10 @@ def request_profile(
 def bill_facts(billed: BilledPeriod) -> dict[str, Any]:
     """Return a verified bill as the JSON outputs show it."""
     bill = billed.verified
+    memory: dict[str, Any] = {}
+    if bill.state is not None:
+        paid = {"paid": amount_text(bill.paid)} if bill.paid else {}
+        memory = {"memory": {**facts_of(bill.state), **paid, "void": list(billed.void)}}
     return {
         "invoice": billed.invoice.number,
         "replaces": billed.invoice.replaces or None,
@@ -322,6 +352,8 @@ def bill_facts(billed: BilledPeriod) -> dict[str, Any]:
         "missing_slots": [utc_text(start) for start in billed.verified.missing],
         "estimated_slots": billed.verified.estimated,
         "substituted_slots": billed.verified.substituted,
+        **exchange_facts(bill.exchanges),
+        **memory,
         "verified": True,
     }
 
@@ -364,9 +396,10 @@ def accept_log(folder: Path, meter: bytes, as_json: bool) -> None:
 def ledger(folder: Path, as_json: bool) -> None:
     """Check the ledger's chain, verify every bill in it again, and list it."""
     with one_line_errors(), Utility.open(folder) as utility:
-        lines = []
+        lines, chains = [], EnteredChains()
         for entry in utility.ledger.entries():
             check_entry(utility, entry)
+            chains.add(entry)
             line: dict[str, Any] = {
                 "number": entry.sequence,
                 "time": utc_text(entry.time),
@@ -376,6 +409,7 @@ def ledger(folder: Path, as_json: bool) -> None:
             for name, value in entry.content.items():
                 line[name] = value.hex() if isinstance(value, bytes) else value
             lines.append(line)
+        chains.require(utility.carried_states)
     if as_json:
         print_json("meterlet.utility.ledger/1", {"verified": True, "entries": lines})
         return
@@ -387,6 +421,9 @@ def ledger(folder: Path, as_json: bool) -> None:
 
 def _in_words(line: dict[str, Any]) -> str:
     match line["kind"]:
+        case "bill" if "bill" in line:
+            which = f"bill {line['bill']} of account {line['account'][:8]}"
+            return f"{line['total']} {line['currency']}, {which}"
         case "bill":
             return f"{line['total']} {line['currency']}"
         case "settlement":

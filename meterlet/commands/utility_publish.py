@@ -11,8 +11,8 @@ from meterlet.commands.common import (
     FILE,
     PRESENT_FILE,
     json_option,
-    month_option,
     one_line_errors,
+    period_options,
     show,
     utility_option,
 )
@@ -52,21 +52,19 @@ def publish_tariff(folder: Path, tariff: Path, meters: int | None, as_json: bool
 @publish.command("index")
 @utility_option
 @click.argument("index", type=PRESENT_FILE)
-@month_option
+@period_options()
 @click.option(
     "--zone", default="Europe/Berlin", show_default=True, help="Whose days: the customers' zone."
 )
 @meters_option
 @json_option
 def publish_index(
-    folder: Path, index: Path, month: Period | None, zone: str, meters: int | None, as_json: bool
+    folder: Path, index: Path, period: Period, zone: str, meters: int | None, as_json: bool
 ) -> None:
-    """Publish the part of a price INDEX that settling a month needs."""
-    if month is None:
-        raise click.UsageError("say which --month: customers are asked under its part of the index")
+    """Publish the part of a price INDEX that settling a period needs."""
     with one_line_errors():
         found, _ = load_index(index)
-        _publish(folder, found.between(*month.bounds(zone)), meters, as_json=as_json)
+        _publish(folder, found.between(*period.bounds(zone)), meters, as_json=as_json)
 
 
 @publish.command("profiles")

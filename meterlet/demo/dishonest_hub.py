@@ -6,7 +6,7 @@ and lies as consistently as that allows; only the certifier, which is sealed, is
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, cast
@@ -15,9 +15,10 @@ import rich_click as click
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from applets.billing.charges import Plan, plan_bill
-from applets.billing.messages import BillAnswer, BillQuestion
+from applets.billing.messages import AID, BillAnswer, BillQuestion
 from applets.billing.statement import PURPOSE, RECIPIENT
 from applets.common.questions import Instruction
+from hub.applet_host.memory import AppletMemory
 from hub.card.connection import CardConnection
 from hub.card.open import Card
 from hub.device import Device
@@ -39,10 +40,12 @@ from protocols.proofs import (
     VectorOpening,
     commit,
     commit_many,
-    open_numbers,
+    open_numbers_on,
     registers_by_slots,
 )
+from protocols.proofs.carrying import carried_quantities, state_after
 from protocols.proofs.group import ORDER, decode_scalar, encode_scalar
+from protocols.proofs.quantity import Quantity
 from tariffs import Tariff, combine_states, split_signed_tariff
 
 LONG_ANSWER: Final = 1000
@@ -104,14 +107,29 @@ class Lie:
         states = combine_states([one.states for one in periods])
         seconds = 60 * self.device.main.slot_minutes
         begin, end = self.question.about.begin, self.question.about.end
-        return plan_bill(self.tariff, starts, seconds, states, begin, end)
+        carried, paid = self.question.carried, self.question.paid
+        return plan_bill(self.tariff, starts, seconds, states, begin, end, carried, paid)
 
-    def from_opening(self, opening: SlotOpening | VectorOpening) -> BillAnswer:
+    @property
+    def carried(self) -> dict[str, Quantity]:
+        """What the bill goes on from, with what opens it; nothing under a tariff without memory."""
+        state = self.question.carried
+        if state is None:
+            return {}
+        kept = AppletMemory(self.device.disclosure.database, AID).find(state)
+        return carried_quantities(state, [self.plan.total], kept.openings)
+
+    def from_opening(
+        self,
+        opening: SlotOpening | VectorOpening,
+        carried: Mapping[str, Quantity] | None = None,
+    ) -> BillAnswer:
         """Return the answer that these uses and blindings would make of the certified days.
 
         The proof is over commitments that fit them: over those in the certified days there is none.
+        So it is for what is carried, where that is given.
         """
-        about, plan = self.question.about, self.plan
+        about, plan, before = self.question.about, self.plan, self.question.carried
         series = self.device.main.certifier.series
         context = NumbersContext(
             meter=series.meter,
@@ -123,6 +141,7 @@ class Lie:
             recipient=RECIPIENT,
             purpose=PURPOSE,
             nonce=about.nonce,
+            state=b"" if before is None else before.digest,
         )
         sources = [
             self._forged(period, opening)
@@ -130,8 +149,14 @@ class Lie:
             else self._honest(period, self._by_slots[place])
             for place, period in enumerate(self._periods)
         ]
-        (number,), proof = open_numbers(context, sources, [plan.total], os.urandom(32))
-        return replace(self.answer, proof=proof, total=plan.amount_of(number))
+        known = self.carried if carried is None else carried
+        stated, proof = open_numbers_on(context, sources, [plan.total], os.urandom(32), known)
+        answer = replace(self.answer, proof=proof, total=plan.amount_of(stated.values[0]))
+        if before is None:
+            return answer
+        return replace(
+            answer, state=state_after(before, about.end, [plan.total], stated.kept).digest
+        )
 
     @property
     def _periods(self) -> list[CertifiedPeriod]:
@@ -179,6 +204,23 @@ def lower_fee(lie: Lie) -> BillAnswer:
     return lie.from_opening(replace(lie.opening, uses=uses))
 
 
+def forged_state(lie: Lie) -> BillAnswer:
+    """What the bills before have left is halved, and the total follows from it."""
+    if not lie.carried:
+        raise ValueError("the bill goes on from nothing: there is no state to lie about")
+    forged = {}
+    for name, quantity in lie.carried.items():
+        value, blinding = quantity.opened()
+        opened = value // 2, blinding
+        forged[name] = Quantity(commit(*opened), quantity.limit, opened)
+    return lie.from_opening(lie.opening, forged)
+
+
+def other_state(lie: Lie) -> BillAnswer:
+    """The bill is right, but says that it has left another state."""
+    return replace(lie.answer, state=bytes(reversed(lie.answer.state)))
+
+
 def cheaper_tariff(lie: Lie) -> BillAnswer:
     """The bill is right, but under another tariff than the one that was asked under."""
     other = replace(lie.tariff, revision=lie.tariff.revision + 1)
@@ -224,6 +266,11 @@ LIES: Final[dict[str, Callable[[Lie], BillAnswer]]] = {
     "reorder-day": reorder_day,
 }
 KINDS: Final = (*LIES, "replay", "message")
+MEMORY_LIES: Final[dict[str, Callable[[Lie], BillAnswer]]] = {
+    "state": forged_state,
+    "other-state": other_state,
+}
+"""Those about a bill that goes on from others, under a tariff with memory."""
 
 
 @dataclass(slots=True)
@@ -247,12 +294,13 @@ class LyingInstance:
         if self.kind == "replay":
             self._recorded = self._recorded or raw
             return self._recorded
-        if self.kind not in LIES:
+        lies = {**LIES, **MEMORY_LIES}
+        if self.kind not in lies:
             return raw
         question = BillQuestion.decode(apdu.data)
         tariff = Tariff.decode(split_signed_tariff(question.document).payload)
         lie = Lie(question, BillAnswer.decode(response.data), tariff, self.device)
-        return ResponseApdu(LIES[self.kind](lie).encode(), response.sw).encode()
+        return ResponseApdu(lies[self.kind](lie).encode(), response.sw).encode()
 
 
 @dataclass(slots=True)
@@ -281,7 +329,7 @@ def flip_a_bit(connection: CardConnection, apdu: bytes) -> bytes:
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(KINDS))
+@click.argument("kind", type=click.Choice((*KINDS, *MEMORY_LIES)))
 @hub_option
 @click.option("--port", type=int, default=0)
 @click.option("--json", "_as_json", is_flag=True)

@@ -7,6 +7,13 @@ from protocols.metrology.certified_day import (
     Series,
     verify_days,
 )
+from protocols.metrology.changes import (
+    ExchangedMeter,
+    custodies_in,
+    exchanges_in,
+    require_one_custody,
+    require_same_changes,
+)
 from protocols.metrology.day_content import DayContent, steps_of
 from protocols.metrology.errors import DayRefused, GridError, MalformedDay, MetrologyError
 from protocols.metrology.events import (
@@ -45,6 +52,7 @@ __all__ = [
     "DayContentVersion1",
     "DayGrid",
     "DayRefused",
+    "ExchangedMeter",
     "FirstDayOfCustody",
     "GridError",
     "KeyAnnouncement",
@@ -60,10 +68,14 @@ __all__ = [
     "SlotContent",
     "SlotState",
     "chain_slots",
+    "custodies_in",
     "date_at",
+    "exchanges_in",
     "feed_in_of",
     "find_zone",
     "is_feed_in_pair",
+    "require_one_custody",
+    "require_same_changes",
     "steps_of",
     "verify_days",
 ]

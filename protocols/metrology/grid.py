@@ -105,6 +105,67 @@ class Period:
         return cls(date(year, month, 1), following - _ONE_DAY)
 
     @classmethod
+    def quarter(cls, year: int, quarter: int) -> "Period":
+        """Return a quarter of a calendar year, 1 to 4."""
+        if year not in _YEARS or quarter not in range(1, 5):
+            raise GridError(f"there is no quarter {year}-Q{quarter}")
+        return cls(cls.month(year, 3 * quarter - 2).first, cls.month(year, 3 * quarter).last)
+
+    @classmethod
+    def year(cls, year: int) -> "Period":
+        """Return a calendar year."""
+        if year not in _YEARS:
+            raise GridError(f"there is no year {year}; only 1970 to 2199")
+        return cls(date(year, 1, 1), date(year, 12, 31))
+
+    @classmethod
+    def parse(cls, text: str) -> "Period":
+        """Return the period written 2025, 2025-Q1, 2025-03, or 2025-03-10..2025-04-09.
+
+        Both days of the last form are included, and one day may stand alone. Raises `GridError`.
+        """
+        try:
+            period = cls._read(text)
+        except ValueError:
+            period = None
+        if period is None or text not in (str(period), f"{period.first}..{period.last}"):
+            raise GridError(
+                f"{text!r} is no period; write 2025, 2025-Q1, 2025-03 or 2025-03-10..2025-04-09"
+            )
+        return period
+
+    @classmethod
+    def _read(cls, text: str) -> "Period":
+        first, dots, last = text.partition("..")
+        if dots or len(text) == len("2025-03-10"):
+            return cls(date.fromisoformat(first), date.fromisoformat(last if dots else first))
+        if text[4:6] == "-Q":
+            return cls.quarter(int(text[:4]), int(text[6:]))
+        if len(text) == len("2025-03"):
+            return cls.month(int(text[:4]), int(text[5:]))
+        return cls.year(int(text))
+
+    def __str__(self) -> str:
+        """Return how the period is said: 2025-03, 2025-Q1, 2025, or its first and last day."""
+        year, month = self.first.year, self.first.month
+        if self.first.day == 1 and self == Period.month(year, month):
+            return f"{year}-{month:02}"
+        if self.first.day == 1 and month % 3 == 1 and self == Period.quarter(year, month // 3 + 1):
+            return f"{year}-Q{month // 3 + 1}"
+        if (self.first, self.last) == (date(year, 1, 1), date(year, 12, 31)):
+            return str(year)
+        return str(self.first) if self.first == self.last else f"{self.first}..{self.last}"
+
+    @property
+    def day_count(self) -> int:
+        """How many calendar days it has."""
+        return (self.last - self.first).days + 1
+
+    def within(self, other: "Period") -> bool:
+        """Return whether all of its days are the other's, too."""
+        return other.first <= self.first and self.last <= other.last
+
+    @classmethod
     def touching(cls, begin: int, end: int, zone: str) -> "Period":
         """Return the local days that [begin, end) touches; raise `GridError` if there are none."""
         info = find_zone(zone)

@@ -196,7 +196,7 @@ class Calendar(Protocol):
     def grid(self) -> Grid:
         """Return the zone and the width of the slots."""
 
-    @refusable(Refusal.NOT_FOUND, Refusal.INCOMPLETE, Refusal.MALFORMED)
+    @refusable(Refusal.NOT_FOUND, Refusal.INCOMPLETE, Refusal.MALFORMED, Refusal.NO_CONSENT)
     def slots(self, register: Name, begin: int, end: int) -> Slots:
         """Return the slots that start in [begin, end)."""
 

@@ -257,7 +257,7 @@ def test_lists_and_certificates_go_from_the_authority_to_hubs_utilities_and_the_
     done("authority", "init", folder)
     (tmp_path / "hub" / "authorities" / "0.pem").write_bytes(pem.read_bytes())
     certify = ("authority", "certify", "--authority", folder, "--region", "Nord", "--meter")
-    term = ("--from", "2025-03-01", "--until", "2026-03-01", "-o", tmp_path / "meter.certificate")
+    term = ("--from", "2025-03-01", "--until", "2026-02-28", "-o", tmp_path / "meter.certificate")
     done(*certify, meter.hex(), "--certifier", key, *term)
     said = done("hub", "keys", "certificate", "--hub", tmp_path / "hub", term[-1])
     assert said == "days are certified until 2026-03-01T00:00:00Z\n"

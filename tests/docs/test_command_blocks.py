@@ -38,6 +38,7 @@ from tests.support.waiting import PATIENCE, wait_until
 NOT_RUN: Final[Mapping[str, list[str]]] = {
     "CONTRIBUTING.md": ["not run: make targets"],
     "README.md": ["not run: make targets"],
+    "docs/another-home.md": ["not run: needs two suppliers' packages"],
     "docs/card.md": ["not run: needs PC/SC and a virtual reader"],
     "docs/inspection.md": [
         "not run: installs",

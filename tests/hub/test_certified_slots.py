@@ -299,7 +299,10 @@ def test_an_exchange_is_told_before_its_time_is_certified(meter: MeteredRegister
         meter.exchange_meter(NOON + 600, b"meter 9", last.register_wh - 1, 0)
     assert meter.mounted_meter == b"meter 1"  # nothing of it was stored
     meter.exchange_meter(NOON + 600, b"meter 9", last.register_wh + 1, 0)
-    assert meter.mounted_meter == b"meter 9"
+    with pytest.raises(FactRefused, match="exchanged in that slot already"):
+        meter.exchange_meter(NOON + 700, b"meter 10", 1, 0)
+    meter.exchange_meter(NOON + 901, b"meter 10", 1, 0)  # in the slot after it
+    assert meter.mounted_meter == b"meter 10"
 
 
 def test_a_register_that_falls_without_a_new_meter_is_refused(meter: MeteredRegister) -> None:

@@ -41,8 +41,8 @@ def test_the_embedded_homes_are_added_up_exactly_with_a_drop_out() -> None:
 
 def test_london_homes_are_added_up_as_their_file_has_them_though_the_concentrator_cheats() -> None:
     code, facts = demonstrate(
-        "--readings", require_shared(LONDON), "--homes", 6, "--days", 2,
-        "--from", "2013-03-30", "--resolution", 60, "--cheat", "alter",
+        "--readings", require_shared(LONDON), "--homes", 6,
+        "--from", "2013-03-30", "--until", "2013-03-31", "--resolution", 60, "--cheat", "alter",
     )  # fmt: skip
     assert code == 3
     assert facts["cheats_found"] == 1

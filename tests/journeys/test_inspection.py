@@ -200,7 +200,7 @@ def test_a_token_is_listed_without_its_secret_and_revoked(folder: Path) -> None:
         (("readings", "--until", "2025-03-31"), "--until goes with --from"),
         (("readings", "--csv", "--json"), "--csv goes with neither"),
         (("bill", "--forecast", "--proof"), "each ask for something else"),
-        (("bill", "--month", "2025-03"), "--month goes with --tariff"),
+        (("bill", "--month", "2025-03"), "a period goes with --tariff"),
         (("readings", "--from", "2025-03-31", "--until", "2025-03-01"), "first day"),
     ],
 )

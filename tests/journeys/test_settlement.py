@@ -62,7 +62,8 @@ def worth(town: Town, found: dict[datetime, Decimal], folder: Path) -> Decimal:
     readings = folder / f"{town.folder.name}.csv"
     given = done(
         "inspect", "consents", "export", "--hub", town.hub, "--recipient", "me", "--minutes", 15,
-        "--purpose", "check", "--from", "2025-03-01", "--to", "2025-03-31", "--until", "2099-01-01",
+        "--purpose", "check", "--from", "2025-03-01", "--until", "2025-03-31",
+        "--holds-until", "2099-01-01",
     )  # fmt: skip
     number = given.split()[1]
     done("inspect", "export", "consent", "--hub", town.hub, number, "-o", readings)

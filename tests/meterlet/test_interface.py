@@ -5,7 +5,7 @@ import ast
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -142,6 +142,36 @@ def test_readings_are_priced_to_the_penny() -> None:
         ),
     )  # fmt: skip
     assert Decimal(0) < Decimal(day.total) < Decimal(bill.total)
+
+
+def test_any_period_can_be_priced_and_all_its_days_count() -> None:
+    tariff = meterlet.load_tariff(ECONOMY_7)
+    readings = meterlet.read_csv(READINGS, "home", interval="30min")
+    begin, end = datetime(2013, 3, 4, tzinfo=UTC), datetime(2013, 3, 11, tzinfo=UTC)
+    week = meterlet.price(tariff, readings, begin=begin, end=end)
+    days = meterlet.Period(date(2013, 3, 4), date(2013, 3, 10))
+    cut = meterlet.read_csv(READINGS, "home", interval="30min", period=days)
+    assert len(cut.drawn_wh) == 7 * 48
+    for same in (
+        meterlet.price(tariff, readings, period="2013-03-04..2013-03-10"),
+        meterlet.price(tariff, readings, period=days),
+        meterlet.price(tariff, cut),
+    ):
+        assert (same.total_exact, same.complete) == (week.total_exact, True)
+    assert meterlet.price(tariff, readings, period="2013-03").complete
+    quarter = meterlet.price(tariff, readings, period=meterlet.Period.quarter(2013, 1))
+    assert len(quarter.missing_slots) == (31 + 28) * 48
+    with pytest.raises(meterlet.MeterletError, match="'March' is no period; write 2025, 2025-Q1"):
+        meterlet.price(tariff, readings, period="March")
+    with pytest.raises(meterlet.MeterletError, match="say the period, or begin and end"):
+        meterlet.price(tariff, readings, period="2013-03", begin=begin)
+
+
+def test_a_bundle_says_its_days(bundle: BillBundle) -> None:
+    bill = meterlet.verify_bill(bundle.encode())
+    assert bill.period == meterlet.Period.filling(
+        int(bill.begin.timestamp()), int(bill.end.timestamp()), bundle.zone
+    )
 
 
 def test_bills_with_memory_go_on_from_each_other(tmp_path: Path) -> None:

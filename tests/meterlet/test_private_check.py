@@ -51,7 +51,7 @@ def test_each_whole_month_says_under_which_consent_it_is_answered(
     high: str, low: str, decimals: int, consent: str | None, rule: str
 ) -> None:
     months = list(private_months(load_toml(source(high, low, decimals))))
-    assert [f"{one.month:%Y-%m}" for one in months] == ["2025-02", "2025-03"]
+    assert [str(one.period) for one in months] == ["2025-02", "2025-03"]
     assert {(one.consent, one.rule) for one in months} == {(consent, rule)}
     assert all(one.as_json()["change"] for one in months if rule)
 

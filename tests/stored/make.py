@@ -247,8 +247,8 @@ def residents(release: Release) -> None:
     (release.folder / "token.json").write_text(made)
     run("inspect", "readings", "--hub", "home", "--by", "day")
     run("inspect", "consents", "export", "--hub", "home", "--recipient", "an adviser",
-        "--purpose", "advice", "--from", "2025-03-01", "--to", "2025-03-07",
-        "--until", "2035-01-01")  # fmt: skip
+        "--purpose", "advice", "--from", "2025-03-01", "--until", "2025-03-07",
+        "--holds-until", "2035-01-01")  # fmt: skip
     given = json.loads(run("inspect", "consents", "list", "--hub", "home", "--json"))["consents"]
     export = next(consent["number"] for consent in given if consent["recipient"] == "an adviser")
     run("inspect", "export", "consent", "--hub", "home", export, "-o", "adviser.csv")

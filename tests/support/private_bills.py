@@ -13,7 +13,7 @@ from applets.billing.messages import BillAnswer, BillQuestion
 from applets.billing.statement import PURPOSE, RECIPIENT, check_bill
 from applets.common.evidence import AnswerRefused
 from applets.common.questions import About
-from hub.certifier import Certification, Certifier, CertifierKeys
+from hub.certifier import Certification, Certifier, CertifierKeys, MeterFact
 from hub.meters.replay import CsvReplay, EnergyUnit, parse_zone
 from hub.readings import Reading
 from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period, Series
@@ -50,10 +50,12 @@ class Month:
         return [int(state) for one in self.certified for state in one.use.states]
 
 
-def certified(readings: Sequence[Reading], period: Period) -> Month:
+def certified(
+    readings: Sequence[Reading], period: Period, facts: tuple[MeterFact, ...] = ()
+) -> Month:
     certifier, previous, done = Certifier(SERIES, KEYS), None, []
     for day in period.days(SERIES.zone):
-        previous = certifier.certify(day, readings, previous)
+        previous = certifier.certify(day, readings, previous, facts)
         done.append(previous)
     return Month(period, tuple(done))
 
@@ -117,8 +119,11 @@ def require_equal(tariff: Tariff, month: Month) -> BillAnswer:
     return answer
 
 
-def plan_drawn(seed: int, *, demand: bool) -> Tariff:
-    """A tariff out of the hat: bands, blocks by interval and band, demand, fixed, steps."""
+def plan_drawn(seed: int, *, demand: bool, longer: str = "") -> Tariff:
+    """A tariff out of the hat: bands, blocks by interval and band, demand, fixed, steps.
+
+    `longer` is an interval of the blocks, quarter or year, in place of one that is drawn.
+    """
     dice = random.Random(seed)
 
     def price(low: int = -50, high: int = 400) -> str:
@@ -137,6 +142,7 @@ def plan_drawn(seed: int, *, demand: bool) -> Tariff:
         '[[charge]]\nname = "standing"\nkind = "standing"\nper_day = "0.31"\n',
     ]
     interval = dice.choice(("period", "month", "day"))
+    interval = longer or interval
     top = 200 if interval == "day" else 6000
     if dice.random() < 0.5:
         charges.append(

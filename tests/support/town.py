@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A home with a hub and its supplier, each command in a process of its own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ from hub.meters.emulated import emulated_meter_id
 from tests.support.command import ROOT, run_meterlet, serving_hub
 
 METER = emulated_meter_id(1).hex()
+MARCH = "synthetic", "--from", "2025-03-01", "--until", "2025-03-31"
 TARIFF = ROOT / "examples" / "tariffs" / "de-modul3-2025.toml"
 LOAD_VARIABLE = TARIFF.with_name("de-load-variable-2025.toml")
 
@@ -44,20 +45,28 @@ class Town:
     def utility(self) -> Path:
         return self.folder / "utility"
 
-    def build(self) -> None:
-        vendor, package = self.folder / "vendor.key", self.folder / "billing.cap"
-        enrolment = self.folder / "enrolment.json"
+    def build(self, init: Sequence[object] = (), source: Sequence[object] = MARCH) -> None:
+        vendor, package = self.folder / "vendor.key", self.package
         done("tariff", "keygen", "--out", vendor)
         done("applet", "build", ROOT / "applets" / "billing", "--key", vendor, "-o", package)
         done("utility", "init", self.utility)
-        done("hub", "init", self.hub, "--serial", 1, "--vendor", f"{vendor}.pub")
-        march = "synthetic", "--from", "2025-03-01", "--until", "2025-03-31"
-        done("hub", "ingest", "--hub", self.hub, *march)
+        done("hub", "init", self.hub, "--serial", 1, "--vendor", f"{vendor}.pub", *init)
+        done("hub", "ingest", "--hub", self.hub, *source)
+        self.enrol()
+
+    @property
+    def package(self) -> Path:
+        return self.folder / "billing.cap"
+
+    def enrol(self, *options: object) -> None:
+        """Install the billing applet, and enrol the customer."""
+        enrolment = self.folder / "enrolment.json"
+        enrolment.unlink(missing_ok=True)
         done(
-            "applet", "install", "--hub", self.hub, package, "--yes",
+            "applet", "install", "--hub", self.hub, self.package, "--yes",
             "--recipient", self.utility / "public.pem", "--enrolment", enrolment,
         )  # fmt: skip
-        done("utility", "enrol", "--utility", self.utility, enrolment)
+        done("utility", "enrol", "--utility", self.utility, enrolment, *options)
 
     def request(self, address: str, tariff: Path = TARIFF, *more: object) -> tuple[object, ...]:
         return (

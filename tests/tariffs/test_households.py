@@ -36,7 +36,7 @@ def priced(*arguments: str | Path) -> dict[str, object]:
 def test_a_london_year_of_day_and_night() -> None:
     found = priced(
         EXAMPLES / "gb-economy7-2013.toml", LONDON, "--column", "MAC000002", "--interval",
-        "30min", "--zone", "UTC", "--from", "2013-01-01", "--until", "2014-01-01",
+        "30min", "--zone", "UTC", "--year", "2013",
     )  # fmt: skip
     total, missing = Decimal(0), 0
     for row in rows(LONDON):

@@ -7,18 +7,34 @@ those of all others of the same meter and register: whoever puts a hub back to a
 has it certify other readings has two days of one number, and is found when the second is shown.
 A day of version 1 that is stated again in version 2 is the same day, under the digest it had.
 
+Of each day the utility also keeps which meter was up when it began and when it ended, in which
+steps its register counted, and the commitments to it: the day after has to begin with just that,
+also where it came with another bill. So the chain follows a meter that is exchanged, and nothing
+else changes a meter. What the days' events say is kept as well (`known_chains`).
+
 Errors: VerificationFailed, under the name `chain`; `certifier` where a day is of a key whose time
 was over (`utility_server.retail.certifier_keys`)
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
 from itertools import groupby
 
 from sqlalchemy import Connection, insert, select
 
-from protocols.metrology import CertifiedDay
+from protocols.canonical import cbor
+from protocols.metrology import (
+    CertifiedDay,
+    DayContent,
+    FirstDayOfCustody,
+    MeterEvent,
+    MeterExchange,
+)
+from protocols.metrology.events import decode_event
 from utility_server.database import chain_table as table
-from utility_server.errors import VerificationFailed
+from utility_server.database import standing_table as standings
+from utility_server.errors import StoreError, VerificationFailed
 from utility_server.retail.certifier_keys import require_keys_of_their_time
 
 
@@ -59,6 +75,128 @@ def extend_chains(connection: Connection, days: Iterable[CertifiedDay]) -> None:
         ]
         if new:
             connection.execute(insert(table), new)
+        _extend_standings(connection, chain)
+
+
+_SHOWN = MeterExchange, FirstDayOfCustody
+
+
+@dataclass(frozen=True, slots=True)
+class MeterChange:
+    """What a certified day said of a meter."""
+
+    day: date
+    register: bytes
+    event: MeterEvent
+
+
+@dataclass(frozen=True, slots=True)
+class KnownChain:
+    """What the utility knows of a register's certified days."""
+
+    register: bytes
+    days: int
+    first: date
+    last: date
+    mounted: bytes
+    """The meter that counted when the last of them ended."""
+    custody_begins: date | None
+    """The first day of the last custody that a day has told of."""
+    changes: tuple[MeterChange, ...]
+
+
+def known_chains(connection: Connection, meter: bytes) -> list[KnownChain]:
+    """Return what is known of a meter's registers; days of before version 5 are not counted."""
+    rows = connection.execute(
+        select(standings)
+        .where(standings.c.meter == meter)
+        .order_by(standings.c.register, standings.c.counter)
+    ).all()
+    known = []
+    for register, group in groupby(rows, key=lambda row: bytes(row.register)):
+        days = list(group)
+        changes = tuple(
+            MeterChange(date.fromisoformat(row.day), register, event)
+            for row in days
+            for event in _decode_events(bytes(row.events))
+        )
+        begun = [one.day for one in changes if isinstance(one.event, FirstDayOfCustody)]
+        known.append(
+            KnownChain(
+                register,
+                len(days),
+                date.fromisoformat(days[0].day),
+                date.fromisoformat(days[-1].day),
+                _mounted(bytes(days[-1].ends)),
+                begun[-1] if begun else None,
+                tuple(one for one in changes if isinstance(one.event, _SHOWN)),
+            )
+        )
+    return known
+
+
+def _extend_standings(connection: Connection, chain: Sequence[CertifiedDay]) -> None:
+    """Keep how days begin and end; raise `VerificationFailed` where one goes on from no other."""
+    meter, register = chain[0].content.meter, chain[0].content.register
+    first, last = chain[0].content.counter, chain[-1].content.counter
+    rows = connection.execute(
+        select(standings.c.counter, standings.c.begins, standings.c.ends)
+        .where(standings.c.meter == meter, standings.c.register == register)
+        .where(standings.c.counter.between(first - 1, last + 1))
+    )
+    known = {counter: (bytes(begins), bytes(ends)) for counter, begins, ends in rows}
+    before, after = known.get(first - 1), known.get(last + 1)
+    if before is not None and before[1] != _begins(chain[0]):
+        raise _broken(chain[0], "does not begin with the meter and register of the day before it")
+    if after is not None and after[0] != _ends(chain[-1]):
+        raise _broken(chain[-1], "does not end with the meter and register of the day after it")
+    new = [
+        {
+            "meter": meter,
+            "register": register,
+            "counter": day.content.counter,
+            "day": day.day.isoformat(),
+            "begins": _begins(day),
+            "ends": _ends(day),
+            "events": cbor.encode([event.items() for event in _events(day)]),
+        }
+        for day in chain
+        if day.content.counter not in known
+    ]
+    if new:
+        connection.execute(insert(standings), new)
+
+
+def _begins(day: CertifiedDay) -> bytes:
+    content, mounted, step = day.content, day.content.meter, 1
+    if isinstance(content, DayContent):
+        mounted, step = content.mounted, content.step_wh
+    return cbor.encode([mounted, step, content.start.encode()])
+
+
+def _ends(day: CertifiedDay) -> bytes:
+    content, mounted, step = day.content, day.content.meter, 1
+    if isinstance(content, DayContent):
+        mounted, step = content.mounted_at_end, content.step_at_end
+    return cbor.encode([mounted, step, content.end.encode()])
+
+
+def _mounted(standing: bytes) -> bytes:
+    match cbor.decode(standing):
+        case [bytes(mounted), int(), bytes()]:
+            return mounted
+    raise StoreError("the utility's chain of days is not what was written")
+
+
+def _events(day: CertifiedDay) -> tuple[MeterEvent, ...]:
+    return day.content.events if isinstance(day.content, DayContent) else ()
+
+
+def _decode_events(encoded: bytes) -> list[MeterEvent]:
+    match cbor.decode(encoded):
+        case [*items]:
+            return [decode_event(one) for one in items]
+    raise StoreError("the utility's chain of days is not what was written")
 
 
 def _chains(

@@ -11,12 +11,13 @@ the answer as evidence. `Claim.verify` needs a bundle alone, and runs offline.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from applets.billing import messages as billing
-from applets.billing.statement import PURPOSE, RECIPIENT, VerifiedBill, check_bill
+from applets.billing.statement import LEAST_DAYS, PURPOSE, RECIPIENT, VerifiedBill, check_bill
 from applets.common.bounded_energy import BoundedPeriod, check_unattributed
 from applets.common.evidence import AnswerRefused
 from applets.common.questions import (
@@ -36,7 +37,7 @@ from protocols.iso7816.apdu import CommandApdu
 from protocols.metrology import CertifiedDay, GridError, Period, Series
 from tariffs import PriceIndex, Register, Tariff, TariffError
 from tariffs.signing import verify_document
-from utility_server.errors import CannotVerify, VerificationFailed
+from utility_server.errors import CannotVerify, HubRefused, VerificationFailed
 from utility_server.retail.revoked_days import require_standing_days
 from utility_server.retail.verification import (
     BillBundle,
@@ -49,9 +50,15 @@ if TYPE_CHECKING:  # who verifies offline has no channels, no database and none 
     from protocols.aggregation.revocations import RevocationList
     from utility_server.head_end import Address, HeadEnd
     from utility_server.keys import UtilityKeys
+    from utility_server.retail.carried_states import Succession
+    from utility_server.retail.contracts import Contracts
     from utility_server.retail.customers import Customers
     from utility_server.retail.ledger import Content, Ledger, LedgerEntry
 
+_TOO_FEW_DAYS: Final = (0x6982, 0x6985)
+"""Refused by what the applet may ask at all, or by what the resident has consented to."""
+NO_CONSENT_EXIT: Final = 5
+_DAY_SECONDS: Final = 86_400
 MOST_ANSWER_BYTES: Final = 65_536
 MOST_DOCUMENT_BYTES: Final = 65_000
 """What a question may carry: with it, it has to fit one command of 65,535 bytes."""
@@ -150,6 +157,12 @@ def _bill_content(_: About, tariff: Tariff, verified: VerifiedBill) -> "Content"
         facts["decimals"] = verified.exact.exact_decimals
     if Register.EXPORT in verified.registers:
         facts["registers"] = "+".join(verified.registers)
+    if verified.state is not None:
+        state = verified.state
+        facts |= {"account": state.account, "bill": state.number}
+        facts |= {"state_before": state.previous, "state": state.digest}
+        if verified.paid:
+            facts["paid"] = verified.paid
     return facts
 
 
@@ -274,6 +287,11 @@ class ClaimingUtility(Protocol):
         ...
 
     @property
+    def contracts(self) -> "Contracts":
+        """From when to when a meter is which customer's."""
+        ...
+
+    @property
     def revocations(self) -> "Sequence[RevocationList]":
         """The metering authorities' lists of certifiers that count no more."""
         ...
@@ -298,11 +316,23 @@ class VerifiedAnswer(Generic[QuestionT, DocumentT, ResultT]):
 def bounds_of(
     utility: ClaimingUtility, claim: Claim[Any, Any, Any], meter: bytes, period: Period
 ) -> tuple[int, int]:
-    """Return begin and end of a period at a customer's; raise `CannotVerify` where it has none."""
+    """Return begin and end of a period at a customer's; raise `CannotVerify` where it has none.
+
+    Raises `NoContract` where the period is not within one contract, and `CannotVerify` where
+    another custody is known to begin within it.
+    """
+    within = [day for day in utility.ledger.custodies(meter) if period.first < day <= period.last]
+    if within:
+        raise CannotVerify(
+            f"custody: another custody of meter {meter.hex()} begins on {within[0]}; ask for the"
+            " days before it and from it on apart"
+        )
     try:
-        return period.bounds(utility.customers.find(meter, claim.aid).zone)
+        bounds = period.bounds(utility.customers.find(meter, claim.aid).zone)
     except GridError as error:
         raise CannotVerify(f"the period: {error}") from None
+    utility.contracts.covering(meter, period)
+    return bounds
 
 
 def question_of(
@@ -311,14 +341,20 @@ def question_of(
     meter: bytes,
     bounds: tuple[int, int],
     document: bytes,
+    more: Mapping[str, Any] = MappingProxyType({}),
 ) -> QuestionT:
-    """Return a new question; raise `CannotVerify` for a document that no question can carry."""
-    if len(document) > MOST_DOCUMENT_BYTES:
+    """Return a new question; raise `CannotVerify` for a document that no question can carry.
+
+    `more` is what its kind of question says beside the document.
+    """
+    room = MOST_DOCUMENT_BYTES - len(more.get("state", b""))
+    if len(document) > room:
         raise CannotVerify(
             f"the {claim.document} has {len(document):,} bytes; a question carries"
-            f" {MOST_DOCUMENT_BYTES:,}: use one for a shorter time"
+            f" {room:,}: use one for a shorter time"
         )
-    return claim.question(About(meter, *bounds, utility.randomness(NONCE_SIZE)), document)
+    about = About(meter, *bounds, utility.randomness(NONCE_SIZE))
+    return claim.question(about, document, **more)
 
 
 def ask(
@@ -328,11 +364,28 @@ def ask(
     head_end: "HeadEnd",
     address: "Address",
 ) -> bytes:
-    """Return the hub's answer, unverified; raise `HeadEndError` where there is none."""
+    """Return the hub's answer, unverified; raise `HeadEndError` where there is none.
+
+    A refusal of few days says what to do: hubs tell no more of it than a status word.
+    """
     command = CommandApdu(
         CLA, claim.instruction, 0, 0, question.encode(), le=MOST_ANSWER_BYTES, extended=True
     )
-    return head_end.ask(address, utility.customers.find(question.about.meter, claim.aid), command)
+    about = question.about
+    try:
+        return head_end.ask(address, utility.customers.find(about.meter, claim.aid), command)
+    except HubRefused as refused:
+        days = round((about.end - about.begin) / _DAY_SECONDS)
+        if refused.status_word in _TOO_FEW_DAYS and days < LEAST_DAYS:
+            because = HubRefused(
+                refused.status_word,
+                f"{refused.meaning}; {days} days are asked for, and consents are to"
+                f" {LEAST_DAYS} or more as a rule: ask for them together with the days"
+                " before or after",
+            )
+            because.exit_code = NO_CONSENT_EXIT
+            raise because from None
+        raise
 
 
 def verify(
@@ -360,19 +413,21 @@ def enter(
     utility: ClaimingUtility,
     verified: VerifiedAnswer[Any, Any, Any],
     days: Sequence[CertifiedDay] = (),
+    memory: "Succession | None" = None,
     **added: str,
 ) -> "LedgerEntry":
     """Enter what was verified, with what the utility adds, and return the entry.
 
-    `days` are those that it rests on; raises `VerificationFailed`, entered as refused, where they
-    do not fit those of earlier entries.
+    `days` are those that it rests on, `memory` is from which carried state a bill goes on to which
+    one; raises `VerificationFailed`, entered as refused, where they do not fit those of earlier
+    entries.
     """
     claim, about = verified.claim, verified.about
     content = {**claim.content(about, verified.document, verified.result), **added}
     evidence = verified.bundle.encode()
     with refusals_entered(utility, about, verified.bundle):
         return utility.ledger.append(
-            utility.now(), claim.kind, about.meter, content, evidence, days
+            utility.now(), claim.kind, about.meter, content, evidence, days, memory
         )  # fmt: skip
 
 

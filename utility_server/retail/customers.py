@@ -154,6 +154,14 @@ class Customers:
             )
         raise UnknownCustomer(f"meter {meter.hex()} is not enrolled")
 
+    def zone(self, meter: bytes) -> str:
+        """Return the zone of a meter's days; raise `UnknownCustomer` if it is not enrolled."""
+        with reading(self.engine) as connection:
+            sealed = connection.execute(self._rows(meter)).scalars().first()
+        if sealed is None:
+            raise UnknownCustomer(f"meter {meter.hex()} is not enrolled")
+        return Enrolment.decode(self._open(meter, sealed)).zone
+
     def announcements(self, meter: bytes) -> tuple[KeyAnnouncement, ...]:
         """Return what a meter's certifier has announced, as far as the utility has seen."""
         with reading(self.engine) as connection:

@@ -12,6 +12,7 @@ kept beside it as evidence under its own digest, so that anyone can verify it ag
 import hmac
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from hashlib import sha256
 from typing import Final
 
@@ -21,7 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from protocols.canonical.cbor import CborError
 from protocols.canonical.hash_chain import GENESIS, seal
 from protocols.canonical.stored import decode_row, encode_row
-from protocols.metrology import CertifiedDay
+from protocols.metrology import CertifiedDay, FirstDayOfCustody
 from utility_server.database import (
     busy,
     evidence_table,
@@ -31,7 +32,8 @@ from utility_server.database import (
     writing,
 )
 from utility_server.errors import LedgerTampered
-from utility_server.retail.chains import extend_chains
+from utility_server.retail.carried_states import Succession, extend_states
+from utility_server.retail.chains import extend_chains, known_chains
 
 _LABEL: Final = b"meterlet ledger 1"
 
@@ -67,12 +69,14 @@ class Ledger:
         content: Content,
         evidence: bytes,
         days: Sequence[CertifiedDay] = (),
+        memory: Succession | None = None,
     ) -> LedgerEntry:
         """Write an entry and its evidence in one transaction; return the entry.
 
         `content` gets the evidence's SHA-256 under "evidence". `days` are those that the entry
-        rests on; raises `VerificationFailed`, having written nothing, where they do not fit those
-        of earlier entries.
+        rests on, `memory` is from which carried state a bill goes on to which one; raises
+        `VerificationFailed`, having written nothing, where they do not fit those of earlier
+        entries.
         """
         evidence_digest = sha256(evidence).digest()
         content = {**content, "evidence": evidence_digest}
@@ -85,6 +89,8 @@ class Ledger:
             ).one_or_none()
             sequence, previous = (0, GENESIS) if last is None else (last.sequence, last.digest)
             sequence += 1
+            if memory is not None:
+                extend_states(connection, memory, sequence)
             body = encode_row([sequence, time, kind, meter, content])
             digest = seal(_LABEL, previous, body)
             known = select(func.count()).where(evidence_table.c.digest == evidence_digest)
@@ -137,6 +143,18 @@ class Ledger:
             rows = connection.execute(query).all()
         entries = [_entry(row.sequence, row.body, row.digest) for row in rows]
         return [entry for entry in entries if entry.kind == kind and entry.meter == meter]
+
+    def custodies(self, meter: bytes) -> list[date]:
+        """Return the days with which custodies of a meter begin, as far as days have told."""
+        with reading(self.engine) as connection:
+            return sorted(
+                {
+                    change.day
+                    for known in known_chains(connection, meter)
+                    for change in known.changes
+                    if isinstance(change.event, FirstDayOfCustody)
+                }
+            )
 
     def evidence(self, entry: LedgerEntry) -> bytes:
         """Return what an entry rests on; raise `LedgerTampered` if it is gone or changed."""

@@ -19,25 +19,36 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from sqlalchemy import Engine
 
 from applets.billing.messages import AID, BillQuestion
-from applets.billing.statement import VerifiedBill
+from applets.billing.statement import VerifiedBill, require_provable
 from applets.common.questions import CLA, Instruction
 from protocols.aggregation.revocations import RevocationList
 from protocols.canonical.signing import key_id_of
+from protocols.carried import CarriedState
 from protocols.iso7816.apdu import CommandApdu
 from protocols.metrology import Period
 from tariffs import Register, Tariff, TariffError, billed_registers
 from tariffs.invoice import Invoice
 from tariffs.signing import sign_document, verify_signed_tariff
 from utility_server.database import open_database
-from utility_server.errors import AlreadyBilled, CannotVerify, StoreError
+from utility_server.errors import (
+    AlreadyBilled,
+    CannotVerify,
+    StoreError,
+    VerificationFailed,
+)
 from utility_server.folders import new_folder
 from utility_server.head_end import Address, HeadEnd
 from utility_server.keys import UtilityKeys, public_pem
+from utility_server.retail.carried_states import (
+    CarriedStates,
+    Succession,
+    require_succession,
+)
 from utility_server.retail.claims import (
     BILL,
     bounds_of,
@@ -46,6 +57,7 @@ from utility_server.retail.claims import (
     refusals_entered,
     verify,
 )
+from utility_server.retail.contracts import Contracts
 from utility_server.retail.customers import Customers
 from utility_server.retail.hub_logs import HubLogs
 from utility_server.retail.ledger import Ledger, LedgerEntry
@@ -67,6 +79,9 @@ class BilledPeriod:
     entry: LedgerEntry
     bundle: BillBundle
     answer_bytes: int
+    void: tuple[int, ...] = ()
+    """The account's later bills: they went on from one that this bill replaces, and have to be
+    asked for again, in order."""
 
 
 @dataclass(slots=True)
@@ -129,6 +144,11 @@ class Utility:
         return Customers(self.engine, self.keys.storage, self.randomness)
 
     @property
+    def contracts(self) -> Contracts:
+        """From when to when a meter is which customer's."""
+        return Contracts(self.engine, self.customers, self.ledger, self.randomness)
+
+    @property
     def authorities(self) -> tuple[bytes, ...]:
         """The metering authorities whose lists of revocations the utility goes by."""
         return read_authorities(self.folder)
@@ -175,12 +195,21 @@ class Utility:
         """Return a document of this type, signed by the utility."""
         return sign_document(payload, content_type, self.keys.signing, key_id_of(self.keys.public))
 
-    def question(self, meter: bytes, period: Period, signed_tariff: bytes) -> BillQuestion:
+    @property
+    def carried_states(self) -> CarriedStates:
+        """What bills with memory have left for those after them."""
+        return CarriedStates(self.engine)
+
+    def question(
+        self, meter: bytes, period: Period, signed_tariff: bytes, paid: int = 0
+    ) -> BillQuestion:
         """Return a new question for a customer's bill.
 
-        `signed_tariff` must be signed with this utility's key. Raises `CannotVerify` if the
-        question makes no sense, `AlreadyBilled` where the period overlaps one that was billed; a
-        second bill for just the same period replaces the first.
+        `signed_tariff` must be signed with this utility's key; `paid` is what was paid in advance
+        since the bill before, in 10^-6 of the currency. Raises `CannotVerify` if the question makes
+        no sense, `AlreadyBilled` where the period overlaps one that was billed; a second bill for
+        just the same period replaces the first. Under a tariff with memory it goes on from the
+        account's last bill; raises `BillOutOfOrder` where another one has to come first.
         """
         begin, end = bounds = bounds_of(self, BILL, meter, period)
         try:
@@ -195,9 +224,36 @@ class Utility:
                 f"the tariff credits feed-in; meter {meter.hex()} has no register of it"
             )
         self._replaced(meter, begin, end)
-        question = question_of(self, BILL, meter, bounds, signed_tariff)
+        slot_seconds = 60 * self.customers.find(meter, AID).slot_minutes
+        state = self._state_before(tariff, meter, bounds)
+        try:
+            require_provable(tariff, begin, end, slot_seconds, state, paid)
+        except TariffError as error:
+            raise CannotVerify(f"{BILL.unprovable}{error}") from None
+        more = {"state": state.encode(), "paid": paid} if state is not None else {}
+        question = question_of(self, BILL, meter, bounds, signed_tariff, more)
         self.publish(tariff)
         return question
+
+    def _state_before(
+        self, tariff: Tariff, meter: bytes, bounds: tuple[int, int]
+    ) -> CarriedState | None:
+        """Return what a bill goes on from, None under a tariff without memory."""
+        contract = self.contracts.of(meter, *bounds)
+        chain, zone = self.carried_states.of(meter, contract.account), self.customers.zone(meter)
+        if not tariff.has_memory:
+            carried = [] if chain.head is None else [one.name for one in chain.head.values]
+            if carried:
+                raise CannotVerify(
+                    f"the account carries {carried[0]!r}, which a tariff without memory would lose:"
+                    " make the new prices a version of the tariff, or begin a new contract"
+                )
+            return None
+        first = None if contract.first is None else Period(contract.first, contract.first)
+        opened = bounds[0] if first is None else first.bounds(zone)[0]
+        own = [bill for bill in self.ledger.bills(meter) if "account" not in bill.content]
+        ends = [end for bill in own if opened < (end := int(bill.content["end"])) <= bounds[0]]
+        return chain.to_go_on_from(*bounds, max([opened, *ends]), zone)
 
     def _replaced(self, meter: bytes, begin: int, end: int) -> int:
         """Return the number of the last invoice for the period, 0 if there is none."""
@@ -228,9 +284,11 @@ class Utility:
         with refusals_entered(self, answered.about, answered.bundle):
             about, bundle = answered.about, answered.bundle
             period = Period.filling(about.begin, about.end, bundle.zone)
+            self.contracts.covering(about.meter, period)  # it may have ended since it was asked
             require_limits(self, about.meter, period, bundle.register, bill)
+            step, void = self._succession(question, bill), self._void_after(bill)
         replaces = self._replaced(answered.about.meter, bill.begin, bill.end)
-        entry = enter(self, answered, bill.certified)
+        entry = enter(self, answered, bill.certified, step)
         invoice = Invoice(
             number=entry.sequence,
             issued=entry.time,
@@ -243,11 +301,43 @@ class Utility:
             tariff=bill.tariff_digest,
             evidence=sha256(answered.bundle.encode()).digest(),
             replaces=replaces,
+            **_memory_members(bill),
         )
         document = invoice.sign(self.keys.signing, key_id_of(self.keys.public))
         return BilledPeriod(
-            bill, answered.document, invoice, document, entry, answered.bundle, len(answer)
+            bill, answered.document, invoice, document, entry, answered.bundle, len(answer), void
         )
+
+    def _succession(self, question: BillQuestion, bill: VerifiedBill) -> Succession | None:
+        """Return a bill's step from state to state, if it may take it as things are now.
+
+        The ledger holds it to the same when it is entered.
+        """
+        before, after = question.carried, bill.state
+        if before is None or after is None:
+            return None
+        account = self.contracts.of(before.meter, bill.begin, bill.end).account
+        if after.account != account:
+            raise VerificationFailed("memory", "the state is of another account than the period's")
+        step = Succession(bill.begin, before, after)
+        require_succession(self.carried_states.of(before.meter, account), step)
+        return step
+
+    def _void_after(self, bill: VerifiedBill) -> tuple[int, ...]:
+        """Return the account's bills that come after this one, and went on from one it replaces."""
+        if bill.state is None:
+            return ()
+        chain = self.carried_states.of(bill.state.meter, bill.state.account)
+        return tuple(range(bill.state.number + 1, len(chain.bills) + 1))
+
+
+def _memory_members(bill: VerifiedBill) -> dict[str, Any]:
+    """Return what an invoice says of the state that its bill has left."""
+    if bill.state is None:
+        return {}
+    state = bill.state
+    paid = {"paid": bill.paid} if bill.paid else {}
+    return {"account": state.account, "bill": state.number, "carried": state.digest, **paid}
 
 
 def _credits_feed_in(tariff: Tariff, begin: int, end: int) -> bool:

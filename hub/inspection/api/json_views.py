@@ -30,6 +30,8 @@ from hub.inspection.views.calendar import By
 from hub.inspection.views.estimates import FORECAST_METHOD, BillForecast, TariffOffer
 from hub.inspection.views.learned import Learned
 from hub.inspection.views.live import FineUse
+from hub.inspection.views.memory import CarriedAmount
+from hub.inspection.views.meters import MeterSwap
 from hub.inspection.views.readings import Comparison, ReadingsView
 from hub.inspection.views.releases import Field, OutgoingMessage, RecordedRelease, ReleasesView
 from hub.inspection.views.tariff_views import PriceRow, TariffColumn
@@ -138,6 +140,16 @@ class _Bucket(JsonView, frozen=True):
     reason: str = field(name="no_cost_because")
 
 
+class _Exchange(JsonView, frozen=True):
+    """A meter that was exchanged for another."""
+
+    time: Moment
+    old_meter: str
+    new_meter: str
+    end_wh: int
+    start_wh: int
+
+
 class ReadingsJson(JsonView, frozen=True):
     """A period in buckets."""
 
@@ -149,6 +161,7 @@ class ReadingsJson(JsonView, frozen=True):
     tariffs: list[str]
     total: _Bucket
     buckets: list[_Bucket]
+    meter_exchanges: list[_Exchange] | UnsetType = UNSET
 
 
 class ComparisonJson(JsonView, frozen=True):
@@ -386,6 +399,15 @@ class _Item(JsonView, frozen=True):
     amount_exact: int
 
 
+class _Memory(JsonView, frozen=True):
+    """Which bill of its contract an invoice is, and what it leaves for the next one."""
+
+    account: str
+    bill: int
+    paid: int | None
+    carried: list[CarriedAmount]
+
+
 class InvoiceJson(JsonView, frozen=True):
     """An invoice, and what the readings say of it."""
 
@@ -406,7 +428,9 @@ class InvoiceJson(JsonView, frozen=True):
     exact_decimals: int | None
     missing_slots: list[Moment]
     energy_wh: int
+    memory: _Memory | UnsetType = UNSET
     proof: ProofCheck | UnsetType = UNSET
+    meter_exchanges: list[_Exchange] | UnsetType = UNSET
 
 
 class BillJson(InvoiceJson, frozen=True, kw_only=True):
@@ -479,7 +503,16 @@ def readings_json(view: ReadingsView) -> ReadingsJson:
         **_days(view.period),
         total=_bucket(view.total, zone),
         buckets=[_bucket(bucket, zone) for bucket in view.buckets],
+        meter_exchanges=_exchanges(view.swaps),
     )
+
+
+def _exchanges(swaps: Sequence[MeterSwap]) -> list[_Exchange] | UnsetType:
+    """Return the exchanges; the member is there where there are any."""
+    return [
+        _Exchange.of(swap, old_meter=swap.old_meter.hex(), new_meter=swap.new_meter.hex())
+        for swap in swaps
+    ] or UNSET
 
 
 def _bucket(bucket: UseBucket, zone: ZoneInfo) -> _Bucket:
@@ -651,7 +684,11 @@ def invoice_json(
         exact_decimals=bill and bill.exact_decimals,
         missing_slots=bill.missing_slots if bill else [],
         energy_wh=checked.energy_wh,
+        memory=UNSET
+        if invoice.account is None
+        else _Memory.of(invoice, account=invoice.account.hex(), carried=checked.carried),
         proof=proof or UNSET,
+        meter_exchanges=_exchanges(checked.swaps),
     )
 
 

@@ -251,7 +251,12 @@ def _bills(session: ApiSession, query: BillsQuery) -> views.BillsJson:
             proof = None if proofs is None else proofs.check(device, applet, checked.invoice)
             invoice = views.invoice_json(checked, device.zone, proof)
             bills.append(
-                views.BillJson.of(invoice, applet=applet.hex().upper(), proof=invoice.proof)
+                views.BillJson.of(
+                    invoice,
+                    applet=applet.hex().upper(),
+                    proof=invoice.proof,
+                    meter_exchanges=invoice.meter_exchanges,
+                )
             )
     return views.BillsJson(bills=bills)
 

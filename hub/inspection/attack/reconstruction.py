@@ -20,8 +20,8 @@ from flint import fmpq, fmpq_mat
 from hub.device import Device
 from hub.disclosure import Form
 from hub.inspection.attack.appliances import FINEST_SECONDS, PowerCurve
+from hub.inspection.views.live import BREAKS
 from hub.inspection.views.slots import SlotRun, slots_between
-from hub.readings import ReadingFlag
 from protocols.metrology import SlotState
 
 MINUTE: Final = 60
@@ -38,7 +38,7 @@ def curve_of_house(device: Device, begin: int, end: int) -> PowerCurve:
         return _curve_of(slots_between(device, begin, end), begin, end)
     watts: list[int | None] = [None] * ((end - begin) // MINUTE)
     for before, after in pairwise(readings):
-        if after.flags & ReadingFlag.RESUMED:
+        if after.flags & BREAKS:
             continue
         power = (after.register_wh - before.register_wh) * HOUR // (after.time - before.time)
         first = max(0, -(-(before.time - begin) // MINUTE))

@@ -13,10 +13,11 @@ from itertools import groupby
 from typing import Final
 
 from hub.device import Device
-from hub.disclosure import Consent, ConsentTerms, ExportRequest
+from hub.disclosure import Consent, ConsentTerms, ExportRequest, ReleaseRefused
 from hub.inspection.errors import InspectionError
 from hub.inspection.export.copies import CSV_TYPE, Copy, slots_csv
 from hub.inspection.views.slots import SlotRun, register_slots
+from hub.metering import FormerCustody
 from protocols.metrology import GridError, Period
 from sml_codec import Obis
 
@@ -82,6 +83,7 @@ def export_readings(device: Device, number: int, minutes: int | None = None) -> 
     except GridError as error:
         raise InspectionError(str(error)) from None
     minutes = minutes or terms.least_minutes
+    _require_custody(device, register, period, (begin, end), terms)
     slots = _slots(device, register, begin, end, minutes)
     device.disclosure.permit_export(
         ExportRequest(
@@ -98,6 +100,27 @@ def export_readings(device: Device, number: int, minutes: int | None = None) -> 
     )
     content = slots_csv(slots, device.zone).encode()
     return Copy(f"export-{number}.csv", CSV_TYPE, content, len(slots))
+
+
+def _require_custody(
+    device: Device,
+    register: bytes,
+    period: Period,
+    bounds: tuple[int, int],
+    terms: ConsentTerms,
+) -> None:
+    """Refuse days of a former custody, on record; raise `FormerCustody`."""
+    try:
+        device.registers[register].require_custody(period)
+    except FormerCustody as former:
+        facts = {
+            "recipient": terms.recipient,
+            "purpose": terms.purpose,
+            "begin": bounds[0],
+            "end": bounds[1],
+        }
+        device.disclosure.refusals.note(facts, ReleaseRefused("custody", str(former)))
+        raise
 
 
 def _slots(device: Device, register: bytes, begin: int, end: int, minutes: int) -> SlotRun:

@@ -22,6 +22,7 @@ from babel.numbers import format_currency, format_decimal, format_percent
 
 from hub.disclosure import ConsentTerms
 from hub.disclosure.wording import consent_sentences
+from hub.inspection.views.memory import CarriedAmount
 from hub.inspection.views.money import Money
 from protocols.metrology import Period, date_at
 from tariffs import Bill
@@ -157,8 +158,7 @@ class Catalogue:
         if item.kind in ("tax", "rebate"):
             percent = Decimal(item.rate).scaleb(-PPM_DECIMALS).normalize()
             return f"{self.number(percent, _places(percent))} %"
-        amount = Decimal(item.rate).scaleb(-6).normalize()
-        price = self.amount(amount, currency, max(2, _places(amount)))
+        price = self.micro(item.rate, currency)
         unit = RATE_UNITS.get(item.unit, item.unit)
         name = unit if unit in RATE_UNITS.values() or not unit else self.t(f"per.{unit}")
         return f"{price}/{name}" if name else price
@@ -166,6 +166,26 @@ class Catalogue:
     def item_amount(self, item: BillItem, bill: Bill) -> str:
         """Return what a bill's item comes to, to a hundredth of a cent."""
         return self.money(Money.of_item(bill, item), SHOWN_DECIMALS)
+
+    def carried(self, one: CarriedAmount) -> str:
+        """Return a value that a bill leaves for the next one."""
+        match one.unit:
+            case "Wh":
+                return self.energy(one.value)
+            case "W":
+                return self.power(one.value)
+            case currency:
+                return self.micro(one.value, currency)
+
+    def micro(self, amount: int, currency: str) -> str:
+        """Return an amount of 10^-6 of the currency, with the decimals it has, at least two."""
+        exact = Decimal(amount).scaleb(-6).normalize()
+        return self.amount(exact, currency, max(2, _places(exact)))
+
+    def carried_of(self, one: CarriedAmount) -> str:
+        """Return of which charge or step, band and time it is."""
+        since = None if one.since is None else self.t("bill.carried_since", day=self.day(one.since))
+        return ", ".join(part for part in (one.component, one.band, since) if part)
 
     # Time
 
@@ -212,14 +232,16 @@ class Catalogue:
         return f"{self.day_of(time)}, {self.clock(time)}"
 
     def period(self, period: Period) -> str:
-        """Return a period of days: a day, a month, a year, or from when to when."""
+        """Return a period of days: a day, month, quarter, year, or from when to when."""
         first, last = period.first, period.last
         if first == last:
             return format_date(first, "full", locale=self.locale)
         if period == Period.month(first.year, first.month):
             return self.month(first)
-        if period == Period(date(first.year, 1, 1), date(first.year, 12, 31)):
+        if period == Period.year(first.year):
             return str(first.year)
+        if period == Period.quarter(first.year, (first.month + 2) // 3):
+            return str(format_date(first, "QQQQ y", locale=self.locale))
         return f"{self.day(first)} – {self.day(last)}"
 
     def span(self, begin: int, end: int) -> str:

@@ -5,7 +5,8 @@ The billing applet keeps, for the resident, the supplier's key, the signed tarif
 under and the invoices it was handed. Here they meet the readings: the tariff's signature and the
 invoice's are checked, and the bill is computed again from every slot. The verdict is one of
 three: it matches, it differs by so much, or it cannot be told, and why. A tariff that credits
-feed-in is checked with the readings of both registers.
+feed-in is checked with the readings of both registers, one with memory with what the bill before
+has left (`memory`).
 """
 
 import enum
@@ -16,9 +17,12 @@ from typing import Protocol
 
 from hub.certifier import DayUse
 from hub.device import Device
+from hub.inspection.errors import InspectionError
 from hub.inspection.views.bucket import BandUse, band_uses
 from hub.inspection.views.documents import SupplierDocuments, supplier_documents
-from hub.metering import PeriodIncomplete
+from hub.inspection.views.memory import CarriedAmount, carried_amounts, kept_memory
+from hub.inspection.views.meters import MeterSwap, swaps_between
+from hub.metering import FormerCustody, PeriodIncomplete
 from protocols.metrology import SlotState
 from tariffs import (
     Bill,
@@ -28,7 +32,6 @@ from tariffs import (
     billed_registers,
     combine_states,
     compute_bill,
-    require_no_memory,
 )
 from tariffs.invoice import Invoice
 
@@ -54,6 +57,10 @@ class CheckedBill:
     """Recomputed from raw readings; None where that cannot be done."""
     bands: tuple[BandUse, ...] = ()
     energy_wh: int = 0
+    carried: tuple[CarriedAmount, ...] = ()
+    """What it leaves for the next one, under a tariff with memory: told to nobody."""
+    swaps: tuple[MeterSwap, ...] = ()
+    """The meters that were exchanged in the period."""
 
     @property
     def difference(self) -> Fraction | None:
@@ -84,7 +91,9 @@ def check_invoices(device: Device, applet: bytes) -> list[CheckedBill]:
 def check_invoice(device: Device, documents: SupplierDocuments, invoice: Invoice) -> CheckedBill:
     """Return one invoice of `documents` with its verdict."""
     earlier = documents.invoices[: documents.invoices.index(invoice)]
-    return _once(_check(device, invoice, documents.tariff(invoice.tariff)), earlier)
+    tariff = documents.tariff(invoice.tariff)
+    checked = _once(_check(device, documents.applet, invoice, tariff), earlier)
+    return replace(checked, swaps=swaps_between(device, invoice.begin, invoice.end))
 
 
 def _once(checked: CheckedBill, earlier: Sequence[Invoice]) -> CheckedBill:
@@ -99,7 +108,7 @@ def _once(checked: CheckedBill, earlier: Sequence[Invoice]) -> CheckedBill:
     return checked
 
 
-def _check(device: Device, invoice: Invoice, tariff: Tariff | None) -> CheckedBill:
+def _check(device: Device, applet: bytes, invoice: Invoice, tariff: Tariff | None) -> CheckedBill:
     def cannot_tell(reason: str) -> CheckedBill:
         return CheckedBill(invoice, Verdict.CANNOT_TELL, reason, tariff, None)
 
@@ -107,11 +116,13 @@ def _check(device: Device, invoice: Invoice, tariff: Tariff | None) -> CheckedBi
         return cannot_tell("it is for another meter")
     if tariff is None:
         return cannot_tell("it names a tariff that was never sent to this hub")
+    if tariff.has_memory is not (invoice.account is not None):
+        return cannot_tell("it does not say which bills of the contract it goes on from")
     try:
-        require_no_memory(tariff, invoice.begin, invoice.end)
+        memory = kept_memory(device, applet, invoice)
         registers = billed_registers(tariff, invoice.begin, invoice.end)
         uses_of = _readings(device, registers, invoice.begin, invoice.end)
-    except (PeriodIncomplete, TariffError) as error:
+    except (FormerCustody, InspectionError, PeriodIncomplete, TariffError) as error:
         return cannot_tell(f"{error}")
     any_register = next(iter(uses_of.values()))
     starts = [time for use in any_register for time in use.grid.boundaries()[:-1]]
@@ -121,18 +132,23 @@ def _check(device: Device, invoice: Invoice, tariff: Tariff | None) -> CheckedBi
     slot_seconds = 60 * device.main.slot_minutes
     try:
         bill = compute_bill(
-            tariff, starts, slot_seconds, use_wh, states, export_wh=energy.get(Register.EXPORT)
-        )
+            tariff, starts, slot_seconds, use_wh, states, export_wh=energy.get(Register.EXPORT),
+            memory=memory.before, paid=invoice.paid or 0,
+        )  # fmt: skip
         bands = band_uses(tariff.bands(starts, slot_seconds), use_wh)
     except TariffError as error:
         return cannot_tell(str(error))
-    checked = CheckedBill(invoice, Verdict.MATCHES, "", tariff, bill, bands, sum(use_wh))
+    carried = carried_amounts(bill, tariff)
+    checked = CheckedBill(invoice, Verdict.MATCHES, "", tariff, bill, bands, sum(use_wh), carried)
     if checked.difference or invoice.total != bill.total:
         reason = f"the readings make {bill.total} {bill.currency}, not {invoice.total}"
         return replace(checked, verdict=Verdict.DIFFERS, reason=reason)
     missing = states.count(SlotState.MISSING)
     if missing != invoice.missing:
         reason = f"{missing} slots are missing, the invoice says {invoice.missing}"
+        return replace(checked, verdict=Verdict.DIFFERS, reason=reason)
+    if memory.after not in (None, bill.memory):
+        reason = "the readings leave something else for the next bill than was committed to"
         return replace(checked, verdict=Verdict.DIFFERS, reason=reason)
     return checked
 

@@ -20,6 +20,8 @@ from protocols.metrology import Period
 
 ENOUGH_WH: Final = 20
 LONGEST_SECONDS: Final = 900
+BREAKS: Final = ReadingFlag.RESUMED | ReadingFlag.EXCHANGED
+"""Where a register does not go on from the reading before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def power_now(device: Device) -> PowerNow | None:
     readings = list(meter.vault.between(meter.channel, latest.time - LONGEST_SECONDS, latest.time))
     first: Reading | None = None
     for before, after in reversed(list(pairwise(readings))):
-        if after.flags & ReadingFlag.RESUMED:
+        if after.flags & BREAKS:
             break
         if first is not None and latest.time - before.time > LONGEST_SECONDS:
             break
@@ -84,7 +86,7 @@ def fine_uses(device: Device, day: date) -> Iterator[FineUse]:
     begin, end = Period(day, day).bounds(device.description.zone)
     readings = device.main.vault.between(device.main.channel, begin, end)
     for before, after in pairwise(readings):
-        if before.time < begin or after.time > end:
+        if before.time < begin or after.time > end or after.flags & ReadingFlag.EXCHANGED:
             continue
         resumed = bool(after.flags & ReadingFlag.RESUMED)
         used = None if resumed else after.register_wh - before.register_wh

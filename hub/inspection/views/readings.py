@@ -19,6 +19,7 @@ from hub.inspection.views.bucket import UseBucket, adds_up, bucket_of, sum_of_bu
 from hub.inspection.views.bucket_cache import BucketCache, BucketKey
 from hub.inspection.views.calendar import By, buckets, calendar_period
 from hub.inspection.views.documents import TariffBook
+from hub.inspection.views.meters import MeterSwap, swaps_between
 from hub.inspection.views.money import Money
 from hub.inspection.views.pricing import Pricing
 from hub.inspection.views.slots import local_date, slots_between
@@ -45,6 +46,8 @@ class ReadingsView:
     """The names of the tariffs that hold in the period."""
     feeds_in: bool = False
     """Whether the meter counts what is fed in."""
+    swaps: tuple[MeterSwap, ...] = ()
+    """The meters that were exchanged in the period."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,7 @@ def readings_view(
         total=cut[-1],
         tariffs=tuple(dict.fromkeys(tariff.name for _, _, tariff in parts if tariff is not None)),
         feeds_in=device.feed_in is not None,
+        swaps=swaps_between(device, *bounds),
     )
 
 

@@ -140,6 +140,8 @@ def _provisional(
         earliest = meter.vault.earliest(meter.channel)
         assert earliest is not None
         first = local_date(device, earliest.time)
+        if (inherited := meter.certifier.inherited) is not None:
+            first, start_wh = inherited.day, inherited.start_wh
     else:
         [journalled] = meter.journal.between(certified, certified)
         start_wh = DayUse.decode(journalled.use).end_wh

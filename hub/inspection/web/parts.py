@@ -2,6 +2,7 @@
 """What the pages are served with: which hub, under which names, and what its pages share."""
 
 import os
+import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -93,7 +94,13 @@ class Parts:
     def session_of(self, token: str | None, *, is_idle: bool = False) -> ResidentSession | None:
         """Return the session of a cookie; None if it has ended, or its resident has."""
         session = self.sessions.find(token, is_idle=is_idle)
-        if session is not None and self.residents.find(session.resident.name) != session.resident:
+        if session is None:
+            return None
+        try:
+            resident = self.residents.find(session.resident.name)
+        except sqlite3.Error:  # the accounts are gone: the hub was handed over
+            resident = None
+        if resident != session.resident:
             self.sessions.end(token)
             return None
         return session

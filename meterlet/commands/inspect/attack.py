@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet inspect attack`: what could be inferred from your curve, and from what was told."""
 
-from datetime import datetime
 from pathlib import Path
 
 import rich_click as click
@@ -13,22 +12,21 @@ from hub.device import Device
 from hub.inspection.api.json_views import attack_json
 from hub.inspection.attack.appliances import Appliance
 from hub.inspection.attack.attack import AttackResult, AttackView, attack
-from meterlet.commands.common import DAY, Shown, hub_option, json_or_text
+from meterlet.commands.common import Shown, hub_option, json_or_text, period_options
 from protocols.metrology import Period
 
 
 @click.command("attack")
 @hub_option
-@click.option("--from", "first", type=DAY, required=True, help="The first local day.")
-@click.option("--until", "last", type=DAY, help="The last local day; by default the first.")
+@period_options()
 @json_or_text("meterlet.inspect.attack/1")
-def attack_command(folder: Path, first: datetime, last: datetime | None) -> Shown:
+def attack_command(folder: Path, period: Period) -> Shown:
     """Look for appliances in your own load curve, and in what each recipient can know of it.
 
     The attack runs here, and nothing leaves the house.
     """
     with Device.open(folder) as device:
-        view = attack(device, Period(first.date(), (last or first).date()))
+        view = attack(device, period)
     return attack_json(view).as_json(), lambda: show_attack(Console(), view)
 
 

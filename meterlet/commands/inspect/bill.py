@@ -31,6 +31,7 @@ from hub.inspection.views.releases import releases_view
 from hub.inspection.views.slots import local_date
 from hub.inspection.views.tariff_views import tariff_table
 from hub.text import utc_text
+from meterlet.commands.amount import amount_text
 from meterlet.commands.common import (
     FILE,
     Aid,
@@ -39,12 +40,13 @@ from meterlet.commands.common import (
     hub_option,
     json_option,
     json_or_text,
-    month_option,
+    period_options,
     print_json,
 )
 from meterlet.commands.inspect.proofs import BillingProofs
 from meterlet.commands.inspect.readings import last_certified_day
 from meterlet.commands.inspect.releases import show_released
+from meterlet.commands.inspect.swaps import swap_lines
 from meterlet.priced_readings import read_tariff
 from protocols.metrology import Period
 from tariffs import Tariff
@@ -69,7 +71,7 @@ WORST_FIRST: Final = (Verdict.DIFFERS, Verdict.CANNOT_TELL, Verdict.MATCHES)
     type=FILE,
     help="Instead: what you would have paid under this tariff. Can be given several times.",
 )
-@month_option
+@period_options(required=False)
 @click.option("--forecast", "ahead", is_flag=True, help="Instead: what this month will come to.")
 @json_option
 def inspect_bill(
@@ -77,19 +79,19 @@ def inspect_bill(
     aid: bytes,
     with_proof: bool,
     files: tuple[Path, ...],
-    month: Period | None,
+    period: Period | None,
     ahead: bool,
     as_json: bool,
 ) -> None:
     """Check the last invoice against your own readings.
 
-    With --tariff, work out what the month (the last whole one, or --month) would have cost under
+    With --tariff, work out what a period (by default the last whole month) would have cost under
     other tariffs; with --forecast, what this month will come to. Neither sends anything to anybody.
     """
-    if (ahead and (files or with_proof or month)) or (files and with_proof):
+    if (ahead and (files or with_proof or period)) or (files and with_proof):
         raise click.UsageError("--proof, --tariff and --forecast each ask for something else")
-    if month is not None and not files:
-        raise click.UsageError("--month goes with --tariff")
+    if period is not None and not files:
+        raise click.UsageError("a period goes with --tariff: which one to work out")
     with Device.open(folder) as device:
         if ahead:
             latest = device.main.vault.latest(device.main.channel)
@@ -98,9 +100,11 @@ def inspect_bill(
             day = local_date(device, latest.time)
             show_forecast(device, Period.month(day.year, day.month), as_json=as_json)
         elif files:
-            period = month or _last_month(device)
             show_offers(
-                device, period, [read_tariff(path).tariff for path in files], as_json=as_json
+                device,
+                period or _last_month(device),
+                [read_tariff(path).tariff for path in files],
+                as_json=as_json,
             )
         else:
             _check(device, aid, with_proof=with_proof, as_json=as_json)
@@ -121,6 +125,8 @@ def _check(device: Device, aid: bytes, *, with_proof: bool, as_json: bool) -> No
     else:
         console = Console()
         show_bill(console, facts)
+        for line in swap_lines(last.swaps, device.zone):
+            console.print(line, soft_wrap=True)
         if proof is not None:
             console.print(
                 Text(f"the supplier's proof: {proof.verdict.value} {proof.reason}".strip())
@@ -231,6 +237,29 @@ def show_bill(console: Console, facts: dict[str, Any]) -> None:
     )
     if facts["missing_slots"]:
         console.print(f"{len(facts['missing_slots'])} slots are missing and not billed")
+    if "memory" in facts:
+        memory = facts["memory"]
+        console.print(f"bill {memory['bill']} of account {memory['account']}", highlight=False)
+        if memory["paid"]:
+            console.print(f"paid in advance: {amount_text(memory['paid'])} {facts['currency']}")
+        console.print("it leaves for the next bill, and the supplier is not told:")
+        for one in memory["carried"]:
+            console.print(Text(f"  {_carried(one)}"))
+        if not memory["carried"]:
+            console.print("  nothing: the next bill begins anew")
+
+
+def _carried(one: dict[str, Any]) -> str:
+    since = f"from {one['since']} on" if one["since"] else ""
+    name = ", ".join(part for part in (one["component"], one["band"], since) if part)
+    match one["unit"]:
+        case "Wh":
+            value = f"{Decimal(one['value']).scaleb(-3):,.3f} kWh"
+        case "W":
+            value = f"{one['value']:,} W"
+        case currency:
+            value = f"{amount_text(one['value'])} {currency}"
+    return f"{name}: {value}"
 
 
 def _quantity(item: dict[str, Any]) -> str:

@@ -31,6 +31,7 @@ from meterlet.commands.common import (
     hub_option,
     json_or_text,
     open_machine,
+    period_options,
 )
 from protocols.metrology import Period
 from sml_codec import Obis
@@ -64,7 +65,9 @@ def grant(folder: Path, aid: bytes, yes: bool) -> None:
 @consents.command()
 @hub_option
 @click.argument("number", type=int)
-@click.option("--until", type=DAY, help="An earlier last day.")
+@click.option(
+    "--holds-until", "--until", "until", type=DAY, help="An earlier last day on which it holds."
+)
 @click.option("--least-days", type=int, help="A longer shortest period, in days.")
 @click.option("--least-minutes", type=int, help="More minutes of use that are mixed.")
 @click.option("--answers", type=int, help="Fewer numbers about any one moment.")
@@ -95,23 +98,22 @@ def narrow(folder: Path, number: int, until: datetime | None, **limits: int | No
 @click.option("--recipient", required=True, help="Who may have the readings.")
 @click.option("--purpose", required=True, help="What for.")
 @click.option("--minutes", type=int, default=60, show_default=True, help="How fine at most.")
-@click.option("--from", "first", type=DAY, required=True, help="The first local day.")
-@click.option("--to", "last", type=DAY, required=True, help="The last local day.")
-@click.option("--until", type=DAY, required=True, help="The last day on which it holds.")
+@period_options(about="Which readings. ")
+@click.option(
+    "--holds-until", "until", type=DAY, required=True, help="The last day on which it holds."
+)
 @click.option("--register", metavar="OBIS", help="Which register; by default the main one.")
 def consent_export(
     folder: Path,
     recipient: str,
     purpose: str,
     minutes: int,
-    first: datetime,
-    last: datetime,
+    period: Period,
     until: datetime,
     register: str | None,
 ) -> None:
     """Consent to hand readings themselves to somebody."""
     with Device.open(folder) as device:
-        period = Period(first.date(), last.date())
         try:
             code = None if register is None else Obis.parse(register).code
         except ValueError as error:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet inspect export`: readings and bills in files, each of them on record."""
 
-from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +11,7 @@ from hub.inspection.errors import InspectionError
 from hub.inspection.export.by_consent import export_readings
 from hub.inspection.export.copies import Copy, CopyForm, copy_readings, record_bundle
 from hub.inspection.views.documents import supplier_documents
-from meterlet.commands.common import DAY, FILE, Aid, Exit, fail, hub_option
+from meterlet.commands.common import FILE, Aid, Exit, fail, hub_option, period_options
 from meterlet.commands.inspect.proofs import BillingProofs
 from protocols.metrology import Period
 
@@ -28,17 +27,13 @@ def export() -> None:
 
 @export.command("readings")
 @hub_option
-@click.option("--from", "first", type=DAY, required=True, help="The first local day.")
-@click.option("--until", "last", type=DAY, required=True, help="The last local day.")
+@period_options()
 @click.option("--format", "form", type=click.Choice(list(FORMS)), default="csv", show_default=True)
 @output_option
 @yes_option
-def own_readings(
-    folder: Path, first: datetime, last: datetime, form: str, output: Path, *, yes: bool
-) -> None:
+def own_readings(folder: Path, period: Period, form: str, output: Path, *, yes: bool) -> None:
     """Take out a copy of your own readings: CSV, or Green Button (ESPI) XML."""
     with Device.open(folder) as device:
-        period = Period(first.date(), last.date())
         _ask(f"Write all readings of {period.first} to {period.last} to {output}?", output, yes=yes)
         _write(output, copy_readings(device, period, FORMS[form]))
 

@@ -15,6 +15,8 @@ from hub.device import Device
 from hub.inspection.errors import InspectionError
 from hub.inspection.views.bill import ProofCheck, Verdict
 from hub.inspection.views.documents import supplier_documents
+from hub.inspection.views.memory import state_before
+from protocols.carried import CarriedState
 from tariffs.invoice import Invoice
 from utility_server.errors import CannotVerify, VerificationFailed
 from utility_server.retail.claims import BILL
@@ -33,11 +35,12 @@ class BillingProofs:
         if tariff is None:
             raise InspectionError("the invoice names a tariff that was never sent to this hub")
         supplier = supplier_documents(device, applet).supplier
+        state = _state_before(device, applet, invoice)
         log = device.disclosure.log
         for entry in log.entries("message"):
             if entry.facts["applet"] != applet:
                 continue
-            for bundle in _bundles(device, log.content(entry), tariff, supplier):
+            for bundle in _bundles(device, log.content(entry), tariff, supplier, state, invoice):
                 if sha256(bundle).digest() == invoice.evidence:
                     return bundle
         raise InspectionError("no answer that left this hub is the evidence the invoice names")
@@ -61,14 +64,29 @@ class BillingProofs:
         return ProofCheck(Verdict.MATCHES, "", *total)
 
 
-def _bundles(device: Device, answer: bytes, tariff: bytes, supplier: bytes) -> list[bytes]:
+def _state_before(device: Device, applet: bytes, invoice: Invoice) -> bytes:
+    """Return the state that an invoice's bill has gone on from; empty where it has no memory."""
+    if invoice.account is None or invoice.bill is None:
+        return b""
+    if invoice.bill == 1:
+        meter = device.description.meter
+        return CarriedState.opening(meter, invoice.account, invoice.begin).encode()
+    state = state_before(device, applet, invoice.account, invoice.bill - 1)
+    if state is None:
+        raise InspectionError("this hub keeps no more from what the bill has gone on")
+    return state
+
+
+def _bundles(
+    device: Device, answer: bytes, tariff: bytes, supplier: bytes, state: bytes, invoice: Invoice
+) -> list[bytes]:
     """Return the bundles that an answer under a tariff may be in; none if it is no bill's.
 
     A hub that got its feed-in register after it was enrolled is known to the supplier without.
     """
     try:
         told = decode_any_answer(answer)
-        question = BillQuestion(told.about, tariff)
+        question = BillQuestion(told.about, tariff, state, invoice.paid or 0)
     except MessageRefused:
         return []
     enrolled = BillBundle(

@@ -3,7 +3,7 @@
 
 import csv
 import sys
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -26,7 +26,8 @@ from hub.inspection.views.live import PowerNow, fine_uses, power_now
 from hub.inspection.views.money import Money
 from hub.inspection.views.readings import Comparison, ReadingsView, compare, readings_view
 from hub.text import local_text
-from meterlet.commands.common import DAY, FILE, hub_option, json_option, print_json
+from meterlet.commands.common import FILE, hub_option, json_option, period_options, print_json
+from meterlet.commands.inspect.swaps import swap_lines
 from meterlet.priced_readings import read_tariff
 from protocols.metrology import Period
 
@@ -47,8 +48,7 @@ WIDER: Final = {
 
 @click.command()
 @hub_option
-@click.option("--from", "first", type=DAY, help="The first local day.")
-@click.option("--until", "last", type=DAY, help="The last local day.")
+@period_options(required=False)
 @click.option(
     "--by",
     type=click.Choice([by.value for by in By]),
@@ -65,8 +65,7 @@ WIDER: Final = {
 @json_option
 def readings(
     folder: Path,
-    first: datetime | None,
-    last: datetime | None,
+    period: Period | None,
     by: str,
     with_before: bool,
     tariff: Path | None,
@@ -76,14 +75,16 @@ def readings(
 ) -> None:
     """Show what was used, by slots, hours, days, weeks, months or years, and what it cost.
 
-    Gaps are shown as gaps. Without --from and --until it is the last day, month or year there are
-    readings of.
+    Gaps are shown as gaps. Without a period it is the last day, month or year there are readings
+    of.
     """
     if as_csv and (as_json or with_before):
         raise click.UsageError("--csv goes with neither --json nor --compare")
     with Device.open(folder) as device, open_inspection(device) as database:
         unit, kept = By(by), BucketCache.of(device, database)
-        book, period = _book(device, tariff), _period(device, unit, first, last)
+        book = _book(device, tariff)
+        if period is None:
+            period = calendar_period(WIDER[unit], last_certified_day(device))
         if fine:
             show_fine(device, period, as_csv=as_csv, as_json=as_json)
             return
@@ -107,6 +108,8 @@ def show_all(view: ReadingsView, both: Comparison | None, power: PowerNow | None
     """Print a view, how it compares, and the power now."""
     console = Console()
     show_view(console, view)
+    for line in swap_lines(view.swaps, ZoneInfo(view.zone)):
+        console.print(line, soft_wrap=True)
     if both is not None:
         show_comparison(console, both)
     if power is not None:
@@ -141,14 +144,6 @@ def _book(device: Device, tariff: Path | None) -> TariffBook:
     for problem in book.problems:
         click.echo(f"meterlet: {problem}", err=True)
     return book
-
-
-def _period(device: Device, by: By, first: datetime | None, last: datetime | None) -> Period:
-    if first is not None:
-        return Period(first.date(), first.date() if last is None else last.date())
-    if last is not None:
-        raise click.UsageError("--until goes with --from")
-    return calendar_period(WIDER[by], last_certified_day(device))
 
 
 def last_certified_day(device: Device) -> date:

@@ -4,13 +4,13 @@
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 import rich_click as click
 
 from hub.text import utc_text
-from meterlet.commands.common import DAY, folder_option
+from meterlet.commands.common import days_options, folder_option
 from protocols.metrology import Period
 from utility_server.grid.mdms.load_curves import LoadCurve, load_curve
 from utility_server.grid.mdms.publishing import Mechanism, Published, Publisher
@@ -57,8 +57,6 @@ class CurveRequest:
                 begin, _ = Period(self.first, self.first).bounds(zone)
             if self.last is not None:
                 _, end = Period(self.last, self.last).bounds(zone)
-            if begin is not None and end is not None and begin >= end:
-                raise click.UsageError("--until is before --from")
         return load_curve(workspace.store, self.region, begin, end, self.resolution_minutes)
 
     def curve(self, workspace: Mdms) -> tuple[LoadCurve, Published | None]:
@@ -77,46 +75,43 @@ def curve_options(command: Callable[..., None]) -> Callable[..., None]:
     def run(
         *,
         region: str,
-        first: datetime | None,
-        last: datetime | None,
+        first: date | None,
+        last: date | None,
         resolution_minutes: int | None,
         nano_rho: int | None,
         mechanism: str,
         **rest: Any,
     ) -> None:
-        begin, end = (None if day is None else day.date() for day in (first, last))
         question = CurveRequest(
-            region, begin, end, resolution_minutes, nano_rho, Mechanism(mechanism)
+            region, first, last, resolution_minutes, nano_rho, Mechanism(mechanism)
         )
         command(question=question, **rest)
 
     asking: Callable[..., None] = run
-    for option in reversed(
-        [
-            region_option,
-            click.option("--from", "first", type=DAY, help="The first local day."),
-            click.option("--until", "last", type=DAY, help="The last local day."),
-            click.option(
-                "--resolution",
-                "resolution_minutes",
-                type=int,
-                help="Minutes of a slot; by default the finest there is.",
-            ),
-            click.option(
-                "--rho",
-                "nano_rho",
-                type=Rho(),
-                help="Add noise that costs so much of the region's privacy budget.",
-            ),
-            click.option(
-                "--mechanism",
-                type=click.Choice([mechanism.value for mechanism in Mechanism]),
-                default=Mechanism.GAUSSIAN.value,
-                show_default=True,
-                help="Whose noise.",
-            ),
-        ]
-    ):
+    options: list[Callable[[Callable[..., None]], Callable[..., None]]] = [
+        region_option,
+        days_options(),
+        click.option(
+            "--resolution",
+            "resolution_minutes",
+            type=int,
+            help="Minutes of a slot; by default the finest there is.",
+        ),
+        click.option(
+            "--rho",
+            "nano_rho",
+            type=Rho(),
+            help="Add noise that costs so much of the region's privacy budget.",
+        ),
+        click.option(
+            "--mechanism",
+            type=click.Choice([mechanism.value for mechanism in Mechanism]),
+            default=Mechanism.GAUSSIAN.value,
+            show_default=True,
+            help="Whose noise.",
+        ),
+    ]
+    for option in reversed(options):
         asking = option(asking)
     return asking
 

@@ -10,15 +10,31 @@ from applets.billing.messages import (
     BILL,
     CERTIFIED_DAY,
     FORMAT,
+    MOST_PAID,
+    PAID,
     PROOF,
     REGISTER,
+    STATE,
     TARIFF,
     BillAnswer,
     BillQuestion,
     encode_total,
 )
 from applets.common.questions import About, MessageRefused, encode_answer, entry
-from sml_codec import CloseRes, Message, OpenRes, PeriodEntry, decode_file, encode_file
+from applets.common.unattributed import UnattributedQuestion
+from protocols.amounts import Carried
+from protocols.carried import CarriedState, CarriedValue
+from sml_codec import (
+    CloseRes,
+    GetProfileListReq,
+    Message,
+    OpenRes,
+    PeriodEntry,
+    PlainValue,
+    Tree,
+    decode_file,
+    encode_file,
+)
 
 IMPORT = bytes.fromhex("0100010800ff")
 
@@ -60,6 +76,74 @@ def test_any_answer_comes_back(
     again = BillAnswer.decode(answer.encode())
     assert again == answer
     assert list(again.registers) == list(registers)  # in order
+
+
+METER_STATE = CarriedState.opening(METER, bytes(16), QUESTION.about.begin)
+LATER = METER_STATE.following(
+    QUESTION.about.end,
+    [CarriedValue(Carried("energy/0/2025-01-01", 0, 44), b"\x02" + bytes(32))],
+)
+
+
+@given(st.sampled_from([METER_STATE, LATER]), st.integers(0, MOST_PAID))
+def test_a_question_with_a_state_comes_back(state: CarriedState, paid: int) -> None:
+    question = replace(QUESTION, state=state.encode(), paid=paid)
+    again = BillQuestion.decode(question.encode())
+    assert again == question
+    assert again.carried == state
+    assert QUESTION.carried is None
+
+
+def test_a_question_says_a_state_and_what_was_paid_in_one_way() -> None:
+    state = LATER.encode()
+    said, paid = Tree(STATE.code, PlainValue(state)), Tree(PAID.code, PlainValue(5))
+    about, document = QUESTION.about, QUESTION.document
+    assert BillQuestion.of_nodes(about, document, [said, paid]).paid == 5
+    for wrong in (
+        [paid], [paid, said], [said, said], [said, paid, paid],
+        [said, Tree(PAID.code, PlainValue(0))], [said, Tree(PAID.code, PlainValue(-1))],
+        [said, Tree(PAID.code, PlainValue(MOST_PAID + 1))],
+        [Tree(STATE.code, PlainValue(b""))], [Tree(STATE.code, PlainValue(state[:-1]))],
+        [Tree(STATE.code, PlainValue(state + b"\0"))], [Tree(STATE.code)],
+        [Tree(TARIFF.code, PlainValue(state))],
+    ):  # fmt: skip
+        with pytest.raises(MessageRefused):
+            BillQuestion.of_nodes(about, document, wrong)
+    with pytest.raises(MessageRefused, match="belongs to no state"):
+        replace(QUESTION, paid=5)
+    with pytest.raises(MessageRefused, match="more than its kind"):
+        UnattributedQuestion.of_nodes(about, document, [said])
+
+
+def test_children_of_the_state_are_refused() -> None:
+    question = replace(QUESTION, state=LATER.encode())
+    messages = decode_file(question.encode())
+    body = messages[1].body
+    assert isinstance(body, GetProfileListReq)
+    assert isinstance(body.details, Tree)
+    [said] = body.details.children or ()
+    inner = replace(said, children=(said,))
+    changed = replace(body, details=replace(body.details, children=(inner,)))
+    messages[1] = replace(messages[1], body=changed)
+    with pytest.raises(MessageRefused):
+        BillQuestion.decode(encode_file(messages))
+
+
+def test_an_answer_to_a_question_with_a_state_says_which_one_it_leaves() -> None:
+    answer = replace(ANSWER, state=LATER.digest)
+    assert BillAnswer.decode(answer.encode()) == answer
+    register = entry(REGISTER, IMPORT)
+    tail = (entry(STATE, LATER.digest), register, DAY)
+    assert BillAnswer.decode(entries(entry(FORMAT, 3), *HEAD[1:], *tail)).state == LATER.digest
+    for wrong in (
+        (*HEAD, *tail),
+        (entry(FORMAT, 3), *HEAD[1:], register, DAY),
+        (entry(FORMAT, 3), *HEAD[1:], entry(STATE, b""), register, DAY),
+        (entry(FORMAT, 3), *HEAD[1:], entry(STATE, bytes(31)), register, DAY),
+        (entry(FORMAT, 3), *HEAD[1:], register, entry(STATE, LATER.digest), DAY),
+    ):
+        with pytest.raises(MessageRefused):
+            BillAnswer.decode(entries(*wrong))
 
 
 def entries(*changed: PeriodEntry) -> bytes:

@@ -7,7 +7,9 @@ London, 30 minutes, gaps and both clock changes included (UK Power Networks, Lon
 CC BY 4.0). Where the data is absent a drawn household stands in for it.
 """
 
+import random
 from dataclasses import replace
+from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
@@ -27,7 +29,19 @@ from tests.support.private_bills import (
 )
 from tests.support.soak import sampled
 
+HOMES = ("MAC000002", "MAC000004", "MAC000005", "MAC000007")
 GAPS = (range(500, 520), range(600, 601))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_days_of_a_real_home_are_billed_as_in_the_open(seed: int) -> None:
+    """Quarters, cycles from any day, up to four months; blocks of the quarter or year."""
+    dice = random.Random(seed)
+    first = date(2013, 1, 1) + timedelta(days=dice.randrange(240))
+    days = Period(first, first + timedelta(days=dice.randrange(27, 120)))
+    period = Period.quarter(2013, 2) if seed == 0 else days
+    tariff = plan_drawn(300 + seed, demand=seed % 2 == 1, longer=("quarter", "year")[seed // 2])
+    require_equal(tariff, real_month(HOMES[seed], period))
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -83,8 +97,7 @@ def test_means_of_peaks_that_make_no_whole_watts_are_billed_privately(
 @pytest.mark.parametrize("month", sampled(range(1, 13), (1, 3, 10)))
 def test_a_real_home_pays_the_plain_bill_all_year(month: int) -> None:
     """A home a month, both clock changes and the homes' own gaps among them."""
-    homes = ("MAC000002", "MAC000004", "MAC000005", "MAC000007")
-    home = real_month(homes[month % len(homes)], Period.month(2013, month))
+    home = real_month(HOMES[month % len(HOMES)], Period.month(2013, month))
     require_equal(plan_drawn(100 + month, demand=month in (3, 10)), home)
 
 

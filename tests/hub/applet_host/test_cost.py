@@ -7,7 +7,7 @@ from hub.applet_host.cost import (
     CHOICE_FUEL,
     FOREGROUND_FUEL,
     MOST_PROOF_FUEL,
-    SLOTS_FUEL,
+    SLOT_FUEL,
     WorkCost,
     cost_of_amounts,
     cost_of_numbers,
@@ -137,6 +137,6 @@ def test_more_costs_more() -> None:
 
 def test_slots_that_go_along_are_paid_for_whenever_they_do() -> None:
     summed, compared = cost(Sum(form(MONTH))), cost(excess(40))
-    assert summed.describe < compared.describe - 31 * SLOTS_FUEL
+    assert summed.describe < compared.describe - MONTH * SLOT_FUEL
     assert summed.prove > MONTH * 50 * SECOND_FUEL // 10**6  # the days' commitments are folded
     assert FOREGROUND_FUEL < MAX_FUEL

@@ -8,14 +8,17 @@ from pathlib import Path
 import pytest
 
 from applets.aggregation.messages import Instruction
+from hub.custody import hand_over
+from hub.device import Device
+from hub.installer import Installer
 from hub.machine.machine import AppletMachine
 from protocols.aggregation.decryption import decrypt_sum
 from protocols.aggregation.dispute import Dispute
 from protocols.aggregation.members import MemberSecret
 from protocols.aggregation.messages import PairKey, PairPoints
 from protocols.proofs import PointVector
-from tests.support.aggregation import private_key
-from tests.support.hubs import Hub, about, announce, make_templates, open_copy, run
+from tests.support.aggregation import OPERATOR, private_key, public_of
+from tests.support.hubs import NOW, Hub, about, announce, make_templates, open_copy, package, run
 
 
 @pytest.fixture(scope="module")
@@ -123,3 +126,21 @@ def test_a_hub_that_is_closed_leaves_no_applet_in_memory(hubs: list[Hub]) -> Non
     assert running.instance.is_started
     hubs[0].device.close()
     assert not running.instance.is_started
+
+
+def test_a_round_about_a_former_residents_days_is_refused_by_name(
+    hubs: list[Hub], machine: AppletMachine
+) -> None:
+    folder = hubs[0].device.folder
+    hubs[0].device.close()
+    hand_over(folder, now=lambda: NOW)
+    device = Device.open(folder, now=lambda: NOW)
+    card = device.card(machine)
+    installer = Installer(device, card)
+    hubs[0] = Hub(device, card, installer.install(installer.read(package()), public_of(OPERATOR)))
+    announced = announce(hubs, bytes(32))
+    hubs[1].take(Instruction.CONTRIBUTE, announced.encode())
+    _, response = hubs[0].send(Instruction.CONTRIBUTE, announced.encode())
+    assert response.sw == 0x6985
+    [entry] = device.disclosure.log.entries("refusal")
+    assert entry.facts["why"].startswith("custody: the custody of this meter began on 2025-03-07")

@@ -15,9 +15,9 @@ from protocols.metrology import CertifiedDay, Period
 from tariffs import Register
 from tests.support.two_registers import KEYS, series
 from tests.support.version1 import certify_version_1
-from utility_server.database import chain_table, open_database, writing
+from utility_server.database import chain_table, open_database, reading, writing
 from utility_server.errors import VerificationFailed
-from utility_server.retail.chains import extend_chains
+from utility_server.retail.chains import extend_chains, known_chains
 from utility_server.retail.ledger import Ledger
 
 WEEK = Period(date(2013, 4, 1), date(2013, 4, 7))
@@ -125,6 +125,25 @@ def test_a_database_of_version_2_gets_its_chains(tmp_path: Path) -> None:
         assert known(engine) == 7
         assert [entry.time for entry in Ledger(engine).entries()] == [1]
         engine.dispose()
+
+
+def test_a_database_of_version_4_goes_on_and_holds_new_days_together(tmp_path: Path) -> None:
+    path = tmp_path / "utility.db"
+    engine = open_database(path)
+    extend(engine, DRAWN[:3])
+    engine.dispose()
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE day_standing")
+        connection.execute("UPDATE schema_version SET version = 4")
+    connection.close()
+    engine = open_database(path)
+    extend(engine, DRAWN[3:])
+    extend(engine, DRAWN)  # those of before are known, and how they stand is learned now
+    with reading(engine) as current:
+        [chain_of_drawn] = known_chains(current, b"SUN")
+    assert (chain_of_drawn.days, chain_of_drawn.mounted) == (7, b"SUN")
+    assert (chain_of_drawn.first, chain_of_drawn.last) == (WEEK.first, WEEK.last)
+    engine.dispose()
 
 
 def test_days_that_are_stated_again_are_the_ones_that_were_verified_before(engine: Engine) -> None:

@@ -4,6 +4,7 @@
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from tariffs import PriceIndex
 from tariffs.energy import PriceSeries
 from tariffs.signing import verify_signed_index
 from tests.support.enrolment import GOOD
-from utility_server.errors import CannotVerify, HeadEndError, UnknownCustomer
+from utility_server.errors import CannotVerify, HeadEndError, NoContract, UnknownCustomer
 from utility_server.head_end import Address
 from utility_server.retail.settlement import Member, ask_for, settle
 from utility_server.retail.utility import Utility
@@ -71,6 +72,9 @@ def test_who_cannot_be_asked_is_left_out_by_name(utility: Utility) -> None:
     assert (done.settled, done.exact, told) == ((), {}, [1, 2])
     assert [type(one.error) for one in done.unsettled] == [HeadEndError, UnknownCustomer]
     assert list(utility.ledger.entries()) == []
+    utility.contracts.open(ENROLMENT.meter, date(2025, 3, 10))  # somebody moved in
+    moved = settle(utility, SPOT, MARCH, members, utility.head_end())
+    assert [type(one.error) for one in moved.unsettled] == [NoContract, UnknownCustomer]
     for wrong in ([], [members[0], members[0]]):
         with pytest.raises(CannotVerify, match="of each one once"):
             settle(utility, SPOT, MARCH, wrong, utility.head_end())

@@ -18,6 +18,7 @@ from hub.inspection.web.access.residents import ResidentRole
 from hub.inspection.web.forms import BadInput
 from hub.inspection.web.jobs import Tick
 from hub.inspection.web.page_request import Page, PageRequest, days_of
+from hub.inspection.web.pages.readings import readings_link
 from hub.inspection.web.pages.work import begin_job
 from protocols.metrology import Period
 from tariffs.invoice import Invoice
@@ -49,6 +50,7 @@ def show_bill(request: PageRequest) -> Response:
             sent=sent,
             shown=shown,
             checked=checked,
+            readings_link=None if shown is None else _link(device, shown.invoice),
             last_month=None if month is None else period_before(month),
         )
 
@@ -145,6 +147,10 @@ def _shown(applet: str, number: str, sent: list[SentInvoice]) -> SentInvoice | N
     if not applet and not number:
         return sent[-1] if sent else None
     return find_invoice(applet, number, sent)
+
+
+def _link(device: Device, invoice: Invoice) -> str:
+    return readings_link(Period.touching(invoice.begin, invoice.end, device.description.zone))
 
 
 PAGES: Final = (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page Readings: an hour, day, week, month or year, as it was, beside another if wanted."""
+"""The page Readings: an hour, day, week, month, year or any days, beside others if wanted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,13 +25,17 @@ from tariffs import TariffError
 
 HOUR: Final = 3_600
 ONE_DAY: Final = timedelta(days=1)
-VIEWS: Final = ("hour", "day", "week", "month", "year")
+VIEWS: Final = ("hour", "day", "week", "month", "year", "days")
+LONGEST_PERIOD: Final = 3_700
+MOST_BARS: Final = 62
+"""Days that are drawn day by day unless another cut is chosen."""
 CUTS: Final[Mapping[str, tuple[By, ...]]] = {
     "hour": (By.SLOT,),
     "day": (By.HOUR, By.SLOT),
     "week": (By.DAY, By.HOUR),
     "month": (By.DAY, By.WEEK),
     "year": (By.MONTH, By.WEEK),
+    "days": (By.DAY, By.WEEK, By.MONTH),
 }
 """How each view may be cut; the first is what is shown unless another is chosen."""
 
@@ -46,17 +50,39 @@ class ViewChoice:
     """Of the hour view: how many hours after the day's begin."""
     by: By
     beside: date | None
-    """A day in the period to compare with."""
+    """A day in the period to compare with; the first of it, where any days are shown."""
+    last: date
+    """Of the view of any days: the last one."""
 
     @property
     def period(self) -> Period:
         """The days of the view."""
-        return calendar_period(By.DAY if self.view == "hour" else By(self.view), self.at)
+        return self.period_at(self.at)
+
+    @property
+    def unit(self) -> By | None:
+        """What the view is one of; None for any days."""
+        if self.view == "days":
+            return None
+        return By.DAY if self.view == "hour" else By(self.view)
+
+    def period_at(self, day: date) -> Period:
+        """Return the period of this kind that a day is in; of any days, that it begins."""
+        if self.unit is None:
+            return Period(day, day + (self.last - self.at))
+        return calendar_period(self.unit, day)
 
     def link(self, **changes: Any) -> str:
         """Return the address of the view with some members changed."""
         view, at = changes.get("view", self.view), changes.get("at", self.at)
         parts = [f"view={view}", f"at={at}"]
+        if view == "days":
+            # From another view: the days that it shows.
+            shown = self.period
+            last = self.last if self.view == view else shown.last
+            if self.view != view and "at" not in changes:
+                parts[1] = f"at={shown.first}"
+            parts.append(f"last={changes.get('last', last)}")
         if view == "hour":
             parts.append(f"hour={changes.get('hour', self.hour)}")
         by = changes.get("by", self.by if view == self.view else CUTS[view][0])
@@ -86,7 +112,7 @@ def show_readings(request: PageRequest) -> Response:
         else:
             before, after = _moved(choice, -1), _moved(choice, +1)
         if choice.beside is not None and not is_hour:
-            period = calendar_period(By(choice.view), choice.beside)
+            period = choice.period_at(choice.beside)
             other = readings_view(device, period, choice.by, book, look.kept)
             comparison = compare(view, other)
         levels = band_levels(book, view)
@@ -107,7 +133,7 @@ def show_readings(request: PageRequest) -> Response:
             peak_link=_hour_link(device, peak.begin) if peak else None,
             before=before,
             after=after,
-            usual=None if is_hour else period_before(choice.period, By(choice.view)).first,
+            usual=None if is_hour else period_before(choice.period, choice.unit).first,
             minutes=minutes,
         )
 
@@ -204,8 +230,20 @@ def _hour_link(device: Device, time: int) -> str:
 
 def _moved(choice: ViewChoice, by: int) -> str:
     period = choice.period
+    if choice.unit is None:
+        period = choice.period_at(period.first + by * timedelta(days=period.day_count))
+        return choice.link(at=period.first, last=period.last, beside=None)
     at = period.first - ONE_DAY if by < 0 else period.last + ONE_DAY
-    return choice.link(at=calendar_period(By(choice.view), at).first, beside=None)
+    return choice.link(at=choice.period_at(at).first, beside=None)
+
+
+def readings_link(period: Period) -> str:
+    """Return the address of the readings of a period: a day, a month, a year, or any days."""
+    for view in (By.DAY, By.MONTH, By.YEAR):
+        if calendar_period(view, period.first) == period:
+            return f"/readings?view={view}&at={period.first}"
+    by = "" if period.day_count <= MOST_BARS else f"&by={By.MONTH}"
+    return f"/readings?view=days&at={period.first}&last={period.last}{by}"
 
 
 def _choice(request: PageRequest, device: Device) -> ViewChoice:
@@ -221,7 +259,10 @@ def _choice(request: PageRequest, device: Device) -> ViewChoice:
     fields = request.http.query_params
     at = date_of(fields, "at", newest_day(device))
     beside = date_of(fields, "beside") if request.query("beside") else None
-    return ViewChoice(view, at, int(hour), By(by), beside)
+    last = date_of(fields, "last", at) if view == "days" else at
+    if not 0 <= (last - at).days < LONGEST_PERIOD:
+        raise BadInput(request.words.t("bill.period_bounds", n=LONGEST_PERIOD))
+    return ViewChoice(view, at, int(hour), By(by), beside, last)
 
 
 PAGES: Final = (

@@ -25,7 +25,7 @@ from hub.inspection.web.charts import Chart, PowerDrawing, bar_chart, draw_curve
 from hub.inspection.web.forms import BadInput, date_of
 from hub.inspection.web.jobs import Tick
 from hub.inspection.web.page_request import Look, Page, PageRequest, download
-from hub.inspection.web.pages.readings import band_levels, label
+from hub.inspection.web.pages.readings import band_levels, label, readings_link
 from hub.inspection.web.pages.work import begin_job
 from protocols.metrology import Period
 
@@ -73,8 +73,12 @@ def show_message(request: PageRequest) -> Response:
             for record in view.releases
             if record.message is not None and record.message.sequence == sequence
         ]
+        periods = [
+            Period.touching(one.begin, one.end, look.device.description.zone) for one in releases
+        ]
         return request.page(
             "message.html",
+            readings_links=[readings_link(period) for period in periods],
             message=message,
             fields=decode_message(content),
             shown=content[:BYTES_SHOWN].hex(" ", 2),

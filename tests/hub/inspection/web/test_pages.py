@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 import hashlib
+import json
 import re
 import threading
 from dataclasses import replace
-from html import unescape
+from html import escape, unescape
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,11 @@ from hub.inspection.locales.catalogue import LANGUAGES, catalogue
 from hub.inspection.views.published import published_view
 from hub.inspection.web.card_work import Change, carry_out
 from hub.inspection.web.jobs import Cancelled, Tick
+from hub.inspection.web.pages.readings import readings_link
 from hub.installer import InstallationError
 from hub.machine.machine import AppletMachine
-from protocols.metrology import find_zone
+from protocols.metrology import Period, find_zone
+from tests.support.command import run_meterlet
 from tests.support.older_consents import as_0_1
 from tests.support.pages import PASSPHRASE, Browser, browser
 from tests.support.waiting import PATIENCE, wait_until
@@ -31,6 +34,7 @@ PAGES = (
     "/readings?view=week&at=2025-03-30",
     "/readings?view=month&at=2025-03-01&beside=2025-02-01",
     "/readings?view=year&at=2025-03-01",
+    "/readings?view=days&at=2025-03-10&last=2025-04-09&by=week&beside=2025-02-10",
     "/releases",
     "/releases?recipient=supplier",
     "/consents",
@@ -120,6 +124,67 @@ def test_the_peak_of_a_month_leads_to_its_hour(looking: Browser) -> None:
     assert f'id="peak">{found[1]}, ' in hour
 
 
+def test_any_days_are_shown_with_as_many_before_and_after(looking: Browser) -> None:
+    page = looking.get("/readings?view=days&at=2025-03-10&last=2025-03-19").text
+    assert "10 Mar 2025 – 19 Mar 2025" in text(page)
+    links = [unescape(found) for found in re.findall(r'href="([^"]*)" rel="(?:prev|next)"', page)]
+    assert links == [
+        "/readings?view=days&at=2025-02-28&last=2025-03-09",
+        "/readings?view=days&at=2025-03-20&last=2025-03-29",
+    ]
+    assert len(re.findall(r'<th scope="row"><a href="/readings\?view=day&amp;at=', page)) == 10
+    month = looking.get("/readings?view=month&at=2025-03-10").text
+    assert 'href="/readings?view=days&amp;at=2025-03-01&amp;last=2025-03-31"' in month
+    one = looking.get("/readings?view=days&at=2025-03-10").text  # one day, where no last is said
+    assert "Monday, 10 March 2025" in text(one)
+
+
+@pytest.mark.parametrize(
+    ("period", "address"),
+    [
+        ("2025-03-10", "view=day&at=2025-03-10"),
+        ("2025-03", "view=month&at=2025-03-01"),
+        ("2025", "view=year&at=2025-01-01"),
+        ("2025-03-10..2025-04-09", "view=days&at=2025-03-10&last=2025-04-09"),
+        ("2025-Q1", "view=days&at=2025-01-01&last=2025-03-31&by=month"),
+    ],
+)
+def test_a_period_leads_to_just_its_readings(period: str, address: str) -> None:
+    assert readings_link(Period.parse(period)) == f"/readings?{address}"
+
+
+@pytest.mark.parametrize(
+    ("language", "quarter"),
+    [("en", "1st quarter 2025"), ("de", "1. Quartal 2025"), ("fr", "1er trimestre 2025"),
+     ("it", "1º trimestre 2025")],
+)  # fmt: skip
+def test_a_quarter_is_named(language: str, quarter: str) -> None:
+    assert catalogue(language).period(Period.quarter(2025, 1)) == quarter
+
+
+def test_a_bill_that_is_of_no_month_shows_its_days_and_leads_to_their_readings(
+    tmp_path: Path,
+) -> None:
+    days = "--from", "2025-02-10", "--until", "2025-03-09"
+    done = run_meterlet("demo", *days, "--keep", tmp_path / "demo", "--json")
+    assert done.returncode == 0, done.stderr
+    billed = json.loads(done.stdout)
+    assert (billed["first_day"], billed["last_day"]) == ("2025-02-10", "2025-03-09")
+    with browser(tmp_path / "demo" / "hub") as looking:
+        bill = looking.get("/bill").text
+        assert "10 Feb 2025 – 9 Mar 2025" in text(bill)
+        link = "/readings?view=days&at=2025-02-10&last=2025-03-09"
+        assert f'href="{escape(link)}"' in bill
+        readings = looking.get(link).text
+        assert "10 Feb 2025 – 9 Mar 2025" in text(readings)
+        cost = re.search(r"<dt>Cost</dt><dd>([^<]*)", readings)
+        assert cost is not None
+        assert billed["fee"]["rounded"] in cost[1]
+        message = re.search(r'href="(/releases/[0-9]+)"', looking.get("/releases").text)
+        assert message is not None
+        assert f'href="{escape(link)}"' in looking.get(message[1]).text
+
+
 @pytest.mark.parametrize(
     "query",
     [
@@ -130,6 +195,9 @@ def test_the_peak_of_a_month_leads_to_its_hour(looking: Browser) -> None:
         "view=hour&hour=-1",
         "view=day&by=year",
         "view=day&at=2025-03-01&beside=yesterday",
+        "view=days&at=2025-03-10&last=2025-03-09",
+        "view=days&at=1990-03-10&last=2025-03-09",
+        "view=days&at=2025-03-10&last=soon",
     ],
 )
 def test_an_address_that_makes_no_sense_is_told_so(looking: Browser, query: str) -> None:

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which meters were exchanged in a stretch of time, as the resident sees it."""
+
+from dataclasses import dataclass, field
+
+from hub.certifier import NewMeter
+from hub.device import Device
+
+
+@dataclass(frozen=True, slots=True)
+class MeterSwap:
+    """One meter was taken down and another one put up."""
+
+    time: int
+    """The new meter's first reading."""
+    old_meter: bytes
+    new_meter: bytes
+    end_wh: int = field(repr=False)
+    """What the old meter's main register showed last."""
+    start_wh: int = field(repr=False)
+    """What the new meter's showed first."""
+
+
+def swaps_between(device: Device, begin: int, end: int) -> tuple[MeterSwap, ...]:
+    """Return the exchanges after `begin` and up to `end`: at midnight, of the day that ends."""
+    register, swaps = device.main, list[MeterSwap]()
+    mounted = register.first_meter
+    for fact in register.all_facts():
+        if not isinstance(fact, NewMeter):
+            continue
+        if begin < fact.time <= end:
+            around = list(register.vault.between(register.channel, fact.time - 1, fact.time))
+            shown = {reading.time: reading.register_wh for reading in around}
+            if {fact.time - 1, fact.time} <= shown.keys():
+                swaps.append(
+                    MeterSwap(
+                        fact.time, mounted, fact.meter, shown[fact.time - 1], shown[fact.time]
+                    )
+                )
+        mounted = fact.meter
+    return tuple(swaps)
