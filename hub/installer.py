@@ -415,7 +415,9 @@ class Installer:
         manager = self._manager(self.card.profile.issuer_aid)
         loaded = self.card.find(package)
         owner = applet if loaded is None else loaded.domain
-        for aid in (applet, package, _named(applet, DOMAIN), owner):
+        # An instance that a tool has made may have a longer AID, and no domain of its own.
+        domain = _named(applet, DOMAIN) if len(applet) <= LONGEST_AID else owner
+        for aid in (applet, package, domain, owner):
             with suppress(CardRefused):
                 manager.delete(aid)
 

@@ -86,6 +86,20 @@ def test_the_resident_installs_one_and_then_the_other_each_with_its_own_channel(
     assert [entry.kind.name for entry in home.card.entries()] == ["ISSUER_DOMAIN", "PACKAGE"]
 
 
+def test_the_resident_removes_an_instance_that_a_tool_has_made(home: Home) -> None:
+    home.install("bee")
+    long = AIDS["bee"] + bytes(8)
+    (package,) = (entry.package for entry in home.card.entries() if entry.aid == AIDS["bee"])
+    manager = Manager(home.card, keys=home.device.issuer_keys())
+    given_key = Tlv(0xC9, KEY).encode()
+    assert (
+        manager.install(long, package=package, module=AIDS["bee"], parameters=given_key) == "9000"
+    )
+    Installer(home.device, home.card).remove(long)
+    assert home.card.find(long) is None
+    assert home.served("bee") == 0
+
+
 def test_another_package_of_the_same_name_is_not_taken_for_it(home: Home) -> None:
     installer = Installer(home.device, home.card)
     content = both(home)
