@@ -494,6 +494,7 @@ def test_the_language_that_was_chosen_stays(anna: Browser) -> None:
 def test_every_text_of_the_pages_is_used() -> None:
     folder = STATIC.parent
     sources = [*folder.rglob("*.py"), *folder.glob("templates/*.html")]
+    sources.append(folder.parent / "locales" / "catalogue.py")
     text = "".join(path.read_text() for path in sources)
     # Names that are put together, such as "outcome." ~ effect.outcome, by what they begin with.
     made = set(re.findall(r"""["']([a-z_]+\.(?:[a-z_]+_)?)["'{] ?~?""", text))
