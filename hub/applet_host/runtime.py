@@ -251,6 +251,7 @@ class MachineRuntime:
         if desk.is_meant(command) and context.is_protected:
             return desk.answer(context.instance.aid, manifest.recipient, command, self.hub.now())
         running, since = self._start(context.instance), self.hub.disclosure.log.length()
+        running.log.last = ""
         if running.board is not None:
             response = ResponseApdu.decode(running.board.answer(command.encode()))
         else:
