@@ -2,7 +2,6 @@
 """`meterlet hub`: make a hub, let readings in, serve its applets."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -27,11 +26,9 @@ from meterlet.commands.common import (
     FOLDER,
     PRESENT_FILE,
     SAY_WHICH,
-    Exit,
     Hex,
     Shown,
     default_folder,
-    fail,
     hub_option,
     json_option,
     json_or_text,
@@ -40,9 +37,18 @@ from meterlet.commands.common import (
     show,
 )
 from meterlet.commands.hand_over import exchange_meter, hand_over
+from meterlet.commands.hub_correct import correct
 from meterlet.commands.hub_keys import keys
 from meterlet.commands.hub_published import hub_published
-from meterlet.commands.intake import Intake, file_chunks, following, live_chunks
+from meterlet.commands.intake import (
+    Intake,
+    columns_of,
+    file_chunks,
+    following,
+    live_chunks,
+    lost_facts,
+    report_lost,
+)
 from meterlet.commands.reader import reader, restore, snapshot, unblock
 from meterlet.commands.serving import (
     announce,
@@ -55,8 +61,6 @@ from meterlet.key_files import public_key, public_pem
 from protocols.metrology import ACTIVE_ENERGY_EXPORT, GridError, Period, is_feed_in_pair
 from sml_codec import Obis
 
-_OBIS: Final = re.compile(r"[\d.:*-]+")
-LOST_SHOWN: Final = 5
 KILOWATTS: Final = click.FloatRange(0.1, 1000)
 KEY_CHECK_SECONDS: Final = 0.5
 LARGEST_LEAD: Final = 3_600
@@ -69,7 +73,7 @@ def hub() -> None:
 
 
 for command in (
-    exchange_meter, hand_over, hub_published, keys, reader, restore, snapshot, unblock,
+    correct, exchange_meter, hand_over, hub_published, keys, reader, restore, snapshot, unblock,
 ):  # fmt: skip
     hub.add_command(command)
 
@@ -221,7 +225,7 @@ def ingest(
             capture_start=None if start is None else int(start.replace(tzinfo=UTC).timestamp()),
             every_seconds=every_seconds,
         )
-        live, latest = False, device.main.vault.latest(device.main.channel)
+        live, latest = False, device.main.vault.newest_received(device.main.channel)
         start_wh = _registers_stand(device)
         if source == "synthetic":
             if period is None:
@@ -245,7 +249,7 @@ def ingest(
         elif source.endswith((".csv", ".csv.gz")):
             replay = CsvReplay(
                 Path(source),
-                _columns(meter, columns, feed_in_column),
+                columns_of(meter, columns, feed_in_column),
                 EnergyUnit(unit),
                 parse_interval(interval),
                 parse_zone(zone),
@@ -277,40 +281,10 @@ def ingest(
 def _registers_stand(device: Device) -> dict[bytes, int]:
     """Return where each register stood at its last reading, in watt-hours."""
     latest = {
-        code: register.vault.latest(register.channel) for code, register in device.registers.items()
+        code: register.vault.newest_received(register.channel)
+        for code, register in device.registers.items()
     }
     return {code: reading.register_wh for code, reading in latest.items() if reading is not None}
-
-
-def _columns(
-    meter: Description, columns: tuple[str, ...], feed_in_column: str | None
-) -> dict[bytes, str]:
-    """Return a CSV file's column for each of the hub's registers; `UsageError` where one lacks."""
-    chosen: dict[bytes, str] = {}
-    for text in columns:
-        code, _, name = text.rpartition("=")
-        register = meter.register
-        if code and _OBIS.fullmatch(code):
-            register = Obis.parse(code).code
-        else:
-            name = text
-        if register not in meter.registers or register in chosen:
-            raise click.UsageError(f"--column {text}: the hub has no such register left")
-        chosen[register] = name
-    if feed_in_column is not None:
-        if meter.feed_in_register is None:
-            raise click.UsageError("--feed-in-column: the hub has no register of what is fed in")
-        chosen[meter.feed_in_register] = feed_in_column
-    if meter.register not in chosen:
-        raise click.UsageError("a CSV file: say which --column")
-    for register in meter.registers:
-        if register == meter.feed_in_register and register not in chosen:
-            raise click.UsageError(
-                "a CSV file: the meter counts what is fed in; say which --feed-in-column"
-            )
-        if register not in chosen:
-            raise click.UsageError(f"a CSV file: say --column {Obis(register)}=NAME")
-    return {register: chosen[register] for register in meter.registers}
 
 
 def _report(source: str, door: SmlIntake, stored: int, days: int, as_json: bool) -> None:
@@ -318,18 +292,11 @@ def _report(source: str, door: SmlIntake, stored: int, days: int, as_json: bool)
         "readings": stored,
         "telegrams": door.telegrams,
         "days_certified": days,
-        "lost": [{"offset": lost.offset, "reason": lost.reason} for lost in door.lost],
+        "lost": lost_facts(door),
     }
     text = f"{stored} readings stored, {days} days certified"
     show("meterlet.hub.ingest/1", facts, text, as_json=as_json)
-    for lost in door.lost[:LOST_SHOWN]:
-        click.echo(f"meterlet: {source}: byte {lost.offset}: {lost.reason}", err=True)
-    if len(door.lost) > LOST_SHOWN:
-        click.echo(f"meterlet: {source}: and {len(door.lost) - LOST_SHOWN} more", err=True)
-    if door.lost:
-        raise SystemExit(int(Exit.FAILURE))
-    if not door.telegrams:
-        fail(f"{source}: no SML telegram in it")
+    report_lost(source, door)
 
 
 @hub.command()

@@ -2,6 +2,7 @@
 """What `meterlet hub ingest` does with bytes: from a file or a live line into the vault."""
 
 import os
+import re
 import signal
 import socket
 import sys
@@ -15,11 +16,15 @@ from urllib.parse import parse_qs, urlsplit
 
 import rich_click as click
 
-from hub.device import Device
+from hub.device import Description, Device
 from hub.meters.sml_intake import SmlIntake
 from hub.readings import Reading, ReadingFlag, Readout
+from meterlet.commands.common import Exit, fail
+from sml_codec import Obis
 
 CHUNK: Final = 1 << 14
+LOST_SHOWN: Final = 5
+_OBIS: Final = re.compile(r"[\d.:*-]+")
 BATCH: Final = 4096
 """Readings of a file that are held in memory at a time."""
 
@@ -72,6 +77,54 @@ class Intake:
         if self.limit is not None:
             readouts = readouts[: self.limit - self.stored]
         self.stored += self.device.store(readouts)
+
+
+def columns_of(
+    meter: Description, columns: tuple[str, ...], feed_in_column: str | None
+) -> dict[bytes, str]:
+    """Return a CSV file's column for each of the hub's registers; `UsageError` where one lacks."""
+    chosen: dict[bytes, str] = {}
+    for text in columns:
+        code, _, name = text.rpartition("=")
+        register = meter.register
+        if code and _OBIS.fullmatch(code):
+            register = Obis.parse(code).code
+        else:
+            name = text
+        if register not in meter.registers or register in chosen:
+            raise click.UsageError(f"--column {text}: the hub has no such register left")
+        chosen[register] = name
+    if feed_in_column is not None:
+        if meter.feed_in_register is None:
+            raise click.UsageError("--feed-in-column: the hub has no register of what is fed in")
+        chosen[meter.feed_in_register] = feed_in_column
+    if meter.register not in chosen:
+        raise click.UsageError("a CSV file: say which --column")
+    for register in meter.registers:
+        if register == meter.feed_in_register and register not in chosen:
+            raise click.UsageError(
+                "a CSV file: the meter counts what is fed in; say which --feed-in-column"
+            )
+        if register not in chosen:
+            raise click.UsageError(f"a CSV file: say --column {Obis(register)}=NAME")
+    return {register: chosen[register] for register in meter.registers}
+
+
+def lost_facts(door: SmlIntake) -> list[dict[str, object]]:
+    """Return what could not be read, as the JSON outputs show it."""
+    return [{"offset": lost.offset, "reason": lost.reason} for lost in door.lost]
+
+
+def report_lost(source: str, door: SmlIntake) -> None:
+    """Say what could not be read, and end with the exit code for it; return if all could."""
+    for lost in door.lost[:LOST_SHOWN]:
+        click.echo(f"meterlet: {source}: byte {lost.offset}: {lost.reason}", err=True)
+    if len(door.lost) > LOST_SHOWN:
+        click.echo(f"meterlet: {source}: and {len(door.lost) - LOST_SHOWN} more", err=True)
+    if door.lost:
+        raise SystemExit(int(Exit.FAILURE))
+    if not door.telegrams:
+        fail(f"{source}: no SML telegram in it")
 
 
 def following(latest: Reading | None, readouts: Iterator[Readout]) -> Iterator[Readout]:

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hub.meters.replay import EnergyUnit
 from hub.text import utc_text
+from meterlet.commands.amount import Amount
 from meterlet.commands.common import (
     Exit,
     Shown,
@@ -42,7 +43,6 @@ from tariffs.importers import IMPORTERS
 from tariffs.importers._writing import slug
 from tariffs.importers.transcribed import import_transcribed
 from tariffs.periods import Interval
-from tariffs.rounding import parse_decimal
 from tariffs.signing import sign_tariff
 
 FILE: Final = click.Path(path_type=Path)
@@ -190,10 +190,14 @@ def show(file: Path, signer: Path | None) -> Shown:
 )
 @click.option(
     "--paid",
+    type=Amount(),
     default="0",
-    metavar="AMOUNT",
     help="Paid in advance of each bill, where the tariff has a credit.",
 )
+@click.option(
+    "--last-bill", "is_last", is_flag=True,
+    help="The contract ends with the period: its last bill settles what earlier ones left open.",
+)  # fmt: skip
 @days_options()
 @key_option
 @json_option
@@ -207,7 +211,8 @@ def price(
     zone: str,
     slots: bool,
     each: str | None,
-    paid: str,
+    paid: int,
+    is_last: bool,
     first: date | None,
     last: date | None,
     signer: Path | None,
@@ -219,7 +224,6 @@ def price(
     bill is for all of it. Days are those of the tariff's zone. Slots without a reading are listed,
     not guessed. The first bill is that of a new contract: nothing is carried to it.
     """
-    advance = _paid(paid)
     with errors_at(tariff_file):
         tariff = _load(tariff_file, signer).tariff
         begin, end = _bounds(ZoneClock(tariff.zone), first, last)
@@ -227,10 +231,11 @@ def price(
         use = read_use(readings, column, export_column, UNITS[unit], interval, zone, begin, end)
         listed = slots and as_json
         if each is None:
-            bills = [price_use(tariff, use, begin, end, by_slot=listed, paid=advance)]
+            bills = [price_use(tariff, use, begin, end, by_slot=listed, paid=paid, is_last=is_last)]
         else:
-            interval = EACH[each]
-            bills = price_each(tariff, use, begin, end, interval, by_slot=listed, paid=advance)
+            bills = price_each(
+                tariff, use, begin, end, EACH[each], by_slot=listed, paid=paid, is_last=is_last
+            )
     if each is None and as_json:
         print_json("meterlet.tariff.price/1", bills[0].as_json())
     elif as_json:
@@ -241,16 +246,6 @@ def price(
     missing = sum(len(bill.missing_slots) for bill in bills)
     if missing:
         click.echo(f"meterlet: {missing} slots have no reading and are not billed", err=True)
-
-
-def _paid(text: str) -> int:
-    try:
-        paid = parse_decimal(text, 6)
-    except TariffError as error:
-        raise click.UsageError(f"--paid: {error}") from None
-    if paid < 0:
-        raise click.UsageError("--paid is not below 0")
-    return paid
 
 
 def _bounds(

@@ -4,6 +4,7 @@ import json
 import re
 import threading
 from dataclasses import replace
+from datetime import date
 from html import escape, unescape
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from hub.inspection.web.jobs import Cancelled, Tick
 from hub.inspection.web.pages.readings import readings_link
 from hub.installer import InstallationError
 from hub.machine.machine import AppletMachine
+from hub.readings import Reading, Readout
 from protocols.metrology import Period, find_zone
 from tests.support.command import run_meterlet
 from tests.support.older_consents import as_0_1
@@ -356,6 +358,30 @@ def test_the_bill_matches_and_its_proof_does_too(anna: Browser) -> None:
     assert "It matches." in text(proof.text)
     again = anna.finish(anna.post("/bill/recompute"))
     assert "It matches." in text(again.text)
+
+
+def test_corrected_readings_are_shown_beside_the_bill_that_was_made_before(anna: Browser) -> None:
+    with Device.open(anna.folder) as device:
+        main = device.main
+        begin, end = Period(date(2025, 3, 10), date(2025, 3, 10)).bounds("Europe/Berlin")
+        rows = [
+            Readout({main.channel.register: Reading(time, 50 * place)})
+            for place, time in enumerate(range(begin, end + 1, 900))
+        ]
+        device.correct(rows, is_interval_data=True, may_replace=True)
+    page = text(anna.get("/bill").text)
+    assert "It matches." in page
+    assert re.search(r"Since then readings were corrected: 10 \w+ 2025 \(9\d readings\)\.", page)
+    for language, said in (
+        ("en", "Readings came late or were replaced here"),
+        ("de", "Hier kamen Messwerte verspätet oder wurden ersetzt"),
+        ("fr", "Des relevés sont arrivés en retard ici"),
+        ("it", "Qui delle letture sono arrivate in ritardo"),
+    ):
+        path = "/readings?view=month&at=2025-03-01"
+        shown = text(anna.get(path, headers={"Accept-Language": language}).text)
+        assert said in shown
+    assert "correction" in anna.get("/log").text
 
 
 def test_the_attack_finds_appliances_in_the_readings_and_none_in_the_bill(anna: Browser) -> None:
