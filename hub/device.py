@@ -68,6 +68,8 @@ from hub.errors import HubError
 from hub.machine.machine import AppletMachine
 from hub.machine.raw import OUTPUT_COMPONENT, reseal_outputs
 from hub.metering import MeteredRegister
+from hub.meters.fuse import DEFAULT_FUSE, Fuse
+from hub.meters.quarantine import QUARANTINE_COMPONENT, Quarantine, reseal_quarantine
 from hub.meters.trust import MeterTrust
 from hub.readings import Readout
 from hub.replacing import finish_replacing
@@ -104,6 +106,7 @@ from sml_codec import Obis
 
 COMPONENTS: Final = (
     VAULT_COMPONENT,
+    QUARANTINE_COMPONENT,
     DAYS_COMPONENT,
     ANNOUNCEMENT_COMPONENT,
     CARD,
@@ -119,7 +122,7 @@ COMPONENTS: Final = (
 )
 RESEAL: Final = (
     reseal_log, reseal_sources, reseal_stores, reseal_outputs, reseal_rounds, reseal_answers,
-    reseal_memory,
+    reseal_memory, reseal_quarantine,
 )  # fmt: skip
 """What seals anew all that is sealed under keys made from the vault's (`hub.vault.sealing`)."""
 FORMAT: Final = 2
@@ -135,6 +138,7 @@ SEALED: Final = (
     CARD_KEYS,
     by_derived_key(reseal_log, "disclosure_entry", "disclosure_bytes"),
     by_derived_key(reseal_sources, "known_source"),
+    by_derived_key(reseal_quarantine, "odd_telegram"),
     by_derived_key(reseal_stores, "applet_store", "applet_log"),
     by_derived_key(reseal_outputs, "applet_output"),
     by_derived_key(reseal_rounds, "aggregation_round"),
@@ -172,6 +176,8 @@ class Description:
     """OBIS codes, distinct and at least one; the first is the main one, which bills are about."""
     zone: str
     slot_minutes: int
+    fuse: Fuse | None = None
+    """The fuse before the meter, where somebody has said."""
 
     def __post_init__(self) -> None:
         if not self.registers or len(set(self.registers)) != len(self.registers):
@@ -195,9 +201,11 @@ class Description:
     def to_toml(self) -> str:
         """Return the text of hub.toml."""
         registers = "".join(f'    "{Obis(register)}",\n' for register in self.registers)
+        fuse = self.fuse
         return (
             f'format = {FORMAT}\nmeter = "{self.meter.hex()}"\nregisters = [\n{registers}]\n'
             f'zone = "{self.zone}"\nslot_minutes = {self.slot_minutes}\n'
+            + (f"fuse_amperes = {fuse.amperes}\nphases = {fuse.phases}\n" if fuse else "")
         )
 
     @classmethod
@@ -211,6 +219,7 @@ class Description:
         if version is not None and (type(version) is not int or version != FORMAT):
             raise ValueError(f"its format is {version!r}, this release knows {FORMAT}")
         fed_in = members.pop("feed_in_register", None)
+        fuse = _fuse(members.pop("fuse_amperes", None), members.pop("phases", None))
         match members:
             case {
                 "meter": str(meter),
@@ -219,19 +228,36 @@ class Description:
                 "slot_minutes": int(slot_minutes),
             } if len(members) == 4 and fed_in is None:
                 registers = tuple(Obis.parse(str(code)).code for code in codes)
-                return cls(bytes.fromhex(meter), registers, zone, slot_minutes)
+                return cls(bytes.fromhex(meter), registers, zone, slot_minutes, fuse)
             case {
                 "meter": str(meter),
                 "register": str(register),
                 "zone": str(zone),
                 "slot_minutes": int(slot_minutes),
-            } if len(members) == 4 and version is None and isinstance(fed_in, str | None):
+            } if (
+                len(members) == 4
+                and version is None
+                and fuse is None
+                and isinstance(fed_in, str | None)
+            ):
                 registers = tuple(bytes.fromhex(code) for code in (register, fed_in) if code)
                 if len(registers) == 2 and not is_feed_in_pair(*registers):
                     raise ValueError("feed_in_register: not of what the meter feeds in")
                 return cls(bytes.fromhex(meter), registers, zone, slot_minutes)
             case _:
-                raise ValueError("it needs just format, meter, registers, zone and slot_minutes")
+                raise ValueError(
+                    "it needs just format, meter, registers, zone and slot_minutes; it may have"
+                    " fuse_amperes and phases"
+                )
+
+
+def _fuse(amperes: object, phases: object) -> Fuse | None:
+    """Return the fuse that a hub.toml says, None where it says none; raise `ValueError`."""
+    if amperes is None and phases is None:
+        return None
+    if type(amperes) is not int or type(phases) is not int:
+        raise ValueError("fuse_amperes and phases are whole numbers, and go together")
+    return Fuse(amperes, phases)
 
 
 @dataclass(slots=True)
@@ -401,6 +427,16 @@ class Device:
     def main(self) -> MeteredRegister:
         """The main register, which bills are about."""
         return self.registers[self.description.register]
+
+    @property
+    def fuse(self) -> Fuse:
+        """What flows through the meter at most: the fuse that was said, or more than a home has."""
+        return self.description.fuse or DEFAULT_FUSE
+
+    @property
+    def quarantine(self) -> Quarantine:
+        """What was set aside of what came through the door."""
+        return Quarantine(self.database)
 
     @property
     def feed_in(self) -> MeteredRegister | None:

@@ -37,6 +37,13 @@ class Telegram:
         """Whether the frame is intact; otherwise its messages are salvage."""
         return isinstance(self.frame, Frame)
 
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What is wrong with it, each in a few words; nothing where all is as it should be."""
+        faults = list(self.frame.reasons) if isinstance(self.frame, Damage) else []
+        faults += [f"wrong checksum: {message.name}" for message in self.file.rejected]
+        return (*faults, *([] if self.file.error is None else [str(self.file.error)]))
+
     def entries(self) -> Iterator[ListEntry | PeriodEntry]:
         """Yield the values of its GetList and GetProfileList responses, in order."""
         return entries(self.file)

@@ -254,23 +254,15 @@ def _is_damaged(report: Mapping[str, Any]) -> bool:
 
 def _contents(file: SmlFile) -> dict[str, Any]:
     """Return what `check` says about the messages of a file."""
-    contents: dict[str, Any] = {"messages": [_name(message) for message in file.messages]}
+    contents: dict[str, Any] = {"messages": [message.name for message in file.messages]}
     if file.rejected:
-        contents["rejected"] = [_name(message) for message in file.rejected]
+        contents["rejected"] = [message.name for message in file.rejected]
     reasons = [m.body.reason for m in file.messages if isinstance(m.body, UnknownBody)]
     if any(reasons):
         contents["misshaped"] = [reason for reason in reasons if reason]
     if file.error is not None:
         contents["error"] = str(file.error)
     return contents
-
-
-def _name(message: Message) -> str:
-    """Return what the standard calls a message, such as `GetList.Res`."""
-    if isinstance(message.body, UnknownBody):
-        return f"0x{message.body.tag:08x}"
-    name = type(message.body).__name__
-    return f"{name[:-3]}.{name[-3:]}"
 
 
 def _print_reports(name: str, reports: list[dict[str, Any]]) -> None:
