@@ -459,6 +459,15 @@ class Device:
                 )
         return len(readouts)
 
+    def last_readout(self) -> Readout | None:
+        """Return what the registers showed when they were read last; None: they never were."""
+        found = {
+            code: register.vault.latest(register.channel)
+            for code, register in self.registers.items()
+        }
+        readings = {code: one for code, one in found.items() if one is not None}
+        return Readout(readings) if len(readings) == len(found) else None
+
     @property
     def mounted_meter(self) -> bytes:
         """The id of the meter that counts now; the hub stays named for its first one."""

@@ -62,6 +62,8 @@ class Admission:
     last: Readout | None
     """The last that was taken."""
     is_live: bool = False
+    covered: Callable[[int], bool] | None = None
+    """Where one reading in so long is kept: whether one is stored for the time around a moment."""
     set_aside: list[OddTelegram] = field(default_factory=list)
     """What was set aside and not fetched yet."""
     repeated: int = 0
@@ -85,6 +87,10 @@ class Admission:
                 self._held.append(candidate)
         else:
             yield from self._taken(candidate)
+
+    def admit(self, candidate: Candidate) -> Iterator[Readout]:
+        """Yield the candidate if it follows from the last one, whatever the clocks say."""
+        yield from self._taken(candidate)
 
     def close(self) -> Iterator[Readout]:
         """Yield what is left when the stream ends."""
@@ -161,7 +167,8 @@ class Admission:
         else:
             kind = Odd.BEHIND if odd is None else _ODD_FIRST[odd[0]]
             why = f"it is the first, and the next telegram, of {utc_text(candidate.readout.time)}"
-            self._put_aside(first, kind, f"{why}, does not follow from it")
+            more = "" if odd is None else f": {odd[1]}"
+            self._put_aside(first, kind, f"{why}, does not follow from it{more}")
             self._held = [candidate]
 
     def _taken(self, candidate: Candidate) -> Iterator[Readout]:
@@ -183,6 +190,9 @@ class Admission:
             if known is None and last.time == time:
                 known = {code: one.register_wh for code, one in last.readings.items()}
             if known == shown:
+                self.repeated += 1
+                return
+            if known is None and self.covered is not None and self.covered(time):
                 self.repeated += 1
                 return
             if known is not None:
@@ -268,6 +278,6 @@ class Admission:
         )
 
 
-_ODD_FIRST: Final = {Odd.LATE: Odd.AHEAD, Odd.FELL: Odd.LEAPT, Odd.LEAPT: Odd.FELL}
+_ODD_FIRST: Final = {Odd.LATE: Odd.AHEAD, Odd.FELL: Odd.LEAPT, Odd.LEAPT: Odd.LEAPT}
 """What is odd about a first telegram, by what is odd about the next one beside it."""
 _LOCKED_NOW: Final = "; if it counts whole kilowatt-hours now, enter the meter's PIN"

@@ -66,6 +66,12 @@ class OddTelegram:
         }
         return json.dumps(members, separators=(",", ":"), sort_keys=True).encode()
 
+    def essence(self) -> bytes:
+        """Return what it says, wherever and whenever it came: the same of the same telegram."""
+        shown = {str(Obis(code)): wh for code, wh in sorted(self.registers.items())}
+        said = self.meter.hex(), self.time, shown
+        return json.dumps(said, separators=(",", ":"), sort_keys=True).encode()
+
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return what `encode` wrote; raise `ValueError` if it did not."""

@@ -30,6 +30,7 @@ QUARANTINE_COMPONENT: Final = Component(
         """
         CREATE TABLE odd_telegram (
             number INTEGER PRIMARY KEY AUTOINCREMENT,
+            name BLOB NOT NULL UNIQUE,
             sealed BLOB NOT NULL
         ) STRICT;
         CREATE TABLE odd_beyond (
@@ -67,8 +68,12 @@ def reseal_quarantine(database: Database, vault_key: bytes) -> Iterator[int]:
     connection, old = database.connection, database.sealer(PURPOSE)
     new = Sealer.of(vault_key, PURPOSE)
     for number, sealed in connection.execute("SELECT number, sealed FROM odd_telegram").fetchall():
-        again = new.seal(old.open(sealed, _place(number)), _place(number))
-        connection.execute("INSERT OR REPLACE INTO odd_telegram VALUES (?, ?)", (number, again))
+        plain = old.open(sealed, _place(number))
+        name = new.name_of(OddTelegram.decode(plain).essence())
+        connection.execute(
+            "INSERT OR REPLACE INTO odd_telegram VALUES (?, ?, ?)",
+            (number, name, new.seal(plain, _place(number))),
+        )
         yield 1
 
 
@@ -78,25 +83,39 @@ class Quarantine:
 
     database: Database
 
-    def add(self, telegrams: Sequence[OddTelegram]) -> int:
-        """Keep telegrams; return how many were kept, the others are counted."""
+    def add(self, telegrams: Sequence[OddTelegram]) -> list[OddTelegram]:
+        """Keep telegrams; return those that are not there already, whether there was room or not.
+
+        The same telegram again is kept once: the same meter, moment and registers.
+        """
         if not telegrams:
-            return 0
-        sealer = self.database.sealer(PURPOSE)
+            return []
+        sealer, new = self.database.sealer(PURPOSE), list[OddTelegram]()
         with self.database.transaction() as connection:
-            kept = telegrams[: max(0, MOST - self.count())]
-            for one in kept:
-                cursor = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", _NAME)
-                number = (cursor.fetchone() or (0,))[0] + 1
+            room, beyond = MOST - self.count(), 0
+            (last,) = connection.execute(
+                "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'odd_telegram'"
+            ).fetchone()
+            for one in telegrams:
+                name, number = sealer.name_of(one.essence()), last + 1
+                if connection.execute(_KNOWN, (name,)).fetchone() is not None:
+                    continue
+                new.append(one)
+                if room <= 0:
+                    beyond += 1
+                    continue
                 sealed = sealer.seal(one.encode(), _place(number))
-                connection.execute("INSERT INTO odd_telegram VALUES (?, ?)", (number, sealed))
-            if beyond := len(telegrams) - len(kept):
+                connection.execute(
+                    "INSERT INTO odd_telegram VALUES (?, ?, ?)", (number, name, sealed)
+                )
+                room, last = room - 1, number
+            if beyond:
                 connection.execute(
                     "INSERT INTO odd_beyond VALUES (1, ?)"
                     " ON CONFLICT (only) DO UPDATE SET number = number + excluded.number",
                     (beyond,),
                 )
-        return len(kept)
+        return new
 
     def all(self) -> list[SetAside]:
         """Return what is set aside, in the order in which it came; raise `SealBroken`."""
@@ -156,7 +175,7 @@ class Quarantine:
             raise SealBroken(f"{PURPOSE}: row {number}: {error}") from None
 
 
-_NAME: Final = ("odd_telegram",)
+_KNOWN: Final = "SELECT 1 FROM odd_telegram WHERE name = ?"
 
 
 def _place(number: int) -> bytes:

@@ -97,6 +97,8 @@ class SmlIntake:
     """Seconds between two telegrams of a capture whose meter sends no time."""
     mounted: Callable[[], bytes] | None = None
     """Which meter counts by now, asked where a telegram is another's; None: the same for ever."""
+    latest: Callable[[], Readout | None] | None = None
+    """What is stored by now, asked where another meter has begun to count."""
     lost: list[LostTelegram] = field(default_factory=list)
     telegrams: int = 0
     """Intact telegrams so far."""
@@ -107,6 +109,8 @@ class SmlIntake:
     seen: dict[Obis, None] = field(default_factory=dict)
     """What the meter sends, in the order in which it came first."""
     _decoder: StreamDecoder = field(default_factory=StreamDecoder)
+    untimed: NoTimeOfDay | None = None
+    """Why nothing of a capture can be stamped."""
     _first_index: int | None = None
     _last_time: int | None = None
     _unstamped: int = 0
@@ -115,14 +119,15 @@ class SmlIntake:
     def feed(self, data: bytes) -> list[Readout]:
         """Return the readouts that `data` completes.
 
-        Raises `SmlIntakeError` for another meter's where nobody sets it aside, `NoTimeOfDay` where
-        a capture cannot be stamped.
+        Raises `SmlIntakeError` for another meter's where nobody sets it aside.
         """
         return self._take(self._decoder.feed(data))
 
     def close(self) -> list[Readout]:
-        """Return what is left at the end of the stream."""
+        """Return what is left at the end; raise `NoTimeOfDay` where a capture has no moments."""
         readouts = self._take(self._decoder.close())
+        if self.untimed is not None:
+            raise self.untimed
         if self.admission is not None:
             readouts += self._due(self.admission.close())
         return readouts
@@ -199,6 +204,8 @@ class SmlIntake:
         self.meter = meter
         if self.clocks is not None:
             self.clocks = TwoClocks()
+        if self.admission is not None and self.latest is not None:
+            self.admission.begin_anew(self.latest())
         return True
 
     def _refuse_foreign(self, body: GetListRes, offset: int) -> None:
@@ -241,6 +248,9 @@ class SmlIntake:
                     Odd.STEPPED, str(reason), offset, arrival, body.server_id, arrival, shown
                 )
             )
+            return None
+        except NoTimeOfDay as refusal:
+            self.untimed = refusal
             return None
         readings = {
             code: Reading(moment, shown[code], flags_of(body.server_id, entry.status))

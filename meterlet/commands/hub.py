@@ -19,30 +19,29 @@ from hub.link import CallerMemory
 from hub.link import serve as serve_link
 from hub.metering import MeteredRegister
 from hub.meters.emulated import emulated_meter_id, telegrams
+from hub.meters.fuse import DEFAULT_FUSE, LARGEST_AMPERES, Fuse
 from hub.meters.replay import CsvReplay, EnergyUnit, parse_interval, parse_zone
 from hub.meters.simulator import SyntheticHousehold
-from hub.meters.sml_intake import SmlIntake
 from hub.text import utc_text
 from meterlet.commands.common import (
     FOLDER,
     PRESENT_FILE,
     SAY_WHICH,
-    Exit,
     Hex,
     Shown,
     default_folder,
-    fail,
     hub_option,
     json_option,
     json_or_text,
     open_machine,
     period_options,
-    show,
 )
+from meterlet.commands.door import Intake, door_facts, open_door, report
 from meterlet.commands.hand_over import exchange_meter, hand_over
 from meterlet.commands.hub_keys import keys
 from meterlet.commands.hub_published import hub_published
-from meterlet.commands.intake import Intake, file_chunks, following, live_chunks
+from meterlet.commands.hub_readings import readings
+from meterlet.commands.intake import file_chunks, following, live_chunks
 from meterlet.commands.reader import reader, restore, snapshot, unblock
 from meterlet.commands.serving import (
     announce,
@@ -56,11 +55,8 @@ from protocols.metrology import ACTIVE_ENERGY_EXPORT, GridError, Period, is_feed
 from sml_codec import Obis
 
 _OBIS: Final = re.compile(r"[\d.:*-]+")
-LOST_SHOWN: Final = 5
 KILOWATTS: Final = click.FloatRange(0.1, 1000)
 KEY_CHECK_SECONDS: Final = 0.5
-LARGEST_LEAD: Final = 3_600
-"""How far a live meter's clock may be ahead of the hub's, in seconds."""
 
 
 @click.group()
@@ -69,7 +65,7 @@ def hub() -> None:
 
 
 for command in (
-    exchange_meter, hand_over, hub_published, keys, reader, restore, snapshot, unblock,
+    exchange_meter, hand_over, hub_published, keys, reader, readings, restore, snapshot, unblock,
 ):  # fmt: skip
     hub.add_command(command)
 
@@ -122,6 +118,14 @@ for command in (
     type=PRESENT_FILE,
     help="Public key (PEM) of the metering authority, for sums over households.",
 )
+@click.option(
+    "--fuse",
+    "amperes",
+    type=click.IntRange(1, LARGEST_AMPERES),
+    help=f"The fuse before the meter, in A; without it {DEFAULT_FUSE}. What it would not let"
+    " through is set aside.",
+)
+@click.option("--phases", type=click.IntRange(1, 3), help="With --fuse: 1 or 3 (default).")
 @json_or_text("meterlet.hub.init/1")
 def init(
     folder: Path,
@@ -133,10 +137,14 @@ def init(
     slot: str,
     vendors: tuple[Path, ...],
     authorities: tuple[Path, ...],
+    amperes: int | None,
+    phases: int | None,
 ) -> Shown:
     """Make a hub with new keys in FOLDER, which must be new or empty."""
     if (meter is None) == (serial is None):
         raise click.UsageError("say which meter: either --meter HEX or --serial N")
+    if phases is not None and amperes is None:
+        raise click.UsageError("--phases goes with --fuse")
     try:
         meter_id = meter or b"" if serial is None else emulated_meter_id(serial)
         codes = [Obis.parse(register).code for register in registers]
@@ -145,7 +153,8 @@ def init(
             if not is_feed_in_pair(codes[0], fed_in):
                 raise ValueError("the registers are not those of energy drawn and of energy fed in")
             codes.append(fed_in)
-        description = Description(meter_id, tuple(codes), zone, int(slot))
+        fuse = None if amperes is None else Fuse(amperes, phases or 3)
+        description = Description(meter_id, tuple(codes), zone, int(slot), fuse)
     except (ValueError, GridError) as error:
         raise click.UsageError(str(error)) from None
     trusted = [("vendors", path, public_key(path)) for path in vendors]
@@ -154,14 +163,23 @@ def init(
         for number, (kind, path, key) in enumerate(trusted):
             (folder / kind / f"{number}-{path.stem}.pem").write_bytes(public_pem(key))
         certifier = device.main.certifier.keys.public_key.public_bytes_raw().hex()
-    made = {"hub": str(folder), "meter": meter_id.hex(), "certifier": certifier}
-    return made, f"made a hub for meter {meter_id.hex()} in {folder}"
+    limit = description.fuse or DEFAULT_FUSE
+    made = {
+        "hub": str(folder),
+        "meter": meter_id.hex(),
+        "certifier": certifier,
+        "fuse_amperes": limit.amperes,
+        "phases": limit.phases,
+    }
+    said = "" if fuse else f"; no --fuse was said: up to {limit} is believed"
+    return made, f"made a hub for meter {meter_id.hex()} in {folder}{said}"
 
 
 @hub.command()
 @hub_option
 @click.argument("source")
 @click.option("--start", type=click.DateTime(), help="When a capture began (UTC).")
+@click.option("--step", help="Time between a capture's telegrams where they bring none: 15min.")
 @click.option("--every", default="0s", help="Keep one reading in so long, such as 1min.")
 @click.option(
     "--column",
@@ -190,6 +208,7 @@ def ingest(
     folder: Path,
     source: str,
     start: datetime | None,
+    step: str | None,
     every: str,
     columns: tuple[str, ...],
     unit: str,
@@ -207,21 +226,26 @@ def ingest(
 
     SOURCE is a capture of SML telegrams (a file, or - for standard input), a CSV file of interval
     data (.csv or .csv.gz), a serial line (serial:///dev/ttyUSB0?baud=9600), a TCP peer
-    (tcp://HOST:PORT), or `synthetic`. The register goes on from the last reading, and
-    the time between is missing. Damaged telegrams are reported and left out. Intact ones are
-    stored, and the exit code is then 1.
+    (tcp://HOST:PORT), a web address that answers with the latest telegram (http://...), or
+    `synthetic`. The register goes on from the last reading, and the time between is missing.
+    A live line that breaks is opened again.
+
+    Damaged telegrams are reported. Odd ones are set aside: `meterlet hub readings quarantine`. The
+    intact ones are stored either way, and the exit code is then 1.
     """
     with Device.open(folder) as device:
         meter = device.description
         every_seconds = 0 if every == "0s" else parse_interval(every)
-        door = SmlIntake(
-            device.mounted_meter,
-            meter.registers,
-            device.now,
-            capture_start=None if start is None else int(start.replace(tzinfo=UTC).timestamp()),
+        live = "://" in source
+        door = open_door(
+            device,
+            is_live=live,
+            is_file=not live and source not in ("-", "synthetic"),
+            start=None if start is None else int(start.replace(tzinfo=UTC).timestamp()),
+            step=None if step is None else parse_interval(step),
             every_seconds=every_seconds,
         )
-        live, latest = False, device.main.vault.latest(device.main.channel)
+        latest = device.main.vault.latest(device.main.channel)
         start_wh = _registers_stand(device)
         if source == "synthetic":
             if period is None:
@@ -254,24 +278,23 @@ def ingest(
             )
             chunks = telegrams(device.mounted_meter, following(latest, replay.readouts()))
         elif "://" in source:
-            live, chunks = True, live_chunks(source)
+            chunks = live_chunks(source)
         else:
             chunks = file_chunks(source)
         no_further = device.certified_no_further()
-        intake = Intake(device, door, limit)
+        intake = Intake(device, source, door, limit)
         if live:
-            door.ahead_seconds = LARGEST_LEAD
             intake.follow(chunks)
         else:
             with device.database.transaction():  # a file is taken as a whole, or not at all
                 intake.swallow(chunks)
         newest = device.main.vault.latest(device.main.channel)
-    if no_further is not None and newest is not None and newest.time > no_further:
-        complain(
-            f"readings after {utc_text(no_further)} are set aside, not certified: the meter's"
-            " certificate has ended or was revoked"
-        )
-    _report(source, door, intake.stored, intake.days, as_json)
+        if no_further is not None and newest is not None and newest.time > no_further:
+            complain(
+                f"readings after {utc_text(no_further)} are set aside, not certified: the meter's"
+                " certificate has ended or was revoked"
+            )
+        report(intake, as_json)
 
 
 def _registers_stand(device: Device) -> dict[bytes, int]:
@@ -313,25 +336,6 @@ def _columns(
     return {register: chosen[register] for register in meter.registers}
 
 
-def _report(source: str, door: SmlIntake, stored: int, days: int, as_json: bool) -> None:
-    facts = {
-        "readings": stored,
-        "telegrams": door.telegrams,
-        "days_certified": days,
-        "lost": [{"offset": lost.offset, "reason": lost.reason} for lost in door.lost],
-    }
-    text = f"{stored} readings stored, {days} days certified"
-    show("meterlet.hub.ingest/1", facts, text, as_json=as_json)
-    for lost in door.lost[:LOST_SHOWN]:
-        click.echo(f"meterlet: {source}: byte {lost.offset}: {lost.reason}", err=True)
-    if len(door.lost) > LOST_SHOWN:
-        click.echo(f"meterlet: {source}: and {len(door.lost) - LOST_SHOWN} more", err=True)
-    if door.lost:
-        raise SystemExit(int(Exit.FAILURE))
-    if not door.telegrams:
-        fail(f"{source}: no SML telegram in it")
-
-
 @hub.command()
 @hub_option
 @json_or_text("meterlet.hub.status/1")
@@ -359,6 +363,7 @@ def status(folder: Path) -> Shown:
             "last_day": None if span is None else span[1].isoformat(),
             "certifier": device.main.certifier.keys.signing_public_key.hex(),
             **_meter_facts(device),
+            **door_facts(device),
             "log_entries": device.disclosure.log.verify(),
             "log_seen": [
                 {

@@ -2,12 +2,9 @@
 """What `meterlet hub ingest` does with bytes: from a file or a live line into the vault."""
 
 import os
-import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
 from errno import EIO
 from pathlib import Path
 from typing import Final
@@ -15,63 +12,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import rich_click as click
 
-from hub.device import Device
-from hub.meters.sml_intake import SmlIntake
 from hub.readings import Reading, ReadingFlag, Readout
 
 CHUNK: Final = 1 << 14
 BATCH: Final = 4096
 """Readings of a file that are held in memory at a time."""
-
-
-@dataclass(slots=True)
-class Intake:
-    """What comes through the door goes into the vault, and days that are over are certified."""
-
-    device: Device
-    door: SmlIntake
-    limit: int | None
-    stored: int = 0
-    days: int = 0
-
-    def swallow(self, chunks: Iterator[bytes]) -> None:
-        """Take a whole file."""
-        waiting: list[Readout] = []
-        for chunk in chunks:
-            waiting += self.door.feed(chunk)
-            if len(waiting) >= BATCH:
-                self._store(waiting)
-                waiting = []
-                if self.is_full:
-                    break
-        self._store(waiting + self.door.close())
-        self.days += self.device.certify()
-
-    def follow(self, chunks: Iterator[bytes]) -> None:
-        """Take readings as they come, each kept at once, until the line or the user ends it."""
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        slot_seconds, slot = 60 * self.device.main.slot_minutes, None
-        with suppress(KeyboardInterrupt):
-            for readouts in map(self.door.feed, chunks):
-                self._store(readouts)
-                if self.is_full:
-                    break
-                if readouts and readouts[-1].time // slot_seconds != slot:
-                    slot = readouts[-1].time // slot_seconds
-                    self.days += self.device.certify()  # a slot is signed when it ends
-            else:
-                self._store(self.door.close())
-        self.days += self.device.certify()
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the limit is reached."""
-        return self.limit is not None and self.stored >= self.limit
-
-    def _store(self, readouts: list[Readout]) -> None:
-        if self.limit is not None:
-            readouts = readouts[: self.limit - self.stored]
-        self.stored += self.device.store(readouts)
 
 
 def following(latest: Reading | None, readouts: Iterator[Readout]) -> Iterator[Readout]:
