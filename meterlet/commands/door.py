@@ -15,13 +15,14 @@ from typing import Any, Final
 import rich_click as click
 
 from hub.device import Device
-from hub.meters.admission import Admission
+from hub.meters.admission import LARGEST_LEAD, Admission
 from hub.meters.clocks import TwoClocks
 from hub.meters.odd import Odd, OddTelegram
 from hub.meters.sml_intake import NoTimeOfDay, SmlIntake
 from hub.quarantining import exchange_command, stored_at
 from hub.readings import ReadingFlag, Readout
 from hub.text import utc_text
+from hub.vault.vault import ReadingRefused
 from meterlet.commands.common import Exit, fail, show
 from sml_codec import Obis
 
@@ -94,6 +95,8 @@ class Intake:
         if self.limit is not None:
             readouts = readouts[: self.limit - self.stored]
         odd = self._fetch_odd()
+        if readouts and readouts[-1].time > self.device.now() + LARGEST_LEAD:
+            raise ReadingRefused(f"{utc_text(readouts[-1].time)}: that time has not come yet")
         if not readouts and not odd:
             return
         with self.device.database.transaction():
@@ -130,14 +133,23 @@ def open_door(
     *,
     is_live: bool = False,
     is_file: bool = False,
+    is_replay: bool = False,
     start: int | None = None,
     step: int | None = None,
     every_seconds: int = 0,
 ) -> SmlIntake:
     """Return the door of a hub, for a live line, a file, or bytes on standard input.
 
-    `start` is when a capture began, `step` the seconds between two telegrams that bring no time.
+    `start` is when a capture began, `step` the seconds between two telegrams that bring no time. A
+    replay is of interval data: it goes on where the hub stands, or is refused as a whole.
     """
+    if is_replay:
+        return SmlIntake(
+            device.mounted_meter,
+            device.description.registers,
+            device.now,
+            every_seconds=every_seconds,
+        )
     known = stored_at(device)
 
     def covered(time: int) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import rich_click as click
 
@@ -39,9 +39,10 @@ from meterlet.commands.common import (
 from meterlet.commands.door import Intake, door_facts, open_door, report
 from meterlet.commands.hand_over import exchange_meter, hand_over
 from meterlet.commands.hub_keys import keys
+from meterlet.commands.hub_probe import probe_line
 from meterlet.commands.hub_published import hub_published
 from meterlet.commands.hub_readings import readings
-from meterlet.commands.intake import file_chunks, following, live_chunks
+from meterlet.commands.intake import file_chunks, following, hex_or_bytes, live_chunks
 from meterlet.commands.reader import reader, restore, snapshot, unblock
 from meterlet.commands.serving import (
     announce,
@@ -65,7 +66,8 @@ def hub() -> None:
 
 
 for command in (
-    exchange_meter, hand_over, hub_published, keys, reader, readings, restore, snapshot, unblock,
+    exchange_meter, hand_over, hub_published, keys, probe_line, reader, readings, restore,
+    snapshot, unblock,
 ):  # fmt: skip
     hub.add_command(command)
 
@@ -202,6 +204,8 @@ def init(
 @period_options(required=False, about="synthetic: ")
 @click.option("--seed", default=1, show_default=True, help="synthetic: which household.")
 @click.option("--solar", type=KILOWATTS, help="synthetic: with panels of so many kW (kWp).")
+@click.option("--login", type=click.File("r"), help="File with user:password, for HTTP.")
+@click.option("--once", is_flag=True, help="Live sources: end when the line does.")
 @click.option("--limit", type=click.IntRange(1), help="Stop after so many readings (live sources).")
 @json_option
 def ingest(
@@ -219,6 +223,8 @@ def ingest(
     period: Period | None,
     seed: int,
     solar: float | None,
+    login: IO[str] | None,
+    once: bool,
     limit: int | None,
     as_json: bool,
 ) -> None:
@@ -240,7 +246,8 @@ def ingest(
         door = open_door(
             device,
             is_live=live,
-            is_file=not live and source not in ("-", "synthetic"),
+            is_file=not live and source != "-",
+            is_replay=source == "synthetic" or source.endswith((".csv", ".csv.gz")),
             start=None if start is None else int(start.replace(tzinfo=UTC).timestamp()),
             step=None if step is None else parse_interval(step),
             every_seconds=every_seconds,
@@ -278,9 +285,11 @@ def ingest(
             )
             chunks = telegrams(device.mounted_meter, following(latest, replay.readouts()))
         elif "://" in source:
-            chunks = live_chunks(source)
+            chunks = hex_or_bytes(
+                live_chunks(source, once=once, login=login.read().strip() if login else None)
+            )
         else:
-            chunks = file_chunks(source)
+            chunks = hex_or_bytes(file_chunks(source))
         no_further = device.certified_no_further()
         intake = Intake(device, source, door, limit)
         if live:

@@ -1,22 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `meterlet hub ingest` does with bytes: from a file or a live line into the vault."""
 
+import asyncio
 import os
-import socket
 import sys
 from collections.abc import Iterator
 from errno import EIO
+from functools import partial
 from pathlib import Path
-from typing import Final
-from urllib.parse import parse_qs, urlsplit
+from typing import TYPE_CHECKING, Final
 
 import rich_click as click
 
 from hub.readings import Reading, ReadingFlag, Readout
+from sml_codec.hextext import HexText
+
+if TYPE_CHECKING:
+    from sml_codec.sources import Interruption
 
 CHUNK: Final = 1 << 14
-BATCH: Final = 4096
-"""Readings of a file that are held in memory at a time."""
 
 
 def following(latest: Reading | None, readouts: Iterator[Readout]) -> Iterator[Readout]:
@@ -39,31 +41,39 @@ def file_chunks(source: str) -> Iterator[bytes]:
             yield chunk
 
 
-def live_chunks(source: str) -> Iterator[bytes]:
-    """Yield what a TCP peer or a serial line sends; raise `OSError` naming it."""
+def live_chunks(source: str, *, once: bool = False, login: str | None = None) -> Iterator[bytes]:
+    """Yield what a live line sends, opened again whenever it breaks unless `once`.
+
+    Raises `OSError` naming the source where it cannot be opened.
+    """
+    from sml_codec.sources import Retry, open_source  # needs asyncio, urllib
+
+    retry = None if once else Retry(heard=partial(_say_interrupted, source))
+    loop = asyncio.new_event_loop()
     try:
-        yield from _line(source)
+        pieces = open_source(source, login=login, retry=retry)
+        while (piece := loop.run_until_complete(anext(pieces, None))) is not None:
+            yield piece
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     except OSError as error:
         raise OSError(error.errno or EIO, error.strerror or str(error), source) from None
+    finally:
+        for task in (tasks := asyncio.all_tasks(loop)):  # cut off in the midst of a read
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
 
 
-def _line(source: str) -> Iterator[bytes]:
-    where = urlsplit(source)
-    try:
-        if where.scheme == "tcp" and where.hostname and where.port:
-            with socket.create_connection((where.hostname, where.port)) as line:
-                while chunk := line.recv(CHUNK):
-                    yield chunk
-            return
-    except ValueError as error:
-        raise click.UsageError(f"{source}: {error}") from None
-    if where.scheme != "serial" or not where.path:
-        raise click.UsageError(f"{source}: neither tcp://HOST:PORT nor serial:///DEVICE?baud=N")
-    import serial
+def _say_interrupted(source: str, interruption: "Interruption") -> None:
+    if interruption.attempts == 1:
+        click.echo(f"meterlet: {source}: {interruption.reason}; it is opened again", err=True)
 
-    baud = parse_qs(where.query).get("baud", ["9600"])[0]
-    if not baud.isdigit():
-        raise click.UsageError(f"{source}: baud={baud} is no number")
-    with serial.Serial(where.path, int(baud), timeout=None) as port:
-        while True:
-            yield port.read(port.in_waiting or 1)
+
+def hex_or_bytes(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the bytes of a stream that may be hex."""
+    text = HexText()
+    for chunk in chunks:
+        yield text.feed(chunk)
+    yield text.close()
