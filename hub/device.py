@@ -53,6 +53,7 @@ from hub.certifier.succession import (
     current_certifier_keys,
     require_current_keys,
 )
+from hub.correcting import CorrectedRegister, correct_register
 from hub.disclosure import (
     CONSENT_COMPONENT,
     LOG_COMPONENT,
@@ -68,6 +69,7 @@ from hub.errors import HubError
 from hub.machine.machine import AppletMachine
 from hub.machine.raw import OUTPUT_COMPONENT, reseal_outputs
 from hub.metering import MeteredRegister
+from hub.meters.emulated import is_emulated
 from hub.meters.fuse import DEFAULT_FUSE, Fuse
 from hub.meters.quarantine import QUARANTINE_COMPONENT, Quarantine, reseal_quarantine
 from hub.meters.trust import MeterTrust
@@ -78,6 +80,8 @@ from hub.vault.database import Database
 from hub.vault.days import DAYS_COMPONENT, DayJournal
 from hub.vault.key_file import VAULT_KEY, current_vault_key, fingerprint, put_in_force
 from hub.vault.resealing import (
+    CORRECTED_DAYS,
+    CORRECTIONS,
     DAYS,
     FACTS,
     INHERITED,
@@ -132,7 +136,9 @@ LONGEST_METER_ID: Final = 32
 CHANNEL_KEY_SIZE: Final = 16
 SEALED: Final = (
     READINGS,
+    CORRECTIONS,
     DAYS,
+    CORRECTED_DAYS,
     FACTS,
     INHERITED,
     CARD_KEYS,
@@ -462,11 +468,53 @@ class Device:
     def last_readout(self) -> Readout | None:
         """Return what the registers showed when they were read last; None: they never were."""
         found = {
-            code: register.vault.latest(register.channel)
+            code: register.vault.newest_received(register.channel)
             for code, register in self.registers.items()
         }
         readings = {code: one for code, one in found.items() if one is not None}
         return Readout(readings) if len(readings) == len(found) else None
+
+    def correct(
+        self,
+        readouts: Sequence[Readout],
+        *,
+        is_interval_data: bool = False,
+        may_replace: bool = False,
+    ) -> list[CorrectedRegister]:
+        """Take readings of certified time, late or in the place of others; all of it or nothing.
+
+        Returns what changed, by register; the days are signed again. With `is_interval_data` the
+        readouts count from 0. Raises `CorrectionRefused` or `ReadingRefused`.
+        """
+        if any(readout.readings.keys() != self.registers.keys() for readout in readouts):
+            raise ReadingRefused("a readout has not the registers that the hub is for")
+        has_register = not is_emulated(self.mounted_meter)
+        with self.database.transaction():
+            made = [
+                one.time
+                for register in self.registers.values()
+                for one in register.vault.corrections(register.channel)
+            ]
+            now = max(self.now(), max(made, default=0) + 1)  # what was known when is told by time
+            corrected = [
+                correct_register(
+                    register,
+                    [readout.readings[code] for readout in readouts],
+                    now,
+                    is_interval_data=is_interval_data,
+                    may_replace=may_replace,
+                    has_register=has_register,
+                )
+                for code, register in self.registers.items()
+            ]
+            for one in corrected:
+                if one.days:
+                    self.disclosure.record_correction(
+                        str(Obis(one.register)),
+                        one.reason.name.lower(),
+                        [(day.day, len(day.changed)) for day in one.changed],
+                    )
+        return corrected
 
     @property
     def mounted_meter(self) -> bytes:

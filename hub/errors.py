@@ -9,6 +9,7 @@ HubError
     AppletRefused             an applet, or the runtime for it, will not
       PeerBroke               an applet that another one called broke
   CertifierError              what keeps a day from being certified
+    CorrectionRefused         what was certified cannot be corrected in this way
     KeyFileError              the certifier's keys cannot be read
     OutOfOrder                another day is due
     ReadingsRefused           readings of which no honest day can be made

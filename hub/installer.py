@@ -129,6 +129,7 @@ def terms_of(manifest: Manifest, package: bytes) -> list[ConsentTerms]:
             slot_bits=statement.slot_bits,
             memory_days=statement.memory_days,
             published=statement.published,
+            corrected_minutes=statement.corrected_minutes,
         )
         for statement in manifest.statements
     ]

@@ -4,7 +4,8 @@
 `certify` signs every slot that has ended and every local day that is over, each once, in order.
 What a day commits to is kept sealed beside it, so that statements can be proved later without
 certifying anything again. Days of version 1 stay as they are; for a new question the certifier
-states them again in version 2 (`statement_days`), which takes no room and can be done again.
+states them again in version 2 (`statement_days`), which takes no room and can be done again. Days
+whose readings came late or were replaced are there as they are known now (`hub.correcting`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +33,7 @@ from protocols.metrology import (
     CertifiedDay,
     CertifiedPeriod,
     CertifiedSlot,
+    DayContent,
     DayGrid,
     GridError,
     MetrologyError,
@@ -219,6 +221,12 @@ class MeteredRegister:
         before = [one for one in self.journal.between(day - _DAY, day - _DAY) if signatures]
         if not signatures:
             raise PeriodIncomplete(f"no slot of {day} was signed when it ended")
+        first = [_certification(one) for one in self.journal.as_first_certified(day, day)]
+        if first and isinstance(content := first[0].day.content, DayContent):
+            signed = self.certifier.slots_of(first[0], content.steps, len(signatures))
+            if signed[-1].digest != digest:
+                raise VaultTampered(f"{day}: the day is not that of its certified slots")
+            return tuple(map(CertifiedSlot, signed, signatures))
         grid = DayGrid(day, self.zone, self.slot_minutes)
         readings = list(self.vault.between(self.channel, grid.begin, grid.end))
         previous = _certification(before[0]) if before else None
@@ -251,13 +259,14 @@ class MeteredRegister:
                 raise ForeignDays("the days were signed with a later key than the certifier's")
         return latest
 
-    def certifications(self, period: Period) -> list[Certification]:
+    def certifications(self, period: Period, before: int | None = None) -> list[Certification]:
         """Return all days of a period; raise `PeriodIncomplete` where one is not certified.
 
-        Raises `FormerCustody` where one is of a custody before this one.
+        With `before`, as they were known before that moment. Raises `FormerCustody` where one is of
+        a custody before this one.
         """
         self.require_custody(period)
-        days = self.journal.between(period.first, period.last)
+        days = self.journal.between(period.first, period.last, before)
         present = {day.day for day in days}
         for due in period.days(self.zone):
             if due not in present:
@@ -299,9 +308,24 @@ class MeteredRegister:
         except GridError as error:
             raise PeriodIncomplete(str(error)) from None
 
-    def uses(self, period: Period) -> list[DayUse]:
-        """Return what each slot of a period used; stays inside the hub."""
-        return [certification.use for certification in self.certifications(period)]
+    def revised(self, period: Period) -> tuple[tuple[int, int], ...]:
+        """Return when slots of a period start that were corrected, and their revisions."""
+        newest = {one.day: one for one in self.journal.revisions(period.first, period.last)}
+        return tuple(
+            (start, revision)
+            for day in map(_certification, newest.values())
+            for start, revision in zip(
+                day.use.grid.boundaries()[:-1], day.day.revisions, strict=True
+            )
+            if revision
+        )
+
+    def uses(self, period: Period, before: int | None = None) -> list[DayUse]:
+        """Return what each slot of a period used; stays inside the hub.
+
+        With `before`, as it was known before that moment.
+        """
+        return [certification.use for certification in self.certifications(period, before)]
 
     def certified_between(self, begin: int, end: int) -> list[DayUse]:
         """Return the use of the certified days that [begin, end) touches; stays inside the hub."""

@@ -51,7 +51,7 @@ def accept(device: Device, numbers: Sequence[int]) -> Accepted:
             if last is None or readout.time > last.time:
                 stored += device.store([readout])
             else:
-                _correct(device, one, readout)
+                device.correct([readout], may_replace=True)
                 corrected += 1
         device.quarantine.remove([one.number for one in chosen])
         device.quarantine.keep_clock(device.mounted_meter, None)
@@ -123,7 +123,7 @@ def stored_at(device: Device) -> Callable[[int], Mapping[bytes, int] | None]:
         found = {
             code: reading.register_wh
             for code, register in device.registers.items()
-            for reading in register.vault.between(register.channel, time, time)
+            for reading in register.vault.received(register.channel, time, time)
             if reading.time == time
         }
         return found if len(found) == len(device.registers) else None
@@ -148,10 +148,3 @@ def _readout(device: Device, one: SetAside) -> Readout:
     if telegram.time > device.now() + LARGEST_LEAD:
         raise NotAcceptable(f"{name} is of {utc_text(telegram.time)}, which has not come yet")
     return _shown(telegram)
-
-
-def _correct(device: Device, one: SetAside, readout: Readout) -> None:
-    raise NotAcceptable(
-        f"{one.number} of what is set aside is of {utc_text(readout.time)}; readings after it are"
-        " stored already"
-    )

@@ -201,10 +201,12 @@ def price_use(
     by_slot: bool = False,
     memory: BillMemory | None = None,
     paid: int = 0,
+    is_last: bool = False,
 ) -> Bill:
     """Return the exact bill of [begin, end), by default of all of the use; raise `TariffError`.
 
-    `memory` is that of the bill before, `paid` what was paid in advance since.
+    `memory` is that of the bill before, `paid` what was paid in advance since; `is_last` says that
+    the contract ends with it.
     """
     fed_in = use.fed_in_wh
     return compute_bill(
@@ -218,6 +220,7 @@ def price_use(
         by_slot=by_slot,
         memory=memory,
         paid=paid,
+        is_last=is_last,
     )
 
 
@@ -230,10 +233,12 @@ def price_each(
     *,
     by_slot: bool = False,
     paid: int = 0,
+    is_last: bool = False,
 ) -> list[Bill]:
     """Return a bill for each interval of the calendar in [begin, end), each on the one before.
 
-    `paid` is what is paid in advance of each. Raises as `price_use` does.
+    `paid` is what is paid in advance of each; `is_last` says that the contract ends with the last
+    one. Raises as `price_use` does.
     """
     starts = list(use.drawn_wh)
     begin = starts[0] if begin is None else begin
@@ -249,9 +254,10 @@ def price_each(
         part = replace(use, drawn_wh=drawn)
         bills.append(
             price_use(
-                tariff, part, stretch.begin, stretch.end, by_slot=by_slot, memory=memory, paid=paid
+                tariff, part, stretch.begin, stretch.end, by_slot=by_slot, memory=memory, paid=paid,
+                is_last=is_last and stretch.end == end,
             )
-        )
+        )  # fmt: skip
     return bills
 
 
@@ -313,6 +319,7 @@ def price(
     end: datetime | None = None,
     memory: BillMemory | None = None,
     paid: int = 0,
+    is_last: bool = False,
 ) -> Bill:
     """Return the exact bill of some readings under a tariff, with its lines.
 
@@ -320,13 +327,14 @@ def price(
     or "2025-03-10..2025-04-09". `begin` and `end` are moments instead. By default the bill is of
     all the readings. Intervals without a reading are listed in the bill and not guessed. Under a
     tariff with memory, `memory` is that of the bill before, which this one goes on from, and `paid`
-    what was paid in advance since, in 10^-6 of the currency. Raises `MeterletError` where the
-    tariff does not price the readings.
+    what was paid in advance since, in 10^-6 of the currency; `is_last` says that the contract ends
+    with it, so that all is settled. Raises `MeterletError` where the tariff does not price the
+    readings.
     """
     with _public_errors():
         bounds = _bounds(period, begin, end, tariff.zone)
         within = readings.between(*bounds)
-        return price_use(tariff, within, *bounds, memory=memory, paid=paid)
+        return price_use(tariff, within, *bounds, memory=memory, paid=paid, is_last=is_last)
 
 
 def _bounds(

@@ -16,14 +16,21 @@ from zoneinfo import ZoneInfo
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from applets.billing.statement import VerifiedBill
 from applets.common.questions import About
 from meterlet.key_files import KeyFileProblem, public_key
 from protocols.carried import CarriedState
 from protocols.errors import MeterletError
 from protocols.metrology import ExchangedMeter, Period
 from tariffs import Bill, BillItem
+from tariffs.invoice import CorrectedSlots
 from utility_server.errors import CannotVerify, VerificationFailed
 from utility_server.retail.claims import BILL, PROFILE, SETTLEMENT
+from utility_server.retail.corrected_bills import (
+    BillCorrection,
+    corrected_slots,
+    correction_between,
+)
 from utility_server.retail.verification import (
     BillBundle,
     ProfilingBundle,
@@ -91,6 +98,8 @@ class BundleMemory:
     """The names of the values that it leaves: committed to, and told to nobody."""
     paid: Decimal
     """What was paid in advance since the bill before."""
+    is_last: bool = False
+    """Whether the contract ends with it: it settles all, and no bill goes on from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +116,10 @@ class VerifiedBillBundle(BundleResult):
     """The size of the total in its smallest unit, which is the number that the hub told for it."""
     exact: Bill | None = field(repr=False)
     """The bill as exact integers; of release 0.1 alone."""
+    corrected: tuple[CorrectedSlots, ...] = ()
+    """The days of which readings came late or were replaced after they had been certified."""
+    verified: VerifiedBill | None = field(default=None, repr=False, compare=False)
+    """The bill as it was checked, to compare with others."""
     memory: BundleMemory | None = None
     """None under a tariff without memory: the bill is of its own period alone."""
     exchanges: tuple[ExchangedMeter, ...] = ()
@@ -164,6 +177,18 @@ def verify_bundle(
     return check_bundle(read_bundle(bundle), supplier, certifier)
 
 
+def correction_of(old: VerifiedBillBundle, new: VerifiedBillBundle) -> BillCorrection | None:
+    """Return what corrections made of a bill: the difference, and for which days.
+
+    None where no slot was corrected in between. Raises `VerificationFailed` where the bills are not
+    of one meter and period, or of other days.
+    """
+    about = [(one.meter, one.begin, one.end, one.supplier, one.certifier) for one in (old, new)]
+    if about[0] != about[1] or old.verified is None or new.verified is None:
+        raise VerificationFailed("chain", "the bills are not of one meter, period and supplier")
+    return correction_between(old.verified, new.verified)
+
+
 def verify_chain(
     bundles: Sequence[bytes | str | os.PathLike[str]],
     *,
@@ -191,6 +216,12 @@ def require_chain(bills: Sequence[AnyResult]) -> None:
         if memory is None:
             raise VerificationFailed(
                 "memory", f"bundle {place} is no bill that goes on from others"
+            )
+        if last is not None and last.is_last and memory.account == last.account:
+            raise VerificationFailed(
+                "memory",
+                f"bundle {place} is bill {memory.bill} of the account, and bill {last.bill} before"
+                " it was the contract's last one, from which none goes on",
             )
         if last is not None and (memory.account, memory.before) != (last.account, last.after):
             whose = "the same" if memory.account == last.account else "another"
@@ -263,19 +294,22 @@ def _bill(evidence: BillBundle) -> VerifiedBillBundle:
         () if exact is None else tuple(_line(one, exact.exact_decimals) for one in exact.items),
         number.bit_length(),
         exact,
-        None if verified.state is None else _memory(verified.state, verified.paid),
+        corrected_slots(verified.certified),
+        verified,
+        None if verified.state is None else _memory(verified.state, verified),
         verified.exchanges,
     )
 
 
-def _memory(state: CarriedState, paid: int) -> BundleMemory:
+def _memory(state: CarriedState, verified: VerifiedBill) -> BundleMemory:
     return BundleMemory(
         state.account.hex(),
         state.number,
         state.previous.hex(),
         state.digest.hex(),
         tuple(value.name for value in state.values),
-        Decimal(paid).scaleb(-6),
+        Decimal(verified.paid).scaleb(-6),
+        verified.is_last,
     )
 
 

@@ -72,6 +72,8 @@ class Bill:
     """What each slot adds to the charges by energy, where that was asked for."""
     memory: BillMemory | None = None
     """What the next bill goes on from; None where the tariff has no memory."""
+    is_last: bool = False
+    """Whether the contract ends with it: then what it goes on from is settled, and none is left."""
 
     @property
     def total_exact(self) -> int:
@@ -117,6 +119,8 @@ class Bill:
                 "until": utc_text(self.memory.end),
                 "values": self.memory.as_json(),
             }
+        if self.is_last:
+            data["last"] = True
         return data
 
     @staticmethod

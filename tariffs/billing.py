@@ -6,7 +6,8 @@ side, who has the readings); `total_from_amounts` is handed what each metered ch
 utility's side, to which the amounts were proved), and `total_from_energy_amount` the one sum
 Σ price·use where that determines the bill. Fixed charges and all steps follow from the period.
 
-Where a tariff has memory, a bill goes on from what the one before handed on (`Bill.memory`).
+Where a tariff has memory, a bill goes on from what the one before handed on (`Bill.memory`). The
+last bill of a contract settles it all.
 """
 
 from collections.abc import Mapping, Sequence
@@ -51,6 +52,7 @@ def compute_bill(
     by_slot: bool = False,
     memory: BillMemory | None = None,
     paid: int = 0,
+    is_last: bool = False,
 ) -> Bill:
     """Return the bill for the slots that fill [begin, end).
 
@@ -60,6 +62,8 @@ def compute_bill(
 
     `memory` is that of the bill before; None says that this is the first of the contract. `paid` is
     what was paid in advance since, in 10^-6 of the currency, where the tariff has a credit.
+    `is_last` says that the contract ends with this bill. Then it settles whatever the end of a year
+    would, pays back what is left of a credit, and hands nothing on.
 
     Raises `UnbillableReadings` if the slots are not in order on one grid, a use is negative, or
     one is missing and the tariff refuses that; `UnpricedSlot` if the tariff does not price the
@@ -68,9 +72,9 @@ def compute_bill(
     """
     slots = BilledSlots.check(starts, slot_seconds, use_wh, export_wh, states, begin, end)
     slots = slots.under(tariff.missing)
-    parts = _parts(tariff, slots.begin, slots.end)
+    parts = _parts(tariff, slots.begin, slots.end, is_last=is_last)
     tariff.parts(slots.usage.starts, slot_seconds)  # refuses slots across a change of version
-    run = _Run.begin(tariff, slots.begin, slots.end, memory)
+    run = _Run.begin(tariff, slots.begin, slots.end, memory, is_last=is_last)
     slot_items: list[SlotItem] = []
     for one in parts:
         use = slots.usage.between(one.part.begin, one.part.end)
@@ -85,6 +89,7 @@ def compute_bill(
         substitutions=slots.substitutions,
         slots=tuple(slot_items),
         memory=BillMemory(slots.end, run.carried) if tariff.has_memory else None,
+        is_last=is_last,
     )
 
 
@@ -158,7 +163,7 @@ class MeteredPart:
 
 def metered_parts(
     tariff: Tariff, starts: Sequence[int], slot_seconds: int, states: Sequence[int],
-    begin: int, end: int,
+    begin: int, end: int, *, is_last: bool = False,
 ) -> list[MeteredPart]:  # fmt: skip
     """Return what a bill for [begin, end) is worked out from, without anything that was used.
 
@@ -169,7 +174,7 @@ def metered_parts(
     tariff.parts(slots.usage.starts, slot_seconds)
     return [
         MeteredPart(one.version, one.part, slots.usage.between(one.part.begin, one.part.end))
-        for one in _parts(tariff, begin, end)
+        for one in _parts(tariff, begin, end, is_last=is_last)
     ]
 
 
@@ -217,17 +222,32 @@ def _bill(tariff: Tariff, begin: int, end: int, items: Sequence[BillItem]) -> Bi
 # Parts of a period, and what is due for each
 
 
+def part_of_all(tariff: Tariff, begin: int, end: int, *, is_last: bool) -> Part:
+    """Return the whole of a bill for [begin, end) as one part."""
+    clock, rule = ZoneClock(tariff.zone), tariff.rounding.rule
+    return Part(begin, end, begin, end, clock, rule, is_last)
+
+
 @dataclass(frozen=True, slots=True)
 class _Piece:
     version: Version
     part: Part
 
 
-def _parts(tariff: Tariff, begin: int, end: int) -> list[_Piece]:
+def _parts(tariff: Tariff, begin: int, end: int, *, is_last: bool = False) -> list[_Piece]:
+    """Return the parts of a bill, in order; the last one of a contract's last bill says so."""
     tariff.require_validity(begin, end)
-    clock, rule = ZoneClock(tariff.zone), tariff.rounding.rule
+    whole = part_of_all(tariff, begin, end, is_last=is_last)
     return [
-        _Piece(version, Part(max(begin, since), min(end, until), begin, end, clock, rule))
+        _Piece(
+            version,
+            replace(
+                whole,
+                begin=max(begin, since),
+                end=min(end, until),
+                is_last=is_last and end <= until,
+            ),
+        )
         for version, (since, until) in zip(
             tariff.versions, pairwise(tariff.boundaries), strict=True
         )
@@ -245,9 +265,11 @@ class _Run:
     carried: dict[MemoryKey, int]
 
     @classmethod
-    def begin(cls, tariff: Tariff, begin: int, end: int, memory: BillMemory | None) -> "_Run":
+    def begin(
+        cls, tariff: Tariff, begin: int, end: int, memory: BillMemory | None, *, is_last: bool
+    ) -> "_Run":
         """Return a bill that goes on from a memory; raise `MemoryRefused` if it cannot."""
-        whole = Part(begin, end, begin, end, ZoneClock(tariff.zone), tariff.rounding.rule)
+        whole = part_of_all(tariff, begin, end, is_last=is_last)
         if memory is None:
             return cls(tariff, whole, [], {})
         if memory.end != begin:
@@ -275,6 +297,8 @@ class _Run:
         items, more = run.run()
         self.items += items
         kept |= more
+        if piece.part.is_last:  # no later bill goes on from its charges and steps
+            kept = {}
         if settlement is not None:  # which is on the whole bill, after its parts
             kept |= settlement.memory_shape.kept(self.carried, 0)
         self._keep(piece.version, kept, piece.part.end)

@@ -4,7 +4,8 @@
 A charge or step with memory keeps values, each under a key: the highest power of a month, the
 energy of a year so far, a credit. Which keys a bill keeps follows from the tariff, its period and
 the keys it was handed alone, never from the values. So a bill can be proved, and the next one
-chained to it, while the values stay hidden.
+chained to it, while the values stay hidden. The last bill of a contract settles what is owed, and
+keeps nothing (`Part.is_last`).
 
 A later version of the tariff goes on from what a component keeps if its own component of the same
 name has the same `MemoryShape`. Else a charge begins anew; a step that carries money has to be
@@ -201,8 +202,10 @@ class BillYear:
     after: int
     """The first days of the year and of the next."""
     first_billed: int
+    after_billed: int
+    """The first day that is billed, and the one after the last."""
     is_ended: bool
-    """Whether the last day of the year is billed."""
+    """Whether what is owed is settled: the year's last day is billed, or the contract's."""
 
 
 def year_of_bill(part: Part, begins: YearStart, component: str) -> BillYear:
@@ -215,7 +218,8 @@ def year_of_bill(part: Part, begins: YearStart, component: str) -> BillYear:
             " day and for one from then on",
             component=component,
         )
-    return BillYear(first, after, days.start, days.stop == after)
+    is_ended = part.is_last or days.stop == after
+    return BillYear(first, after, days.start, days.stop, is_ended)
 
 
 def slots_by_key(

@@ -8,7 +8,7 @@ where more was fed in. Three rules say what happens between bills:
     CUMULATIVE  the difference goes on over the bills of a month, quarter or year: a bill asks what
                 the difference so far and its own come to, less what the one so far came to
     CARRY       a surplus pays for later bills of the year, kilowatt-hour for kilowatt-hour; what
-                is left at the end of the year has the price of a credit, or ends
+                is left at the end of the year or contract has the price of a credit, or ends
 """
 
 import enum
@@ -176,7 +176,7 @@ class NetCharge:
     def _left_over(
         self, carried: Mapping[MemoryKey, V], own: Mapping[MemoryKey, V], part: Part
     ) -> list[MemoryLine[V]]:
-        """Return what is left of bands that the year's last bill had nothing of."""
+        """Return what is left of bands that the bill which settles it had nothing of."""
         return [
             self._line(key, "surplus", value, -self.prices[key.part][1])
             for key, value in sorted(carried.items(), key=lambda item: item[0])
@@ -185,7 +185,7 @@ class NetCharge:
 
     def _ends_in(self, key: MemoryKey, part: Part) -> bool:
         _, after = interval_days(Interval.YEAR, key.day, self.year_begins)
-        return part.clock.day_begin(after) <= part.end
+        return part.is_last or part.clock.day_begin(after) <= part.end
 
     def _line(self, key: MemoryKey, label: str, energy: V, rate: int) -> MemoryLine[V]:
         parts = [self.timetable.names[key.part]] if len(self.prices) > 1 else []

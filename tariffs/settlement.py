@@ -5,6 +5,7 @@
     instalment   a fixed amount is due; what that leaves open, or pays too much, goes on to the bill
                  that ends the year, which settles it
 
+The last bill of a contract settles both, whichever day it ends on: a credit's rest is paid back.
 A settlement is a version's last step. It is on the whole bill, whichever versions that touches: the
 one in force at its end settles it. The sum is rounded by the tariff's rule before. Amounts here are
 in 10^-6 of the currency.
@@ -44,7 +45,7 @@ class Credit:
 
     name: str
     is_settled: bool = False
-    """Whether the bill that ends a year pays out what is left."""
+    """Whether the bill that ends a year pays out what is left, as the last of a contract does."""
     year_begins: YearStart = NEW_YEAR
 
     def __post_init__(self) -> None:
@@ -73,7 +74,10 @@ class Credit:
         owed = own - arithmetic.constant(paid)
         if key in carried:
             owed = owed - carried[key]
-        if self.is_settled and year_of_bill(bill, self.year_begins, f"step {self.name}").is_ended:
+        is_ended = bill.is_last
+        if self.is_settled:
+            is_ended = year_of_bill(bill, self.year_begins, f"step {self.name}").is_ended
+        if is_ended:
             return owed, {}
         due = arithmetic.most(owed, arithmetic.constant(0))
         return due, {key: due - owed}
@@ -90,7 +94,7 @@ class Credit:
 
 @dataclass(frozen=True, slots=True)
 class Instalment:
-    """A fixed amount is due, and the year's last bill settles the difference."""
+    """A fixed amount is due, and the last bill of year or contract settles the difference."""
 
     kind: ClassVar = "instalment"
 
@@ -119,7 +123,7 @@ class Instalment:
         )
 
     def due(self, bill: Part, rounding: Rounding) -> int:
-        """Return the instalment of a bill that does not end the year."""
+        """Return the instalment of a bill that ends neither year nor contract."""
         times = share(self.per, bill)
         micro = self.price * times.numerator
         unit = power_of_ten(MICRO_DECIMALS - rounding.decimals)

@@ -11,8 +11,8 @@ Rates are integers in parts per million, so that an amount of d decimals gives o
 are for a day, month, year or bill, or for each kilowatt-hour that was drawn.
 
 A cap or minimum for a year may count on over its bills (`is_cumulative`): the bill that ends the
-year asks or gives back the difference. A contract that began within the year has its share of the
-limit, by days.
+year, or the contract, asks or gives back the difference. A contract that began or ends within the
+year has its share of the limit, by days.
 """
 
 from collections.abc import Mapping
@@ -147,7 +147,8 @@ class Cap:
             so_far = carried[key] + so_far if since else so_far
             return arithmetic.constant(0), {key: so_far}
         total = own + carried[key] * unit if since else own
-        times = Fraction(year.after - key.day, year.after - year.first)
+        # the days that were counted: to the year's end, or to that of the contract
+        times = Fraction(year.after_billed - key.day, year.after - year.first)
         nano = share_of(self.price * NANO_PER_MICRO, times, part.rule)
         limit = arithmetic.constant(nano * power_of_ten(decimals - NANO_DECIMALS))
         return self._beyond(limit - total, arithmetic), {}

@@ -68,6 +68,8 @@ class Part:
     """The tariff's wall clock: where days, months and years begin."""
     rule: RoundingRule
     """How shares of amounts and of quantities are made whole, in 10^-9 and in W or Wh."""
+    is_last: bool = False
+    """Whether the contract ends with it: all that a year's end settles is settled."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ from sqlalchemy.types import TypeEngine
 from protocols.canonical.stored import decode_row
 from utility_server.errors import StoreBusy, StoreError
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
 PATIENCE_SECONDS: Final = 60.0
 """How long to wait for another process that holds the database."""
 TURN_SECONDS: Final = 1.0
@@ -98,6 +98,14 @@ standing_table: Final = declare(
 """Of each of these days how the register stands at both ends, and what happened, since version
 5."""
 
+revision_table: Final = declare(
+    _metadata,
+    "certified_revision",
+    {"meter": LargeBinary, "register": LargeBinary, "counter": BigInteger, "revision": Integer},
+    {"digest": LargeBinary},
+)
+"""The revisions of corrected days, since version 6; 0 is the day as it was first certified."""
+
 announcement_table: Final = declare(
     _metadata,
     "key_announcement",
@@ -149,6 +157,7 @@ def _migrate(connection: Connection) -> None:
         _know_several_applets(connection)
     if version < 3:
         chain_table.create(connection, checkfirst=True)
+    revision_table.create(connection, checkfirst=True)
     standing_table.create(connection, checkfirst=True)
     announcement_table.create(connection, checkfirst=True)
     proposal_table.create(connection, checkfirst=True)

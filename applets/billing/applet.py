@@ -72,14 +72,16 @@ class BillingApplet(AskingApplet[Tariff]):
         states = combine_states([one.states for one in slots])
         plan = plan_bill(
             document, slots[0].starts, self.slot_seconds(), states, begin, end, carried,
-            question.paid,
+            question.paid, is_last=question.is_last,
         )  # fmt: skip
         codes, state = [CODES[register] for register in registers], b""
         opened: OpenedNumbers | CarriedNumbers
         if carried is None:
             opened = self.open_numbers(codes, about, document, [plan.total])
         else:
-            opened = self.carry_numbers(codes, about, document, [plan.total], question.state)
+            opened = self.carry_numbers(
+                codes, about, document, [plan.total], question.state, question.mark
+            )
             state = sha256(opened.state).digest()
         (number,), days = opened.values, len(opened.certified_days) // len(codes)
         return BillAnswer(

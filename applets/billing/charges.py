@@ -24,7 +24,7 @@ with taxes and standing charges, each register's use is in one.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import pairwise
 from typing import Final
@@ -51,7 +51,6 @@ from tariffs import (
     metered_parts,
 )
 from tariffs.charges import Charge, FixedCharge, RememberingCharge, remembers
-from tariffs.clock import ZoneClock
 from tariffs.errors import MemoryRefused
 from tariffs.fixed import NANO_PER_MICRO
 from tariffs.memory import MemoryKey, bounds_of, check_values
@@ -95,17 +94,20 @@ def plan_bill(
     end: int,
     carried: CarriedState | None = None,
     paid: int = 0,
+    *,
+    is_last: bool = False,
 ) -> Plan:
     """Return what has to be proved of a period; raise `TariffError` for what cannot be.
 
     `states` are those of the bill: `combine_states` of the registers it depends on. Under a tariff
     with memory the bill goes on from `carried`, of which the names and bounds are looked at alone;
-    `paid` is what was paid in advance, in 10^-6 of the currency. Raises `MemoryRefused` for a state
-    that the bill cannot go on from, or where there is none.
+    `paid` is what was paid in advance, in 10^-6 of the currency. `is_last` says that the contract
+    ends with the bill, which then settles all and leaves nothing. Raises `MemoryRefused` for a
+    state that the bill cannot go on from, or where there is none.
     """
     registers = billed_registers(tariff, begin, end)
-    parts = metered_parts(tariff, starts, slot_seconds, states, begin, end)
-    run = _Run.on(tariff, registers, parts[0], carried)
+    parts = metered_parts(tariff, starts, slot_seconds, states, begin, end, is_last=is_last)
+    run = _Run.on(tariff, registers, parts, carried)
     for one in parts:
         run.add(one)
     run.settle(paid)
@@ -158,12 +160,12 @@ class _Run:
         cls,
         tariff: Tariff,
         registers: Sequence[Register],
-        first: MeteredPart,
+        parts: Sequence[MeteredPart],
         state: CarriedState | None,
     ) -> "_Run":
         """Return a bill that goes on from a state; raise `MemoryRefused` if it cannot."""
-        begin, end = first.part.period_begin, first.part.period_end
-        whole = Part(begin, end, begin, end, ZoneClock(tariff.zone), tariff.rounding.rule)
+        first, begin, end = parts[0], parts[0].part.begin, parts[-1].part.end
+        whole = replace(first.part, end=end, is_last=parts[-1].part.is_last)
         reckoning, carried = Reckoning(), dict[MemoryKey, Line]()
         if (state is not None) is not tariff.has_memory:
             kind, there = ("with", "no") if tariff.has_memory else ("without", "a")
@@ -188,6 +190,8 @@ class _Run:
         part = _Part(self.tariff, one, self.registers, self.reckoning, self.carried)
         self._total += part.total()
         kept, settlement = part.kept, one.version.settlement
+        if one.part.is_last:  # no later bill goes on from its charges and steps
+            kept = {}
         if settlement is not None:  # which is on the whole bill, after its parts
             kept |= settlement.memory_shape.kept(self.carried, 0)
         self.carried = self.tariff.carried_from(one.version, kept, one.part.end)

@@ -7,6 +7,7 @@ the document say which state of the account the bill goes on from (`protocols.ca
 
     STATE           the carried state
     PAID            what was paid in advance, in 10^-6 of the currency; only where that is not 0
+    LAST            1: the contract ends with the bill, which settles all; only where that is so
 
 The answer has these entries, in this order:
 
@@ -66,9 +67,12 @@ FORMAT: Final = Obis(bytes.fromhex("81814d010a00"))
 REGISTER: Final = Obis(bytes.fromhex("81814d010b00"))
 STATE: Final = Obis(bytes.fromhex("81814d010e00"))
 PAID: Final = Obis(bytes.fromhex("81814d010f00"))
+LAST: Final = Obis(bytes.fromhex("81814d011000"))
 
 VERSION: Final = 2
 VERSION_WITH_MEMORY: Final = 3
+LAST_MARK: Final = b"last bill"
+"""What binds a proof to a question with LAST: it follows the nonce."""
 MOST_PAID: Final = 1 << 56
 """In 10^-6 of the currency: as much as a bill can carry."""
 UNIT_CURRENCY: Final = 10
@@ -89,6 +93,8 @@ class BillQuestion(Question):
     """The carried state that the bill goes on from, encoded; empty for a tariff without memory."""
     paid: int = 0
     """What was paid in advance since the bill before, in 10^-6 of the currency."""
+    is_last: bool = False
+    """Whether the contract ends with the bill, under a tariff with memory."""
 
     def __post_init__(self) -> None:
         if self.state:
@@ -98,6 +104,8 @@ class BillQuestion(Question):
                 raise MessageRefused(f"the carried state: {error}") from None
         if not 0 <= self.paid <= MOST_PAID or (self.paid and not self.state):
             raise MessageRefused("what was paid is beyond all bounds, or belongs to no state")
+        if self.is_last and not self.state:
+            raise MessageRefused("the last bill of a contract goes on from a state")
 
     @property
     def carried(self) -> CarriedState | None:
@@ -105,25 +113,33 @@ class BillQuestion(Question):
         return CarriedState.decode(self.state) if self.state else None
 
     @property
+    def mark(self) -> bytes:
+        """What the proof is bound to beside the nonce: whether it is of a last bill."""
+        return LAST_MARK if self.is_last else b""
+
+    @property
     def nodes(self) -> tuple[Tree, ...]:
-        """The state and what was paid."""
+        """The state, what was paid, and whether the contract ends."""
         state = [Tree(STATE.code, PlainValue(self.state))] if self.state else []
         paid = [Tree(PAID.code, PlainValue(self.paid))] if self.paid else []
-        return (*state, *paid)
+        last = [Tree(LAST.code, PlainValue(1))] if self.is_last else []
+        return (*state, *paid, *last)
 
     @classmethod
     def of_nodes(cls, about: About, document: bytes, nodes: Sequence[Tree]) -> Self:
         """Return the question that these nodes belong to; raise `MessageRefused` for others."""
-        match [(node.name, node.value) for node in nodes]:
+        named = [(node.name, node.value) for node in nodes]
+        is_last = named[1:] != [] and named[-1] == (LAST.code, PlainValue(1))
+        match named[:-1] if is_last else named:
             case []:
                 return cls(about, document)
             case [(STATE.code, PlainValue(value=bytes(state)))] if state:
-                return cls(about, document, state)
+                return cls(about, document, state, is_last=is_last)
             case [
                 (STATE.code, PlainValue(value=bytes(state))),
                 (PAID.code, PlainValue(value=int(paid))),
             ] if state and paid:
-                return cls(about, document, state, int(paid))
+                return cls(about, document, state, int(paid), is_last)
             case _:
                 raise MessageRefused("below the tariff is something else than a state")
 

@@ -152,8 +152,23 @@ class Reckoning:
         if not line.factors and not other.factors:
             constants = line.constant, other.constant
             return Line({}, min(constants) if make is Least else max(constants))
-        shared = gcd(line.content, other.content)
-        return self._new(_Node((line.divided(shared), other.divided(shared)), make)) * shared
+        lines = list[Line]()
+        for one in (*self._parts(make, line), *self._parts(make, other)):
+            if one not in lines:
+                lines.append(one)
+        if len(lines) == 1:
+            return lines[0]
+        shared = gcd(*(one.content for one in lines))
+        return self._new(_Node(tuple(one.divided(shared) for one in lines), make)) * shared
+
+    def _parts(self, make: type[Least] | type[Most], line: Line) -> list[Line]:
+        """Return a line, or those whose smallest or largest it is: of many there is one step."""
+        match [*line.factors.items()]:
+            case [(number, factor)] if factor > 0 and not line.constant:
+                value = self._values[number]
+                if isinstance(value, _Node) and value.make is make:
+                    return [one * factor for one in value.lines]
+        return [line]
 
     def _new(self, value: Value) -> Line:
         self._values.append(value)

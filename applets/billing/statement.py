@@ -14,7 +14,8 @@ Proof:   protocols.proofs.numbers; one for all registers, each over its own cert
 Under a tariff with memory the question carries a state of the account (`protocols.carried`), and
 what was paid in advance. Then the claim is of a bill that goes on from what the state commits to,
 and the bill leaves the next state: public are both, with their points, and the proof is bound to
-the digest of the one before. Its values stay secret.
+the digest of the one before. Its values stay secret. If the question says that the contract ends,
+the claim is of its last bill, which settles all; the proof is bound to that, too.
 
 The checks are those of `applets.common.evidence`, in its order, then `total` (the number against
 what the answer says); the document's is `tariff`. `memory` is whatever is wrong with a state: none,
@@ -65,10 +66,13 @@ def require_provable(
     slot_seconds: int,
     carried: CarriedState | None = None,
     paid: int = 0,
+    *,
+    is_last: bool = False,
 ) -> None:
     """Raise `TariffError` where no hub can prove a bill of [begin, end), all slots measured."""
     starts = range(begin, end, slot_seconds)
-    plan_bill(tariff, starts, slot_seconds, [0] * len(starts), begin, end, carried, paid)
+    states = [0] * len(starts)
+    plan_bill(tariff, starts, slot_seconds, states, begin, end, carried, paid, is_last=is_last)
 
 
 def check_bill(
@@ -98,7 +102,7 @@ def check_bill(
     known = {Register.IMPORT: series}
     if feed_in_register is not None:
         known[Register.EXPORT] = replace(series, register=feed_in_register)
-    proofs = ProofContext(about, tariff.digest, RECIPIENT, PURPOSE)
+    proofs = ProofContext(about, tariff.digest, RECIPIENT, PURPOSE, question.mark)
     if not isinstance(answer, BillAnswer):
         return check_stored_bill(question, answer, tariff, period, known, certifier, proofs)
     registers = _registers(about, tariff, answer, known)
@@ -118,7 +122,10 @@ def check_bill(
     states = combine_states([one.states for one in certified.values()])
     seconds, bounds = 60 * series.slot_minutes, (about.begin, about.end)
     try:
-        plan = plan_bill(tariff, starts, seconds, states, *bounds, before, question.paid)
+        plan = plan_bill(
+            tariff, starts, seconds, states, *bounds, before, question.paid,
+            is_last=question.is_last,
+        )  # fmt: skip
     except MemoryRefused as refused:
         raise AnswerRefused("memory", str(refused)) from None
     if before is None:
@@ -134,7 +141,7 @@ def check_bill(
         reason = f"the answer says {answer.total}, the proof {total}"
         raise AnswerRefused("total", reason, answer.total - total)
     bill = verified_bill(tariff, registers, certified, total, bounds)
-    return replace(bill, state=after, paid=question.paid)
+    return replace(bill, state=after, paid=question.paid, is_last=question.is_last)
 
 
 def _state_before(question: BillQuestion, tariff: Tariff) -> CarriedState | None:

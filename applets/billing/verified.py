@@ -46,6 +46,8 @@ class VerifiedBill:
     """The carried state that the bill leaves, under a tariff with memory."""
     paid: int = 0
     """What was paid in advance of it, in 10^-6 of the currency."""
+    is_last: bool = False
+    """Whether the contract ends with it: it settles all, and leaves no value."""
 
     @property
     def exchanges(self) -> tuple[ExchangedMeter, ...]:

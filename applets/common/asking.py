@@ -142,14 +142,18 @@ class AskingApplet(Applet, Generic[DocumentT]):
         document: DocumentT,
         numbers: Sequence[NumberAmount],
         state: bytes,
+        mark: bytes = b"",
     ) -> CarriedNumbers:
-        """Return as `open_numbers`, of numbers that go on from a state, and the one they leave."""
+        """Return as `open_numbers`, of numbers that go on from a state, and the one they leave.
+
+        `mark` is what the question says beside, which the proof is bound to.
+        """
         return self.platform.statements.carry_numbers(
             b"".join(registers),
             about.begin,
             about.end,
             encode_amounts(numbers),
-            document.digest + about.nonce,
+            document.digest + about.nonce + mark,
             state,
         )
 

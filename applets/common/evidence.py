@@ -140,6 +140,8 @@ class ProofContext:
     """Of the document that was asked with."""
     recipient: str
     purpose: str
+    mark: bytes = b""
+    """What follows the nonce: something that the question says beside."""
 
     def amounts(
         self,
@@ -231,7 +233,7 @@ class ProofContext:
             parameters=self.digest,
             recipient=self.recipient,
             purpose=self.purpose,
-            nonce=self.about.nonce,
+            nonce=self.about.nonce + self.mark,
             state=state,
         )
 

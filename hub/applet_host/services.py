@@ -9,6 +9,7 @@ that a manifest does not name, an applet is not told whether there is one.
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from functools import partial
 from typing import Final
 
@@ -230,7 +231,8 @@ class HubStatements:
         Raises `WorkInProgress` where the proof takes long and is not made yet.
         """
         self.stack.require_record()
-        question = self.desk.accept(register, begin, end, amounts, context)
+        corrected = self._corrected([register])
+        question = self.desk.accept(register, begin, end, amounts, context, *corrected)
         meter = _register(self.registers, register)
         parameters, nonce = _parts_of(context)
         asked = self._asked([meter], begin, end)
@@ -251,7 +253,9 @@ class HubStatements:
                 asked,
                 parameters,
                 [
-                    number_of(one, begin, asked.step, asked.slots, [named], asked.missing)
+                    number_of(
+                        one, begin, asked.step, asked.slots, [named], asked.missing, asked.revised
+                    )
                     for one in described
                 ],
             ),
@@ -270,7 +274,8 @@ class HubStatements:
         Raises `WorkInProgress` where the proof takes long and is not made yet.
         """
         self.stack.require_record()
-        question = self.desk.accept(registers, begin, end, amounts, context)
+        corrected = self._corrected(names_of(registers))
+        question = self.desk.accept(registers, begin, end, amounts, context, *corrected)
         asked = self._asked_numbers(registers, begin, end, amounts, context)
         if any(isinstance(one, Total) and one.has_memory for one in asked.described):
             raise Refused(Refusal.MALFORMED)
@@ -278,7 +283,9 @@ class HubStatements:
             asked,
             question,
             lambda: [
-                number_of(one, begin, asked.step, asked.slots, asked.called, asked.missing)
+                number_of(
+                    one, begin, asked.step, asked.slots, asked.called, asked.missing, asked.revised
+                )
                 for one in asked.described
             ],
             lambda: numbers_task(
@@ -296,7 +303,8 @@ class HubStatements:
         Raises as `open_numbers`; `Refused` (NOT_FOUND) for a state that this applet has not left.
         """
         self.stack.require_record()
-        question = self.desk.accept(registers, begin, end, amounts, context, state)
+        corrected = self._corrected(names_of(registers))
+        question = self.desk.accept(registers, begin, end, amounts, context, state, *corrected)
         asked = self._asked_numbers(registers, begin, end, amounts, context)
         memory = AppletMemory(self.disclosure.database, self.applet)
         totals = [one for one in asked.described if isinstance(one, Total)]
@@ -308,7 +316,7 @@ class HubStatements:
         def step() -> MemoryStep:
             return MemoryStep(
                 totals, begin, asked.step, asked.slots, asked.called, asked.missing,
-                before.digest, kept.remembered,
+                before.digest, kept.remembered, asked.revised,
             )  # fmt: skip
 
         case = self._case(
@@ -442,6 +450,8 @@ class HubStatements:
             limit_wh=limit_wh,
             missing_minutes=missing * meter.slot_minutes,
             is_opened=sum(day.use.unattributed_wh for day in days) > limit_wh,
+            slot_minutes=meter.slot_minutes,
+            revised=meter.revised(asked.period),
         )
         try:
             self.disclosure.permit_unattributed(request)
@@ -486,6 +496,15 @@ class HubStatements:
         step = 60 * meters[0].slot_minutes
         days = sum(1 for _ in period.days(meters[0].zone))
         return _Asked(tuple(meters), period, days, step, (end - begin) // step)
+
+    def _corrected(self, names: Sequence[str]) -> tuple[int, ...]:
+        """Return how many days of registers were corrected so far, where any were.
+
+        A proof that is being made when a day is corrected is no answer to the question any more.
+        """
+        meters = [self.registers[name] for name in names if name in self.registers]
+        count = sum(meter.journal.corrected(date.min, date.max) for meter in meters)
+        return (count,) if count else ()
 
     @property
     def _custody(self) -> CustodyGate:
@@ -609,6 +628,18 @@ class _Asked:
                 for place, state in enumerate(state for day in days for state in day.use.states)
                 if state is SlotState.MISSING
             ]
+            for days in self.certified
+        ]
+
+    @property
+    def revised(self) -> list[dict[int, int]]:
+        """For each register, the places of slots that were corrected, and their revisions."""
+        return [
+            {
+                place: revision
+                for place, revision in enumerate(one for day in days for one in day.day.revisions)
+                if revision
+            }
             for days in self.certified
         ]
 

@@ -2,17 +2,24 @@
 """The sealed metrology part: readings in, signed commitments out."""
 
 from hub.certifier.certifier import Certification, Certifier, SignedSlots
-from hub.certifier.errors import CertifierError, KeyFileError, OutOfOrder, ReadingsRefused
+from hub.certifier.errors import (
+    CertifierError,
+    CorrectionRefused,
+    KeyFileError,
+    OutOfOrder,
+    ReadingsRefused,
+)
 from hub.certifier.facts import MeterFact, NewCustody, NewMeter, NewStep
 from hub.certifier.inheritance import InheritedChain
 from hub.certifier.keys import CertifierKeys
-from hub.certifier.slots import DayUse, default_tolerance, slot_uses
+from hub.certifier.slots import DayUse, default_tolerance, register_at, slot_uses
 
 __all__ = [
     "Certification",
     "Certifier",
     "CertifierError",
     "CertifierKeys",
+    "CorrectionRefused",
     "DayUse",
     "InheritedChain",
     "KeyFileError",
@@ -24,5 +31,6 @@ __all__ = [
     "ReadingsRefused",
     "SignedSlots",
     "default_tolerance",
+    "register_at",
     "slot_uses",
 ]

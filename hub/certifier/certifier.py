@@ -18,8 +18,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import partial
+from itertools import pairwise
 
-from hub.certifier.errors import OutOfOrder, ReadingsRefused
+from hub.certifier.errors import CorrectionRefused, OutOfOrder, ReadingsRefused
 from hub.certifier.facts import MeterFact, events_of, meters_of, steps_at
 from hub.certifier.inheritance import InheritedChain
 from hub.certifier.keys import CertifierKeys
@@ -33,6 +34,8 @@ from protocols.metrology import (
     NO_DAY,
     CertifiedDay,
     CertifiedSlot,
+    Correction,
+    CorrectionReason,
     DayContent,
     DayContentVersion1,
     DayGrid,
@@ -148,6 +151,10 @@ class Certifier:
         _, signed = self._sign_slots(use, steps, standing.previous, before, ended)
         return signed
 
+    def slots_of(self, first: Certification, steps: Sequence[int], count: int) -> list[SlotContent]:
+        """Return what was signed of the first slots of a day, as it was first certified."""
+        return self._chain(first.use, steps, first.day.content.previous, count)[1]
+
     def slots(
         self,
         day: date,
@@ -170,11 +177,12 @@ class Certifier:
         chain that the old one has. The key in force now signs it. Its slots are in its chain of
         slots, but were not signed when they ended. Raises `DayRefused` unless this certifier's
         key has signed the day, and `ReadingsRefused` if the uses are not those that it commits
-        to: so nothing that the hub stores can change what was certified.
+        to: so nothing that the hub stores can change what was certified. A corrected day is signed
+        with the key in force, too.
         """
         content, use = old.day.content, old.use
         if not isinstance(content, DayContentVersion1):
-            return old
+            return self._signed_now(old)
         old.day.verify(self.keys.public_key)
         derive = partial(self._derive, use.grid.day)
         again = content_of_version_1(
@@ -187,6 +195,76 @@ class Certifier:
         size = len(use.grid)
         points, slots = self._chain(use, (1,) * size, content.previous, size)
         return self._sign_day(use, standing, (), points, slots[-1].digest, old.day.digest)
+
+    def _signed_now(self, done: Certification) -> Certification:
+        """Return a day of version 2; one that was corrected is signed with the key in force.
+
+        Who has the key that was in force then, and is no more, can correct nothing by that.
+        """
+        day, keys = done.day, self.keys
+        if not day.revision or day.announcements == keys.announcements:
+            return done
+        day.verify(keys.public_key)
+        again = CertifiedDay.sign(day.content, keys.signing_key, announcements=keys.announcements)
+        return Certification(again, done.use)
+
+    def correct(
+        self, days: Sequence[tuple[Certification, DayUse]], reason: CorrectionReason
+    ) -> list[Certification]:
+        """Return the next revisions of days in a row, each with the use that is known now.
+
+        The key in force now signs them. The register at the first day's begin stays what was
+        certified, and each day goes on from the one before. Whether it stays so at the last day's
+        end is for the caller to say, who knows what follows. Raises `DayRefused` unless this
+        certifier has signed the days, `ReadingsRefused` if the stored uses are not those that they
+        commit to, `CorrectionRefused` where the registers of a day's ends or of a meter exchange
+        would not be those that were certified.
+        """
+        first, use = days[0]
+        if use.start_wh != first.use.start_wh:
+            raise CorrectionRefused(
+                f"{use.grid.day}: the register at its begin would not be the one that was certified"
+            )
+        for (_, before), (_, after) in pairwise(days):
+            if before.end_wh != after.start_wh or before.grid.end != after.grid.begin:
+                raise CorrectionRefused(f"{after.grid.day}: it does not follow the day before")
+        return [self._corrected(self.restate(old), use, reason) for old, use in days]
+
+    def _corrected(
+        self, old: Certification, use: DayUse, reason: CorrectionReason
+    ) -> Certification:
+        content = old.day.content
+        assert isinstance(content, DayContent)
+        day, known = use.grid.day, old.use
+        old.day.verify(self.keys.public_key)
+        whole, _ = self._day_blindings(known)
+        part = VectorPart.of_day(day.day, len(known.grid))
+        if commit_vector(part, known.uses, whole) != content.vector or known.states != (
+            content.states
+        ):
+            raise ReadingsRefused(f"{day}: the stored uses are not the certified ones")
+        if use.grid != known.grid or use.changes != known.changes:
+            raise CorrectionRefused(f"{day}: a meter was exchanged, what it showed stays as it was")
+        earlier = () if content.correction is None else content.correction.earlier
+        correction = Correction(
+            reason,
+            (*earlier, old.day.digest),
+            tuple(
+                revision if was == now else len(earlier) + 1
+                for revision, was, now in zip(
+                    old.day.revisions,
+                    zip(known.uses, known.states, strict=True),
+                    zip(use.uses, use.states, strict=True),
+                    strict=True,
+                )
+            ),
+        )
+        standing = _Standing(content.counter, content.previous, content.mounted, content.step_wh)
+        points, slots = self._chain(use, content.steps, content.previous, len(use.grid))
+        return self._sign_day(
+            use, standing, content.events, points, slots[-1].digest, content.restated,
+            correction=correction,
+        )  # fmt: skip
 
     def _standing(
         self, grid: DayGrid, previous: Certification | None
@@ -358,6 +436,7 @@ class Certifier:
         slots: bytes,
         restated: bytes = b"",
         signed: tuple[CertifiedSlot, ...] = (),
+        correction: Correction | None = None,
     ) -> Certification:
         # The register at midnight is the day's that ends, so that both days have the same point.
         start = self._register_blinding(use.grid.day - _DAY, use.grid.begin, use.start_wh)
@@ -386,6 +465,7 @@ class Certifier:
             step_wh=standing.step_wh,
             events=events,
             restated=restated,
+            correction=correction,
         )
         keys = self.keys
         day = CertifiedDay.sign(content, keys.signing_key, announcements=keys.announcements)

@@ -18,3 +18,7 @@ class OutOfOrder(CertifierError):
 
 class KeyFileError(CertifierError):
     """The certifier's keys cannot be read."""
+
+
+class CorrectionRefused(CertifierError):
+    """What was certified cannot be corrected in this way."""

@@ -172,6 +172,11 @@ def slot_uses(
     return DayUse(grid, start_wh, last_wh, unattributed, tuple(uses), tuple(states), changes)
 
 
+def register_at(readings: Sequence[Reading], time: int, slot_seconds: int) -> int:
+    """Return what a register showed at a moment, as far as readings around it tell."""
+    return _RegisterLine(readings, default_tolerance(slot_seconds)).at(time).register_wh
+
+
 def _of_meters_of_the_day(grid: DayGrid, readings: Sequence[Reading]) -> Sequence[Reading]:
     """Return the readings of the meter that counts when the day begins, and of those after it."""
     first = 0

@@ -19,11 +19,15 @@ number whatever is used (`covers`): all that was told of them is that number.
 *Closed stretches.* The total of a stretch of time can follow only if it is made of whole bundles
 and of slots that are known.
 
+*Corrected slots.* A slot whose reading was replaced is another unknown than before: numbers that
+were told before weigh the old one, those told since the new one (`Form.revised`). Both lie at the
+same time. A stretch of time is looked at as each number saw it (`timelines`).
+
 docs/guard.md has the theorem. Nothing here needs linear algebra: what can be worked out by it, or
 by digits, lattices or search, is a function of the bundles' totals all the same.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress, islice, pairwise
 from math import gcd
@@ -39,6 +43,8 @@ COVER: Final = -1
 """In the place of a form's: it is of the slots that hide each other."""
 Run = tuple[int, int, int]
 """Begin and end of slots of one bundle that follow one another, and the bundle's place."""
+Slot = tuple[int, int]
+"""The start of a slot, and the revision of what it used."""
 Column = tuple[tuple[int, int, int], ...]
 """The entries other than 0 of a slot: which number, which of its forms, the weight."""
 
@@ -61,6 +67,9 @@ class Form:
     """The OBIS code of the register it is about; empty for the import register."""
     known: tuple[int, ...] = ()
     """Places of slots that have no weight because they are known: missing, or opened."""
+    revised: tuple[tuple[int, int], ...] = ()
+    """Place and revision of slots that were corrected, in order; all others are as first
+    certified."""
 
     @property
     def sampled(self) -> int | None:
@@ -79,13 +88,31 @@ class Form:
         """Whether a number depends on no more than the sum of the weighed slots."""
         return not (self.is_peak or self.above)
 
-    def windows(self) -> Iterator[list[int]]:
-        """Yield the starts of the slots of each window of a peak."""
-        found: dict[int, list[int]] = {}
+    def windows(self) -> Iterator[list["Slot"]]:
+        """Yield the slots of each window of a peak."""
+        found: dict[int, list[Slot]] = {}
+        revised = dict(self.revised)
         for place, number in enumerate(self.weights):
             if number:
-                found.setdefault(number, []).append(self.begin + place * self.slot_seconds)
+                slot = self.begin + place * self.slot_seconds, revised.get(place, 0)
+                found.setdefault(number, []).append(slot)
         yield from found.values()
+
+    def of_revision(self, revision: int) -> "Form":
+        """Return the form as it weighs the slots of one revision, and no others."""
+        revised = dict(self.revised)
+        kept = [revised.get(place, 0) == revision for place in range(len(self.weights))]
+        return replace(
+            self,
+            weights=tuple(w if own else 0 for w, own in zip(self.weights, kept, strict=True)),
+            known=tuple(place for place in self.known if kept[place]),
+            revised=(),
+        )
+
+    def revisions(self) -> dict[int, int]:
+        """Return when corrected slots start, and their revisions."""
+        step = self.slot_seconds
+        return {self.begin + place * step: revision for place, revision in self.revised}
 
 
 @dataclass(slots=True)
@@ -108,6 +135,8 @@ class Bundle:
     """By what its cells weigh in its total, at least."""
     high: int = 0
     """The same, at most."""
+    is_corrected: bool = True
+    """Whether all of its slots were corrected: each is what one was before, or is since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,26 +146,33 @@ class Refinement:
     slot_seconds: int
     bundles: tuple[Bundle, ...]
     runs: Mapping[str, Sequence[Run]]
-    """For each register, which bundle slots are of, in order."""
+    """For each register, which bundle slots are of, in order; where slots were corrected, for each
+    of its timelines."""
 
     def within(self, register: str, begin: int, end: int) -> list[Bundle]:
         """Return the bundles that have slots of a register in [begin, end)."""
         places = {
             bundle
-            for first, last, bundle in self.runs.get(register, ())
+            for timeline, runs in self.runs.items()
+            if register_of(timeline) == register
+            for first, last, bundle in runs
             if bundle >= 0 and first < end and begin < last
         }
         return [self.bundles[place] for place in sorted(places)]
 
     def closed_stretches(
-        self, shorter_than: int, near: tuple[str, int, int] | None = None
+        self,
+        shorter_than: int,
+        near: tuple[str, int, int] | None = None,
+        counts: Callable[[Bundle], bool] = lambda _: True,
     ) -> Iterator[tuple[int, int]]:
         """Yield stretches of whole bundles that are shorter than so many seconds.
 
-        The smallest around each bundle: where there is any, one is yielded. With `near`, those that
-        reach into a register's [begin, end).
+        The smallest around each bundle that `counts`: where there is any, one is yielded. With
+        `near`, those that reach into a register's [begin, end).
         """
-        for register, runs in self.runs.items():
+        for timeline, runs in self.runs.items():
+            register = register_of(timeline)
             if near is not None and near[0] != register:
                 continue
             if near is None:
@@ -144,7 +180,7 @@ class Refinement:
             else:
                 bundles = self.within(*near)
             starts = {begin: place for place, (begin, _, _) in enumerate(runs)}
-            for bundle in bundles:
+            for bundle in filter(counts, bundles):
                 # Whatever holds a bundle whose slots lie far apart is no short stretch.
                 if bundle.last + self.slot_seconds - bundle.first >= shorter_than:
                     continue
@@ -170,6 +206,8 @@ class Refinement:
         Slots that are known end none, slots that no number weighs do.
         """
         begin, end = bundle.first, bundle.last + self.slot_seconds
+        if begin not in starts:
+            return None  # it is of another timeline
         low = high = starts[begin]
         first, last = low, low  # runs in [first, last) are accounted for
         while True:
@@ -189,6 +227,8 @@ class Refinement:
                 begin, end = min(begin, other.first), max(end, other.last + self.slot_seconds)
             if end - begin >= shorter_than:
                 return None
+            if begin not in starts:
+                return None
             low = starts[begin]
         if any(one[1] != after[0] for one, after in pairwise(runs[low:high])):
             return None  # of the time in between nothing was told
@@ -204,6 +244,8 @@ class Opening:
     seconds: int
     """How long each of the small sums is."""
     register: str = ""
+    revised: tuple[Slot, ...] = ()
+    """Slots that had been corrected when they were opened."""
 
     def __contains__(self, start: int) -> bool:
         return self.begin <= start < self.end
@@ -231,22 +273,22 @@ def refine(numbers: Sequence[Sequence[Form]], covers: Sequence[Sequence[Form]] =
     origin = labelled[0][2].begin
     if any(f.slot_seconds != step or (f.begin - origin) % step for _, _, f in labelled):
         raise ValueError("the forms are not of one grid")
-    table, runs = _Table(step), dict[str, list[Run]]()
+    table, runs = _Table(step), dict[str, Sequence[Run]]()
     for register in sorted({form.register for _, _, form in labelled}):
         same = [one for one in labelled if one[2].register == register]
-        runs[register] = table.add(register, same)
+        runs |= table.add(register, same)
     return Refinement(step, tuple(table.bundles), runs)
 
 
 def windows_agree(forms: Iterable[Form]) -> bool:
     """Tell whether any two windows of peaks are the same or have no slot in common."""
     windows = {
-        frozenset((form.register, start) for start in window)
+        frozenset((form.register, slot) for slot in window)
         for form in forms
         if form.is_peak
         for window in form.windows()
     }
-    return sum(map(len, windows)) == len(frozenset[tuple[str, int]]().union(*windows))
+    return sum(map(len, windows)) == len(frozenset[tuple[str, Slot]]().union(*windows))
 
 
 _Labelled = tuple[int, int, Form]
@@ -262,18 +304,56 @@ class _Table:
         self._cells: dict[object, tuple[int, int]] = {}
         """Of each cell, its bundle and how many slots it has."""
 
-    def add(self, register: str, forms: Sequence[_Labelled]) -> list[Run]:
+    def add(self, register: str, forms: Sequence[_Labelled]) -> dict[str, Sequence[Run]]:
+        """Return the runs of a register's timelines: of one, where no slot was corrected."""
         patterns = _patterns([form for _, _, form in forms])
+        corrected = {slot for _, _, form in forms for slot in form.revisions().items()}
+        if not corrected:
+            only = {start: pattern for (start, _), pattern in patterns.items()}
+            runs = self._track(register, forms, only, frozenset(), is_corrected=False)
+            self._finish()
+            return {register: runs}
+        times = {start for start, _ in corrected}
+        tracks = {
+            revision: self._track(
+                register,
+                [(number, place, form.of_revision(revision)) for number, place, form in forms],
+                {start: one for (start, own), one in patterns.items() if own == revision},
+                times,
+                is_corrected=revision > 0,
+            )
+            for revision in sorted({0, *(revision for _, revision in corrected)})
+        }
+        self._finish()
+        return timelines(register, [form for _, _, form in forms], tracks, self._step)
+
+    def _track(
+        self,
+        register: str,
+        forms: Sequence[_Labelled],
+        patterns: Mapping[int, object],
+        corrected: Collection[int],
+        *,
+        is_corrected: bool,
+    ) -> list[Run]:
+        """Return which bundles the slots of one revision are of.
+
+        Of the first revision, those at `corrected` times were corrected since.
+        """
         # Slots between two of these moments are alike, or told apart by a weight alone.
         known = {form.begin + place * self._step for _, _, form in forms for place in form.known}
-        apart = {m for start in (*patterns, *known) for m in (start, start + self._step)}
+        apart = {
+            m for start in (*patterns, *known, *corrected) for m in (start, start + self._step)
+        }
         edges = sorted({edge for _, _, form in forms for edge in (form.begin, form.end)})
         runs: list[Run] = []
         for begin, end in pairwise(edges):
             here = [one for one in forms if one[2].begin <= begin and end <= one[2].end]
             if here:
                 runs += self._segment(register, here, begin, end, patterns, apart)
-        self._finish()
+        for begin, end, bundle in runs:
+            if bundle >= 0 and not is_corrected and begin not in corrected and end > begin:
+                self.bundles[bundle].is_corrected = False
         return [
             (begin, end, KNOWN if bundle == NO_WEIGHT and begin in known else bundle)
             for begin, end, bundle in runs
@@ -383,21 +463,23 @@ def relative(form: Form, opened: Sequence[Opening]) -> Form:
     """Return a form as it weighs what is not known from openings.
 
     To somebody who was opened some slots, a number tells of the others alone. With the sum of a few
-    slots known, what it tells of them is how it weighs each against the first one.
+    slots known, what it tells of them is how it weighs each against the first one. Slots that were
+    corrected since they were opened are not known.
     """
     step = form.slot_seconds
     weights: list[int] | None = None
-    known_places = set(form.known)
+    known_places, revisions = set(form.known), form.revisions()
     for one in opened:
         if one.register != form.register or not (one.begin < form.end and form.begin < one.end):
             continue
         if not form.is_sum and one.seconds > step:
             continue  # how high single slots went is not known from their sum
         weights = list(form.weights) if weights is None else weights
+        stale = _differing(revisions, dict(one.revised))
         for begin in range(one.begin, one.end, one.seconds):
             first = max(0, (begin - form.begin) // step)
             last = min(len(weights), (begin + one.seconds - form.begin) // step)
-            if first < last:
+            if first < last and not any(begin <= start < begin + one.seconds for start in stale):
                 # Periods are whole days, as exports are; a sum that reaches beyond is not used.
                 is_whole = form.begin <= begin and begin + one.seconds <= form.end
                 known = weights[first] if form.is_sum and is_whole else 0
@@ -409,6 +491,53 @@ def relative(form: Form, opened: Sequence[Opening]) -> Form:
         return form
     places = sorted(place for place in known_places if not weights[place])
     return replace(form, weights=tuple(weights), known=tuple(places))
+
+
+def _differing(one: Mapping[int, int], other: Mapping[int, int]) -> set[int]:
+    return {start for start in one.keys() | other.keys() if one.get(start) != other.get(start)}
+
+
+def register_of(timeline: str) -> str:
+    """Return the register that a timeline is of."""
+    return timeline.partition("#")[0]
+
+
+def timelines(
+    register: str, forms: Sequence[Form], tracks: Mapping[int, Sequence[Run]], step: int
+) -> dict[str, Sequence[Run]]:
+    """Return the runs of a register as each number saw it, at first, and now; each once.
+
+    `tracks` has for each revision which bundles the slots of it are of.
+    """
+    seen = [(form.begin, form.end, form.revisions()) for form in forms]
+    bundles = {
+        revision: {
+            start: bundle for begin, end, bundle in runs for start in range(begin, end, step)
+        }
+        for revision, runs in tracks.items()
+    }
+    starts = sorted({start for of_track in bundles.values() for start in of_track})
+    newest, oldest = dict[int, int](), dict[int, int]()
+    for start in {start for _, _, revisions in seen for start in revisions}:
+        known = [revs.get(start, 0) for begin, end, revs in seen if begin <= start < end]
+        newest[start], oldest[start] = max(known), min(known)
+    views = [newest, oldest]
+    for begin, end, revisions in seen:
+        views.append({
+            start: revisions.get(start, 0) if begin <= start < end else revision
+            for start, revision in newest.items()
+        })  # fmt: skip
+    found: dict[tuple[Run, ...], str] = {}
+    for view in views:
+        runs: list[Run] = []
+        for start in starts:
+            bundle = bundles[view.get(start, 0)].get(start, NO_WEIGHT)
+            if runs and runs[-1][1] == start and runs[-1][2] == bundle:
+                runs[-1] = (runs[-1][0], start + step, bundle)
+            else:
+                runs.append((start, start + step, bundle))
+        found.setdefault(tuple(runs), f"{register}#{len(found)}" if found else register)
+    return {name: runs for runs, name in found.items()}
 
 
 def _row(form: Form, first: int, last: int) -> Sequence[int]:
@@ -424,8 +553,8 @@ def _direction(column: Column) -> Column:
     return tuple((number, place, weight // divisor) for number, place, weight in column)
 
 
-def _patterns(forms: Sequence[Form]) -> dict[int, object]:
-    """Return, for slots of windows with several, what else tells them apart: by start.
+def _patterns(forms: Sequence[Form]) -> dict[Slot, object]:
+    """Return, for slots of windows with several, what else tells them apart.
 
     Slots of such windows are alike only if their windows are, slot by slot.
     """
@@ -435,20 +564,20 @@ def _patterns(forms: Sequence[Form]) -> dict[int, object]:
     }  # fmt: skip
     if not windows:
         return {}
-    others = [form for form in forms if not form.is_sample]
+    others = [(form, form.revisions()) for form in forms if not form.is_sample]
 
-    def column(start: int) -> tuple[int, ...]:
-        found = []
-        for form in others:
+    def column(slot: Slot) -> tuple[int, ...]:
+        (start, revision), found = slot, []
+        for form, revisions in others:
             place = (start - form.begin) // form.slot_seconds
-            inside = 0 <= place < len(form.weights)
+            inside = 0 <= place < len(form.weights) and revisions.get(start, 0) == revision
             weight = form.weights[place] if inside else 0
             found.append(min(weight, 1) if form.is_peak else weight)
         return tuple(found)
 
-    patterns: dict[int, object] = {}
+    patterns: dict[Slot, object] = {}
     for window in windows:
         pattern = tuple(map(column, window))
-        for position, start in enumerate(window):
-            patterns[start] = (pattern, position)
+        for position, slot in enumerate(window):
+            patterns[slot] = (pattern, position)
     return patterns

@@ -57,12 +57,16 @@ class ConsentTerms:
     """For how many meters, at least, what the numbers are worked out with has to be published
     (`hub.disclosure.published`); 0: nobody has to have published it."""
 
+    corrected_minutes: int = 0
+    """Where a number is told again over corrected slots: over how many minutes of these, at least,
+    a total may become known by itself, though they are fewer than `least_days`; 0: none may."""
+
     def __post_init__(self) -> None:
         least = "least_days", "least_minutes", "answers", "bits", "least_group", "within_days"
         for name in least:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
-        for name in ("slot_bits", "memory_days", "published"):
+        for name in ("slot_bits", "memory_days", "published", "corrected_minutes"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0")
         if self.memory_days and self.statement not in WITH_MEMORY:
@@ -94,7 +98,12 @@ class ConsentTerms:
             and self._bits_cover(other)
             and self.memory_days >= other.memory_days
             and self.published <= other.published
+            and self._corrections_cover(other)
         )
+
+    def _corrections_cover(self, other: "ConsentTerms") -> bool:
+        own, asked = self.corrected_minutes, other.corrected_minutes
+        return not asked or 0 < own <= asked
 
     def _bits_cover(self, other: "ConsentTerms") -> bool:
         # By bits, prices may be anything; not by bits, only count and size bound what is told.

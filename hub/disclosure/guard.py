@@ -43,7 +43,7 @@ theorem that these rules keep.
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from hashlib import sha256
 from itertools import combinations, pairwise
 from typing import Any, Final
@@ -59,7 +59,12 @@ from hub.disclosure.frequency import check_often
 from hub.disclosure.knowledge import Knowledge, knowledge_of
 from hub.disclosure.log import DisclosureLog, LogEntry
 from hub.disclosure.published import check_published, publication_facts
-from hub.disclosure.records import number_facts, release_of, request_facts, terms_facts
+from hub.disclosure.records import (
+    number_facts,
+    release_of,
+    request_facts,
+    terms_facts,
+)
 from hub.disclosure.refusals import RefusalMemo, RefusalSums
 from hub.disclosure.requests import (
     PRICED,
@@ -71,6 +76,7 @@ from hub.disclosure.requests import (
     ReleaseRequest,
     wanted,
 )
+from hub.disclosure.revised import revised_facts, revised_of
 from hub.disclosure.rules import (
     MOST_OPENERS,
     ReleaseRefused,
@@ -340,6 +346,7 @@ class Disclosure:
             "readings": request.readings,
             "bits": request.bits,
             **({"register": request.register} if request.register else {}),
+            **({"revised": revised_facts(request.revised)} if request.revised else {}),
         }
         try:
             terms = self._standing_terms(request.wanted)
@@ -377,6 +384,18 @@ class Disclosure:
             "copy": sha256(content).digest(),
         }
         return self.log.append(self.now(), "copy", facts)
+
+    def record_correction(
+        self, register: str, reason: str, days: Sequence[tuple[date, int]]
+    ) -> LogEntry:
+        """Record which days were corrected, and how many slots of each; nothing was told."""
+        facts: dict[str, Any] = {
+            "register": register,
+            "reason": reason,
+            "days": [day.isoformat() for day, _ in days],
+            "slots": [slots for _, slots in days],
+        }
+        return self.log.append(self.now(), "correction", facts)
 
     def exported_readings(self, recipients: Collection[str] | None = None) -> int:
         """Return how many readings have left the house as such, to some recipients or to all."""
@@ -548,10 +567,17 @@ def _as_recorded(request: ReleaseRequest, terms: Mapping[str, ConsentTerms]) -> 
             number,
             least_minutes=max(terms[kind].least_minutes for kind in number.kinds),
             least_days=max(terms[kind].least_days for kind in number.kinds),
+            corrected_minutes=_corrected_minutes([terms[kind] for kind in number.kinds]),
             spread=spread_of(number),
         )
         for number in request.numbers
     )
+
+
+def _corrected_minutes(terms: Sequence[ConsentTerms]) -> int:
+    """Return what consents say of corrections: all of them have to allow one."""
+    minutes = [one.corrected_minutes for one in terms]
+    return 0 if 0 in minutes else max(minutes)
 
 
 def _check_together(
@@ -643,7 +669,7 @@ class _Together:
                 for numbers, sources, refinement in self._seen(left_out):
                     before = self._before(numbers)
                     check_fineness(refinement, numbers, minutes, sources, near, before)
-                    check_stretches(refinement, days, near, before)
+                    check_stretches(refinement, days, near, before, numbers)
                     for number, source in zip(numbers, sources, strict=True):
                         if self._is_asked(number) and number.begin <= begin < number.end:
                             check_windows(number, minutes, source)
@@ -752,12 +778,14 @@ def _check_bits(
 def _opening_of(form: Form) -> Opening:
     start = form.sampled
     assert start is not None
-    return Opening(start, start + form.slot_seconds, form.slot_seconds, form.register)
+    end, revised = start + form.slot_seconds, tuple(form.revisions().items())
+    return Opening(start, end, form.slot_seconds, form.register, revised)
 
 
 def _opening_of_export(facts: Mapping[str, Any]) -> Opening:
     seconds = _MINUTE * facts["resolution_minutes"]
-    return Opening(facts["begin"], facts["end"], seconds, facts.get("register", ""))
+    register = facts.get("register", "")
+    return Opening(facts["begin"], facts["end"], seconds, register, revised_of(facts))
 
 
 def _span_of(opening: Opening) -> Number:

@@ -44,14 +44,20 @@ def knowledge_of(numbers: Sequence[Number], opened: Sequence[Opening] = ()) -> K
     """
     different = list({number.identity: number for number in numbers}.values())
     sampled = {
-        (form.register, form.sampled): form.slot_seconds
+        (form.register, form.sampled): form
         for number in different
         for form in number.forms
         if form.sampled is not None
     }
     openings = [
-        Opening(start, start + seconds, seconds, register)
-        for (register, start), seconds in sampled.items()
+        Opening(
+            start,
+            start + form.slot_seconds,
+            form.slot_seconds,
+            register,
+            tuple(form.revisions().items()),
+        )
+        for (register, start), form in sampled.items()
         if start is not None
     ]
     every = [*opened, *openings]

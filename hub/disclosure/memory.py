@@ -118,6 +118,8 @@ class MemoryStep:
     state: bytes
     """The digest of the state that they go on from."""
     carried: Remembered
+    revised: Sequence[Mapping[int, int]] = ()
+    """Of each register, the places of slots that were corrected, and their revisions."""
 
     def numbers(self) -> list[Number]:
         """Return what telling the totals tells: their own numbers, then those recalled."""
@@ -125,7 +127,7 @@ class MemoryStep:
         own = [
             number_of(
                 total, self.begin, self.slot_seconds, self.slots, self.registers, self.missing,
-                self.state, bounds,
+                self.revised, self.state, bounds,
             )
             for total in self.totals
         ]  # fmt: skip
@@ -142,7 +144,9 @@ class MemoryStep:
 
     @property
     def _grid(self) -> SlotGrid:
-        return SlotGrid.of(self.begin, self.slot_seconds, self.slots, self.registers, self.missing)
+        return SlotGrid.of(
+            self.begin, self.slot_seconds, self.slots, self.registers, self.missing, self.revised
+        )
 
     def _told_traces(self, total: Total) -> list[Trace]:
         scenarios = total.scenarios()

@@ -19,6 +19,7 @@ from hub.disclosure.requests import (
     Release,
     ReleaseRequest,
 )
+from hub.disclosure.revised import revised_facts, revised_of
 from hub.disclosure.unattributed import UnattributedRequest
 from protocols.amounts import Excess, Peaks, Reading, SlotForm
 
@@ -55,6 +56,7 @@ def terms_facts(terms: ConsentTerms) -> dict[str, int | str | bytes]:
         **({"slot_bits": terms.slot_bits} if terms.slot_bits else {}),
         **({"memory_days": terms.memory_days} if terms.memory_days else {}),
         **({"published": terms.published} if terms.published else {}),
+        **({"corrected_minutes": terms.corrected_minutes} if terms.corrected_minutes else {}),
     }
 
 
@@ -92,6 +94,11 @@ def number_facts(numbers: Sequence[Number]) -> dict[str, Any]:
                 "least_days": number.least_days,
                 "spread": number.spread,
                 **(
+                    {"corrected_minutes": number.corrected_minutes}
+                    if number.corrected_minutes
+                    else {}
+                ),
+                **(
                     {"recalled": number.begin, "slots": len(number.forms[0].weights)}
                     if number.is_recalled
                     else {}
@@ -117,6 +124,7 @@ def form_facts(form: Form) -> dict[str, Any]:
         **({"sample": True} if form.is_sample else {}),
         **({"above": form.above} if form.above else {}),
         **({"known": list(form.known)} if form.known else {}),
+        **({"revised": revised_facts(form.revised)} if form.revised else {}),
     }
 
 
@@ -134,6 +142,7 @@ def form_of(facts: Mapping[str, Any], about: tuple[int, int], slots: int) -> For
         above=facts.get("above", 0),
         register=facts.get("register", ""),
         known=tuple(facts.get("known", ())),
+        revised=revised_of(facts),
     )
 
 
@@ -171,6 +180,7 @@ def _number_of(part: Mapping[str, Any], about: tuple[int, int], slots: int) -> N
         least_minutes=part["least_minutes"],
         least_days=part["least_days"],
         spread=part["spread"],
+        corrected_minutes=part.get("corrected_minutes", 0),
         covers=tuple(form_of(one, about, slots) for one in part.get("covers", ())),
         is_recalled=is_recalled,
     )

@@ -31,6 +31,7 @@ _DAY: Final = 86_400
 _KIND: Final = ("applet", "recipient", "purpose", "statement", "output", "register")
 _DECIDING: Final = (
     "consent", "narrowing", "revocation", "release", "aggregate", "output", "export", "published",
+    "correction",
 )  # fmt: skip
 """Kinds of entries that a rule looks at, or that say so of what it looks at."""
 

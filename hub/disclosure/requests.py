@@ -66,6 +66,9 @@ class Number:
     """What the consents to it say; known once it has been told."""
     least_days: int = 1
     """The same."""
+    corrected_minutes: int = 0
+    """The same: over how many minutes of slots a total of corrected ones goes that may be worked
+    out though they are fewer days; 0: none may."""
     spread: int = 0
     """By how much its prices differ at most, rounded up, where it was told in coins; 0: it was not,
     or its prices were beyond the guard's bounds."""
@@ -105,6 +108,7 @@ def number_of(
     slots: int,
     registers: Sequence[str] = ("",),
     missing: Sequence[Collection[int]] = (),
+    revised: Sequence[Mapping[int, int]] = (),
     state: bytes = b"",
     carried: Mapping[str, Bounds] | None = None,
 ) -> Number:
@@ -115,15 +119,18 @@ def number_of(
 
     `registers` are those that a total counts through; any other amount is about the first.
     `missing` are, for each register, the places of slots that everybody knows to be empty: no
-    number tells of them.
+    number tells of them. `revised` are, for each register, the places of slots that were corrected,
+    with their revisions: a number about other revisions is another one.
     """
     names = list(registers)
-    grid = SlotGrid.of(begin, slot_seconds, slots, names, missing)
-    empty = grid.missing
+    grid = SlotGrid.of(begin, slot_seconds, slots, names, missing, revised)
+    empty, corrected = grid.missing, grid.revised
     packed = encode_amounts([amount])
     identity = sha256(_IDENTITY)
     identity.update(f"{begin} {slot_seconds} {slots} {' '.join(names)} ".encode() + packed)
     identity.update(f" {[sorted(empty[name]) for name in sorted(empty)]}".encode() + state)
+    if corrected:
+        identity.update(f" {sorted(corrected.items())}".encode())
     jump = amount.jump() if isinstance(amount, Total) else Fraction(0)
     if isinstance(amount, Total):
         scenarios = amount.scenarios()
@@ -162,6 +169,8 @@ class SlotGrid:
     slots: int
     missing: Mapping[str, frozenset[int]]
     """By register."""
+    revised: Mapping[str, tuple[tuple[int, int], ...]]
+    """The same: places and revisions of corrected slots."""
 
     @classmethod
     def of(
@@ -171,10 +180,19 @@ class SlotGrid:
         slots: int,
         registers: Sequence[str],
         missing: Sequence[Collection[int]],
+        revised: Sequence[Mapping[int, int]] = (),
     ) -> "SlotGrid":
-        """Return the slots, with those of each register that everybody knows to be empty."""
+        """Return the slots, with those of each register that everybody knows to be empty.
+
+        And with the revisions of those that were corrected.
+        """
         empty = {name: frozenset(one) for name, one in zip(registers, missing, strict=False)}
-        return cls(begin, slot_seconds, slots, empty)
+        corrected = {
+            name: tuple(sorted(one.items()))
+            for name, one in zip(registers, revised, strict=False)
+            if one
+        }
+        return cls(begin, slot_seconds, slots, empty, corrected)
 
     @property
     def largest_use(self) -> int:
@@ -194,6 +212,7 @@ class SlotGrid:
             is_peak,
             register=register,
             known=tuple(sorted(missing)),
+            revised=self.revised.get(register, ()),
         )
 
     def forms(self, amount: Amount, register: str) -> list[Form]:
@@ -213,7 +232,8 @@ class SlotGrid:
                 spread = [0] * self.slots
                 spread[amount.place] = 1
                 form = Form(self.begin, self.slot_seconds, tuple(spread), is_sample=True)
-                return [replace(form, register=register)]
+                revised = self.revised.get(register, ())
+                return [replace(form, register=register, revised=revised)]
             case Sum() | Tiered() | Best():
                 return [self.form(one, register) for one in amount.forms]
 
@@ -302,7 +322,8 @@ def _prices_of(
         sure |= set[int]().union(*(known[column] for column in moving))
         if moving:
             weights = tuple(int(column in moving) for column in columns)
-            covers.append(Form(grid.begin, grid.slot_seconds, weights, register=register))
+            form = Form(grid.begin, grid.slot_seconds, weights, register=register)
+            covers.append(replace(form, revised=grid.revised.get(register, ())))
     sizes = {abs(price) for price in found if price}
     if not sizes:
         return _Reckoned(None, (), Fraction(0))
@@ -340,6 +361,8 @@ def _identity_of(forms: Sequence[Form], bits: int) -> bytes:
     for form in forms:
         shape = f"{form.begin} {form.slot_seconds} {form.register} {form.above}"
         digest.update(f"{shape} {form.is_peak} {form.is_sample} {form.weights}\n".encode())
+        if form.revised:
+            digest.update(f"{form.revised}\n".encode())
     return digest.digest()
 
 
@@ -505,6 +528,8 @@ class ExportRequest:
     bits: int
     register: str = ""
     """The OBIS code; empty for the main register."""
+    revised: tuple[tuple[int, int], ...] = ()
+    """When corrected slots of the period start, and their revisions."""
 
     @property
     def wanted(self) -> Wanted:
@@ -557,6 +582,11 @@ class Release:
     def registers(self) -> tuple[str, ...]:
         """The registers it is about, each once, in order; the main one has no name."""
         return tuple(sorted({form.register for form in self.forms}))
+
+    @property
+    def corrected_slots(self) -> int:
+        """How many of the slots that it is about had been corrected."""
+        return len({(f.register, start) for f in self.forms for start in f.revisions()})
 
     @property
     def bits(self) -> int:

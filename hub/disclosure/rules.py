@@ -187,6 +187,13 @@ def check_fineness(
         slots = _hidden_among(bundle, numbers, least)
         if slots < least and _shape(bundle) not in old:
             told_for = [sources[place] for place in bundle.numbers]
+            if bundle.is_corrected:
+                raise ReleaseRefused(
+                    "fineness",
+                    f"it would tell of {slots * step // _MINUTE} min of corrected slots from"
+                    f" {_moment(bundle.first)} by themselves, the consent says no finer than"
+                    f" {least_minutes} min: it can be told once more slots are corrected",
+                )
             raise _too_fine(slots * step, least_minutes, bundle.first, told_for)
 
 
@@ -203,20 +210,32 @@ def check_stretches(
     least_days: int,
     near: tuple[str, int, int],
     before: Refinement | None = None,
+    numbers: Sequence[Number] = (),
 ) -> None:
     """Refuse numbers that together could determine the total of fewer days in a row.
 
     Looked at are stretches that reach into the register and time `near`, and were not determined
-    `before`.
+    `before`. Slots that were corrected may be of fewer days, where the consents to all `numbers`
+    that tell of them say so, and over as many minutes as these say.
     """
     limit = least_days * _DAY - _CLOCK_CHANGE
+
+    def counts(bundle: Bundle) -> bool:
+        if not bundle.is_corrected or not numbers:
+            return True
+        least = [numbers[place].corrected_minutes for place in bundle.numbers]
+        return 0 in least or bundle.slots * refinement.slot_seconds < max(least) * _MINUTE
+
     old = set() if before is None else set(before.closed_stretches(limit, near))
-    for begin, end in refinement.closed_stretches(limit, near):
+    for begin, end in refinement.closed_stretches(limit, near, counts):
         if (begin, end) not in old:
+            corrected = all(one.is_corrected for one in refinement.within(near[0], begin, end))
+            what = "that were corrected " if corrected else ""
+            more = ", and allows no other total of corrected slots" if corrected else ""
             raise ReleaseRefused(
                 "window",
-                f"the total of {(end - begin) / _DAY:.3g} days from {_moment(begin)} could be"
-                f" worked out, the consent says no less than {least_days}",
+                f"the total of {(end - begin) / _DAY:.3g} days {what}from {_moment(begin)} could be"
+                f" worked out, the consent says no less than {least_days}{more}",
             )
 
 

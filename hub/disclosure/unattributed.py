@@ -9,6 +9,8 @@ missing is public. So the sum of a period is what these slots used together:
     overlap    about whatever overlaps, to whomever, there is one period and one limit. Two periods
                that differ in a day would tell that day; several limits would close in on the sum
     count      the same period is answered no more often than the consent says
+    corrected  after readings were corrected an answer tells, beside the one before, what the
+               corrected slots used: these have to last as long as the consent's minutes
 """
 
 from collections.abc import Iterable
@@ -17,6 +19,7 @@ from typing import Final
 
 from hub.disclosure.consents import ConsentTerms
 from hub.disclosure.log import LogEntry
+from hub.disclosure.revised import revised_facts, revised_of
 from hub.disclosure.rules import ReleaseRefused
 
 KIND: Final = "unattributed"
@@ -43,6 +46,9 @@ class UnattributedRequest:
     missing_minutes: int
     is_opened: bool
     """Whether the energy is above the limit, and is told."""
+    slot_minutes: int = 0
+    revised: tuple[tuple[int, int], ...] = ()
+    """When corrected slots of the period start, and their revisions."""
 
     @property
     def bits(self) -> int:
@@ -70,6 +76,7 @@ class UnattributedRequest:
             "opened": int(self.is_opened),
             "bits": self.bits,
             **({"register": self.register} if self.register else {}),
+            **({"revised": revised_facts(self.revised)} if self.revised else {}),
         }
 
 
@@ -100,6 +107,15 @@ def check_unattributed(
     own = sum(facts["applet"] == request.applet for facts in told)
     if own >= terms.answers:
         raise ReleaseRefused("count", f"this period was answered {own} times already")
+    for facts in told:
+        since = dict(request.revised).items() ^ dict(revised_of(facts)).items()
+        minutes = request.slot_minutes * len({start for start, _ in since})
+        if 0 < minutes < terms.least_minutes:
+            raise ReleaseRefused(
+                "fineness",
+                f"it would tell of {minutes} min of corrected slots by themselves, the consent says"
+                f" no finer than {terms.least_minutes} min",
+            )
     if request.is_opened and request.missing_minutes < terms.least_minutes:
         raise ReleaseRefused(
             "fineness",

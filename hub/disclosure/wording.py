@@ -65,6 +65,7 @@ def consent_sentences(
         "ratio": WIDEST_RATIO,
         "others": terms.least_group - 1,
         "published": terms.published,
+        "corrected": _time(terms.corrected_minutes, words),
         "until": day(terms.until),
         "output": payload,
         "period": _days(payload, day) if kind == "export" else "",
@@ -126,4 +127,6 @@ def _bounds(kind: str, terms: ConsentTerms) -> list[str]:
     if is_fine:
         return [*bounds, "unknown_fine", "chosen"]
     bounds.append("unknown" if terms.least_days > 1 else "unknown_day")
+    if terms.corrected_minutes:
+        bounds.append("corrected")
     return [*bounds, *(["hidden"] if kind in _HIDDEN else [])]

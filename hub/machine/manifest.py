@@ -95,6 +95,9 @@ class StatementGrant:
     published: int = 0
     """For how many meters, at least, the document that it answers under has to be published by its
     signer's word; 0: it need not be."""
+    corrected_minutes: int = 0
+    """Where readings were corrected since a number was told: over how many minutes of corrected
+    slots, at least, a total may become known, though they are fewer days; 0: none may."""
     smallest_group: int = 0
     """Of `aggregate` and `weighted`, and of them alone: over how many households a sum goes."""
 
@@ -301,6 +304,7 @@ def _statement(name: str, value: object) -> StatementGrant:
         slot_bits=between(0, 65_536),
         memory_days=between(0, 3660),
         published=between(0, 1 << 32),
+        corrected_minutes=between(0, 44_640),
         smallest_group=between(0, 65_536),
     )
     if grant.kind in SUMS and grant.smallest_group < LEAST_GROUP:
@@ -311,6 +315,8 @@ def _statement(name: str, value: object) -> StatementGrant:
         raise ManifestError(f"{name}.smallest_group", "goes with sums over households alone")
     if grant.kind in WITHOUT_DOCUMENT and grant.published:
         raise ManifestError(f"{name}.published", "it is told under no document")
+    if grant.kind in WITHOUT_DOCUMENT and grant.corrected_minutes:
+        raise ManifestError(f"{name}.corrected_minutes", "it is told with numbers over slots alone")
     return grant
 
 

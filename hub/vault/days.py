@@ -6,6 +6,10 @@ vault's key; the associated data ties it to its meter, register and day. The jou
 and the few facts it searches by: whether a day's signature and its place in the chain are right
 is for whoever decodes it.
 
+A day whose readings came late or were replaced is signed again, as its next revision
+(`protocols.metrology.correction`). Revisions lie beside the day as it was first signed; the newest
+one is what is handed out.
+
 Of the slots that were signed when they ended there are the signatures, 64 bytes each, a row for all
 that were signed at once. What was signed follows from the day's readings; the row has the digest of
 its last slot, so that readings which have become others are noticed. Nothing of it is secret. What
@@ -23,13 +27,16 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from hub.vault.corrections import CORRECTED_DAY_TABLE
 from hub.vault.database import Component, Database
 from hub.vault.vault import NONCE_SIZE, Channel, VaultError, VaultTampered
 
 _LABEL: Final = b"meterlet day 1"
+_CORRECTED_LABEL: Final = b"meterlet corrected day 1"
 _FACT_LABEL: Final = b"meterlet meter fact 1"
 _INHERITED_LABEL: Final = b"meterlet inherited chain 1"
 SIGNATURE_SIZE: Final = 64
+_LATEST: Final = 1 << 62
 
 DAYS_COMPONENT: Final = Component(
     "days",
@@ -92,6 +99,7 @@ DAYS_COMPONENT: Final = Component(
         CREATE TRIGGER inherited_is_never_deleted BEFORE DELETE ON inherited_chain
         BEGIN SELECT RAISE(ABORT, 'how a custody begins is never changed'); END;
         """,
+        CORRECTED_DAY_TABLE,
     ),
 )
 
@@ -109,6 +117,10 @@ class JournalledDay:
     """The encoded certified day."""
     use: bytes = field(repr=False)
     """The encoded use that it commits to; never leaves the hub."""
+    revision: int = 0
+    """How often it was corrected."""
+    time: int = 0
+    """When this revision was made; 0 for the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +144,22 @@ class DayJournal:
                 )
         except sqlite3.IntegrityError:
             raise DayAlreadyJournalled(f"{day}: certified already (counter {counter})") from None
+
+    def append_revision(
+        self, day: date, revision: int, time: int, certified: bytes, use: bytes
+    ) -> None:
+        """Add a day's next revision; raise `DayAlreadyJournalled` if it is there already."""
+        nonce = self.randomness(NONCE_SIZE)
+        label = _corrected_label(self.channel, day.isoformat(), revision)
+        sealed = AESGCM(self.key).encrypt(nonce, use, label)
+        try:
+            with self.database.transaction() as connection:
+                connection.execute(
+                    "INSERT INTO corrected_day VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (*self._key, day.isoformat(), revision, time, certified, nonce, sealed),
+                )
+        except sqlite3.IntegrityError:
+            raise DayAlreadyJournalled(f"{day}: revision {revision} is there already") from None
 
     def append_slots(
         self, day: date, first: int, digest: bytes, signatures: Sequence[bytes]
@@ -238,25 +266,56 @@ class DayJournal:
         return None if day is None else date.fromisoformat(day)
 
     def latest(self) -> JournalledDay | None:
-        """Return the day with the highest counter, or None."""
-        row = self.database.connection.execute(
-            "SELECT day, encoded, nonce, sealed FROM certified_day"
-            " WHERE meter = ? AND register = ? ORDER BY counter DESC LIMIT 1",
-            self._key,
+        """Return the day with the highest counter, in its newest revision, or None."""
+        (day,) = self.database.connection.execute(
+            "SELECT max(day) FROM certified_day WHERE meter = ? AND register = ?", self._key
         ).fetchone()
-        return None if row is None else self._open(*row)
+        last = None if day is None else date.fromisoformat(day)
+        return None if last is None else self.between(last, last)[0]
 
-    def between(self, first: date, last: date) -> list[JournalledDay]:
-        """Return the days of [first, last] that there are, in order.
+    def between(self, first: date, last: date, before: int | None = None) -> list[JournalledDay]:
+        """Return the days of [first, last] that there are, in order, in their newest revisions.
 
-        Raises `VaultTampered` where what a day commits to is not what was stored.
+        With `before`, as they were known before that moment. Raises `VaultTampered` where what a
+        day commits to is not what was stored.
         """
+        newest = {
+            row[0]: row
+            for row in self.database.connection.execute(
+                "SELECT day, encoded, nonce, sealed, revision, time FROM corrected_day"
+                " WHERE meter = ? AND register = ? AND day BETWEEN ? AND ? AND time < ?"
+                " ORDER BY revision",
+                (
+                    *self._key,
+                    first.isoformat(),
+                    last.isoformat(),
+                    _LATEST if before is None else before,
+                ),
+            )
+        }
+        return [self._open(*newest.get(row[0], row)) for row in self._first(first, last)]
+
+    def as_first_certified(self, first: date, last: date) -> list[JournalledDay]:
+        """Return the days of [first, last] that there are, in order, as they were first signed."""
+        return [self._open(*row) for row in self._first(first, last)]
+
+    def revisions(self, first: date, last: date) -> list[JournalledDay]:
+        """Return all revisions of the days of [first, last], in order; the first of each apart."""
         rows = self.database.connection.execute(
-            "SELECT day, encoded, nonce, sealed FROM certified_day"
-            " WHERE meter = ? AND register = ? AND day BETWEEN ? AND ? ORDER BY counter",
+            "SELECT day, encoded, nonce, sealed, revision, time FROM corrected_day"
+            " WHERE meter = ? AND register = ? AND day BETWEEN ? AND ? ORDER BY day, revision",
             (*self._key, first.isoformat(), last.isoformat()),
         )
         return [self._open(*row) for row in rows]
+
+    def corrected(self, first: date, last: date) -> int:
+        """Return how many revisions there are of the days of [first, last]."""
+        (count,) = self.database.connection.execute(
+            "SELECT count(*) FROM corrected_day"
+            " WHERE meter = ? AND register = ? AND day BETWEEN ? AND ?",
+            (*self._key, first.isoformat(), last.isoformat()),
+        ).fetchone()
+        return int(count)
 
     def span(self) -> tuple[date, date, int] | None:
         """Return the first and last certified day and how many there are, or None."""
@@ -268,24 +327,43 @@ class DayJournal:
         return (date.fromisoformat(first), date.fromisoformat(last), count) if count else None
 
     def fingerprints(self, first: date, last: date) -> dict[date, bytes]:
-        """Return SHA-256 of each encoded day of [first, last]: it stands for all days before, too.
+        """Return a digest of each day of [first, last]: it stands for all days before, too.
 
-        A day holds the digest of the one before it.
+        A day holds the digest of the one before it. Of corrections it does not tell which they
+        are: with each one, all digests change.
         """
         rows = self.database.connection.execute(
             "SELECT day, encoded FROM certified_day"
             " WHERE meter = ? AND register = ? AND day BETWEEN ? AND ? ORDER BY counter",
             (*self._key, first.isoformat(), last.isoformat()),
         )
-        return {date.fromisoformat(day): sha256(encoded).digest() for day, encoded in rows}
+        revisions = self.corrected(date.min, date.max)
+        since = b"" if not revisions else revisions.to_bytes(8, "big")
+        return {date.fromisoformat(day): sha256(since + encoded).digest() for day, encoded in rows}
 
-    def _open(self, day: str, encoded: bytes, nonce: bytes, sealed: bytes) -> JournalledDay:
+    def _first(self, first: date, last: date) -> list[tuple[str, bytes, bytes, bytes]]:
+        return self.database.connection.execute(
+            "SELECT day, encoded, nonce, sealed FROM certified_day"
+            " WHERE meter = ? AND register = ? AND day BETWEEN ? AND ? ORDER BY counter",
+            (*self._key, first.isoformat(), last.isoformat()),
+        ).fetchall()
+
+    def _open(
+        self,
+        day: str,
+        encoded: bytes,
+        nonce: bytes,
+        sealed: bytes,
+        revision: int = 0,
+        time: int = 0,
+    ) -> JournalledDay:
+        label = _corrected_label(self.channel, day, revision) if revision else self._label(day)
         try:
-            use = AESGCM(self.key).decrypt(nonce, sealed, self._label(day))
+            use = AESGCM(self.key).decrypt(nonce, sealed, label)
         except (InvalidTag, ValueError):
             self.database.require_current()  # a new key is no damage
             raise VaultTampered(f"{day}: the day's use is not what was stored") from None
-        return JournalledDay(date.fromisoformat(day), encoded, use)
+        return JournalledDay(date.fromisoformat(day), encoded, use, revision, time)
 
     @property
     def _key(self) -> tuple[bytes, bytes]:
@@ -304,6 +382,18 @@ def resealed_use(
     """Return a row's use (day, nonce, sealed) sealed anew; raise `VaultTampered`."""
     day, old_nonce, sealed = row
     label = _label(channel, day)
+    try:
+        return new.encrypt(nonce, old.decrypt(old_nonce, sealed, label), label)
+    except (InvalidTag, ValueError):
+        raise VaultTampered(f"{day}: the day's use is not what was stored") from None
+
+
+def resealed_revision(
+    old: AESGCM, new: AESGCM, nonce: bytes, channel: Channel, row: tuple[str, int, bytes, bytes]
+) -> bytes:
+    """Return a revision's use (day, revision, nonce, sealed) sealed anew; raise `VaultTampered`."""
+    day, revision, old_nonce, sealed = row
+    label = _corrected_label(channel, day, revision)
     try:
         return new.encrypt(nonce, old.decrypt(old_nonce, sealed, label), label)
     except (InvalidTag, ValueError):
@@ -341,6 +431,13 @@ def _other_beginning() -> VaultTampered:
 def _label(channel: Channel, day: str) -> bytes:
     meter, register = channel.meter, channel.register
     return b"".join((_LABEL, bytes([len(meter)]), meter, register, day.encode()))
+
+
+def _corrected_label(channel: Channel, day: str, revision: int) -> bytes:
+    meter, place = channel.meter, revision.to_bytes(4, "big")
+    return b"".join(
+        (_CORRECTED_LABEL, bytes([len(meter)]), meter, channel.register, place, day.encode())
+    )
 
 
 def _inherited_label(channel: Channel) -> bytes:

@@ -23,11 +23,16 @@ from typing import Any, Final, TypeAlias
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from hub.vault.database import Database
-from hub.vault.days import resealed_fact, resealed_inheritance, resealed_use
+from hub.vault.days import (
+    resealed_fact,
+    resealed_inheritance,
+    resealed_revision,
+    resealed_use,
+)
 from hub.vault.key_file import next_key_file, put_in_force
 from hub.vault.sealing import check_value_of
 from hub.vault.secret_file import write_secret
-from hub.vault.vault import NONCE_SIZE, Channel, resealed_reading
+from hub.vault.vault import NONCE_SIZE, Channel, resealed_correction, resealed_reading
 
 BATCH: Final = 500
 """Rows that are read at a time, and after how many progress is reported."""
@@ -195,6 +200,20 @@ FACTS: Final = _by_channel(
     " WHERE rowid > ? ORDER BY rowid LIMIT ?",
     "fact_is_never_changed",
     resealed_fact,
+)
+CORRECTIONS: Final = _by_channel(
+    "correction",
+    "SELECT rowid, meter, register, number, time, reason, first, last, nonce, sealed"
+    " FROM correction WHERE rowid > ? ORDER BY rowid LIMIT ?",
+    "correction_is_never_changed",
+    resealed_correction,
+)
+CORRECTED_DAYS: Final = _by_channel(
+    "corrected_day",
+    "SELECT rowid, meter, register, day, revision, nonce, sealed FROM corrected_day"
+    " WHERE rowid > ? ORDER BY rowid LIMIT ?",
+    "corrected_day_is_never_changed",
+    resealed_revision,
 )
 INHERITED: Final = _by_channel(
     "inherited_chain",

@@ -10,13 +10,15 @@ A row holds one reading of one register:
 
 The associated data ties a row to its meter, register, place and moment: a row that is swapped,
 moved, edited or left out is found when it is read. Triggers refuse every UPDATE and DELETE, so
-that a bug of ours cannot thin out history either.
+that a bug of ours cannot thin out history either. What is known better since lies beside it
+(`hub.vault.corrections`): readings are handed out as they are known now, or as they were received.
 """
 
 import hmac
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +28,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hub.errors import HubError
 from hub.readings import LARGEST_REGISTER_WH, LARGEST_WH_PER_SECOND, Reading, ReadingFlag
 from hub.text import utc_text
+from hub.vault.corrections import (
+    CORRECTION_TABLE,
+    CorrectedReadings,
+    Head,
+    label_of,
+    nearest,
+    opened,
+)
 from hub.vault.database import Component, Database
 from hub.vault.sealing import check_value_of
 
@@ -66,6 +76,7 @@ VAULT_COMPONENT: Final = Component(
         CREATE TRIGGER reading_is_never_deleted BEFORE DELETE ON reading
         BEGIN SELECT RAISE(ABORT, 'readings are append-only'); END;
         """,
+        CORRECTION_TABLE,
     ),
 )
 
@@ -119,6 +130,10 @@ class Vault:
     key: bytes = field(repr=False)
     randomness: Callable[[int], bytes] = field(repr=False)
     _cipher: AESGCM = field(init=False, repr=False)
+    _corrections: dict[Channel, tuple[bytes, list[CorrectedReadings]]] = field(
+        default_factory=dict, init=False, repr=False
+    )
+    """Of each register, with the nonce of the newest: rows are only ever added."""
 
     def __post_init__(self) -> None:
         if len(self.key) != KEY_SIZE:
@@ -167,7 +182,23 @@ class Vault:
         return sequence - first
 
     def between(self, channel: Channel, begin: int, end: int) -> Iterator[Reading]:
-        """Yield the readings of [begin, end], and the nearest on either side, in order.
+        """Yield the readings of [begin, end] as they are known, and the nearest on either side.
+
+        In order of time. Raises `VaultTampered` as `received` does.
+        """
+        corrections = self.corrections(channel)
+        if not corrections:
+            yield from self.received(channel, begin, end)
+            return
+        readings = list(self.received(channel, begin, end))
+        for one in corrections:
+            if not readings or readings[-1].time < one.first:
+                continue
+            readings = one.over(readings)
+        yield from nearest(readings, begin, end)
+
+    def received(self, channel: Channel, begin: int, end: int) -> Iterator[Reading]:
+        """Yield the readings of [begin, end] as they were received, and the nearest on either side.
 
         Raises `VaultTampered` at the first row that was changed, moved or left out.
         """
@@ -190,10 +221,79 @@ class Vault:
             yield self._open(channel, sequence, time, nonce, sealed)
 
     def latest(self, channel: Channel) -> Reading | None:
-        """Return the newest reading, or None where there is none."""
+        """Return the newest reading as it is known, or None where there is none."""
+        last = self.newest_received(channel)
+        if last is None or not self.corrections(channel):
+            return last
+        return list(self.between(channel, last.time, last.time))[-1]
+
+    def newest_received(self, channel: Channel) -> Reading | None:
+        """Return the newest reading as it was received: the next one has to follow it."""
         channel_id = self._channel_id(channel)
         last = None if channel_id is None else self._last(channel, channel_id)
         return None if last is None else last[1]
+
+    def correct(
+        self, channel: Channel, time: int, reason: str, readings: Sequence[Reading], lift_wh: int
+    ) -> CorrectedReadings:
+        """Add a correction; raise `ReadingRefused` where it does not fit what is around it.
+
+        It begins after the first reading that was received, and ends by the last one.
+        """
+        key = channel.meter, channel.register
+        with self.database.transaction() as connection:
+            number = len(self.corrections(channel)) + 1
+            made = CorrectedReadings(number, time, reason, tuple(readings), lift_wh)
+            newest = self.newest_received(channel)
+            known = list(self.between(channel, made.first - 1, made.last + 1))
+            if newest is None or not (known[0].time < made.first and made.last <= newest.time):
+                raise ReadingRefused("a correction lies between readings that were received")
+            for before, after in pairwise(made.over(known)):
+                _follow(before, after)
+            nonce = self.randomness(NONCE_SIZE)
+            sealed = made.seal(self._cipher, nonce, _channel_name(channel))
+            connection.execute(
+                "INSERT INTO correction VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (*key, number, time, reason, made.first, made.last, nonce, sealed),
+            )
+        return made
+
+    def corrections(self, channel: Channel) -> list[CorrectedReadings]:
+        """Return the corrections of a register, in the order in which they were made.
+
+        Raises `VaultTampered` at the first one that was changed, moved or left out.
+        """
+        connection, key = self.database.connection, (channel.meter, channel.register)
+        newest = connection.execute(
+            "SELECT nonce FROM correction WHERE meter = ? AND register = ?"
+            " ORDER BY number DESC LIMIT 1",
+            key,
+        ).fetchone()
+        if newest is None:
+            return []
+        nonce, known = self._corrections.get(channel, (b"", []))
+        if nonce != newest[0]:
+            rows = connection.execute(
+                "SELECT number, time, reason, first, last, nonce, sealed FROM correction"
+                " WHERE meter = ? AND register = ? ORDER BY number",
+                key,
+            )
+            known = [
+                self._opened_correction(channel, place, row)
+                for place, row in enumerate(rows, start=1)
+            ]
+            self._corrections[channel] = newest[0], known
+        return known
+
+    def _opened_correction(
+        self, channel: Channel, place: int, row: tuple[int, int, str, int, int, bytes, bytes]
+    ) -> CorrectedReadings:
+        head: Head = row[:5]
+        found = opened(self._cipher, _channel_name(channel), head, *row[5:])
+        if found is None or found.number != place:
+            self.require_current()  # a new key is no damage
+            raise _correction_changed(channel, place)
+        return found
 
     def earliest(self, channel: Channel) -> Reading | None:
         """Return the oldest reading, or None where there is none."""
@@ -265,6 +365,32 @@ def resealed_reading(
         return new.encrypt(nonce, old.decrypt(old_nonce, sealed, label), label)
     except (InvalidTag, ValueError):
         raise _changed(channel, sequence, time) from None
+
+
+def resealed_correction(
+    old: AESGCM,
+    new: AESGCM,
+    nonce: bytes,
+    channel: Channel,
+    row: tuple[int, int, str, int, int, bytes, bytes],
+) -> bytes:
+    """Return a row (number, time, reason, first, last, nonce, sealed) sealed anew."""
+    number, time, reason, first, last, old_nonce, sealed = row
+    label = label_of(_channel_name(channel), (number, time, reason, first, last))
+    try:
+        return new.encrypt(nonce, old.decrypt(old_nonce, sealed, label), label)
+    except (InvalidTag, ValueError):
+        raise VaultTampered(
+            f"correction {number} of {channel.register.hex()} was changed"
+        ) from None
+
+
+def _correction_changed(channel: Channel, number: int) -> VaultTampered:
+    return VaultTampered(f"correction {number} of {channel.register.hex()} was changed")
+
+
+def _channel_name(channel: Channel) -> bytes:
+    return bytes([len(channel.meter)]) + channel.meter + channel.register
 
 
 def _changed(channel: Channel, sequence: int, time: int) -> VaultTampered:

@@ -7,7 +7,8 @@ from typing import Any, Final
 import rich_click as click
 
 from hub.text import utc_text
-from meterlet.commands.common import FILE, Exit, fail, json_option, show
+from meterlet.commands.common import FILE, LAST_BILL, Exit, fail, json_option, show
+from meterlet.commands.corrected import corrected_facts, corrected_in_words
 from meterlet.exchanged_meters import exchange_facts, exchange_lines
 from meterlet.verified_bundles import (
     AnyResult,
@@ -16,6 +17,7 @@ from meterlet.verified_bundles import (
     VerifiedProfileBundle,
     VerifiedSettlementBundle,
     check_bundle,
+    correction_of,
     read_bundle,
     require_chain,
 )
@@ -32,6 +34,7 @@ def bill() -> None:
 
 def _memory_facts(memory: BundleMemory) -> dict[str, Any]:
     paid = {"paid": f"{memory.paid:f}"} if memory.paid else {}
+    last = {"last": True} if memory.is_last else {}
     return {
         "account": memory.account,
         "bill": memory.bill,
@@ -39,6 +42,7 @@ def _memory_facts(memory: BundleMemory) -> dict[str, Any]:
         "state": memory.after,
         "carried": list(memory.carried),
         **paid,
+        **last,
     }
 
 
@@ -47,6 +51,7 @@ def _memory_lines(memory: BundleMemory) -> list[str]:
     return [
         f"bill {memory.bill} of account {memory.account}: goes on from {before},"
         f" state {memory.before}",
+        *([LAST_BILL] if memory.is_last else []),
         f"leaves state {memory.after}",
         *(f"  {name}: committed, not told" for name in memory.carried),
     ]
@@ -60,6 +65,7 @@ def _facts(found: AnyResult) -> tuple[dict[str, Any], str]:
                 "tariff": found.tariff,
                 "currency": found.currency,
                 "total": f"{found.total:f}",
+                "corrected_days": corrected_facts(found.corrected),
             }
             if found.exact is not None:
                 says["total_exact"] = str(found.exact.total_exact)
@@ -105,13 +111,40 @@ def _tell(error: VerificationFailed | CannotVerify, *, as_json: bool) -> None:
     show(SCHEMA, facts, f"{facts['verdict']}{amount}{where}", as_json=as_json)
 
 
+def _difference(
+    found: AnyResult,
+    replaces: Path,
+    supplier: Path | None,
+    certifier: str | None,
+    facts: dict[str, Any],
+) -> str:
+    """Put into `facts` what corrections made of the bill that is replaced; return it in words."""
+    old = check_bundle(read_bundle(replaces), supplier, certifier)
+    if not (isinstance(old, VerifiedBillBundle) and isinstance(found, VerifiedBillBundle)):
+        raise click.UsageError("--replaces: a bill replaces a bill")
+    correction = correction_of(old, found)
+    facts["difference"] = None if correction is None else f"{correction.difference:f}"
+    facts["corrected_since"] = [] if correction is None else corrected_facts(correction.days)
+    if correction is None:
+        return "no slot was corrected since the bill that it replaces"
+    return (
+        f"corrected: {correction.difference:+f} {found.currency} to the bill that it replaces, for"
+        f" {corrected_in_words(correction.days)}"
+    )
+
+
 @bill.command()
 @click.argument("bundles", metavar="BUNDLE...", type=FILE, nargs=-1, required=True)
 @click.option("--supplier", type=FILE, help="The supplier's public key (PEM) that you trust.")
 @click.option("--certifier", help="The certifier's public key that you trust, in hex.")
+@click.option("--replaces", type=FILE, help="The bundle of the bill that this one corrects.")
 @json_option
 def verify(
-    bundles: tuple[Path, ...], supplier: Path | None, certifier: str | None, as_json: bool
+    bundles: tuple[Path, ...],
+    supplier: Path | None,
+    certifier: str | None,
+    replaces: Path | None,
+    as_json: bool,
 ) -> None:
     """Verify a BUNDLE: is this the right bill for the certified days and the signed tariff?
 
@@ -122,12 +155,23 @@ def verify(
     The verdict: it matches (exit code 0); it differs (3), by how much where that is known, and at
     which check; or that cannot be told (4), and why. Without --supplier and
     --certifier the keys are those that the bundle names.
+
+    Where readings came late or were replaced, it says of how many slots. With --replaces it says
+    what that made of the earlier bill, too.
     """
+    if replaces is not None and len(bundles) > 1:
+        raise click.UsageError("--replaces goes with one bundle")
     found, told, lines = list[AnyResult](), list[dict[str, Any]](), list[str]()
     for bundle in bundles:
         facts, said = _verified(bundle, supplier, certifier, found, as_json=as_json)
         told.append(facts)
         lines += said
+    if replaces is not None:
+        try:
+            lines.append(_difference(found[0], replaces, supplier, certifier, told[0]))
+        except (VerificationFailed, CannotVerify) as error:
+            _tell(error, as_json=as_json)
+            raise
     if len(bundles) == 1:
         show(SCHEMA, told[0], lines, as_json=as_json)
         return
@@ -162,6 +206,8 @@ def _verified(
         raise
     facts, sentence = _facts(result)
     lines = [f"matches: {sentence} for {facts['from']} to {facts['until']}"]
+    if isinstance(result, VerifiedBillBundle) and result.corrected:
+        lines.append(f"its readings have {corrected_in_words(result.corrected)}")
     if facts["missing_slots"]:
         lines.append(f"{facts['missing_slots']} slots are missing and not billed")
     if isinstance(result, VerifiedBillBundle):

@@ -49,6 +49,7 @@ PRESENT_FOLDER: Final = click.Path(path_type=Path, file_okay=False, exists=True)
 FILE: Final = click.Path(path_type=Path, dir_okay=False)
 PRESENT_FILE: Final = click.Path(path_type=Path, dir_okay=False, exists=True)
 DAY: Final = click.DateTime(["%Y-%m-%d"])
+LAST_BILL: Final = "the last bill of the contract: it settles all, and leaves nothing"
 
 
 def folder_option(noun: str, help_text: str, parameter: str = "folder") -> Callable[[Any], Any]:

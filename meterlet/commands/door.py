@@ -24,11 +24,11 @@ from hub.readings import ReadingFlag, Readout
 from hub.text import utc_text
 from hub.vault.vault import ReadingRefused
 from meterlet.commands.common import Exit, fail, show
+from meterlet.commands.intake import LOST_SHOWN, lost_facts
 from sml_codec import Obis
 
 BATCH: Final = 4096
 """Readings of a file that are held in memory at a time."""
-LOST_SHOWN: Final = 5
 ODD_SHOWN: Final = 5
 """Reasons of each kind that are shown of a run."""
 
@@ -192,7 +192,7 @@ def report(intake: Intake, as_json: bool) -> None:
         "repeated": repeated,
         "telegrams": door.telegrams,
         "days_certified": intake.days,
-        "lost": [{"offset": lost.offset, "reason": lost.reason} for lost in door.lost],
+        "lost": lost_facts(door),
         "odd": [odd_facts(one) for one in intake.odd],
         **({"coarse": True} if intake.is_coarse else {}),
     }

@@ -76,7 +76,9 @@ def _exchanged(device: Device, text: str) -> tuple[bytes, tuple[int, int]]:
 
 @click.command("hand-over")
 @hub_option
-@click.option("--from", "first", type=DAY, help="The first day of the new custody, to be sure.")
+@click.option(
+    "--first-day", "first", type=DAY, help="The first day of the new custody, to be sure."
+)
 @click.option("--meter", type=Hex(), help="Another home: the id of the meter there, in hex.")
 @click.option(
     "--register",
@@ -110,7 +112,7 @@ def hand_over(
     is cut off, the hub is as before or as after.
     """
     if meter is not None and first is not None:
-        raise click.UsageError("--from is for the same meter; at another one all begins anew")
+        raise click.UsageError("--first-day is for the same meter; at another one all begins anew")
     if registers and meter is None:
         raise click.UsageError("--register is for another meter: say --meter as well")
     try:

@@ -2,7 +2,6 @@
 """`meterlet hub`: make a hub, let readings in, serve its applets."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -38,11 +37,18 @@ from meterlet.commands.common import (
 )
 from meterlet.commands.door import Intake, door_facts, open_door, report
 from meterlet.commands.hand_over import exchange_meter, hand_over
+from meterlet.commands.hub_correct import correct
 from meterlet.commands.hub_keys import keys
 from meterlet.commands.hub_probe import probe_line
 from meterlet.commands.hub_published import hub_published
 from meterlet.commands.hub_readings import readings
-from meterlet.commands.intake import file_chunks, following, hex_or_bytes, live_chunks
+from meterlet.commands.intake import (
+    columns_of,
+    file_chunks,
+    following,
+    hex_or_bytes,
+    live_chunks,
+)
 from meterlet.commands.reader import reader, restore, snapshot, unblock
 from meterlet.commands.serving import (
     announce,
@@ -55,7 +61,6 @@ from meterlet.key_files import public_key, public_pem
 from protocols.metrology import ACTIVE_ENERGY_EXPORT, GridError, Period, is_feed_in_pair
 from sml_codec import Obis
 
-_OBIS: Final = re.compile(r"[\d.:*-]+")
 KILOWATTS: Final = click.FloatRange(0.1, 1000)
 KEY_CHECK_SECONDS: Final = 0.5
 
@@ -66,7 +71,7 @@ def hub() -> None:
 
 
 for command in (
-    exchange_meter, hand_over, hub_published, keys, probe_line, reader, readings, restore,
+    correct, exchange_meter, hand_over, hub_published, keys, probe_line, reader, readings, restore,
     snapshot, unblock,
 ):  # fmt: skip
     hub.add_command(command)
@@ -252,7 +257,7 @@ def ingest(
             step=None if step is None else parse_interval(step),
             every_seconds=every_seconds,
         )
-        latest = device.main.vault.latest(device.main.channel)
+        latest = device.main.vault.newest_received(device.main.channel)
         start_wh = _registers_stand(device)
         if source == "synthetic":
             if period is None:
@@ -276,7 +281,7 @@ def ingest(
         elif source.endswith((".csv", ".csv.gz")):
             replay = CsvReplay(
                 Path(source),
-                _columns(meter, columns, feed_in_column),
+                columns_of(meter, columns, feed_in_column),
                 EnergyUnit(unit),
                 parse_interval(interval),
                 parse_zone(zone),
@@ -309,40 +314,10 @@ def ingest(
 def _registers_stand(device: Device) -> dict[bytes, int]:
     """Return where each register stood at its last reading, in watt-hours."""
     latest = {
-        code: register.vault.latest(register.channel) for code, register in device.registers.items()
+        code: register.vault.newest_received(register.channel)
+        for code, register in device.registers.items()
     }
     return {code: reading.register_wh for code, reading in latest.items() if reading is not None}
-
-
-def _columns(
-    meter: Description, columns: tuple[str, ...], feed_in_column: str | None
-) -> dict[bytes, str]:
-    """Return a CSV file's column for each of the hub's registers; `UsageError` where one lacks."""
-    chosen: dict[bytes, str] = {}
-    for text in columns:
-        code, _, name = text.rpartition("=")
-        register = meter.register
-        if code and _OBIS.fullmatch(code):
-            register = Obis.parse(code).code
-        else:
-            name = text
-        if register not in meter.registers or register in chosen:
-            raise click.UsageError(f"--column {text}: the hub has no such register left")
-        chosen[register] = name
-    if feed_in_column is not None:
-        if meter.feed_in_register is None:
-            raise click.UsageError("--feed-in-column: the hub has no register of what is fed in")
-        chosen[meter.feed_in_register] = feed_in_column
-    if meter.register not in chosen:
-        raise click.UsageError("a CSV file: say which --column")
-    for register in meter.registers:
-        if register == meter.feed_in_register and register not in chosen:
-            raise click.UsageError(
-                "a CSV file: the meter counts what is fed in; say which --feed-in-column"
-            )
-        if register not in chosen:
-            raise click.UsageError(f"a CSV file: say --column {Obis(register)}=NAME")
-    return {register: chosen[register] for register in meter.registers}
 
 
 @hub.command()

@@ -3,6 +3,7 @@
 
 import asyncio
 import os
+import re
 import sys
 from collections.abc import Iterator
 from errno import EIO
@@ -12,13 +13,67 @@ from typing import TYPE_CHECKING, Final
 
 import rich_click as click
 
+from hub.device import Description
+from hub.meters.sml_intake import SmlIntake
 from hub.readings import Reading, ReadingFlag, Readout
+from meterlet.commands.common import Exit, fail
+from sml_codec import Obis
 from sml_codec.hextext import HexText
 
 if TYPE_CHECKING:
     from sml_codec.sources import Interruption
 
 CHUNK: Final = 1 << 14
+LOST_SHOWN: Final = 5
+_OBIS: Final = re.compile(r"[\d.:*-]+")
+
+
+def columns_of(
+    meter: Description, columns: tuple[str, ...], feed_in_column: str | None
+) -> dict[bytes, str]:
+    """Return a CSV file's column for each of the hub's registers; `UsageError` where one lacks."""
+    chosen: dict[bytes, str] = {}
+    for text in columns:
+        code, _, name = text.rpartition("=")
+        register = meter.register
+        if code and _OBIS.fullmatch(code):
+            register = Obis.parse(code).code
+        else:
+            name = text
+        if register not in meter.registers or register in chosen:
+            raise click.UsageError(f"--column {text}: the hub has no such register left")
+        chosen[register] = name
+    if feed_in_column is not None:
+        if meter.feed_in_register is None:
+            raise click.UsageError("--feed-in-column: the hub has no register of what is fed in")
+        chosen[meter.feed_in_register] = feed_in_column
+    if meter.register not in chosen:
+        raise click.UsageError("a CSV file: say which --column")
+    for register in meter.registers:
+        if register == meter.feed_in_register and register not in chosen:
+            raise click.UsageError(
+                "a CSV file: the meter counts what is fed in; say which --feed-in-column"
+            )
+        if register not in chosen:
+            raise click.UsageError(f"a CSV file: say --column {Obis(register)}=NAME")
+    return {register: chosen[register] for register in meter.registers}
+
+
+def lost_facts(door: SmlIntake) -> list[dict[str, object]]:
+    """Return what could not be read, as the JSON outputs show it."""
+    return [{"offset": lost.offset, "reason": lost.reason} for lost in door.lost]
+
+
+def report_lost(source: str, door: SmlIntake) -> None:
+    """Say what could not be read, and end with the exit code for it; return if all could."""
+    for lost in door.lost[:LOST_SHOWN]:
+        click.echo(f"meterlet: {source}: byte {lost.offset}: {lost.reason}", err=True)
+    if len(door.lost) > LOST_SHOWN:
+        click.echo(f"meterlet: {source}: and {len(door.lost) - LOST_SHOWN} more", err=True)
+    if door.lost:
+        raise SystemExit(int(Exit.FAILURE))
+    if not door.telegrams:
+        fail(f"{source}: no SML telegram in it")
 
 
 def following(latest: Reading | None, readouts: Iterator[Readout]) -> Iterator[Readout]:

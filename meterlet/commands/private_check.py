@@ -3,10 +3,11 @@
 
 The rules are those of the release guard, for a hub that was asked nothing else about the period,
 and for consents as the shipped billing applet asks for them: the ordinary one, and the one by bits
-for prices that are further apart.
+for prices that are further apart. Under a tariff with memory the bills of one contract are looked
+at, month after month from its first one on, with the consent that lets them go on from each other.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from importlib.resources import files
@@ -15,13 +16,19 @@ from typing import Any, Final
 from applets.billing.charges import plan_bill
 from hub.disclosure import ConsentTerms, ReleaseRefused, ReleaseRequest, number_of
 from hub.disclosure.guard import check_alone
+from hub.disclosure.memory import MemoryStep, Remembered
+from hub.disclosure.requests import Number
 from hub.installer import terms_of
 from hub.machine.manifest import Manifest
+from protocols.amounts import Carried, Total
+from protocols.carried import CarriedState, CarriedValue
 from protocols.metrology import Period
 from tariffs import Register, Tariff, TariffError
 
 CONSENTS: Final = {"ordinary": "manifest.toml", "by bits": "dynamic.toml"}
 """The manifests of the billing applet, each with what it asks consent to."""
+CONSENTS_WITH_MEMORY: Final = {"with memory": "memory.toml"}
+"""The same for tariffs with memory."""
 REGISTERS: Final = {Register.IMPORT: "", Register.EXPORT: "1-0:2.8.0*255"}
 MOST_MONTHS: Final = 36
 CHANGES: Final = {
@@ -30,6 +37,7 @@ CHANGES: Final = {
     "size": "round the total to larger units",
     "fineness": "let charges depend on eight hours of the period or more",
     "window": "let charges depend on the whole period",
+    "memory": "let bills go on from less of the past",
     "period": "bill more days at once, as the rest of a month with the next one",
     "tariff": "change what the reason names",
 }
@@ -66,7 +74,7 @@ class PrivateBill:
 
 def private_months(tariff: Tariff, slot_minutes: int = 15) -> Iterator[PrivateBill]:
     """Yield each month that a tariff prices whole, up to `MOST_MONTHS`, oldest first."""
-    consents = {name: _terms(manifest) for name, manifest in CONSENTS.items()}
+    consents, before = _consents(tariff), None
     day = date.fromordinal(tariff.valid_from.toordinal())
     if day.day > 1:
         day = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
@@ -74,14 +82,35 @@ def private_months(tariff: Tariff, slot_minutes: int = 15) -> Iterator[PrivateBi
         after = (day + timedelta(days=32)).replace(day=1)
         if after > tariff.valid_until:
             return
-        yield _bill(tariff, Period.month(day.year, day.month), slot_minutes, consents)
+        period = Period.month(day.year, day.month)
+        bill, before = _bill(tariff, period, slot_minutes, consents, before)
+        yield bill
         day = after
 
 
 def private_period(tariff: Tariff, period: Period, slot_minutes: int = 15) -> PrivateBill:
-    """Return whether the bill of one period would be answered."""
-    consents = {name: _terms(manifest) for name, manifest in CONSENTS.items()}
-    return _bill(tariff, period, slot_minutes, consents)
+    """Return whether the bill of one period would be answered, as the first of its contract."""
+    return _bill(tariff, period, slot_minutes, _consents(tariff), None)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """What a bill with memory leaves for the next one: names alone, and what the guard knows."""
+
+    state: CarriedState
+    remembered: Remembered
+
+    @classmethod
+    def nothing(cls, begin: int) -> "_Left":
+        """Return what the first bill of a contract goes on from."""
+        return cls(CarriedState.opening(b"meter", bytes(16), begin), {})
+
+    def after(self, total: Total, end: int, remembered: Remembered) -> "_Left":
+        """Return what a bill leaves that has gone on from this."""
+        values = [
+            CarriedValue(Carried(one.name, one.low, one.bits), bytes(33)) for one in total.kept
+        ]
+        return _Left(self.state.following(end, values), remembered)
 
 
 def _bill(
@@ -89,29 +118,57 @@ def _bill(
     period: Period,
     slot_minutes: int,
     consents: Mapping[str, Mapping[str, ConsentTerms]],
-) -> PrivateBill:
+    before: _Left | None,
+) -> tuple[PrivateBill, _Left | None]:
+    """Return whether a bill would be answered, and what it leaves under a tariff with memory."""
     begin, end = period.bounds(tariff.zone)
-    starts = range(begin, end, 60 * slot_minutes)
+    seconds = 60 * slot_minutes
+    starts = range(begin, end, seconds)
+    if tariff.has_memory and before is None:
+        before = _Left.nothing(begin)
+    state = None if before is None else before.state
     try:
-        plan = plan_bill(tariff, starts, 60 * slot_minutes, [0] * len(starts), begin, end)
+        plan = plan_bill(tariff, starts, seconds, [0] * len(starts), begin, end, state)
     except TariffError as error:
-        return PrivateBill(period, None, rule="tariff", reason=str(error))
+        return PrivateBill(period, None, rule="tariff", reason=str(error)), None
     registers = [REGISTERS[one] for one in plan.registers]
-    number = number_of(plan.total, begin, 60 * slot_minutes, len(starts), registers)
+    if before is None:
+        numbers = [number_of(plan.total, begin, seconds, len(starts), registers)]
+        return _answered(tariff, period, numbers, consents), None
+    step = MemoryStep(
+        [plan.total], begin, seconds, len(starts), registers, [()] * len(registers),
+        before.state.digest, before.remembered,
+    )  # fmt: skip
+    bill = _answered(tariff, period, step.numbers(), consents)
+    return bill, before.after(plan.total, end, step.kept())
+
+
+def _answered(
+    tariff: Tariff,
+    period: Period,
+    numbers: Sequence[Number],
+    consents: Mapping[str, Mapping[str, ConsentTerms]],
+) -> PrivateBill:
+    bits = numbers[0].bits
     rule = reason = ""
     for name, terms in consents.items():
         who = next(iter(terms.values()))
         request = ReleaseRequest(
             who.applet, who.package, who.recipient, who.purpose,
-            period.day_count, (number,), tariff.digest,
+            period.day_count, tuple(numbers), tariff.digest,
         )  # fmt: skip
         try:
             check_alone(request, {kind: terms[kind] for kind in request.kinds})
         except ReleaseRefused as refused:
             rule, reason = rule or refused.rule, reason or refused.reason
         else:
-            return PrivateBill(period, name, number.bits, rule, reason)
-    return PrivateBill(period, None, number.bits, rule, reason)
+            return PrivateBill(period, name, bits, rule, reason)
+    return PrivateBill(period, None, bits, rule, reason)
+
+
+def _consents(tariff: Tariff) -> dict[str, dict[str, ConsentTerms]]:
+    manifests = CONSENTS_WITH_MEMORY if tariff.has_memory else CONSENTS
+    return {name: _terms(manifest) for name, manifest in manifests.items()}
 
 
 def _terms(manifest: str) -> dict[str, ConsentTerms]:

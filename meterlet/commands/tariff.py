@@ -194,6 +194,10 @@ def show(file: Path, signer: Path | None) -> Shown:
     metavar="AMOUNT",
     help="Paid in advance of each bill, where the tariff has a credit.",
 )
+@click.option(
+    "--last-bill", "is_last", is_flag=True,
+    help="The contract ends with the period: its last bill settles what earlier ones left open.",
+)  # fmt: skip
 @days_options()
 @key_option
 @json_option
@@ -208,6 +212,7 @@ def price(
     slots: bool,
     each: str | None,
     paid: str,
+    is_last: bool,
     first: date | None,
     last: date | None,
     signer: Path | None,
@@ -227,10 +232,13 @@ def price(
         use = read_use(readings, column, export_column, UNITS[unit], interval, zone, begin, end)
         listed = slots and as_json
         if each is None:
-            bills = [price_use(tariff, use, begin, end, by_slot=listed, paid=advance)]
+            bills = [
+                price_use(tariff, use, begin, end, by_slot=listed, paid=advance, is_last=is_last)
+            ]
         else:
-            interval = EACH[each]
-            bills = price_each(tariff, use, begin, end, interval, by_slot=listed, paid=advance)
+            bills = price_each(
+                tariff, use, begin, end, EACH[each], by_slot=listed, paid=advance, is_last=is_last
+            )
     if each is None and as_json:
         print_json("meterlet.tariff.price/1", bills[0].as_json())
     elif as_json:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from meterlet.commands.common import LAST_BILL
 from tariffs import Bill, BillMemory, Tariff
 from tariffs.clock import date_of
 from tariffs.describe import (
@@ -94,6 +95,8 @@ def print_bill(bill: Bill, tariff: Tariff) -> None:
     console.print(Text(f"total {bill.total} {bill.currency} (exactly {exact})"), soft_wrap=True)
     if bill.memory is not None:
         _print_carried(console, bill.memory, tariff)
+        if bill.is_last:
+            console.print(LAST_BILL)
     if bill.substitutions:
         console.print(
             Text(f"{len(bill.substitutions)} slots billed as those a week before (--json)")

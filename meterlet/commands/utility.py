@@ -3,6 +3,7 @@
 
 from dataclasses import asdict, replace
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from meterlet.commands.amount import Amount, amount_text
 from meterlet.commands.common import (
     DAY,
     FOLDER,
+    LAST_BILL,
     Aid,
     Hex,
     Shown,
@@ -29,6 +31,7 @@ from meterlet.commands.common import (
     unpublished_option,
     utility_option,
 )
+from meterlet.commands.corrected import corrected_facts, corrected_in_words
 from meterlet.commands.profile import load_profiles
 from meterlet.commands.settle import settle
 from meterlet.commands.tariff_files import write_new
@@ -266,6 +269,11 @@ def request_bill(
         f" invoice {facts['invoice']}"
         + (f", which replaces invoice {facts['replaces']}" if facts["replaces"] else "")
     )
+    if billed.correction is not None:
+        click.echo(
+            f"corrected: {billed.correction.difference:+f} {facts['currency']}, for"
+            f" {corrected_in_words(billed.invoice.corrected)}"
+        )
     if facts["missing_slots"]:
         click.echo(f"provisional: {len(facts['missing_slots'])} slots are missing and not billed")
     for line in exchange_lines(billed.verified.exchanges):
@@ -273,6 +281,8 @@ def request_bill(
     if billed.verified.state is not None:
         for line in words_of(billed.verified.state):
             click.echo(line)
+    if billed.verified.is_last:
+        click.echo(LAST_BILL)
     if billed.void:
         later = ", ".join(map(str, billed.void))
         click.echo(f"void: bill {later} of the account; ask for the same periods again, in order")
@@ -336,7 +346,8 @@ def bill_facts(billed: BilledPeriod) -> dict[str, Any]:
     memory: dict[str, Any] = {}
     if bill.state is not None:
         paid = {"paid": amount_text(bill.paid)} if bill.paid else {}
-        memory = {"memory": {**facts_of(bill.state), **paid, "void": list(billed.void)}}
+        last = {"last": True} if bill.is_last else {}
+        memory = {"memory": {**facts_of(bill.state), **paid, **last, "void": list(billed.void)}}
     return {
         "invoice": billed.invoice.number,
         "replaces": billed.invoice.replaces or None,
@@ -347,6 +358,8 @@ def bill_facts(billed: BilledPeriod) -> dict[str, Any]:
         "tariff_digest": bill.tariff_digest.hex(),
         "currency": bill.currency,
         "total": f"{bill.total:f}",
+        "difference": None if billed.correction is None else f"{billed.correction.difference:f}",
+        "corrected_days": corrected_facts(billed.invoice.corrected),
         "days": billed.verified.days,
         "slots": billed.verified.slots,
         "missing_slots": [utc_text(start) for start in billed.verified.missing],
@@ -421,11 +434,17 @@ def ledger(folder: Path, as_json: bool) -> None:
 
 def _in_words(line: dict[str, Any]) -> str:
     match line["kind"]:
-        case "bill" if "bill" in line:
-            which = f"bill {line['bill']} of account {line['account'][:8]}"
-            return f"{line['total']} {line['currency']}, {which}"
         case "bill":
-            return f"{line['total']} {line['currency']}"
+            parts = [f"{line['total']} {line['currency']}"]
+            if "bill" in line:
+                parts.append(f"bill {line['bill']} of account {line['account'][:8]}")
+            if "last" in line:
+                parts.append("its last one")
+            if "difference" in line:
+                difference = f"{Decimal(line['difference']):+f}"
+                days = f"by corrected days: {line['corrected']}"
+                parts.append(f"{difference} to invoice {line['replaces']} {days}")
+            return ", ".join(parts)
         case "settlement":
             return f"{line['value']}e-9 {line['currency']} for {line['supplier']}"
         case "unattributed" if "opened_wh" in line:

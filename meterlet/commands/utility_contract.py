@@ -135,6 +135,7 @@ def _progress_facts(progress: Progress, due: Period | None) -> dict[str, Any]:
         "billed": [_days(period) for period in progress.billed],
         "unbilled": [_days(period) for period in progress.unbilled],
         "next": next_one,
+        **({} if progress.unsettled is None else {"unsettled": _days(progress.unsettled)}),
     }
 
 
@@ -145,6 +146,12 @@ def _progress_lines(progress: Progress, due: Period | None) -> list[str]:
     if due is not None:
         when = "is due" if progress.is_over(due) else f"is due after {due.last}"
         lines.append(f"  next        {due.first} to {due.last}, which {when}")
+    elif progress.unsettled is not None:
+        again = progress.unsettled
+        lines.append(
+            f"  not settled {again.first} to {again.last}, billed before the contract was closed:"
+            " ask for its bill again, which is the last one"
+        )
     elif progress.billed:
         lines.append("  every day is billed")
     else:

@@ -108,7 +108,10 @@ class Lie:
         seconds = 60 * self.device.main.slot_minutes
         begin, end = self.question.about.begin, self.question.about.end
         carried, paid = self.question.carried, self.question.paid
-        return plan_bill(self.tariff, starts, seconds, states, begin, end, carried, paid)
+        return plan_bill(
+            self.tariff, starts, seconds, states, begin, end, carried, paid,
+            is_last=self.question.is_last,
+        )  # fmt: skip
 
     @property
     def carried(self) -> dict[str, Quantity]:
@@ -140,7 +143,7 @@ class Lie:
             parameters=self.tariff.digest,
             recipient=RECIPIENT,
             purpose=PURPOSE,
-            nonce=about.nonce,
+            nonce=about.nonce + self.question.mark,
             state=b"" if before is None else before.digest,
         )
         sources = [

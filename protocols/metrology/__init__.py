@@ -14,6 +14,7 @@ from protocols.metrology.changes import (
     require_one_custody,
     require_same_changes,
 )
+from protocols.metrology.correction import Correction, CorrectionReason
 from protocols.metrology.day_content import DayContent, steps_of
 from protocols.metrology.errors import DayRefused, GridError, MalformedDay, MetrologyError
 from protocols.metrology.events import (
@@ -48,6 +49,8 @@ __all__ = [
     "CertifiedSlot",
     "ChainRefused",
     "CommitmentScheme",
+    "Correction",
+    "CorrectionReason",
     "DayContent",
     "DayContentVersion1",
     "DayGrid",

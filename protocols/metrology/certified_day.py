@@ -12,8 +12,8 @@ content binds by their digest: a statement that compares slots needs them, and n
 
 A day that a later key has signed carries the announcements that lead to this key
 (`protocols.metrology.key_chain`). Whoever verifies it knows the meter's first key. A day of version
-1 that is stated again is signed by the key that is in force when that is done: it carries all
-announcements until then, those that came after its day, too.
+1 that is stated again, and one that is corrected, is signed by the key that is in force when that
+is done: it carries all announcements until then, those that came after its day, too.
 """
 
 import hashlib
@@ -62,19 +62,16 @@ class CertifiedDay:
     """The commitments to the slots' uses, where they go along."""
     announcements: tuple[KeyAnnouncement, ...] = ()
     """Of the certifier's keys, as far as they had come into force by that day, or when it was
-    stated again."""
+    signed again."""
 
     def __post_init__(self) -> None:
         if len(self.signature) != SIGNATURE_SIZE:
             raise MalformedDay(f"a signature has 64 bytes, not {len(self.signature)}")
         if self.announcements and self.version == 1:
             raise MalformedDay("a day of version 1 is of a certifier's first key")
-        if not self.content.restated and any(
-            one.first_day > self.day for one in self.announcements
-        ):
+        if not self.is_signed_again and any(one.first_day > self.day for one in self.announcements):
             raise MalformedDay("the day carries a key that had not come into force")
 
-    @classmethod
     @classmethod
     def sign(
         cls,
@@ -103,8 +100,26 @@ class CertifiedDay:
 
     @property
     def link(self) -> bytes:
-        """The digest that the next day refers to: of a day stated again, the one it had."""
-        return self.content.restated or self.digest
+        """The digest that the next day refers to: of a day signed again, the one it had first."""
+        return self.content.first_digest or self.digest
+
+    @property
+    def is_signed_again(self) -> bool:
+        """Whether it was stated again in this version, or corrected."""
+        return bool(self.content.first_digest)
+
+    @property
+    def revision(self) -> int:
+        """How often the day was corrected."""
+        return self.content.revision
+
+    @property
+    def revisions(self) -> tuple[int, ...]:
+        """For each slot, the revision that it last changed in."""
+        content = self.content
+        if isinstance(content, DayContentVersion1) or content.correction is None:
+            return (0,) * len(content.grid)
+        return content.correction.revisions
 
     def with_slots(self, slots: PointVector | None) -> Self:
         """Return the day with the commitments to its slots, or without."""
@@ -157,18 +172,18 @@ class CertifiedDay:
     def is_of_its_time(self, known: tuple[KeyAnnouncement, ...]) -> bool:
         """Tell whether it carries, of a meter's known announcements, those of its time.
 
-        That is all that had begun by that day, and no more; where it was stated again, those that
+        That is all that had begun by that day, and no more; where it was signed again, those that
         had come until then, which may be more.
         """
         begun = sum(1 for one in known if one.first_day <= self.day)
-        carried = max(begun, len(self.announcements)) if self.content.restated else begun
+        carried = max(begun, len(self.announcements)) if self.is_signed_again else begun
         return self.announcements == known[:carried]
 
     def _key_after(self, root: Ed25519PublicKey) -> Ed25519PublicKey:
         try:
             chain = chain_of(self.content.meter, root.public_bytes_raw(), self.announcements)
-            # Of a day stated again, the key in force when that was done: the last it carries.
-            key = chain.current if self.content.restated else chain.key_for(self.day)
+            # Of a day signed again, the key in force when that was done: the last it carries.
+            key = chain.current if self.is_signed_again else chain.key_for(self.day)
             return Ed25519PublicKey.from_public_bytes(key)
         except (ChainRefused, ValueError) as error:
             raise DayRefused(self.day, f"the certifier's keys: {error}") from None

@@ -4,7 +4,7 @@
     day      = CBOR [body, signature, points]  signature = Ed25519 over LABEL | body
     body     = CBOR [LABEL, meter, register, day, zone, slot minutes, counter, previous, restated,
                      mounted, step, states, events, vector, slots, start, end, unattributed,
-                     opening]
+                     opening]                  and of a corrected day, after these: correction
     previous = digest of the day before, 32 zero bytes for the first (whose counter is 1)
     digest   = SHA-256 (LABEL | body)
     states   = CBOR [count, state, count, state, ...], runs of equal states
@@ -36,7 +36,9 @@ first meter, and stays.
 
 `restated` is the digest of a day of version 1 (`protocols.metrology.version1`) that this one states
 again, nothing otherwise. The day stays where it was in the chain: its `previous` is the one it had,
-and the next day names the digest it had (`CertifiedDay.link`).
+and the next day names the digest it had (`CertifiedDay.link`). So does a day that is corrected
+(`protocols.metrology.correction`). Its slots are in a chain of their own, which was not signed slot
+by slot.
 """
 
 from collections.abc import Sequence
@@ -47,6 +49,7 @@ from typing import ClassVar, Final, Self
 
 from protocols.canonical import cbor
 from protocols.canonical.cbor import CborError, CborValue
+from protocols.metrology.correction import Correction
 from protocols.metrology.errors import DayRefused, GridError, MalformedDay
 from protocols.metrology.events import (
     MeterEvent,
@@ -100,6 +103,8 @@ class DayContent:
     events: tuple[MeterEvent, ...] = ()
     restated: bytes = b""
     """The digest of the day of version 1 that this one states again, or nothing."""
+    correction: Correction | None = None
+    """Of a day whose readings came late or were replaced."""
 
     def __post_init__(self) -> None:
         if len(self.meter) not in METER_SIZES or len(self.register) != 6:
@@ -120,6 +125,8 @@ class DayContent:
             raise MalformedDay("the opening is not a reduced scalar")
         if any(p.is_infinity for p in (self.vector, self.start, self.end, self.unattributed)):
             raise MalformedDay("a commitment is the point at infinity")
+        if self.correction is not None and len(self.correction.revisions) != len(self.grid):
+            raise MalformedDay("a correction says for each slot when it last changed")
         require_step(self.step_wh)
         require_order(self.events, len(self.grid))
         self._require_meters()
@@ -135,6 +142,18 @@ class DayContent:
                 if event.old_meter != mounted:
                     raise MalformedDay("a meter is taken down that was not up")
                 mounted = event.new_meter
+
+    @property
+    def revision(self) -> int:
+        """How often the day was corrected."""
+        return 0 if self.correction is None else self.correction.revision
+
+    @property
+    def first_digest(self) -> bytes:
+        """The digest that the day had when it was first signed; nothing where this is the first."""
+        if self.restated or self.correction is None:
+            return self.restated
+        return self.correction.earlier[0]
 
     @property
     def mounted_at_end(self) -> bytes:
@@ -162,6 +181,7 @@ class DayContent:
             self.step_wh, runs, [event.items() for event in self.events], self.vector.encode(),
             self.slots, self.start.encode(), self.end.encode(), self.unattributed.encode(),
             encode_scalar(self.opening),
+            *([] if self.correction is None else [self.correction.items()]),
         ])  # fmt: skip
 
     @classmethod
@@ -179,8 +199,8 @@ class DayContent:
                 str(label), bytes(meter), bytes(register), str(day), str(zone), int(minutes),
                 int(counter), bytes(previous), bytes(restated), bytes(mounted), int(step),
                 [*runs], [*events], bytes(vector), bytes(slots), bytes(start), bytes(end),
-                bytes(unattributed), bytes(opening),
-            ] if label == LABEL:  # fmt: skip
+                bytes(unattributed), bytes(opening), *more,
+            ] if label == LABEL and len(more) <= 1:  # fmt: skip
                 pass
             case _:
                 raise MalformedDay("other fields than a certified day has")
@@ -194,6 +214,7 @@ class DayContent:
             Point.decode(vector), slots, Point.decode(start), Point.decode(end),
             Point.decode(unattributed), decode_scalar(opening), mounted, step,
             tuple(map(decode_event, events)), restated,
+            Correction.of(more[0], len(grid)) if more else None,
         )  # fmt: skip
 
     def require_sum(self, slots: PointVector | None) -> None:

@@ -147,6 +147,16 @@ class DayContentVersion1:
         """The digest of the day that it states again: none."""
         return b""
 
+    @property
+    def revision(self) -> int:
+        """How often it was corrected: never, what corrects it is of version 2."""
+        return 0
+
+    @property
+    def first_digest(self) -> bytes:
+        """Nothing: this is the day as it was first signed."""
+        return b""
+
     def require_sum(self, slots: PointVector | None) -> None:
         """Return if the slots sum to the register's difference; raise `DayRefused` if not."""
         if slots is not None:

@@ -16,11 +16,15 @@ from hub.card.open import Card
 from hub.card.resealing import CARD_KEYS
 from hub.certifier import NewStep
 from hub.device import RESEAL, SEALED, Device, RoundsUnderWay
+from hub.readings import Reading, Readout
 from hub.vault import key_file, resealing
-from hub.vault.resealing import FACTS
+from hub.vault.resealing import CORRECTED_DAYS, CORRECTIONS, FACTS
 from hub.vault.vault import KeyReplaced, VaultTampered
-from protocols.metrology import DayGrid, Period, RegisterResolution
+from protocols.metrology import DayGrid, Period, RegisterResolution, verify_days
 from tests.support.rotating import NOW, Dice, fill, make_hub
+from utility_server.database import open_database, writing
+from utility_server.errors import VerificationFailed
+from utility_server.retail.chains import extend_chains
 
 FIRST, LAST = date(2025, 3, 1), date(2025, 3, 3)
 KILLED = 77
@@ -245,7 +249,8 @@ def test_the_rotation_covers_whatever_the_card_seals() -> None:
         if ".sealer(" in path.read_text()
     }
     assert derived == {reseal.__module__ for reseal in RESEAL}
-    assert len(SEALED) == 5 + len(RESEAL)
+    assert {CORRECTIONS, CORRECTED_DAYS} <= set(SEALED)
+    assert len(SEALED) == 7 + len(RESEAL)
 
 
 def test_what_is_recorded_of_the_meter_is_sealed_with_the_new_key(tmp_path: Path) -> None:
@@ -257,3 +262,44 @@ def test_what_is_recorded_of_the_meter_is_sealed_with_the_new_key(tmp_path: Path
         fill(device, date(2025, 3, 4), date(2025, 3, 4))
         [done] = device.main.certifications(Period(date(2025, 3, 4), date(2025, 3, 4)))
         assert done.day.content.events == (RegisterResolution(4, 10),)  # type: ignore[union-attr]
+
+
+def test_corrections_are_sealed_with_the_new_key_and_signed_with_it(tmp_path: Path) -> None:
+    folder = tmp_path / "hub"
+
+    def lower(device: Device, place: int) -> None:
+        main = device.main
+        known = list(main.vault.between(main.channel, 0, 1 << 40))[place]
+        [other] = list(main.vault.between(main.channel, known.time - 1, known.time))[:1]
+        reading = Reading(known.time, other.register_wh)
+        device.correct([Readout({main.channel.register: reading})], may_replace=True)
+
+    with make_hub(folder, FIRST, LAST) as device:
+        lower(device, 40)
+        before = device.main.journal.between(FIRST, LAST)
+        assert [one.revision for one in before] == [1, 0, 0]
+        device.rotate_vault_key()
+    with opened(folder) as device:
+        assert device.main.journal.between(FIRST, LAST) == before
+        device.rotate_certifier_key()
+    with opened(folder) as device:
+        lower(device, 140)
+        days = device.main.certifications(Period(FIRST, LAST))
+        keys = device.main.certifier.keys
+        assert [len(one.day.announcements) for one in days] == [0, 1, 0]
+        verify_days(
+            [one.day for one in days], Period(FIRST, LAST), device.main.certifier.series,
+            keys.public_key,
+        )  # fmt: skip
+        stated = device.main.statement_days(Period(FIRST, LAST))
+        assert [len(one.day.announcements) for one in stated] == [1, 1, 0]
+        assert [one.day.digest for one in stated] == [one.day.digest for one in days]
+        engine = open_database(tmp_path / "utility.db")
+        with (
+            pytest.raises(VerificationFailed, match="corrected with a key that has ended"),
+            writing(engine) as connection,
+        ):
+            extend_chains(connection, [one.day for one in days])
+        with writing(engine) as connection:
+            extend_chains(connection, [one.day for one in stated])
+        engine.dispose()

@@ -57,7 +57,9 @@ class Town:
             "--recipient", self.utility / "public.pem", "--enrolment", enrolment,
         )  # fmt: skip
         done("utility", "enrol", "--utility", self.utility, enrolment, "--from", "2025-01-01")
-        for name, step in (("budget", BUDGET), ("prepaid", PREPAID), ("flat", "")):
+        calendar = BUDGET.replace('year_begins = "04-01"', "")
+        steps = {"budget": BUDGET, "calendar": calendar, "prepaid": PREPAID, "flat": ""}
+        for name, step in steps.items():
             (folder / f"{name}.toml").write_text(HEAD.format(name=name) + step)
 
     def request(self, address: str, name: str, month: str, *more: object) -> tuple[object, ...]:
@@ -156,3 +158,60 @@ def prepaid_spring(town: Town, address: str) -> None:
         told = run_meterlet("bill", "verify", *town.bundles(*wrong))
         assert (told.returncode, why in told.stderr) == (3, True)
         assert told.stdout == "differs at the check of the memory\n"
+
+
+def test_who_moves_out_gets_a_last_bill_and_who_moves_in_an_account_of_their_own(
+    tmp_path: Path,
+) -> None:
+    town = Town(tmp_path)
+    with serving_hub(town.hub) as address:
+        owed = three_bills(town, address)
+        last_bill(town, address, owed)
+        newcomer(town, address)
+    text = done("utility", "ledger", "--utility", town.utility)
+    assert text.count(", its last one") == 1
+
+
+def three_bills(town: Town, address: str) -> Decimal:
+    owed = Decimal(0)
+    for month in ("2025-01", "2025-02", "2025-03"):
+        bill = town.bill(address, "calendar", month)
+        assert (bill["total"], "last" in bill["memory"]) == ("95.00", False)
+        owed += cost(town.inspected()) - 95
+    return owed
+
+
+def last_bill(town: Town, address: str, owed: Decimal) -> None:
+    """They move out at the end of April; nobody waits for the end of the year."""
+    contract = "utility", "contract"
+    at = "--utility", town.utility
+    done(*contract, "close", METER, *at, "--until", "2025-04-30")
+    last = town.bill(address, "calendar", "2025-04")
+    shown = town.inspected()
+    assert Decimal(last["total"]) == owed + cost(shown)
+    assert (shown["verdict"], shown["memory"]["last"]) == ("matches", True)
+    assert (last["memory"]["last"], last["memory"]["carried"]) == (True, [])
+    assert "every day is billed" in done(*contract, "show", METER, *at)
+    bundles = town.bundles("2025-01", "2025-02", "2025-03", "2025-04")
+    told = done("bill", "verify", *bundles)
+    assert told.count("the last bill of the contract: it settles all, and leaves nothing") == 1
+    text = done("inspect", "bill", "--hub", town.hub)
+    assert "the last bill of the contract: it settles all, and leaves nothing" in text
+    # and nothing more
+    code, line = refused(*town.request(address, "calendar", "2025-05"))
+    assert (code, "is not within one contract" in line) == (4, True)
+    done(*contract, "close", METER, *at, "--until", "2025-05-31")
+    code, line = refused(*town.request(address, "calendar", "2025-05"))
+    assert (code, "was the last one of the contract, and settled it" in line) == (4, True)
+    done(*contract, "close", METER, *at, "--until", "2025-04-30")
+
+
+def newcomer(town: Town, address: str) -> None:
+    at = "--utility", town.utility
+    done("utility", "contract", "open", METER, *at, "--from", "2025-05-01")
+    may = town.bill(address, "calendar", "2025-05")
+    assert (may["total"], may["memory"]["bill"], "last" in may["memory"]) == ("95.00", 1, False)
+    [former, own] = json.loads(done("utility", "contract", "list", *at, "--json"))["contracts"]
+    assert (former["until"], own["account"]) == ("2025-04-30", may["memory"]["account"])
+    wrong = run_meterlet("bill", "verify", *town.bundles("2025-04", "2025-05"))
+    assert (wrong.returncode, "bill 1 of another account" in wrong.stderr) == (3, True)

@@ -53,7 +53,7 @@ def test_the_next_resident_inherits_nothing_and_the_supplier_goes_on(town: Town)
     assert before["certified_days"] == 31  # a dry run does nothing
 
     with town.serving() as address:  # a hub that serves goes on, with nothing to tell
-        said = json.loads(done(*over, "--from", "2025-04-01", "--yes", "--json"))
+        said = json.loads(done(*over, "--first-day", "2025-04-01", "--yes", "--json"))
         assert (said["done"], said["first_day"], said["readings_kept"]) == (True, "2025-04-01", 1)
         wait_until(lambda: "not on this hub any more" in refused(*town.request(address))[1])
     status = json.loads(done("hub", "status", "--hub", town.hub, "--json"))
@@ -76,6 +76,12 @@ def test_the_next_resident_inherits_nothing_and_the_supplier_goes_on(town: Town)
         assert (bill["verified"], bill["days"], bill["invoice"]) == (True, 30, 2)
         code, line = refused(*town.request(address))
         assert (code, "the hub refused: 6985" in line) == (5, True), line
+        # The supplier knows by now where the custody begins, and asks no hub about both.
+        spanning = [word for word in town.request(address) if word not in ("--month", "2025-03")]
+        days = "--from", "2025-03-20", "--until", "2025-04-10"
+        code, line = refused(*spanning, *days)
+        begins = f"custody: another custody of meter {METER} begins on 2025-04-01"
+        assert (code, begins in line) == (4, True), line
     with Device.open(town.hub) as device:
         whys = [entry.facts["why"] for entry in device.disclosure.log.entries("refusal")]
     assert whys == [
@@ -117,13 +123,13 @@ def test_who_does_not_agree_hands_nothing_over(town: Town) -> None:
     assert "This goes for good" in asked.stderr
     assert "31 certified days" in asked.stderr
     for wrong, text in (
-        (("--from", "2025-03-31", "--yes"), "can begin with 2025-04-01 only"),
-        (("--from", "2025-04-02", "--dry-run"), "can begin with 2025-04-01 only"),
+        (("--first-day", "2025-03-31", "--yes"), "can begin with 2025-04-01 only"),
+        (("--first-day", "2025-04-02", "--dry-run"), "can begin with 2025-04-01 only"),
     ):
         code, line = refused(*over, *wrong)
         assert (code, text in line) == (1, True)
     for usage in (
-        ("--from", "2025-04-01", "--meter", "0b"),
+        ("--first-day", "2025-04-01", "--meter", "0b"),
         ("--register", "1-0:1.8.0*255"),
         ("--meter", "0b", "--register", "x"),
     ):

@@ -193,6 +193,8 @@ def test_bills_with_memory_go_on_from_each_other(tmp_path: Path) -> None:
     second = meterlet.price(tariff, days[1], memory=first.memory)
     assert Decimal(first.total) == 0
     assert Decimal(second.total) == sum(costs) - Decimal("2.50") > 0
+    last = meterlet.price(tariff, days[1], memory=first.memory, paid=9_000_000, is_last=True)
+    assert Decimal(last.total) == Decimal(second.total) - 9 < 0
     with pytest.raises(meterlet.MeterletError, match="bill in order, with none left out"):
         meterlet.price(tariff, days[2], memory=first.memory)
 

@@ -64,24 +64,32 @@ class Account:
         """Return an account that has no bill."""
         return cls(tariff, CarriedState.opening(first.meter, account, first.bounds[0]))
 
-    def question(self, home: Home, paid: int = 0) -> BillQuestion:
+    def question(self, home: Home, paid: int = 0, *, is_last: bool = False) -> BillQuestion:
         """Return the question that goes on from the account's state."""
         return BillQuestion(
-            About(home.meter, *home.bounds, NONCE), b"signed", self.state.encode(), paid
+            About(home.meter, *home.bounds, NONCE), b"signed", self.state.encode(), paid, is_last
         )
 
-    def plan(self, home: Home, paid: int = 0) -> Plan:
+    def plan(self, home: Home, paid: int = 0, *, is_last: bool = False) -> Plan:
         """Return what is proved."""
         states = home.states(billed_registers(self.tariff, *home.bounds))
-        return plan_bill(self.tariff, home.starts, SLOT, states, *home.bounds, self.state, paid)
+        return plan_bill(
+            self.tariff, home.starts, SLOT, states, *home.bounds, self.state, paid, is_last=is_last
+        )
 
-    def prove(self, home: Home, paid: int = 0, plan: Plan | None = None) -> ProvedBill:
+    def prove(
+        self, home: Home, paid: int = 0, plan: Plan | None = None, *, is_last: bool = False
+    ) -> ProvedBill:
         """Return the honest bill of a home's period; the account does not go on by itself."""
-        plan = plan or self.plan(home, paid)
+        plan = plan or self.plan(home, paid, is_last=is_last)
+        question = self.question(home, paid, is_last=is_last)
         numbers, begin_end = [plan.total], home.bounds
         by_slots = registers_by_slots(numbers, len(plan.registers))
         needed = dict(zip(plan.registers, by_slots, strict=True))
-        context = replace(home.context(self.tariff, plan.registers), state=self.state.digest)
+        context = replace(
+            home.context(self.tariff, plan.registers), state=self.state.digest,
+            nonce=NONCE + question.mark,
+        )  # fmt: skip
         sources = [home.source(one, by_slots=slots) for one, slots in needed.items()]
         carried = carried_quantities(self.state, numbers, self.openings)
         stated, proof = open_numbers_on(context, sources, numbers, bytes(32), carried)
@@ -91,7 +99,7 @@ class Account:
             proof, {REGISTERS[one]: home.days(one, by_slots=s) for one, s in needed.items()},
             after.digest,
         )  # fmt: skip
-        return ProvedBill(home, self.question(home, paid), answer, after, openings_of(stated.kept))
+        return ProvedBill(home, question, answer, after, openings_of(stated.kept))
 
     def go_on(self, bill: ProvedBill) -> None:
         """Go on from the state that a bill has left."""
@@ -101,13 +109,14 @@ class Account:
         """Check a bill as its recipient does."""
         return check(self.tariff, bill.home, bill.question, bill.answer.encode())
 
-    def plain(self, home: Home, paid: int = 0) -> Bill:
+    def plain(self, home: Home, paid: int = 0, *, is_last: bool = False) -> Bill:
         """Return the bill as it is reckoned in the open, and go on from its memory."""
         registers = billed_registers(self.tariff, *home.bounds)
         bill = compute_bill(
             self.tariff, home.starts, SLOT, home.energy(Register.IMPORT), home.states(registers),
             export_wh=home.energy(Register.EXPORT) if Register.EXPORT in registers else None,
             begin=home.bounds[0], end=home.bounds[1], memory=self.memory, paid=paid,
+            is_last=is_last,
         )  # fmt: skip
         self.memory = bill.memory
         return bill
@@ -120,14 +129,21 @@ def check(tariff: Tariff, home: Home, question: BillQuestion, data: bytes) -> Ve
     return check_bill(question, data, tariff, home.period, known, KEYS.public_key, export)
 
 
-def require_equal_chain(account: Account, homes: Sequence[Home], paid: Sequence[int] = ()) -> None:
-    """The private bills, proved and checked one after the other, are the plain ones to the cent."""
+def require_equal_chain(
+    account: Account, homes: Sequence[Home], paid: Sequence[int] = (), *, ends: bool = False
+) -> None:
+    """The private bills, proved and checked one after the other, are the plain ones to the cent.
+
+    `ends` says that the contract ends with the last of them.
+    """
     for place, home in enumerate(homes):
         money = paid[place] if place < len(paid) else 0
-        bill = account.prove(home, money)
+        is_last = ends and place == len(homes) - 1
+        bill = account.prove(home, money, is_last=is_last)
         assert BillAnswer.decode(bill.answer.encode()) == bill.answer
         assert BillQuestion.decode(bill.question.encode()) == bill.question
-        verified, plain = account.check(bill), account.plain(home, money)
+        verified, plain = account.check(bill), account.plain(home, money, is_last=is_last)
+        assert verified.is_last == plain.is_last == is_last
         assert str(verified.total) == plain.total
         assert verified.state == bill.after
         assert plain.memory is not None

@@ -270,9 +270,12 @@ def state_of(plan: Plan, before: CarriedState, end: int) -> CarriedState:
     return before.following(end, values)
 
 
-def chain(tariff: Tariff, home: Home, days: Sequence[date]) -> Iterator[PlannedBill]:
+def chain(
+    tariff: Tariff, home: Home, days: Sequence[date], *, ends: bool = False
+) -> Iterator[PlannedBill]:
     """Yield the bills between days, one after the other, each compared with the plain one.
 
+    `ends` says that the contract ends with the last of the days.
     A period that reaches beyond the end of a year is refused in the open and on hidden values, and
     is billed up to that day and from then on.
     """
@@ -284,6 +287,7 @@ def chain(tariff: Tariff, home: Home, days: Sequence[date]) -> Iterator[PlannedB
     waiting = [(begin, end) for begin, end in pairwise(moments)]
     while waiting:
         begin, end = waiting.pop(0)
+        is_last = ends and not waiting
         starts = range(begin, end, home.slot_seconds)
         uses, slot_states = home.uses(starts)
         registers = billed_registers(tariff, begin, end)
@@ -293,11 +297,13 @@ def chain(tariff: Tariff, home: Home, days: Sequence[date]) -> Iterator[PlannedB
         plain = partial(
             compute_bill, tariff, starts, home.slot_seconds, uses[Register.IMPORT], slot_states,
             export_wh=exports, begin=begin, end=end, memory=memory, paid=paid,
+            is_last=is_last,
         )  # fmt: skip
         try:
             plan = plan_bill(
-                tariff, starts, home.slot_seconds, slot_states, begin, end, state, paid
-            )
+                tariff, starts, home.slot_seconds, slot_states, begin, end, state, paid,
+                is_last=is_last,
+            )  # fmt: skip
         except MemoryRefused as refused:
             with pytest.raises(MemoryRefused, match=re.escape(str(refused))):
                 plain()

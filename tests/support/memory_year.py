@@ -70,11 +70,13 @@ def months_of_use(
 
 
 def bill_of(
-    tariff: Tariff, use: MonthOfUse, memory: BillMemory | None = None, paid: int = 0
-) -> Bill:
+    tariff: Tariff, use: MonthOfUse, memory: BillMemory | None = None, paid: int = 0,
+    *, is_last: bool = False,
+) -> Bill:  # fmt: skip
     return compute_bill(
-        tariff, use.starts, use.seconds, use.drawn, export_wh=use.fed, memory=memory, paid=paid
-    )
+        tariff, use.starts, use.seconds, use.drawn, export_wh=use.fed, memory=memory, paid=paid,
+        is_last=is_last,
+    )  # fmt: skip
 
 
 def bills_of(tariff: Tariff, uses: Sequence[MonthOfUse], paid: int = 0) -> list[Bill]:

@@ -104,16 +104,18 @@ class YearHome:
             raise NotTold(refused, str(entries[-1].facts["why"]) if entries else "") from None
 
     def plain(
-        self, tariff: Tariff, period: Period, memory: BillMemory | None = None, paid: int = 0
-    ) -> Bill:
+        self, tariff: Tariff, period: Period, memory: BillMemory | None = None, paid: int = 0,
+        *, is_last: bool = False,
+    ) -> Bill:  # fmt: skip
         """Work out the same bill in the open."""
         uses = self.device.main.uses(period)
         begin, end = period.bounds(ZONE)
         starts = list(range(begin, end, SLOT_SECONDS))
         drawn = [wh for day in uses for wh in day.uses]
         return compute_bill(
-            tariff, starts, SLOT_SECONDS, drawn, begin=begin, end=end, memory=memory, paid=paid
-        )
+            tariff, starts, SLOT_SECONDS, drawn, begin=begin, end=end, memory=memory, paid=paid,
+            is_last=is_last,
+        )  # fmt: skip
 
 
 def make_year_home(

@@ -45,9 +45,13 @@ def tariff_of(body: str, valid: str = VALID) -> Tariff:
 
 
 def in_pieces(
-    tariff: Tariff, days: list[date], seed: int, seconds: int = SLOT, paid: Sequence[int] = ()
-) -> list[Bill]:
-    """A bill from each of the days to the next, of the use that a seed makes for the whole."""
+    tariff: Tariff, days: list[date], seed: int, seconds: int = SLOT, paid: Sequence[int] = (),
+    *, ends: bool = False,
+) -> list[Bill]:  # fmt: skip
+    """A bill from each of the days to the next, of the use that a seed makes for the whole.
+
+    `ends` says that the contract ends with the last one.
+    """
     zone = tariff.zone
     whole = use_of(zone, days[0], days[-1], seconds, Random(seed), 9000, 9000)
     bills: list[Bill] = []
@@ -58,5 +62,6 @@ def in_pieces(
             whole, starts=whole.starts[part], drawn=whole.drawn[part], fed=whole.fed[part]
         )
         advance = paid[len(bills)] if paid else 0
-        bills.append(bill_of(tariff, use, bills[-1].memory if bills else None, advance))
+        memory, is_last = bills[-1].memory if bills else None, ends and after == days[-1]
+        bills.append(bill_of(tariff, use, memory, advance, is_last=is_last))
     return bills

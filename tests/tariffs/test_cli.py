@@ -344,6 +344,13 @@ def test_bills_with_memory_are_priced_one_after_another(winter: Path) -> None:
     shown = run("price", prepaid, winter, *options)
     assert "carried to the next bill: prepaid/0/- 9.88 EUR" in shown.stdout
     assert shown.stdout.count("total 0.00 EUR") == 3
+    ended = run("price", prepaid, winter, *options, "--last-bill", "--json")
+    bills = json.loads(ended.stdout)["bills"]
+    assert [bill["total"] for bill in bills] == ["0.00", "0.00", "-9.88"]
+    assert [bill.get("last") for bill in bills] == [None, None, True]
+    assert bills[2]["memory"]["values"] == {}
+    shown = run("price", prepaid, winter, *options, "--last-bill")
+    assert shown.stdout.count("the last bill of the contract: it settles all") == 1
     one = run("price", prepaid, winter, *WINTER, "--json")
     assert json.loads(one.stdout)["schema"] == "meterlet.tariff.price/1"
     assert json.loads(one.stdout)["total"] == "201.62"

@@ -7,7 +7,8 @@ An account is a contract at a meter. The next bill goes on from the head and beg
 no day is left out, and no state is gone on from twice. A corrected bill for a period that has one
 goes on from the same state as the bill that it replaces. Then the states after it are void: the
 bills after it have to be asked for again, in order. Of a state the utility knows the points alone
-(`protocols.carried`).
+(`protocols.carried`). The last bill of a contract settles all: none goes on from it, unless a
+corrected one that is not the last takes its place.
 
 Errors: VerificationFailed, under the name `memory`; BillOutOfOrder before anything is asked
 """
@@ -20,12 +21,14 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine, delete, insert, select
 
+from protocols.canonical.cbor import CborError
+from protocols.canonical.stored import decode_row
 from protocols.carried import CarriedState, StateMalformed
 from tariffs.clock import date_of
 from tariffs.errors import MemoryRefused
 from tariffs.memory import MemoryKey
 from utility_server.database import carried_state_table as table
-from utility_server.database import reading
+from utility_server.database import ledger_table, reading
 from utility_server.errors import BillOutOfOrder, StoreError, VerificationFailed
 
 _ONE_DAY: Final = timedelta(days=1)
@@ -39,6 +42,8 @@ class StatedBill:
     state: CarriedState
     entry: int
     """Its number in the ledger."""
+    is_last: bool = False
+    """Whether the contract ended with it."""
 
     @property
     def bounds(self) -> tuple[int, int]:
@@ -74,6 +79,12 @@ class Chain:
             if bill.bounds == (begin, end):
                 return self.before(bill.state.number)
         head = self.head or CarriedState.opening(self.meter, self.account, opened)
+        if begin >= head.end and self.bills and self.bills[-1].is_last:
+            first, last = _day(self.bills[-1].begin, zone), _day(head.end - 1, zone)
+            raise BillOutOfOrder(
+                f"out of order: the bill of {first} to {last} was the last one of the contract, and"
+                " settled it; if the contract goes on, ask for that bill again first"
+            )
         if begin == head.end:
             return head
         if begin > head.end:
@@ -123,13 +134,17 @@ class Succession:
 def read_chain(connection: Connection, meter: bytes, account: bytes) -> Chain:
     """Return an account's chain; raise `StoreError` where it is damaged."""
     rows = connection.execute(
-        select(table)
+        select(table, ledger_table.c.body)
+        .outerjoin(ledger_table, ledger_table.c.sequence == table.c.entry)
         .where(table.c.meter == meter, table.c.account == account)
         .order_by(table.c.number)
     ).all()
     try:
-        bills = [StatedBill(row.begin, CarriedState.decode(row.state), row.entry) for row in rows]
-    except StateMalformed as error:
+        bills = [
+            StatedBill(row.begin, CarriedState.decode(row.state), row.entry, _is_last(row.body))
+            for row in rows
+        ]
+    except (StateMalformed, CborError) as error:
         raise StoreError(f"meter {meter.hex()}: a carried state: {error}") from None
     chain = Chain(meter, account, bills)
     for number, (bill, row) in enumerate(zip(bills, rows, strict=True), start=1):
@@ -141,6 +156,15 @@ def read_chain(connection: Connection, meter: bytes, account: bytes) -> Chain:
         ):
             raise StoreError(f"meter {meter.hex()}: its carried states are no chain")
     return chain
+
+
+def _is_last(body: bytes | None) -> bool:
+    """Return whether a bill's entry of the ledger says that its contract ended with it."""
+    match None if body is None else decode_row(body):
+        case [_, _, "bill", _, {"last": 1}]:
+            return True
+        case _:
+            return False
 
 
 def extend_states(connection: Connection, step: Succession, entry: int) -> None:
@@ -171,6 +195,11 @@ def require_succession(chain: Chain, step: Succession) -> None:
     if before.number > len(bills):
         last = len(bills) + 1
         raise _refused(f"out of order: bill {last} of the account is left out, and comes first")
+    if before.number and bills[before.number - 1].is_last:
+        raise _refused(
+            f"out of order: bill {before.number} was the contract's last one, and nothing goes on"
+            " from it"
+        )
     known = chain.before(before.number + 1) if bills else before
     if before.digest != known.digest:
         raise _refused(f"not the state that bill {before.number} of the account has left")
@@ -207,6 +236,8 @@ class EnteredChains:
 
     _bills: dict[tuple[bytes, bytes], list[bytes]] = field(default_factory=dict)
     """By meter and account: the digests of the states that its bills have left, in order."""
+    _last: set[bytes] = field(default_factory=set)
+    """Those that last bills of a contract have left."""
 
     def add(self, entry: EnteredBill) -> None:
         """Go on by an entry; raise `VerificationFailed` where its bill does not follow the last."""
@@ -222,11 +253,15 @@ class EnteredChains:
         if not 1 <= number <= len(states) + 1:
             raise _refused(f"{place}: a bill before it is left out")
         known = CarriedState.opening(entry.meter, account, begin).digest
+        if before in self._last:
+            raise _refused(f"{place}: the bill before it was the contract's last one")
         if (states[number - 2] if number > 1 else known) != before:
             raise _refused(
                 f"{place}: it does not go on from the state that the one before has left"
             )
         states[number - 1 :] = [after]
+        if "last" in entry.content:
+            self._last.add(after)
 
     def require(self, states: CarriedStates) -> None:
         """Raise `VerificationFailed` where the kept chains are not those of the entries."""

@@ -60,6 +60,11 @@ def require_keys_of_their_time(connection: Connection, days: Sequence[CertifiedD
             raise VerificationFailed(
                 "certifier", f"{day.day}: the key that signed it had ended before that day"
             )
+        # A day may be corrected long after its key's time: then by the key in force alone.
+        if day.revision and day.announcements != known:
+            raise VerificationFailed(
+                "certifier", f"{day.day}: it was corrected with a key that has ended"
+            )
 
 
 def _differing(known: Sequence[KeyAnnouncement], shown: Sequence[KeyAnnouncement]) -> int:

@@ -12,16 +12,19 @@ steps its register counted, and the commitments to it: the day after has to begi
 also where it came with another bill. So the chain follows a meter that is exchanged, and nothing
 else changes a meter. What the days' events say is kept as well (`known_chains`).
 
+A corrected day is the same day, too, as its next revision. It names the digests of those before it,
+so that the newest one that is known has to be among them, and no older one is taken any more.
+
 Errors: VerificationFailed, under the name `chain`; `certifier` where a day is of a key whose time
 was over (`utility_server.retail.certifier_keys`)
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 
 from protocols.canonical import cbor
 from protocols.metrology import (
@@ -33,9 +36,11 @@ from protocols.metrology import (
 )
 from protocols.metrology.events import decode_event
 from utility_server.database import chain_table as table
+from utility_server.database import revision_table as revisions
 from utility_server.database import standing_table as standings
 from utility_server.errors import StoreError, VerificationFailed
 from utility_server.retail.certifier_keys import require_keys_of_their_time
+from utility_server.retail.corrected_bills import earlier_of, require_revision
 
 
 def extend_chains(connection: Connection, days: Iterable[CertifiedDay]) -> None:
@@ -75,7 +80,50 @@ def extend_chains(connection: Connection, days: Iterable[CertifiedDay]) -> None:
         ]
         if new:
             connection.execute(insert(table), new)
-        _extend_standings(connection, chain)
+        fresh = _keep_revisions(connection, chain)
+        _extend_standings(connection, chain, fresh)
+
+
+def _keep_revisions(connection: Connection, chain: Sequence[CertifiedDay]) -> set[int]:
+    """Keep the revisions of corrected days; return the counters of days with a new one.
+
+    Raises `VerificationFailed` for a revision that is outdated.
+    """
+    meter, register, fresh = chain[0].content.meter, chain[0].content.register, set[int]()
+    first, last = chain[0].content.counter, chain[-1].content.counter
+    rows = connection.execute(
+        select(revisions.c.counter, revisions.c.revision, revisions.c.digest)
+        .where(revisions.c.meter == meter, revisions.c.register == register)
+        .where(revisions.c.counter.between(first, last))
+        .order_by(revisions.c.revision)
+    )
+    known: dict[int, dict[int, bytes]] = {}
+    for counter, revision, digest in rows:
+        known.setdefault(counter, {})[revision] = bytes(digest)
+    for day in chain:
+        there = known.get(day.content.counter, {})
+        if there:
+            newest = max(there)
+            require_revision(day.link, newest, there[newest], day)
+        if not day.revision:
+            continue
+        if day.revision not in there:
+            fresh.add(day.content.counter)
+        shown = {**dict(enumerate(earlier_of(day))), day.revision: day.digest}
+        new = [
+            {
+                "meter": meter,
+                "register": register,
+                "counter": day.content.counter,
+                "revision": revision,
+                "digest": digest,
+            }
+            for revision, digest in shown.items()
+            if revision not in there
+        ]
+        if new:
+            connection.execute(insert(revisions), new)
+    return fresh
 
 
 _SHOWN = MeterExchange, FirstDayOfCustody
@@ -127,7 +175,7 @@ def known_chains(connection: Connection, meter: bytes) -> list[KnownChain]:
                 len(days),
                 date.fromisoformat(days[0].day),
                 date.fromisoformat(days[-1].day),
-                _mounted(bytes(days[-1].ends)),
+                _meter_of(bytes(days[-1].ends))[0],
                 begun[-1] if begun else None,
                 tuple(one for one in changes if isinstance(one.event, _SHOWN)),
             )
@@ -135,8 +183,14 @@ def known_chains(connection: Connection, meter: bytes) -> list[KnownChain]:
     return known
 
 
-def _extend_standings(connection: Connection, chain: Sequence[CertifiedDay]) -> None:
-    """Keep how days begin and end; raise `VerificationFailed` where one goes on from no other."""
+def _extend_standings(
+    connection: Connection, chain: Sequence[CertifiedDay], fresh: Collection[int]
+) -> None:
+    """Keep how days begin and end; raise `VerificationFailed` where one goes on from no other.
+
+    Days with a new revision are `fresh`: what a register showed at midnight may be known better by
+    it. The day beside it, of another bill, then has a revision that was not shown yet.
+    """
     meter, register = chain[0].content.meter, chain[0].content.register
     first, last = chain[0].content.counter, chain[-1].content.counter
     rows = connection.execute(
@@ -146,9 +200,9 @@ def _extend_standings(connection: Connection, chain: Sequence[CertifiedDay]) -> 
     )
     known = {counter: (bytes(begins), bytes(ends)) for counter, begins, ends in rows}
     before, after = known.get(first - 1), known.get(last + 1)
-    if before is not None and before[1] != _begins(chain[0]):
+    if before is not None and not _goes_on(before[1], _begins(chain[0]), first in fresh):
         raise _broken(chain[0], "does not begin with the meter and register of the day before it")
-    if after is not None and after[0] != _ends(chain[-1]):
+    if after is not None and not _goes_on(_ends(chain[-1]), after[0], last in fresh):
         raise _broken(chain[-1], "does not end with the meter and register of the day after it")
     new = [
         {
@@ -165,6 +219,27 @@ def _extend_standings(connection: Connection, chain: Sequence[CertifiedDay]) -> 
     ]
     if new:
         connection.execute(insert(standings), new)
+    for day in chain:
+        counter = day.content.counter
+        if counter in known and counter in fresh:
+            this = standings.c.meter == meter, standings.c.register == register
+            connection.execute(
+                update(standings)
+                .where(*this, standings.c.counter == counter)
+                .values(begins=_begins(day), ends=_ends(day))
+            )
+
+
+def _goes_on(ends: bytes, begins: bytes, is_fresh: bool) -> bool:
+    """Tell whether a day goes on from another; a fresh one may have another register's point."""
+    return ends == begins or (is_fresh and _meter_of(ends) == _meter_of(begins))
+
+
+def _meter_of(standing: bytes) -> tuple[bytes, int]:
+    match cbor.decode(standing):
+        case [bytes(mounted), int(step), bytes()]:
+            return mounted, step
+    raise StoreError("the utility's chain of days is not what was written")
 
 
 def _begins(day: CertifiedDay) -> bytes:
@@ -179,13 +254,6 @@ def _ends(day: CertifiedDay) -> bytes:
     if isinstance(content, DayContent):
         mounted, step = content.mounted_at_end, content.step_at_end
     return cbor.encode([mounted, step, content.end.encode()])
-
-
-def _mounted(standing: bytes) -> bytes:
-    match cbor.decode(standing):
-        case [bytes(mounted), int(), bytes()]:
-            return mounted
-    raise StoreError("the utility's chain of days is not what was written")
 
 
 def _events(day: CertifiedDay) -> tuple[MeterEvent, ...]:

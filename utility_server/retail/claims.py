@@ -38,6 +38,7 @@ from protocols.metrology import CertifiedDay, GridError, Period, Series
 from tariffs import PriceIndex, Register, Tariff, TariffError
 from tariffs.signing import verify_document
 from utility_server.errors import CannotVerify, HubRefused, VerificationFailed
+from utility_server.retail.corrected_bills import FACTS, BillCorrection, correction_between
 from utility_server.retail.revoked_days import require_standing_days
 from utility_server.retail.verification import (
     BillBundle,
@@ -102,6 +103,8 @@ class Claim(Generic[QuestionT, DocumentT, ResultT]):
     """What the ledger is told of an entry whose document another than the utility signed."""
     added: Sequence[str] = ()
     """Of what the ledger says, what the utility adds by itself."""
+    may_add: Sequence[str] = ()
+    """The same, where there is something to add: of a bill, what corrections made of it."""
     instruction: Instruction = Instruction.ASK
     """With what the applet is asked."""
 
@@ -163,6 +166,8 @@ def _bill_content(_: About, tariff: Tariff, verified: VerifiedBill) -> "Content"
         facts |= {"state_before": state.previous, "state": state.digest}
         if verified.paid:
             facts["paid"] = verified.paid
+        if verified.is_last:
+            facts["last"] = 1
     return facts
 
 
@@ -216,6 +221,7 @@ BILL: Final = Claim(
     unprovable="the tariff makes no bill that can be proved: ",
     content=_bill_content,
     signed_otherwise="under another supplier's tariff",
+    may_add=FACTS,
 )  # fmt: skip
 SETTLEMENT: Final = Claim(
     kind="settlement",
@@ -414,7 +420,7 @@ def enter(
     verified: VerifiedAnswer[Any, Any, Any],
     days: Sequence[CertifiedDay] = (),
     memory: "Succession | None" = None,
-    **added: str,
+    **added: int | str | bytes,
 ) -> "LedgerEntry":
     """Enter what was verified, with what the utility adds, and return the entry.
 
@@ -442,6 +448,23 @@ def refusals_entered(utility: ClaimingUtility, about: About, bundle: BillBundle)
         raise
 
 
+def bill_correction(
+    utility: ClaimingUtility, meter: bytes, replaces: object, bill: VerifiedBill
+) -> BillCorrection | None:
+    """Return what corrections made of a meter's bill of that number; None where nothing.
+
+    Raises `VerificationFailed` where the bills do not go together.
+    """
+    if not any(day.revision for day in bill.certified):
+        return None  # nothing of it was ever corrected
+    for entry in utility.ledger.of_kind(BILL.kind, meter):
+        if entry.sequence == replaces:
+            bundle = BILL.bundle.decode(utility.ledger.evidence(entry))
+            _, _, old = BILL.verify(bundle, is_stored=True)
+            return correction_between(old, bill, entry.sequence)
+    return None
+
+
 def check_entry(utility: ClaimingUtility, entry: "LedgerEntry") -> None:
     """Verify an entry again, from its evidence, and that it says just that.
 
@@ -462,7 +485,10 @@ def check_entry(utility: ClaimingUtility, entry: "LedgerEntry") -> None:
     if bundle.certifier != utility.customers.find(entry.meter, claim.aid).certifier:
         raise VerificationFailed("ledger", f"{place}: certified by another key than enrolled")
     said = {name: value for name, value in entry.content.items() if name != "evidence"}
-    added = {name: str(said.get(name)) for name in claim.added}
+    added: Content = {name: str(said.get(name)) for name in claim.added}
+    if any(name in said for name in claim.may_add):
+        found = bill_correction(utility, entry.meter, said.get("replaces"), result)
+        added = {**added, **({} if found is None else found.facts)}
     proved = {**claim.content(question.about, document, result), **added}
     if question.about.meter != entry.meter or said != proved:
         raise VerificationFailed("ledger", f"{place}: it does not say what was verified")

@@ -196,7 +196,18 @@ class Contracts:
         billed = [
             period for period in self._billed(contract.meter, zone) if contract.touches(period)
         ]
-        return Progress(contract, tuple(billed), today)
+        return Progress(contract, tuple(billed), today, self._unsettled(contract, zone))
+
+    def _unsettled(self, contract: Contract, zone: str) -> Period | None:
+        """Return the contract's last period, if its bill has memory and is not a last bill."""
+        found = None
+        for entry in self.ledger.bills(contract.meter):
+            match entry.content:
+                case {"account": contract.account, "begin": int(begin), "end": int(end)}:
+                    period = Period.filling(begin, end, zone)
+                    if period.last == contract.last:
+                        found = None if "last" in entry.content else period
+        return found
 
     def _billed(self, meter: bytes, zone: str) -> list[Period]:
         """Return the periods that have a bill, each once, in order."""
@@ -240,6 +251,9 @@ class Progress:
     billed: Sequence[Period]
     """The periods that have a bill, in order."""
     today: date
+    unsettled: Period | None = None
+    """The last period, if it was billed before the contract was closed: under a tariff with memory
+    its bill has to be asked for again, as the last one, so that all is settled."""
 
     def _open(self) -> Iterator[tuple[date, date | None]]:
         """Yield the first and last day of each stretch without a bill; None: it has no end yet."""

@@ -108,7 +108,8 @@ def ask_unattributed(
 ) -> "LedgerEntry | None":
     """Have a period's unattributed energy bounded or opened, and entered, before it is billed.
 
-    Nothing is asked where there is no limit, or where the ledger has an answer that fits it.
+    Nothing is asked where there is no limit, or where the ledger has an answer that fits it and is
+    not billed yet.
     Raises `VerificationFailed` where the hub shows neither.
     """
     limit_wh = _limit_of(utility.limits, period)
@@ -116,8 +117,9 @@ def ask_unattributed(
         return None
     bounds = bounds_of(utility, UNATTRIBUTED, meter, period)
     known = _answers(utility, meter, bounds, limit_wh)
-    if known:
-        return known[-1]
+    billed = [one for one in utility.ledger.bills(meter) if _bounds(one) == bounds]
+    if known and not (billed and billed[-1].sequence > known[-1].sequence):
+        return known[-1]  # after a bill, days may have been corrected
     limit = UnattributedLimit(limit_wh)
     document = utility.sign_document(limit.encode(), UnattributedQuestion.content_type)
     question = question_of(utility, UNATTRIBUTED, meter, bounds, document)
@@ -168,6 +170,10 @@ def _limit_of(limits: BillLimits, period: Period) -> int | None:
     return None if per_day is None else per_day * ((period.last - period.first).days + 1)
 
 
+def _bounds(entry: "LedgerEntry") -> tuple[object, object]:
+    return entry.content["begin"], entry.content["end"]
+
+
 def _answers(
     utility: ClaimingUtility, meter: bytes, bounds: tuple[int, int], limit_wh: int
 ) -> "list[LedgerEntry]":
@@ -175,6 +181,6 @@ def _answers(
     return [
         entry
         for entry in utility.ledger.of_kind(UNATTRIBUTED.kind, meter)
-        if (entry.content["begin"], entry.content["end"]) == bounds
+        if _bounds(entry) == bounds
         and ("opened_wh" in entry.content or int(entry.content["limit_wh"]) <= limit_wh)
     ]

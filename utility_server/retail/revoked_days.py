@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Days of a certifier that the metering authority has revoked: refused from that moment on.
 
-Days that ended before stay valid, whenever they are shown. A revoked key announces no other key:
-its holder could date the announcement back. An announcement that was known before the revocation
-stands.
+Days that ended before stay valid, whenever they are shown. A revoked key corrects none, its holder
+could date the correction back. For the same reason it announces no other key. An announcement that
+was known before the revocation stands.
 
 Errors: VerificationFailed, under the name `revoked`
 """
@@ -38,6 +38,10 @@ def require_standing_days(
                 )
         key = day.announcements[-1].new if day.announcements else root
         moments = [since for one in lists if (since := one.since(key)) is not None]
+        if moments and day.revision:
+            raise VerificationFailed(
+                "revoked", f"{day.day}: it was corrected with a key that was revoked"
+            )
         if moments and day.content.grid.end > min(moments):
             moment = datetime.fromtimestamp(min(moments), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             raise VerificationFailed(

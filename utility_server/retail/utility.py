@@ -51,6 +51,7 @@ from utility_server.retail.carried_states import (
 )
 from utility_server.retail.claims import (
     BILL,
+    bill_correction,
     bounds_of,
     enter,
     question_of,
@@ -58,6 +59,7 @@ from utility_server.retail.claims import (
     verify,
 )
 from utility_server.retail.contracts import Contracts
+from utility_server.retail.corrected_bills import BillCorrection
 from utility_server.retail.customers import Customers
 from utility_server.retail.hub_logs import HubLogs
 from utility_server.retail.ledger import Ledger, LedgerEntry
@@ -79,6 +81,8 @@ class BilledPeriod:
     entry: LedgerEntry
     bundle: BillBundle
     answer_bytes: int
+    correction: BillCorrection | None = None
+    """What corrections made of the bill that it replaces."""
     void: tuple[int, ...] = ()
     """The account's later bills: they went on from one that this bill replaces, and have to be
     asked for again, in order."""
@@ -209,7 +213,8 @@ class Utility:
         since the bill before, in 10^-6 of the currency. Raises `CannotVerify` if the question makes
         no sense, `AlreadyBilled` where the period overlaps one that was billed; a second bill for
         just the same period replaces the first. Under a tariff with memory it goes on from the
-        account's last bill; raises `BillOutOfOrder` where another one has to come first.
+        account's last bill; raises `BillOutOfOrder` where another one has to come first. If the
+        contract ends with the period, the bill is its last one, and settles all.
         """
         begin, end = bounds = bounds_of(self, BILL, meter, period)
         try:
@@ -226,11 +231,14 @@ class Utility:
         self._replaced(meter, begin, end)
         slot_seconds = 60 * self.customers.find(meter, AID).slot_minutes
         state = self._state_before(tariff, meter, bounds)
+        is_last = state is not None and self._ends_contract(meter, period)
         try:
-            require_provable(tariff, begin, end, slot_seconds, state, paid)
+            require_provable(tariff, begin, end, slot_seconds, state, paid, is_last=is_last)
         except TariffError as error:
             raise CannotVerify(f"{BILL.unprovable}{error}") from None
-        more = {"state": state.encode(), "paid": paid} if state is not None else {}
+        more: dict[str, Any] = {}
+        if state is not None:
+            more = {"state": state.encode(), "paid": paid, "is_last": is_last}
         question = question_of(self, BILL, meter, bounds, signed_tariff, more)
         self.publish(tariff)
         return question
@@ -254,6 +262,10 @@ class Utility:
         own = [bill for bill in self.ledger.bills(meter) if "account" not in bill.content]
         ends = [end for bill in own if opened < (end := int(bill.content["end"])) <= bounds[0]]
         return chain.to_go_on_from(*bounds, max([opened, *ends]), zone)
+
+    def _ends_contract(self, meter: bytes, period: Period) -> bool:
+        """Return whether a contract is closed on a period's last day."""
+        return self.contracts.covering(meter, period).last == period.last
 
     def _replaced(self, meter: bytes, begin: int, end: int) -> int:
         """Return the number of the last invoice for the period, 0 if there is none."""
@@ -284,11 +296,18 @@ class Utility:
         with refusals_entered(self, answered.about, answered.bundle):
             about, bundle = answered.about, answered.bundle
             period = Period.filling(about.begin, about.end, bundle.zone)
-            self.contracts.covering(about.meter, period)  # it may have ended since it was asked
+            is_end = self._ends_contract(about.meter, period)  # which may have changed since
+            if bill.is_last and not is_end:
+                raise VerificationFailed(
+                    "memory", f"the contract does not end on {period.last}: ask for the bill again"
+                )
             require_limits(self, about.meter, period, bundle.register, bill)
             step, void = self._succession(question, bill), self._void_after(bill)
         replaces = self._replaced(answered.about.meter, bill.begin, bill.end)
-        entry = enter(self, answered, bill.certified, step)
+        with refusals_entered(self, answered.about, answered.bundle):
+            correction = bill_correction(self, answered.about.meter, replaces, bill)
+        added = {} if correction is None else correction.facts
+        entry = enter(self, answered, bill.certified, step, **added)
         invoice = Invoice(
             number=entry.sequence,
             issued=entry.time,
@@ -301,12 +320,15 @@ class Utility:
             tariff=bill.tariff_digest,
             evidence=sha256(answered.bundle.encode()).digest(),
             replaces=replaces,
+            difference=None if correction is None else f"{correction.difference:f}",
+            corrected=() if correction is None else correction.days,
             **_memory_members(bill),
         )
         document = invoice.sign(self.keys.signing, key_id_of(self.keys.public))
         return BilledPeriod(
-            bill, answered.document, invoice, document, entry, answered.bundle, len(answer), void
-        )
+            bill, answered.document, invoice, document, entry, answered.bundle, len(answer),
+            correction, void,
+        )  # fmt: skip
 
     def _succession(self, question: BillQuestion, bill: VerifiedBill) -> Succession | None:
         """Return a bill's step from state to state, if it may take it as things are now.
@@ -337,7 +359,10 @@ def _memory_members(bill: VerifiedBill) -> dict[str, Any]:
         return {}
     state = bill.state
     paid = {"paid": bill.paid} if bill.paid else {}
-    return {"account": state.account, "bill": state.number, "carried": state.digest, **paid}
+    last = {"last": 1} if bill.is_last else {}
+    return {
+        "account": state.account, "bill": state.number, "carried": state.digest, **paid, **last,
+    }  # fmt: skip
 
 
 def _credits_feed_in(tariff: Tariff, begin: int, end: int) -> bool:

@@ -121,6 +121,12 @@ class _Peak(JsonView, frozen=True):
     watts: int
 
 
+class _CorrectedDay(JsonView, frozen=True):
+    day: date
+    slots: int
+    """How many of its slots were corrected."""
+
+
 class _Bucket(JsonView, frozen=True):
     begin: Moment
     end: Moment
@@ -161,6 +167,8 @@ class ReadingsJson(JsonView, frozen=True):
     tariffs: list[str]
     total: _Bucket
     buckets: list[_Bucket]
+    corrected_days: list[_CorrectedDay]
+    """Days whose readings came late or were replaced after they had been certified."""
     meter_exchanges: list[_Exchange] | UnsetType = UNSET
 
 
@@ -234,6 +242,8 @@ class _Release(_Recorded, frozen=True):
     last_day: date
     bits: int
     size: int = field(name="bytes")
+    corrected_slots: int
+    """How many of the slots that it is about had been corrected by then."""
 
 
 class _Refusal(_Recorded, frozen=True):
@@ -349,6 +359,8 @@ class _Consent(JsonView, frozen=True):
     """How many days back a number may depend on, by what earlier ones have handed on."""
     published: int
     """For how many meters what it is worked out with has to be published; 0: it need not be."""
+    corrected_minutes: int
+    """Over how many minutes of corrected slots a total may be told by itself; 0: none may."""
     until: date
     replaces: int | None
     revoked: Moment | None
@@ -406,6 +418,8 @@ class _Memory(JsonView, frozen=True):
     bill: int
     paid: int | None
     carried: list[CarriedAmount]
+    last: bool | UnsetType = UNSET
+    """True where the contract ends with it: it settles all, and leaves nothing."""
 
 
 class InvoiceJson(JsonView, frozen=True):
@@ -428,6 +442,13 @@ class InvoiceJson(JsonView, frozen=True):
     exact_decimals: int | None
     missing_slots: list[Moment]
     energy_wh: int
+    difference: str | None = field(name="difference_to_replaced")
+    """Where readings were corrected: the total less that of the invoice that it replaces."""
+    corrected_days: list[_CorrectedDay]
+    """Those that the difference is for."""
+    corrected_since: list[_CorrectedDay]
+    """Those that were corrected after it was billed: it matches what was known before."""
+    replaced_by: int | None
     memory: _Memory | UnsetType = UNSET
     proof: ProofCheck | UnsetType = UNSET
     meter_exchanges: list[_Exchange] | UnsetType = UNSET
@@ -503,6 +524,7 @@ def readings_json(view: ReadingsView) -> ReadingsJson:
         **_days(view.period),
         total=_bucket(view.total, zone),
         buckets=[_bucket(bucket, zone) for bucket in view.buckets],
+        corrected_days=[_CorrectedDay.of(one) for one in view.corrected],
         meter_exchanges=_exchanges(view.swaps),
     )
 
@@ -566,6 +588,7 @@ def _release(record: RecordedRelease, zone: ZoneInfo) -> _Release:
         registers=[name or None for name in record.release.registers],
         published=record.release.published and _Publication.of(record.release.published),
         begin=record.begin,
+        corrected_slots=record.release.corrected_slots,
         end=record.end,
         **_local_days(record.begin, record.end, zone),
         size=record.size,
@@ -684,9 +707,18 @@ def invoice_json(
         exact_decimals=bill and bill.exact_decimals,
         missing_slots=bill.missing_slots if bill else [],
         energy_wh=checked.energy_wh,
+        difference=invoice.difference or None,
+        corrected_days=[_CorrectedDay.of(one) for one in invoice.corrected],
+        corrected_since=[_CorrectedDay.of(one) for one in checked.corrected_since],
+        replaced_by=checked.replaced_by,
         memory=UNSET
         if invoice.account is None
-        else _Memory.of(invoice, account=invoice.account.hex(), carried=checked.carried),
+        else _Memory.of(
+            invoice,
+            account=invoice.account.hex(),
+            carried=checked.carried,
+            last=invoice.is_last or UNSET,
+        ),
         proof=proof or UNSET,
         meter_exchanges=_exchanges(checked.swaps),
     )

@@ -96,6 +96,7 @@ def export_readings(device: Device, number: int, minutes: int | None = None) -> 
             register=obis,
             readings=len(slots),
             bits=BITS_A_READING * len(slots),
+            revised=device.registers[register].revised(period),
         )
     )
     content = slots_csv(slots, device.zone).encode()

@@ -130,6 +130,11 @@ class Catalogue:
         amount = Decimal(text)
         return self.amount(amount, currency, _places(amount))
 
+    def signed(self, text: str, currency: str) -> str:
+        """Return a difference between amounts, with its sign."""
+        sign = "+" if Decimal(text) > 0 else ""
+        return sign + self.exact(text, currency)
+
     def fraction(self, difference: Fraction | None, currency: str) -> str:
         """Return an exact difference, to four decimals."""
         if difference is None:

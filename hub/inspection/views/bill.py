@@ -7,11 +7,16 @@ invoice's are checked, and the bill is computed again from every slot. The verdi
 three: it matches, it differs by so much, or it cannot be told, and why. A tariff that credits
 feed-in is checked with the readings of both registers, one with memory with what the bill before
 has left (`memory`).
+
+Readings that were corrected since make another bill. An invoice that does not match them is held
+against what was known before each correction, too. If it matches that, it was right then, and says
+how many readings were corrected since.
 """
 
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from fractions import Fraction
 from typing import Protocol
 
@@ -19,6 +24,11 @@ from hub.certifier import DayUse
 from hub.device import Device
 from hub.inspection.errors import InspectionError
 from hub.inspection.views.bucket import BandUse, band_uses
+from hub.inspection.views.corrections import (
+    CorrectedDayView,
+    corrected_days,
+    correction_times,
+)
 from hub.inspection.views.documents import SupplierDocuments, supplier_documents
 from hub.inspection.views.memory import CarriedAmount, carried_amounts, kept_memory
 from hub.inspection.views.meters import MeterSwap, swaps_between
@@ -57,6 +67,10 @@ class CheckedBill:
     """Recomputed from raw readings; None where that cannot be done."""
     bands: tuple[BandUse, ...] = ()
     energy_wh: int = 0
+    corrected_since: tuple[CorrectedDayView, ...] = ()
+    """Days that were corrected since it was billed: it matches what was known before."""
+    replaced_by: int | None = None
+    """The invoice that takes its place."""
     carried: tuple[CarriedAmount, ...] = ()
     """What it leaves for the next one, under a tariff with memory: told to nobody."""
     swaps: tuple[MeterSwap, ...] = ()
@@ -90,10 +104,42 @@ def check_invoices(device: Device, applet: bytes) -> list[CheckedBill]:
 
 def check_invoice(device: Device, documents: SupplierDocuments, invoice: Invoice) -> CheckedBill:
     """Return one invoice of `documents` with its verdict."""
-    earlier = documents.invoices[: documents.invoices.index(invoice)]
-    tariff = documents.tariff(invoice.tariff)
-    checked = _once(_check(device, documents.applet, invoice, tariff), earlier)
-    return replace(checked, swaps=swaps_between(device, invoice.begin, invoice.end))
+    place = documents.invoices.index(invoice)
+    earlier, later = documents.invoices[:place], documents.invoices[place + 1 :]
+    checked = _at_its_time(device, documents, invoice)
+    successors = [one.number for one in later if one.replaces == invoice.number]
+    checked = replace(
+        checked,
+        replaced_by=successors[0] if successors else None,
+        swaps=swaps_between(device, invoice.begin, invoice.end),
+    )
+    return _once(_difference_checked(checked, earlier), earlier)
+
+
+def _at_its_time(device: Device, documents: SupplierDocuments, invoice: Invoice) -> CheckedBill:
+    """Return the check over what is known, or over what was known before some correction."""
+    applet, tariff = documents.applet, documents.tariff(invoice.tariff)
+    checked = _check(device, applet, invoice, tariff)
+    if checked.verdict is not Verdict.DIFFERS:
+        return checked
+    period = device.main.period(invoice.begin, invoice.end)
+    for time in correction_times(device, period):
+        before = _check(device, applet, invoice, tariff, time)
+        if before.verdict is Verdict.MATCHES:
+            return replace(before, corrected_since=corrected_days(device, period, time))
+    return checked
+
+
+def _difference_checked(checked: CheckedBill, earlier: Sequence[Invoice]) -> CheckedBill:
+    """Return the check, refuted if the invoice tells another difference than there is."""
+    invoice = checked.invoice
+    for other in earlier:
+        if invoice.difference and other.number == invoice.replaces:
+            difference = Decimal(invoice.total) - Decimal(other.total)
+            if difference != Decimal(invoice.difference):
+                reason = f"it says {invoice.difference} to invoice {other.number}, not {difference}"
+                return replace(checked, verdict=Verdict.DIFFERS, reason=reason)
+    return checked
 
 
 def _once(checked: CheckedBill, earlier: Sequence[Invoice]) -> CheckedBill:
@@ -108,7 +154,10 @@ def _once(checked: CheckedBill, earlier: Sequence[Invoice]) -> CheckedBill:
     return checked
 
 
-def _check(device: Device, applet: bytes, invoice: Invoice, tariff: Tariff | None) -> CheckedBill:
+def _check(
+    device: Device, applet: bytes, invoice: Invoice, tariff: Tariff | None,
+    before: int | None = None,
+) -> CheckedBill:  # fmt: skip
     def cannot_tell(reason: str) -> CheckedBill:
         return CheckedBill(invoice, Verdict.CANNOT_TELL, reason, tariff, None)
 
@@ -121,7 +170,7 @@ def _check(device: Device, applet: bytes, invoice: Invoice, tariff: Tariff | Non
     try:
         memory = kept_memory(device, applet, invoice)
         registers = billed_registers(tariff, invoice.begin, invoice.end)
-        uses_of = _readings(device, registers, invoice.begin, invoice.end)
+        uses_of = _readings(device, registers, (invoice.begin, invoice.end), before)
     except (FormerCustody, InspectionError, PeriodIncomplete, TariffError) as error:
         return cannot_tell(f"{error}")
     any_register = next(iter(uses_of.values()))
@@ -133,13 +182,15 @@ def _check(device: Device, applet: bytes, invoice: Invoice, tariff: Tariff | Non
     try:
         bill = compute_bill(
             tariff, starts, slot_seconds, use_wh, states, export_wh=energy.get(Register.EXPORT),
-            memory=memory.before, paid=invoice.paid or 0,
+            memory=memory.before, paid=invoice.paid or 0, is_last=invoice.is_last,
         )  # fmt: skip
         bands = band_uses(tariff.bands(starts, slot_seconds), use_wh)
     except TariffError as error:
         return cannot_tell(str(error))
     carried = carried_amounts(bill, tariff)
-    checked = CheckedBill(invoice, Verdict.MATCHES, "", tariff, bill, bands, sum(use_wh), carried)
+    checked = CheckedBill(
+        invoice, Verdict.MATCHES, "", tariff, bill, bands, sum(use_wh), carried=carried
+    )
     if checked.difference or invoice.total != bill.total:
         reason = f"the readings make {bill.total} {bill.currency}, not {invoice.total}"
         return replace(checked, verdict=Verdict.DIFFERS, reason=reason)
@@ -154,7 +205,7 @@ def _check(device: Device, applet: bytes, invoice: Invoice, tariff: Tariff | Non
 
 
 def _readings(
-    device: Device, registers: Sequence[Register], begin: int, end: int
+    device: Device, registers: Sequence[Register], bounds: tuple[int, int], before: int | None
 ) -> dict[Register, list[DayUse]]:
     """Return the days of the registers; raise `PeriodIncomplete` where one is not there."""
     meters = {Register.IMPORT: device.main, Register.EXPORT: device.feed_in}
@@ -163,7 +214,7 @@ def _readings(
         meter = meters[register]
         if meter is None:
             raise PeriodIncomplete("the tariff credits feed-in, this hub has no register of it")
-        uses[register] = meter.uses(meter.period(begin, end))
+        uses[register] = meter.uses(meter.period(*bounds), before)
     return uses
 
 

@@ -15,6 +15,7 @@ from hub.device import Device
 from hub.disclosure import Knowledge, LogEntry, Release, knowledge_of
 from hub.disclosure.cells import Opening
 from hub.disclosure.requests import LARGEST_POWER_W, Wanted
+from hub.disclosure.revised import revised_of
 
 MINUTE: Final = 60
 HOUR: Final = 3_600
@@ -242,7 +243,8 @@ def _subject(entry: LogEntry) -> Wanted:
 def _opening(entry: LogEntry) -> Opening:
     facts = entry.facts
     seconds = MINUTE * facts["resolution_minutes"]
-    return Opening(facts["begin"], facts["end"], seconds, facts.get("register", ""))
+    register = facts.get("register", "")
+    return Opening(facts["begin"], facts["end"], seconds, register, revised_of(facts))
 
 
 def _samples(releases: Sequence[Release], seconds: int) -> tuple[ReadingsHad, ...]:

@@ -18,6 +18,7 @@ from hub.device import Device
 from hub.inspection.views.bucket import UseBucket, adds_up, bucket_of, sum_of_buckets
 from hub.inspection.views.bucket_cache import BucketCache, BucketKey
 from hub.inspection.views.calendar import By, buckets, calendar_period
+from hub.inspection.views.corrections import CorrectedDayView, corrected_days
 from hub.inspection.views.documents import TariffBook
 from hub.inspection.views.meters import MeterSwap, swaps_between
 from hub.inspection.views.money import Money
@@ -46,6 +47,8 @@ class ReadingsView:
     """The names of the tariffs that hold in the period."""
     feeds_in: bool = False
     """Whether the meter counts what is fed in."""
+    corrected: tuple[CorrectedDayView, ...] = ()
+    """Days whose readings came late or were replaced."""
     swaps: tuple[MeterSwap, ...] = ()
     """The meters that were exchanged in the period."""
 
@@ -87,6 +90,7 @@ def readings_view(
         total=cut[-1],
         tariffs=tuple(dict.fromkeys(tariff.name for _, _, tariff in parts if tariff is not None)),
         feeds_in=device.feed_in is not None,
+        corrected=corrected_days(device, period),
         swaps=swaps_between(device, *bounds),
     )
 

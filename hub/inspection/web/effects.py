@@ -116,7 +116,7 @@ def narrowed(old: ConsentTerms, new: ConsentTerms) -> list[tuple[str, object, ob
     """Return the members in which two terms differ, with both values."""
     names = (
         "until", "least_days", "least_minutes", "answers", "within_days", "bits", "least_group",
-        "slot_bits", "memory_days", "published",
+        "slot_bits", "memory_days", "published", "corrected_minutes",
     )  # fmt: skip
     pairs = [(name, getattr(old, name), getattr(new, name)) for name in names]
     return [pair for pair in pairs if pair[1] != pair[2]]

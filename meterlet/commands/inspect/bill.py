@@ -34,6 +34,7 @@ from hub.text import utc_text
 from meterlet.commands.amount import amount_text
 from meterlet.commands.common import (
     FILE,
+    LAST_BILL,
     Aid,
     Exit,
     Shown,
@@ -235,6 +236,17 @@ def show_bill(console: Console, facts: dict[str, Any]) -> None:
         f"the invoice says {facts['invoiced']}, your own readings {facts['recomputed']}"
         f" {facts['currency']}: [bold]{facts['verdict']}[/bold] {escape(facts['reason'])}".strip()
     )
+    if facts["corrected_days"]:
+        console.print(
+            f"it replaces invoice {facts['replaces']}, readings were corrected since:"
+            f" {Decimal(facts['difference_to_replaced']):+f} {facts['currency']} for"
+            f" {_days(facts['corrected_days'])}"
+        )
+    if facts["corrected_since"]:
+        console.print(
+            "it was right by what was known then; corrected since:"
+            f" {_days(facts['corrected_since'])}"
+        )
     if facts["missing_slots"]:
         console.print(f"{len(facts['missing_slots'])} slots are missing and not billed")
     if "memory" in facts:
@@ -242,6 +254,9 @@ def show_bill(console: Console, facts: dict[str, Any]) -> None:
         console.print(f"bill {memory['bill']} of account {memory['account']}", highlight=False)
         if memory["paid"]:
             console.print(f"paid in advance: {amount_text(memory['paid'])} {facts['currency']}")
+        if memory.get("last"):
+            console.print(LAST_BILL)
+            return
         console.print("it leaves for the next bill, and the supplier is not told:")
         for one in memory["carried"]:
             console.print(Text(f"  {_carried(one)}"))
@@ -260,6 +275,10 @@ def _carried(one: dict[str, Any]) -> str:
         case currency:
             value = f"{amount_text(one['value'])} {currency}"
     return f"{name}: {value}"
+
+
+def _days(days: list[dict[str, Any]]) -> str:
+    return ", ".join(f"{one['day']} ({one['slots']} slots)" for one in days)
 
 
 def _quantity(item: dict[str, Any]) -> str:

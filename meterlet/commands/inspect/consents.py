@@ -77,6 +77,7 @@ def grant(folder: Path, aid: bytes, yes: bool) -> None:
 @click.option("--memory-days", type=int, help="Fewer days back that a number may go on from.")
 @click.option("--least-group", type=int, help="Sums over more households.")
 @click.option("--published", type=int, help="Only under what is published for so many meters.")
+@click.option("--corrected-minutes", type=int, help="Corrections of more minutes of slots.")
 def narrow(folder: Path, number: int, until: datetime | None, **limits: int | None) -> None:
     """Replace consent NUMBER with a narrower one."""
     changes: dict[str, Any] = {name: limit for name, limit in limits.items() if limit}

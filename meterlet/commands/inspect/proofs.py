@@ -86,7 +86,8 @@ def _bundles(
     """
     try:
         told = decode_any_answer(answer)
-        question = BillQuestion(told.about, tariff, state, invoice.paid or 0)
+        paid = invoice.paid or 0
+        question = BillQuestion(told.about, tariff, state, paid, invoice.is_last)
     except MessageRefused:
         return []
     enrolled = BillBundle(

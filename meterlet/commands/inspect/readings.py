@@ -163,6 +163,9 @@ def show_view(console: Console, view: ReadingsView) -> None:
     for bucket in view.buckets:
         table.add_row(_when(bucket, view), *map(Text, _line(bucket, view)))
     console.print(table)
+    if view.corrected:
+        days = ", ".join(f"{one.day} ({one.slots} slots)" for one in view.corrected)
+        console.print(Text(f"corrected after they had been certified: {days}"))
     if view.total.reason:
         console.print(Text(view.total.reason))
 

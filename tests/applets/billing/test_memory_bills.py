@@ -30,5 +30,5 @@ def test_proved_bills_of_a_drawn_tariff_are_the_plain_ones(seed: int) -> None:
     account = Account.of(memory_tariff_drawn(seed, FIRST, reach=40), homes[0])
     paid = [dice.randrange(80 * MICRO) for _ in homes] if settles(account) else []
     with suppress(TariffError):  # across the end of a year
-        require_equal_chain(account, homes, paid)
+        require_equal_chain(account, homes, paid, ends=seed % 2 == 1)
     assert account.state.number

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from protocols.amounts import decode_numbers, encode_amounts
+from tariffs.memory import BillMemory
 from tariffs.source import load_toml
 from tests.support.memory_bills import (
     Home,
@@ -51,9 +52,22 @@ def test_a_chain_of_drawn_bills_is_the_plain_one(seed: int) -> None:
     days = months(FIRST, 14) if seed % 2 else any_days(dice, 14)
     home = Home(dice, 3600, dice.choice((1, 40, 900)))
     with suppress(Unprovable):
-        for bill in chain(tariff, home, days):
+        for bill in chain(tariff, home, days, ends=seed % 3 == 0):
             total = bill.plan.total
             assert decode_numbers(encode_amounts([total])) == (total,)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_contract_s_last_bill_is_the_plain_one_and_leaves_nothing(seed: int) -> None:
+    """Whichever day it ends on, and whatever was carried to it."""
+    dice, tariff = random.Random(seed), memory_tariff_drawn(seed)
+    days = any_days(dice, dice.randrange(1, 6))
+    home = Home(dice, 3600, dice.choice((40, 900)))
+    with suppress(Unprovable):
+        bills = list(chain(tariff, home, days, ends=True))
+        assert [bill.plain.is_last for bill in bills] == [*[False] * (len(bills) - 1), True]
+        assert bills[-1].plain.memory == BillMemory(bills[-1].bounds[1], {})
+        assert bills[-1].plan.total.kept == ()
 
 
 @pytest.mark.parametrize("path", REMEMBERING, ids=lambda path: path.stem)

@@ -10,6 +10,7 @@ from applets.billing.messages import (
     BILL,
     CERTIFIED_DAY,
     FORMAT,
+    LAST,
     MOST_PAID,
     PAID,
     PROOF,
@@ -85,9 +86,9 @@ LATER = METER_STATE.following(
 )
 
 
-@given(st.sampled_from([METER_STATE, LATER]), st.integers(0, MOST_PAID))
-def test_a_question_with_a_state_comes_back(state: CarriedState, paid: int) -> None:
-    question = replace(QUESTION, state=state.encode(), paid=paid)
+@given(st.sampled_from([METER_STATE, LATER]), st.integers(0, MOST_PAID), st.booleans())
+def test_a_question_with_a_state_comes_back(state: CarriedState, paid: int, last: bool) -> None:
+    question = replace(QUESTION, state=state.encode(), paid=paid, is_last=last)
     again = BillQuestion.decode(question.encode())
     assert again == question
     assert again.carried == state
@@ -113,6 +114,37 @@ def test_a_question_says_a_state_and_what_was_paid_in_one_way() -> None:
         replace(QUESTION, paid=5)
     with pytest.raises(MessageRefused, match="more than its kind"):
         UnattributedQuestion.of_nodes(about, document, [said])
+
+
+def with_nodes(*nodes: Tree) -> bytes:
+    """Return a question's message with these nodes below the document."""
+    messages = decode_file(QUESTION.encode())
+    body = messages[1].body
+    assert isinstance(body, GetProfileListReq)
+    assert isinstance(body.details, Tree)
+    changed = replace(body, details=replace(body.details, children=nodes))
+    messages[1] = replace(messages[1], body=changed)
+    return encode_file(messages)
+
+
+def test_a_question_says_that_it_is_a_contract_s_last_in_one_way() -> None:
+    said, paid, last = (
+        Tree(STATE.code, PlainValue(LATER.encode())), Tree(PAID.code, PlainValue(5)),
+        Tree(LAST.code, PlainValue(1)),
+    )  # fmt: skip
+    assert BillQuestion.decode(with_nodes(said, last)).is_last
+    both = BillQuestion.decode(with_nodes(said, paid, last))
+    assert (both.paid, both.is_last) == (5, True)
+    for wrong in (
+        [last], [last, said], [said, last, paid], [said, last, last], [paid, last],
+        *([said, Tree(LAST.code, PlainValue(value))] for value in (0, 2, -1, True, b"\1")),
+        [said, Tree(LAST.code)], [said, replace(last, children=(last,))],
+        [said, Tree(TARIFF.code, PlainValue(1))],
+    ):  # fmt: skip
+        with pytest.raises(MessageRefused):
+            BillQuestion.decode(with_nodes(*wrong))
+    with pytest.raises(MessageRefused, match="goes on from a state"):
+        replace(QUESTION, is_last=True)
 
 
 def test_children_of_the_state_are_refused() -> None:

@@ -19,6 +19,7 @@ from protocols.amounts import (
     AmountsMalformed,
     Combine,
     Least,
+    Most,
     SlotForm,
     Sum,
     bounds_of,
@@ -193,6 +194,10 @@ def test_what_depends_on_no_reading_is_worked_out_at_once() -> None:
     assert reckoning.quotient(amount * 10, 5, RoundingRule.DOWN) == amount * 2
     assert reckoning.least(amount, amount) == amount
     assert amount - amount == NOTHING
+    highest = reckoning.most(reckoning.most(amount, five), reckoning.most(amount, seven))
+    assert reckoning.most(highest, highest) == highest
+    told = reckoning.total(highest, 1, RoundingRule.DOWN)
+    assert [type(step) for step in told.steps] == [Combine, Combine, Most]  # of many, one step
     total = reckoning.total(reckoning.least(amount * 30, Line({}, 90)), 60, RoundingRule.DOWN)
     assert total.steps == (Combine((), 3), Least((0, 1)))  # and all of it divided by 30
     assert total.divisor == 2

@@ -74,6 +74,7 @@ from tests.attacks.search.facts import (
 )
 from tests.attacks.search.questions import (
     Answer,
+    Correct,
     Crashed,
     Export,
     Grant,
@@ -112,6 +113,7 @@ class Doors:
         end = BEGIN + (world.days + 10) * 86_400
         self._guard = Disclosure(self._database, lambda: end)
         self._consents: dict[Terms, int] = {}
+        self._corrected: frozenset[int] = frozenset()
         self._kept: dict[str, _KeptHere] = {}
 
     def __enter__(self) -> Self:
@@ -132,6 +134,8 @@ class Doors:
                     return self._output(move)
                 case Grant(terms):
                     self._consents[terms] = self._guard.grant(_terms(terms)).number
+                case Correct(slots):
+                    self._corrected |= slots
                 case Revoke(terms):
                     self._guard.revoke(self._consents[terms])
                 case Narrow(old, new):
@@ -191,6 +195,9 @@ class Doors:
         return Answer((value,))
 
     def _amount(self, number: Number, period: Period) -> Amount | NumberAmount:
+        if self._world.is_corrected:
+            folded = [_folded(part, self._world) for part in number.parts]
+            number = replace(number, parts=tuple(folded))
         return _Description(self._world, period).number(number)
 
     def _value(self, amount: Amount | NumberAmount, period: Period) -> int:
@@ -199,11 +206,19 @@ class Doors:
         return amount.value_of(self._uses(period))
 
     def _registers(self, period: Period) -> list[Period]:
-        return [replace(period, register=one) for one in range(len(self._world.registers))]
+        registers = 1 if self._world.is_corrected else len(self._world.registers)
+        return [replace(period, register=one) for one in range(registers)]
 
     def _uses(self, period: Period) -> Sequence[int]:
+        return [self._used(unknown) for unknown in period.unknowns(self._world)]
+
+    def _used(self, unknown: int) -> int:
+        more = self._house[self._world.corrected(unknown)] if unknown in self._corrected else 0
+        return self._house[unknown] + more
+
+    def _revised(self, period: Period) -> dict[int, int]:
         unknowns = period.unknowns(self._world)
-        return self._house[unknowns.start : unknowns.stop]
+        return {u - unknowns.start: 1 for u in unknowns if u in self._corrected}
 
     def _permit(self, question: Question, amounts: Sequence[Amount | NumberAmount]) -> None:
         period = question.period
@@ -220,6 +235,7 @@ class Doors:
                     len(period.unknowns(self._world)),
                     [_REGISTERS[one.register] for one in about],
                     [self._missing(one) for one in about],
+                    [self._revised(one) for one in about],
                 )
             )
         self._guard.permit(self._request(question, numbers))
@@ -238,7 +254,8 @@ class Doors:
 
     def _missing(self, period: Period) -> list[int]:
         unknowns = period.unknowns(self._world)
-        return [u - unknowns.start for u in unknowns if u in self._world.missing]
+        gone = self._world.missing - self._corrected
+        return [u - unknowns.start for u in unknowns if u in gone]
 
     def _export(self, export: Export) -> Answer:
         terms = self._export_terms(export)
@@ -256,9 +273,14 @@ class Doors:
                 readings=len(merged),
                 bits=BITS_A_READING * len(merged),
                 register=_REGISTERS[export.period.register],
+                revised=tuple(
+                    (BEGIN + 60 * self._world.slot_minutes * unknown, 1)
+                    for unknown in export.period.unknowns(self._world)
+                    if unknown in self._corrected
+                ),
             )
         )
-        return Answer(tuple(sum(self._house[unknown] for unknown in one) for one in merged))
+        return Answer(tuple(sum(map(self._used, one)) for one in merged))
 
     def _output(self, output: Output) -> Answer:
         self._guard.permit_output(
@@ -307,8 +329,25 @@ def _terms(terms: Terms) -> ConsentTerms:
         until=_UNTIL,
         within_days=terms.within_days,
         slot_bits=terms.slot_bits,
+        corrected_minutes=terms.corrected_minutes,
         memory_days=terms.memory_days if terms.kind in WITH_MEMORY else 0,
     )
+
+
+def _folded(part: Expression, world: World) -> Expression:
+    """Return an expression of what is known now, by the slots that it is of."""
+    match part:
+        case Weighed(weights, constant):
+            return Weighed({world.folded(u): w for u, w in weights.items()}, constant)
+        case Steps(inner):
+            inner = Weighed({world.folded(u): w for u, w in inner.weights.items()}, inner.constant)
+            return replace(part, part=inner)
+        case Combined(terms):
+            return replace(part, terms=tuple((f, _folded(one, world)) for f, one in terms))
+        case Quotient(inner):
+            return replace(part, part=_folded(inner, world))
+        case _:
+            raise ValueError("no strategy that corrects readings asks for this")
 
 
 def _decoded(amount: Amount | NumberAmount) -> Amount | NumberAmount:

@@ -13,6 +13,7 @@ from tests.attacks.search.doors import Doors
 from tests.attacks.search.promise import Book, Finding
 from tests.attacks.search.questions import (
     Answer,
+    Correct,
     Crashed,
     Export,
     Grant,
@@ -24,7 +25,13 @@ from tests.attacks.search.questions import (
     Refused,
     Revoke,
 )
-from tests.attacks.search.strategies import STRATEGIES, Attacker, drawn_world
+from tests.attacks.search.strategies import (
+    CORRECTING,
+    STRATEGIES,
+    Attacker,
+    corrected_world,
+    drawn_world,
+)
 from tests.attacks.search.world import World, draw_house
 
 WORKED_OUT: Final = ("sum", "stretch")
@@ -49,6 +56,8 @@ def play(seed: int, size: str = "small", strategy: str | None = None) -> Episode
     name = dice.choice(list(STRATEGIES))
     name = strategy or name
     world = drawn_world(dice, size)
+    if name in CORRECTING:
+        world = corrected_world(world)
     house = draw_house(world, dice)
     with tempfile.TemporaryDirectory(prefix="searcher-") as folder:
         with Doors(Path(folder), world, house) as doors:
@@ -121,6 +130,8 @@ class _Game:
                 yield from book.note_output(move)
             case Grant(terms), _:
                 book.standing.append(terms)
+            case Correct(slots), _:
+                book.corrected |= slots
             case Revoke(terms), _:
                 book.end(terms)
             case Narrow(old, new), Answer():

@@ -57,7 +57,7 @@ class Told:
     def is_about(self, target: Collection[int], world: World) -> bool:
         """Tell whether its period has a slot in common with some."""
         unknowns = self.period.unknowns(world)
-        if any(unknown in unknowns for unknown in target):
+        if any(world.folded(unknown) in unknowns for unknown in target):
             return True
         return not self._earlier(world).isdisjoint(target)
 
@@ -81,6 +81,8 @@ class Book:
     standing: list[Terms] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
     opened: dict[str, dict[int, int]] = field(default_factory=dict)
+    corrected: set[int] = field(default_factory=set)
+    """Slots whose readings were corrected by now; none is exported after that."""
 
     def end(self, terms: Terms) -> None:
         """Note that terms hold no longer."""
@@ -185,6 +187,8 @@ class Book:
                 continue
             if any(one.terms.is_by_bits(self.world) for one in near):
                 continue
+            if self._is_corrected(target, near):
+                continue
             if found := self._found(picture, target):
                 yield Finding(
                     "stretch",
@@ -202,6 +206,13 @@ class Book:
             raise EngineWrong(f"{true} Wh is not among {values.all}")
         near = "exactly" if values.count == 1 else f"as one of {values.count}"
         return f"{true} Wh {near}"
+
+    def _is_corrected(self, target: Target, told: Iterable[Told]) -> bool:
+        """Tell whether a stretch is of corrected slots, and all consents about it allow that."""
+        if not all(self.world.folded(unknown) in self.corrected for unknown in target):
+            return False
+        least = [one.terms.corrected_minutes for one in told]
+        return 0 not in least and self.world.minutes(target) >= max(least)
 
     def _about(self, target: Collection[int], told: Iterable[Told]) -> Iterator[Told]:
         return (one for one in told if one.is_about(target, self.world))

@@ -22,6 +22,8 @@ class Terms:
     answers: int
     bits: int
     within_days: int = 31
+    corrected_minutes: int = 0
+    """Over how many minutes of corrected slots a total of fewer days may be told; 0: none may."""
     slot_bits: int = 0
     """How many bits may be told about any one slot; 0: what all answers have together."""
     memory_days: int = 0
@@ -157,7 +159,14 @@ class Narrow:
     new: Terms
 
 
-Move = Question | Export | Output | Grant | Revoke | Narrow
+@dataclass(frozen=True, slots=True)
+class Correct:
+    """Readings of some slots come late or are replaced; which slots, everybody can see."""
+
+    slots: frozenset[int]
+
+
+Move = Question | Export | Output | Grant | Revoke | Narrow | Correct
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from tests.attacks.search.facts import (
 )
 from tests.attacks.search.questions import (
     Answer,
+    Correct,
     Export,
     Grant,
     Move,
@@ -745,6 +746,57 @@ def obscured(attacker: Attacker) -> Play:
         yield attacker.ask(terms, period, Number("+".join(dict.fromkeys(kinds)), (whole,)))
 
 
+def corrected(attacker: Attacker) -> Play:
+    """Sums before and after readings of a few slots were corrected, alone or with many others.
+
+    The few were missing, or were opened, or belong to a sum that was told. What was corrected is
+    everybody's to see, and the attacker has the resident correct what suits it.
+    """
+    dice, world = attacker.dice, attacker.world
+    kinds = "linear", "linear", "blocks"
+    terms = attacker.terms(is_fine=dice.random() < 0.3, kind=dice.choice(kinds))
+    if dice.random() < 0.6:
+        least = terms.minutes if dice.random() < 0.7 else 2 * terms.minutes
+        terms = replace(terms, corrected_minutes=least)
+    other = attacker.apart(terms, replace(terms, kind=dice.choice(kinds)))
+    yield Grant(terms)
+    yield Grant(other)
+    period = attacker.period(terms, other)
+    slots, changed = attacker.slots(period), set[int]()
+    if dice.random() < 0.3:
+        days = dice.choice((period.days, dice.randint(1, min(3, period.days))))
+        part = Period(period.first + dice.randint(0, period.days - days), days)
+        minutes = world.slot_minutes * dice.choice((1, 1, 2))
+        yield Export(dice.choice((terms.recipient, *RECIPIENTS)), part, minutes)
+    for round_ in range(5):
+        gone = sorted(world.missing.intersection(period.unknowns(world)) - changed)
+        there = [slot for slot in period.unknowns(world) if slot not in gone]
+        asker = terms if dice.random() < 0.7 else other
+        if dice.random() < 0.6:
+            weights = dict.fromkeys(there, dice.choice((1, 1, 3, 4)))
+        else:
+            group = frozenset(attacker.some(there, asker.minutes))
+            weights = attacker.packed([group, frozenset(there) - group])
+        # What a corrected slot uses is what it was taken for and the correction.
+        more = {world.corrected(s): w for s, w in weights.items() if s in changed}
+        weights = {s: w for s, w in weights.items() if s not in world.missing} | more
+        yield attacker.ask(asker, period, attacker.number(weights, asker.kind))
+        if round_ == 4:
+            return
+        rest = [slot for slot in slots if slot not in changed]
+        size = dice.choice((asker.minutes // 2, asker.minutes, 2 * asker.minutes))
+        few = attacker.few(rest, asker.minutes) if len(rest) > 1 else frozenset[int]()
+        many = attacker.some(rest, size) if rest else frozenset[int]()
+        fresh = dice.choice((few, few, many, many | few, frozenset(gone), frozenset(gone) | many))
+        fresh = frozenset(slot for slot in fresh if slot not in changed)
+        yield Correct(fresh)
+        changed |= fresh
+
+
+CORRECTING: Final = frozenset({"corrected"})
+"""Strategies for homes whose readings may be corrected."""
+
+
 def remembered(attacker: Attacker) -> Play:
     """A number tells what seems harmless; what is kept beside it comes out by later ones.
 
@@ -828,9 +880,19 @@ STRATEGIES: Final[Mapping[str, Callable[[Attacker], Play]]] = {
         sampling,
         climbs,
         anything,
+        corrected,
         *((thresholds, bundles, obscured, remembered) if TELLS_COINS else ()),
     )
 }
+
+
+def corrected_world(world: World) -> World:
+    """Return a home with one register, whose readings may be corrected."""
+    missing = frozenset(slot for slot in world.missing if slot < world.slots)
+    return replace(
+        world, registers=("", "corrected"), missing=missing, is_dark_at_night=False,
+        is_corrected=True,
+    )  # fmt: skip
 
 
 def drawn_world(dice: random.Random, size: str) -> World:

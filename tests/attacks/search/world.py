@@ -2,7 +2,8 @@
 """A home that is made up: what everybody knows of it, and what only its readings say.
 
 An unknown is the use of one slot of one register. Unknowns are numbered: those of the first
-register in the order of time, then those of the next.
+register in the order of time, then those of the next. Where readings may be corrected, the next
+"register" has by how much the corrected reading of a slot of the first one is more than the old.
 """
 
 import random
@@ -35,6 +36,8 @@ class World:
     is_dark_at_night: bool = False
     """Whether everybody knows that the second register, which counts what panels feed in, shows
     nothing at night."""
+    is_corrected: bool = False
+    """Whether the second register has the corrections of the first."""
 
     @property
     def day_slots(self) -> int:
@@ -55,6 +58,14 @@ class World:
         """Return the number of the unknown that is a slot of a register."""
         return register * self.slots + slot
 
+    def corrected(self, unknown: int) -> int:
+        """Return the unknown that a slot's correction is: what it makes of the use."""
+        return unknown % self.slots + self.slots
+
+    def folded(self, unknown: int) -> int:
+        """Return the unknown that was certified first of an unknown's slot."""
+        return unknown % self.slots if self.is_corrected else unknown
+
     def is_quiet(self, unknown: int) -> bool:
         """Tell whether everybody knows that little is used then."""
         return unknown % self.day_slots < self.day_slots // 4
@@ -63,6 +74,9 @@ class World:
         """Return the least and the most that an unknown can be, as everybody knows."""
         if unknown in self.missing or self._is_dark(unknown):
             return 0, 0
+        if self.is_corrected and unknown >= self.slots and self.folded(unknown) not in self.missing:
+            low, high = self.bounds(self.folded(unknown))
+            return low - high, high - low
         return STANDBY_WH, QUIET_WH if self.is_quiet(unknown) else self.fuse_wh
 
     def _is_dark(self, unknown: int) -> bool:
@@ -84,11 +98,18 @@ class World:
 
 def draw_house(world: World, dice: random.Random) -> tuple[int, ...]:
     """Return the readings of a home, an integer for each unknown."""
-    return tuple(_use(world, unknown, dice) for unknown in range(world.size))
+    house = [_use(world, unknown, dice) for unknown in range(world.size)]
+    if world.is_corrected:
+        for unknown in range(world.slots, world.size):
+            before = house[world.folded(unknown)]
+            house[unknown] -= before  # 0 where nothing was read
+    return tuple(house)
 
 
 def _use(world: World, unknown: int, dice: random.Random) -> int:
     low, high = world.bounds(unknown)
+    if low < 0:
+        low, high = world.bounds(world.folded(unknown))
     if low == high:
         return low
     if world.is_quiet(unknown):

@@ -105,6 +105,7 @@ def test_every_object_of_the_document_is_closed_and_names_what_is_always_there(
         ("Bill", "memory"),
         ("Bill", "meter_exchanges"),
         ("Bill", "proof"),
+        ("Memory", "last"),
         ("Readings", "meter_exchanges"),
     }
 

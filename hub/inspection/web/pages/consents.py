@@ -182,6 +182,7 @@ def _narrowed(fields: Mapping[str, str], old: ConsentTerms) -> ConsentTerms:
         least_group=number_of(fields, "least_group", old.least_group),
         published=published,
         slot_bits=number_of(fields, "slot_bits", old.slot_bits),
+        corrected_minutes=number_of(fields, "corrected_minutes", old.corrected_minutes),
         memory_days=number_of(fields, "memory_days", old.memory_days),
     )
     if not old.covers(new):

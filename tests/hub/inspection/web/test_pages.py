@@ -4,6 +4,7 @@ import json
 import re
 import threading
 from dataclasses import replace
+from datetime import date
 from html import escape, unescape
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from hub.inspection.web.jobs import Cancelled, Tick
 from hub.inspection.web.pages.readings import readings_link
 from hub.installer import InstallationError
 from hub.machine.machine import AppletMachine
+from hub.readings import Reading, Readout
 from protocols.metrology import Period, find_zone
 from tests.support.command import run_meterlet
 from tests.support.older_consents import as_0_1
@@ -358,6 +360,30 @@ def test_the_bill_matches_and_its_proof_does_too(anna: Browser) -> None:
     assert "It matches." in text(again.text)
 
 
+def test_corrected_readings_are_shown_beside_the_bill_that_was_made_before(anna: Browser) -> None:
+    with Device.open(anna.folder) as device:
+        main = device.main
+        begin, end = Period(date(2025, 3, 10), date(2025, 3, 10)).bounds("Europe/Berlin")
+        rows = [
+            Readout({main.channel.register: Reading(time, 50 * place)})
+            for place, time in enumerate(range(begin, end + 1, 900))
+        ]
+        device.correct(rows, is_interval_data=True, may_replace=True)
+    page = text(anna.get("/bill").text)
+    assert "It matches." in page
+    assert re.search(r"Since then readings were corrected: 10 \w+ 2025 \(9\d readings\)\.", page)
+    for language, said in (
+        ("en", "Readings came late or were replaced here"),
+        ("de", "Hier kamen Messwerte verspätet oder wurden ersetzt"),
+        ("fr", "Des relevés sont arrivés en retard ici"),
+        ("it", "Qui delle letture sono arrivate in ritardo"),
+    ):
+        path = "/readings?view=month&at=2025-03-01"
+        shown = text(anna.get(path, headers={"Accept-Language": language}).text)
+        assert said in shown
+    assert "correction" in anna.get("/log").text
+
+
 def test_the_attack_finds_appliances_in_the_readings_and_none_in_the_bill(anna: Browser) -> None:
     attacked = anna.finish(anna.post("/releases/attack", first="2025-03-03"))
     rows = re.findall(r'<tr><th scope="row">([^<]+)</th>(.*?)</tr>', attacked.text, re.DOTALL)
@@ -494,6 +520,7 @@ def test_the_language_that_was_chosen_stays(anna: Browser) -> None:
 def test_every_text_of_the_pages_is_used() -> None:
     folder = STATIC.parent
     sources = [*folder.rglob("*.py"), *folder.glob("templates/*.html")]
+    sources.append(folder.parent / "locales" / "catalogue.py")
     text = "".join(path.read_text() for path in sources)
     # Names that are put together, such as "outcome." ~ effect.outcome, by what they begin with.
     made = set(re.findall(r"""["']([a-z_]+\.(?:[a-z_]+_)?)["'{] ?~?""", text))

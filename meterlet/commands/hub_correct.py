@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet hub correct`: readings of certified days that come late, or replace wrong ones."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from hub.correcting import CorrectedRegister
+from hub.device import Device
+from hub.meters.replay import CsvReplay, EnergyUnit, parse_interval, parse_zone
+from hub.meters.sml_intake import SmlIntake
+from hub.readings import Readout
+from hub.text import utc_text
+from meterlet.commands.common import hub_option, json_option, show
+from meterlet.commands.intake import columns_of, file_chunks, lost_facts, report_lost
+from sml_codec import Obis
+
+
+class _Undone(Exception):
+    """Ends a dry run, and takes back what it did."""
+
+
+@click.command()
+@hub_option
+@click.argument("source")
+@click.option("--replace", "may_replace", is_flag=True, help="Also replace what was read.")
+@click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+@click.option("--start", type=click.DateTime(), help="When a capture began (UTC).")
+@click.option("--every", default="0s", help="Keep one reading in so long, such as 1min.")
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="[OBIS=]NAME",
+    help="CSV: the column to replay; OBIS=NAME for another register than the main one. Repeatable.",
+)
+@click.option(
+    "--unit",
+    type=click.Choice([unit.value for unit in EnergyUnit]),
+    default="kWh",
+    show_default=True,
+    help="CSV: what a cell counts.",
+)
+@click.option("--interval", default="15min", show_default=True, help="CSV: what a row covers.")
+@click.option("--zone", default="UTC", show_default=True, help="CSV: the clock of its times.")
+@click.option("--suspect-column", help="CSV: a column whose 1 marks a row as a gap.")
+@click.option("--feed-in-column", help="CSV: the column of what was fed in.")
+@json_option
+def correct(
+    folder: Path,
+    source: str,
+    may_replace: bool,
+    dry_run: bool,
+    start: datetime | None,
+    every: str,
+    columns: tuple[str, ...],
+    unit: str,
+    interval: str,
+    zone: str,
+    suspect_column: str | None,
+    feed_in_column: str | None,
+    as_json: bool,
+) -> None:
+    """Take readings of days that are certified already, and have these days signed again.
+
+    SOURCE is a capture of SML telegrams (a file, or - for standard input) or a CSV file of interval
+    data (.csv or .csv.gz), as for `ingest`. Slots that were missing or estimated are filled; what
+    was read is replaced with --replace alone. The old readings and days stay beside the new ones. A
+    corrected bill may be asked for then.
+    """
+    with Device.open(folder) as device:
+        meter = device.description
+        capture_start = None if start is None else int(start.replace(tzinfo=UTC).timestamp())
+        every_seconds = 0 if every == "0s" else parse_interval(every)
+        door = SmlIntake(
+            device.mounted_meter,
+            meter.registers,
+            device.now,
+            capture_start=capture_start,
+            every_seconds=every_seconds,
+        )
+        is_interval_data = source.endswith((".csv", ".csv.gz"))
+        if is_interval_data:
+            replay = CsvReplay(
+                Path(source),
+                columns_of(meter, columns, feed_in_column),
+                EnergyUnit(unit),
+                parse_interval(interval),
+                parse_zone(zone),
+                suspect_column,
+            )
+            readouts = list(replay.readouts())
+        elif "://" in source or source == "synthetic":
+            raise click.UsageError("readings are corrected from a file, or - for standard input")
+        else:
+            readouts = [one for chunk in file_chunks(source) for one in door.feed(chunk)]
+            readouts += door.close()
+        done = _corrected(device, readouts, is_interval_data, may_replace, dry_run)
+    facts = {
+        "dry_run": dry_run,
+        "readings": len(readouts),
+        "registers": [_facts(one) for one in done],
+        "lost": lost_facts(door),
+    }
+    show("meterlet.hub.correct/1", facts, list(_lines(done, dry_run)), as_json=as_json)
+    if not is_interval_data:
+        report_lost(source, door)
+
+
+def _corrected(
+    device: Device,
+    readouts: Sequence[Readout],
+    is_interval_data: bool,
+    may_replace: bool,
+    dry_run: bool,
+) -> list[CorrectedRegister]:
+    done: list[CorrectedRegister] = []
+    with suppress(_Undone), device.database.transaction():
+        done = device.correct(readouts, is_interval_data=is_interval_data, may_replace=may_replace)
+        if dry_run:  # the very same, taken back
+            raise _Undone
+    return done
+
+
+def _facts(corrected: CorrectedRegister) -> dict[str, Any]:
+    return {
+        "register": str(Obis(corrected.register)),
+        "reason": corrected.reason.name.lower(),
+        "slots": corrected.slots,
+        "days_signed_again": len(corrected.days),
+        "days": [
+            {
+                "day": one.day.isoformat(),
+                "revision": one.revision,
+                "slots": [
+                    {
+                        "begin": utc_text(one.before.use.grid.boundaries()[place]),
+                        "before_wh": one.before.use.uses[place],
+                        "before": one.before.use.states[place].name.lower(),
+                        "after_wh": one.after.use.uses[place],
+                        "after": one.after.use.states[place].name.lower(),
+                    }
+                    for place in one.changed
+                ],
+            }
+            for one in corrected.changed
+        ],
+    }
+
+
+def _lines(done: Sequence[CorrectedRegister], dry_run: bool) -> list[str]:
+    lines = []
+    for register in done:
+        for one in register.changed:
+            first, last = one.changed[0], one.changed[-1]
+            bounds = one.before.use.grid.boundaries()
+            before = sum(one.before.use.uses[place] for place in one.changed)
+            after = sum(one.after.use.uses[place] for place in one.changed)
+            lines.append(
+                f"{one.day}: revision {one.revision}, {len(one.changed)} slots between"
+                f" {utc_text(bounds[first])} and {utc_text(bounds[last + 1])}:"
+                f" {after:,} Wh, before {before:,} Wh"
+            )
+        would = "would be " if dry_run else ""
+        lines.append(
+            f"{Obis(register.register)}: {register.slots} slots {would}corrected"
+            f" ({register.reason.name.lower()}), {len(register.days)} days {would}signed again"
+        )
+    return lines
