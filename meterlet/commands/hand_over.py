@@ -18,6 +18,7 @@ from sml_codec import Obis
 SCHEMA: Final = "meterlet.hub.hand-over/1"
 WORDS: Final = {
     "readings": "readings",
+    "set_aside": "telegrams that are set aside",
     "certified_days": "certified days, each register's",
     "log_entries": "entries of the log",
     "consents": "consents",
