@@ -114,9 +114,9 @@ def live_chunks(source: str, *, once: bool = False, login: str | None = None) ->
     except OSError as error:
         raise OSError(error.errno or EIO, error.strerror or str(error), source) from None
     finally:
-        for task in (tasks := asyncio.all_tasks(loop)):  # cut off in the midst of a read
+        for task in asyncio.all_tasks(loop):  # cut off in the midst of a read
             task.cancel()
-        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            loop.run_until_complete(asyncio.wait([task]))
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
 
