@@ -178,7 +178,8 @@ def init(
         "fuse_amperes": limit.amperes,
         "phases": limit.phases,
     }
-    said = "" if fuse else f"; no --fuse was said: up to {limit} is believed"
+    is_said = fuse is not None or serial is not None
+    said = "" if is_said else f"; no --fuse was said: up to {limit} is believed"
     return made, f"made a hub for meter {meter_id.hex()} in {folder}{said}"
 
 
