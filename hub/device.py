@@ -54,6 +54,8 @@ from hub.certifier.succession import (
     require_current_keys,
 )
 from hub.correcting import CorrectedRegister, correct_register
+from hub.description import FORMAT
+from hub.description import Description as Description
 from hub.disclosure import (
     CONSENT_COMPONENT,
     LOG_COMPONENT,
@@ -96,13 +98,10 @@ from hub.vault.vault import VAULT_COMPONENT, Channel, KeyReplaced, ReadingRefuse
 from protocols.aggregation.revocations import RevocationList, revoked_since
 from protocols.canonical.signing import key_id_of
 from protocols.metrology import (
-    SLOT_MINUTES,
     GridError,
     KeyAnnouncement,
     Series,
-    feed_in_of,
     find_zone,
-    is_feed_in_pair,
 )
 from protocols.metrology.key_chain import EARLIEST
 from protocols.secure_channel.keys import StaticKeys
@@ -129,8 +128,6 @@ RESEAL: Final = (
     reseal_memory, reseal_quarantine,
 )  # fmt: skip
 """What seals anew all that is sealed under keys made from the vault's (`hub.vault.sealing`)."""
-FORMAT: Final = 2
-"""Of hub.toml; a file that says none is of the first."""
 KEY_SIZE: Final = 32
 LONGEST_METER_ID: Final = 32
 CHANNEL_KEY_SIZE: Final = 16
@@ -171,99 +168,6 @@ class RoundsUnderWay(HubError):
             f"a sum over households is under way until {utc_text(until)}; do this then, or say"
             " --abandon-rounds"
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Description:
-    """Which meter the hub is for, and which of its registers."""
-
-    meter: bytes
-    registers: tuple[bytes, ...]
-    """OBIS codes, distinct and at least one; the first is the main one, which bills are about."""
-    zone: str
-    slot_minutes: int
-    fuse: Fuse | None = None
-    """The fuse before the meter, where somebody has said."""
-
-    def __post_init__(self) -> None:
-        if not self.registers or len(set(self.registers)) != len(self.registers):
-            raise ValueError("a hub is for at least one register, and for each once")
-        for register in self.registers:
-            Channel(self.meter, register)
-        find_zone(self.zone)
-        if self.slot_minutes not in SLOT_MINUTES:
-            raise ValueError(f"slots of {self.slot_minutes} minutes: only 5, 15, 30 or 60")
-
-    @property
-    def register(self) -> bytes:
-        """The main register."""
-        return self.registers[0]
-
-    @property
-    def feed_in_register(self) -> bytes | None:
-        """The register of what is fed in beside the main one, or None."""
-        return feed_in_of(self.register, self.registers)
-
-    def to_toml(self) -> str:
-        """Return the text of hub.toml."""
-        registers = "".join(f'    "{Obis(register)}",\n' for register in self.registers)
-        fuse = self.fuse
-        return (
-            f'format = {FORMAT}\nmeter = "{self.meter.hex()}"\nregisters = [\n{registers}]\n'
-            f'zone = "{self.zone}"\nslot_minutes = {self.slot_minutes}\n'
-            + (f"fuse_amperes = {fuse.amperes}\nphases = {fuse.phases}\n" if fuse else "")
-        )
-
-    @classmethod
-    def from_toml(cls, text: str) -> Self:
-        """Return the description in a hub.toml; raise `ValueError` otherwise.
-
-        Hubs made before 0.2 have `register` and perhaps `feed_in_register`, in hex.
-        """
-        members = tomllib.loads(text)
-        version = members.pop("format", None)
-        if version is not None and (type(version) is not int or version != FORMAT):
-            raise ValueError(f"its format is {version!r}, this release knows {FORMAT}")
-        fed_in = members.pop("feed_in_register", None)
-        fuse = _fuse(members.pop("fuse_amperes", None), members.pop("phases", None))
-        match members:
-            case {
-                "meter": str(meter),
-                "registers": [*codes],
-                "zone": str(zone),
-                "slot_minutes": int(slot_minutes),
-            } if len(members) == 4 and fed_in is None:
-                registers = tuple(Obis.parse(str(code)).code for code in codes)
-                return cls(bytes.fromhex(meter), registers, zone, slot_minutes, fuse)
-            case {
-                "meter": str(meter),
-                "register": str(register),
-                "zone": str(zone),
-                "slot_minutes": int(slot_minutes),
-            } if (
-                len(members) == 4
-                and version is None
-                and fuse is None
-                and isinstance(fed_in, str | None)
-            ):
-                registers = tuple(bytes.fromhex(code) for code in (register, fed_in) if code)
-                if len(registers) == 2 and not is_feed_in_pair(*registers):
-                    raise ValueError("feed_in_register: not of what the meter feeds in")
-                return cls(bytes.fromhex(meter), registers, zone, slot_minutes)
-            case _:
-                raise ValueError(
-                    "it needs just format, meter, registers, zone and slot_minutes; it may have"
-                    " fuse_amperes and phases"
-                )
-
-
-def _fuse(amperes: object, phases: object) -> Fuse | None:
-    """Return the fuse that a hub.toml says, None where it says none; raise `ValueError`."""
-    if amperes is None and phases is None:
-        return None
-    if type(amperes) is not int or type(phases) is not int:
-        raise ValueError("fuse_amperes and phases are whole numbers, and go together")
-    return Fuse(amperes, phases)
 
 
 @dataclass(slots=True)
