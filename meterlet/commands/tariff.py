@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hub.meters.replay import EnergyUnit
 from hub.text import utc_text
+from meterlet.commands.amount import Amount
 from meterlet.commands.common import (
     Exit,
     Shown,
@@ -42,7 +43,6 @@ from tariffs.importers import IMPORTERS
 from tariffs.importers._writing import slug
 from tariffs.importers.transcribed import import_transcribed
 from tariffs.periods import Interval
-from tariffs.rounding import parse_decimal
 from tariffs.signing import sign_tariff
 
 FILE: Final = click.Path(path_type=Path)
@@ -190,8 +190,8 @@ def show(file: Path, signer: Path | None) -> Shown:
 )
 @click.option(
     "--paid",
+    type=Amount(),
     default="0",
-    metavar="AMOUNT",
     help="Paid in advance of each bill, where the tariff has a credit.",
 )
 @click.option(
@@ -211,7 +211,7 @@ def price(
     zone: str,
     slots: bool,
     each: str | None,
-    paid: str,
+    paid: int,
     is_last: bool,
     first: date | None,
     last: date | None,
@@ -224,7 +224,6 @@ def price(
     bill is for all of it. Days are those of the tariff's zone. Slots without a reading are listed,
     not guessed. The first bill is that of a new contract: nothing is carried to it.
     """
-    advance = _paid(paid)
     with errors_at(tariff_file):
         tariff = _load(tariff_file, signer).tariff
         begin, end = _bounds(ZoneClock(tariff.zone), first, last)
@@ -232,12 +231,10 @@ def price(
         use = read_use(readings, column, export_column, UNITS[unit], interval, zone, begin, end)
         listed = slots and as_json
         if each is None:
-            bills = [
-                price_use(tariff, use, begin, end, by_slot=listed, paid=advance, is_last=is_last)
-            ]
+            bills = [price_use(tariff, use, begin, end, by_slot=listed, paid=paid, is_last=is_last)]
         else:
             bills = price_each(
-                tariff, use, begin, end, EACH[each], by_slot=listed, paid=advance, is_last=is_last
+                tariff, use, begin, end, EACH[each], by_slot=listed, paid=paid, is_last=is_last
             )
     if each is None and as_json:
         print_json("meterlet.tariff.price/1", bills[0].as_json())
@@ -249,16 +246,6 @@ def price(
     missing = sum(len(bill.missing_slots) for bill in bills)
     if missing:
         click.echo(f"meterlet: {missing} slots have no reading and are not billed", err=True)
-
-
-def _paid(text: str) -> int:
-    try:
-        paid = parse_decimal(text, 6)
-    except TariffError as error:
-        raise click.UsageError(f"--paid: {error}") from None
-    if paid < 0:
-        raise click.UsageError("--paid is not below 0")
-    return paid
 
 
 def _bounds(

@@ -19,11 +19,11 @@ import enum
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise, product
+from itertools import pairwise
 from math import prod
 from typing import ClassVar, Final, TypeAlias
 
-from protocols.amounts.bounds import Bounds
+from protocols.amounts.bounds import Bounds, bounds_of
 from protocols.amounts.model import (
     AmountsMalformed,
     Best,
@@ -32,6 +32,7 @@ from protocols.amounts.model import (
     Reading,
     SlotForm,
 )
+from protocols.amounts.scenarios import Affine, Choices, combined, scenarios
 
 MOST_REGISTERS: Final = 8
 MOST_METERED: Final = 1024
@@ -42,6 +43,8 @@ NUMBER_BITS: Final = 127
 """Factors, constants and divisors have at most so many bits and a sign."""
 MOST_CASES: Final = 64
 """How many slopes of a value by one metered amount are told apart: caps and minima make cases."""
+ANY_USE: Final = 1 << 40
+"""More watt-hours than any slot has."""
 LEAST_SLOPE: Final = Fraction(1, 1 << 256)
 """What may be between many slopes: less than any."""
 MOST_EFFORT: Final = 1 << 14
@@ -117,6 +120,10 @@ class Combine:
         """Return the value, in the open."""
         return sum(values[place] * factor for place, factor in self.terms) + self.constant
 
+    def choices(self, values: Sequence[Affine]) -> Choices:
+        """Return the value: there is no choice."""
+        return [(combined([(values[at], by) for at, by in self.terms], self.constant), ())]
+
     def bounds(self, bounds: Sequence[Bounds]) -> Bounds:
         """Return what it can be at least and at most."""
         ends = [
@@ -143,6 +150,11 @@ class Least:
         """Return the value, in the open."""
         return min(values[place] for place in self.places)
 
+    def choices(self, values: Sequence[Affine]) -> Choices:
+        """Return each value that it can be, with by how much others are above it."""
+        several = [values[place] for place in self.places]
+        return [(one, [other - one for other in several if other is not one]) for one in several]
+
     def bounds(self, bounds: Sequence[Bounds]) -> Bounds:
         """Return what it can be at least and at most."""
         lows, highs = zip(*(bounds[place] for place in self.places), strict=True)
@@ -162,6 +174,11 @@ class Most:
     def of(self, values: Sequence[int]) -> int:
         """Return the value, in the open."""
         return max(values[place] for place in self.places)
+
+    def choices(self, values: Sequence[Affine]) -> Choices:
+        """Return each value that it can be, with by how much it is above others."""
+        several = [values[place] for place in self.places]
+        return [(one, [one - other for other in several if other is not one]) for one in several]
 
     def bounds(self, bounds: Sequence[Bounds]) -> Bounds:
         """Return what it can be at least and at most."""
@@ -190,6 +207,10 @@ class Rounding:
     def of(self, values: Sequence[int]) -> int:
         """Return the value, in the open."""
         return self.rule.divide(values[self.place], self.divisor)
+
+    def choices(self, values: Sequence[Affine]) -> Choices:
+        """Return the value: there is no choice."""
+        return [(values[self.place].divided(self.divisor), ())]
 
     def bounds(self, bounds: Sequence[Bounds]) -> Bounds:
         """Return what it can be at least and at most: rounding keeps the order."""
@@ -427,34 +448,19 @@ class Total:
         Inputs are metered amounts and what is carried. A scenario says which value each smallest
         and largest one is; its slopes, one for each input with its sign, hold together. Where there
         are too many to work out, the slopes of each input are told by `LEAST_SLOPE` and the most.
+        Those that contradict themselves are left out (`protocols.amounts.scenarios`).
         With `kept`, of that value in the place of the opened number.
         """
         choices = [step.places for step in self.steps if isinstance(step, Least | Most)]
         if prod(map(len, choices)) * len(self.steps) > MOST_SCENARIO_STEPS:
             most = tuple(slope for _, slope in self.slopes(kept))
             return (LEAST_SLOPE,) * self.inputs, most
-        told = self._told(kept)
-        return tuple(sorted({self._slopes_of(told, chosen) for chosen in product(*choices)}))
-
-    def _slopes_of(self, told: tuple[int, int], chosen: Iterable[int]) -> tuple[Fraction, ...]:
-        pick = iter(chosen)
-        one = Fraction(1)
-        values: list[dict[int, Fraction]] = [{place: one} for place in range(self.inputs)]
-        for step in self.steps:
-            match step:
-                case Combine(terms):
-                    made: dict[int, Fraction] = {}
-                    for place, factor in terms:
-                        for by, slope in values[place].items():
-                            made[by] = made.get(by, Fraction(0)) + slope * factor
-                case Least() | Most():
-                    made = values[next(pick)]
-                case Rounding(place, divisor):
-                    made = {by: slope / divisor for by, slope in values[place].items()}
-            values.append(made)
-        place, divisor = told
-        none = Fraction(0)
-        return tuple(values[place].get(by, none) / divisor for by in range(self.inputs))
+        place, divisor = self._told(kept)
+        metered = (bounds_of(one.amount, ANY_USE) for one in self.metered)
+        found = scenarios(self.steps, (*metered, *(one.bounds for one in self.carried)))
+        inputs, none = range(self.inputs), Fraction(0)
+        slopes = {tuple(values[place].slopes.get(by, none) for by in inputs) for values in found}
+        return tuple(sorted(tuple(Fraction(one) / divisor for one in each) for each in slopes))
 
 
 NumberAmount: TypeAlias = Total | Best | Reading

@@ -86,3 +86,21 @@ def test_all_example_tariffs_are_answered() -> None:
     alone = [path for path in examples if not read_tariff(path).tariff.has_memory]
     done = run_meterlet("tariff", "check", "--private", "--json", *alone[:4])
     assert done.returncode == 0, done.stdout
+
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "tariffs"
+
+
+@pytest.mark.parametrize("name", ["nl-energy-tax-2025", "gb-budget-2025"])
+def test_bills_with_memory_are_looked_at_one_after_the_other(name: str) -> None:
+    months = list(private_months(load_toml((EXAMPLES / f"{name}.toml").read_text()), 60))
+    assert len(months) == 24
+    assert {month.consent for month in months} == {"with memory"}
+
+
+def test_a_credit_that_is_never_settled_goes_back_further_than_a_consent_says() -> None:
+    months = list(private_months(load_toml((EXAMPLES / "de-prepaid-2025.toml").read_text()), 60))
+    refused = [month for month in months if month.consent is None]
+    assert [month.rule for month in refused] == ["memory"] * 10
+    assert refused[0].as_json()["change"] == "let bills go on from less of the past"
+    assert "424 days back, the consent says 400" in refused[0].reason

@@ -376,7 +376,7 @@ def test_a_tariff_with_memory_is_shown_with_its_rules(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("name", "options", "code", "message"),
     [
-        ("de-prepaid-2025", ["--paid", "-1"], 2, "--paid is not below 0"),
+        ("de-prepaid-2025", ["--paid", "-1"], 2, "below 0"),
         ("de-prepaid-2025", ["--paid", "1,5"], 2, "'1,5' is not a decimal number"),
         ("de-prepaid-2025", ["--each", "week"], 2, "Invalid value for '--each'"),
         ("dk-electric-heating-2025", ["--paid", "1"], 1, "no credit that could be paid"),

@@ -95,11 +95,14 @@ def test_the_rules_have_the_names_that_tariffs_give_them() -> None:
 @given(totals(), st.data())
 def test_a_total_lies_in_its_range(total: Total, data: st.DataObject) -> None:
     uses = [data.draw(st.lists(st.integers(0, 9000), min_size=202, max_size=202))] * 8
+    carried = {one.name: data.draw(st.integers(*one.bounds)) for one in total.carried}
     exact = [one.amount.value_of(uses[one.register]) for one in total.metered]
     bounds = [(value - data.draw(st.integers(0, 99)), value + 7) for value in exact]
     low, high = total.range_of(bounds)
-    assert low <= total.value_of(uses) <= high
-    assert total.range_of([(value, value) for value in exact]) == (total.value_of(uses),) * 2
+    assert low <= total.value_of(uses, carried) <= high
+    known = [(carried[one.name],) * 2 for one in total.carried]
+    value = total.value_of(uses, carried)
+    assert total.range_of([(value, value) for value in exact], known) == (value, value)
 
 
 def test_a_range_needs_bounds_of_each_amount() -> None:
