@@ -195,7 +195,8 @@ def test_a_source_that_breaks_is_opened_again_after_longer_and_longer_delays() -
 
 def test_a_source_that_was_never_there_is_an_error_unless_it_is_waited_for() -> None:
     async def opened() -> AsyncIterator[bytes]:
-        raise OSError(2, "No such file or directory")
+        for error in (OSError(2, "No such file or directory"),):
+            raise error
         yield b""
 
     with pytest.raises(OSError, match="No such file"):
@@ -269,3 +270,44 @@ def test_bytes_stay_bytes(data: bytes, cut: int) -> None:
     data = b"\x1b\x1b\x1b\x1b\x01\x01\x01\x01" + data
     text = HexText()
     assert text.feed(data[:cut]) + text.feed(data[cut:]) + text.close() == data
+
+
+def test_a_serial_line_that_is_pulled_out_is_opened_again() -> None:
+    pytest.importorskip("serial")
+    ends = [os.openpty(), os.openpty()]
+    lines = iter([SerialLine(os.ttyname(device)) for _, device in ends])
+    told: list[Interruption] = []
+
+    async def journey() -> list[Telegram]:
+        pulled = asyncio.Event()
+
+        async def send() -> None:
+            while not told:
+                os.write(ends[0][0], frame(1))
+                await asyncio.sleep(0.05)
+                if pulled.is_set():
+                    os.close(ends[0][0])
+                    os.close(ends[0][1])
+                    break
+            while True:
+                os.write(ends[1][0], frame(2))
+                await asyncio.sleep(0.05)
+
+        sending = asyncio.create_task(send())
+        source = reconnecting(lambda: read_serial(next(lines)), Retry(0.01, heard=told.append))
+        found = []
+        async for telegram in telegrams(source):
+            if telegram.is_intact:
+                found.append(telegram)
+                pulled.set()
+            if values(found)[-1:] == [2]:
+                break
+        sending.cancel()
+        return found
+
+    for _, device in ends:
+        tty.setraw(device)
+    assert set(values(asyncio.run(asyncio.wait_for(journey(), PATIENCE)))) == {1, 2}
+    assert len(told) == 1
+    for end in ends[1]:
+        os.close(end)
