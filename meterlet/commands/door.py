@@ -7,6 +7,7 @@ stored what the meter sends instead.
 """
 
 import signal
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from hub.quarantining import exchange_command, stored_at
 from hub.readings import ReadingFlag, Readout
 from hub.text import utc_text
 from hub.vault.vault import ReadingRefused
-from meterlet.commands.common import Exit, fail, show
+from meterlet.commands.common import Exit, show
 from meterlet.commands.intake import LOST_SHOWN, lost_facts
 from sml_codec import Obis
 
@@ -114,6 +115,8 @@ class Intake:
         for one in new:
             if sum(known.kind is one.kind for known in self.odd) < ODD_SHOWN:
                 self.odd.append(one)
+                place = f"{self.source}: byte {one.offset}"
+                click.echo(f"meterlet: {place}: set aside: {one.reason}", err=True)
 
     def _fetch_odd(self) -> list[OddTelegram]:
         admission = self.door.admission
@@ -200,9 +203,7 @@ def report(intake: Intake, as_json: bool) -> None:
         f"{intake.stored} readings stored, {intake.set_aside} set aside, {repeated} repeated,"
         f" {intake.days} days certified"
     )
-    show("meterlet.hub.ingest/1", facts, text, as_json=as_json)
-    for one in intake.odd:
-        click.echo(f"meterlet: {source}: byte {one.offset}: set aside: {one.reason}", err=True)
+    is_nothing = not intake.stored and not repeated
     if intake.set_aside > len(intake.odd):
         click.echo(f"meterlet: {intake.set_aside - len(intake.odd)} more were set aside", err=True)
     if intake.set_aside:
@@ -211,10 +212,12 @@ def report(intake: Intake, as_json: bool) -> None:
         )
     _advise(intake)
     show_lost(source, door)
-    if intake.set_aside or door.lost:
+    if is_nothing and not intake.set_aside and not door.lost:
+        click.echo(f"meterlet: {source}: {_why_nothing(door)}", err=True)
+    sys.stderr.flush()
+    show("meterlet.hub.ingest/1", facts, text, as_json=as_json)
+    if intake.set_aside or door.lost or is_nothing:
         raise SystemExit(int(Exit.FAILURE))
-    if not intake.stored and not repeated:
-        fail(f"{source}: {_why_nothing(door)}")
 
 
 def odd_facts(one: OddTelegram) -> Mapping[str, Any]:

@@ -39,8 +39,14 @@ def probe_line(source: str, seconds: float, login: Any, as_json: bool) -> None:
     """
     secret = login.read().strip() if login else None
     baud, line = None, probe(b"")
-    for speed, address in _addresses(source):
-        baud, line = speed, probe(_sample(address, seconds, secret))
+    addresses = _addresses(source)
+    for number, (speed, address) in enumerate(addresses):
+        try:
+            baud, line = speed, probe(_sample(address, seconds, secret))
+        except OSError:
+            if number == 0:  # a line that is not there; not one that has not all speeds
+                raise
+            continue
         if is_known(line.kind):
             break
     facts = _facts(source, baud, line)

@@ -2,6 +2,10 @@
 """What a line carries is recognised, whatever it is, and what to do about it is said."""
 
 import json
+import os
+import termios
+import threading
+import tty
 from pathlib import Path
 
 import pytest
@@ -108,3 +112,32 @@ def test_a_locked_meter_and_one_without_the_register_are_told() -> None:
 
 def test_the_folder_of_captures_is_the_one_that_is_meant() -> None:
     assert FOLDER.name == "sml-captures"
+
+
+def test_a_serial_line_is_probed_at_the_common_speeds() -> None:
+    pytest.importorskip("serial")
+    controller, device = os.openpty()
+    tty.setraw(device)
+    ended = threading.Event()
+
+    def push() -> None:
+        while not ended.wait(0.02):
+            os.write(controller, SML)
+
+    thread = threading.Thread(target=push)
+    thread.start()
+    try:
+        told = json.loads(run(os.ttyname(device), "--seconds", 20, "--json").stdout)
+    finally:
+        ended.set()
+        termios.tcflush(device, termios.TCIOFLUSH)
+        thread.join()
+        os.close(controller)
+        os.close(device)
+    assert (told["protocol"], told["baud"]) == ("SML", 9600)
+    assert told["meters"][0]["meter"] == METER.hex()
+
+
+def test_a_line_that_is_not_there_is_an_error() -> None:
+    assert isinstance(run("/dev/no-such-line").exception, OSError)
+    assert isinstance(run("tcp://127.0.0.1:1").exception, OSError)
