@@ -16,7 +16,7 @@ from hub.errors import HubError
 from hub.meters.admission import LARGEST_LEAD, Admission, Candidate
 from hub.meters.odd import OddTelegram
 from hub.meters.quarantine import SetAside
-from hub.readings import Reading, Readout
+from hub.readings import Readout
 from hub.text import utc_text
 from sml_codec import Obis
 
@@ -46,8 +46,8 @@ def accept(device: Device, numbers: Sequence[int]) -> Accepted:
     with device.database.transaction():
         chosen = device.quarantine.find(numbers)
         for one in sorted(chosen, key=lambda one: one.telegram.time or 0):
-            readout = _readout(device, one)
             last = device.last_readout()
+            readout = _readout(device, one, last)
             if last is None or readout.time > last.time:
                 stored += device.store([readout])
             else:
@@ -88,12 +88,10 @@ def take_new_meter(device: Device) -> int:
         gone: list[int] = []
         readouts: list[Readout] = []
         for one in sorted(waiting, key=lambda one: (one.telegram.time or 0, one.number)):
-            telegram = one.telegram
-            readout = _shown(telegram)
-            found = list(
-                admission.admit(Candidate(readout, meter, telegram.offset, telegram.arrival, {}))
-            )
-            readouts += found
+            readout = one.telegram.readout()
+            if readout is None:
+                continue
+            readouts += admission.admit(_candidate(one.telegram, readout))
             if not admission.set_aside:
                 gone.append(one.number)
             admission.set_aside.clear()
@@ -131,20 +129,21 @@ def stored_at(device: Device) -> Callable[[int], Mapping[bytes, int] | None]:
     return find
 
 
-def _shown(telegram: OddTelegram) -> Readout:
-    assert telegram.time is not None
-    return Readout({code: Reading(telegram.time, wh) for code, wh in telegram.registers.items()})
-
-
-def _readout(device: Device, one: SetAside) -> Readout:
+def _readout(device: Device, one: SetAside, last: Readout | None) -> Readout:
     telegram, name = one.telegram, f"{one.number} of what is set aside"
     if telegram.meter != device.mounted_meter:
         raise NotAcceptable(
             f"{name} is of meter {telegram.meter.hex()}, which does not count here: if the meter"
             " was exchanged, `meterlet hub exchange-meter` takes all of it"
         )
-    if telegram.time is None or telegram.registers.keys() != device.registers.keys():
+    readout = telegram.readout()
+    if readout is None or telegram.registers.keys() != device.registers.keys():
         raise NotAcceptable(f"{name} has not all registers, or its time is not known: drop it")
-    if telegram.time > device.now() + LARGEST_LEAD:
-        raise NotAcceptable(f"{name} is of {utc_text(telegram.time)}, which has not come yet")
-    return _shown(telegram)
+    if readout.time > device.now() + LARGEST_LEAD:
+        raise NotAcceptable(f"{name} is of {utc_text(readout.time)}, which has not come yet")
+    admission = Admission(device.fuse, stored_at(device), last)
+    return admission.with_resolution(_candidate(telegram, readout))
+
+
+def _candidate(telegram: OddTelegram, readout: Readout) -> Candidate:
+    return Candidate(readout, telegram.meter, telegram.offset, telegram.arrival, {})

@@ -177,7 +177,7 @@ class Admission:
         if odd is not None and last is not None:
             self._refuse(candidate, last, odd)
             return
-        readout = self._with_resolution(candidate)
+        readout = self.with_resolution(candidate)
         self.last = readout
         yield readout
 
@@ -232,7 +232,7 @@ class Admission:
         is_whole = candidate.readout.readings[code].register_wh % COARSE_WH == 0
         return COARSE_WH if is_whole and not is_emulated(candidate.meter) else 1
 
-    def _with_resolution(self, candidate: Candidate) -> Readout:
+    def with_resolution(self, candidate: Candidate) -> Readout:
         """Return the readout, its registers that count whole kilowatt-hours marked as such."""
         if is_emulated(candidate.meter):
             return candidate.readout
@@ -274,6 +274,7 @@ class Admission:
                 candidate.meter,
                 candidate.readout.time,
                 {code: one.register_wh for code, one in candidate.readout.readings.items()},
+                candidate.readout.flags,
             )
         )
 

@@ -9,10 +9,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Self
+from typing import Final, Self
 
-from hub.readings import LARGEST_REGISTER_WH
+from hub.readings import LARGEST_REGISTER_WH, Reading, ReadingFlag, Readout
 from sml_codec import Obis
+
+_MOST_FLAGS: Final = 15
 
 
 class Odd(StrEnum):
@@ -52,6 +54,15 @@ class OddTelegram:
     """The moment that it would stand for, where that is known."""
     registers: Mapping[bytes, int] = field(repr=False)
     """What the hub's registers show in it, in watt-hours, by OBIS code."""
+    flags: ReadingFlag = ReadingFlag.NONE
+    """What an emulated meter says of it."""
+
+    def readout(self) -> Readout | None:
+        """Return what it shows as a reading would; None where its time is not known."""
+        if self.time is None or not self.registers:
+            return None
+        shown = self.registers.items()
+        return Readout({code: Reading(self.time, wh, self.flags) for code, wh in shown})
 
     def encode(self) -> bytes:
         """Return it as JSON, to be sealed."""
@@ -63,6 +74,7 @@ class OddTelegram:
             "reason": self.reason,
             "registers": {str(Obis(code)): wh for code, wh in sorted(self.registers.items())},
             "time": self.time,
+            **({"flags": int(self.flags)} if self.flags else {}),
         }
         return json.dumps(members, separators=(",", ":"), sort_keys=True).encode()
 
@@ -76,6 +88,9 @@ class OddTelegram:
     def decode(cls, data: bytes) -> Self:
         """Return what `encode` wrote; raise `ValueError` if it did not."""
         members = json.loads(data)
+        flags = members.pop("flags", 0) if isinstance(members, dict) else 0
+        if type(flags) is not int or not 0 <= flags <= _MOST_FLAGS:
+            raise ValueError("what was set aside has flags that there are not")
         match members:
             case {
                 "arrival": int(arrival),
@@ -89,7 +104,16 @@ class OddTelegram:
                 shown = {Obis.parse(str(c)).code: int(str(wh)) for c, wh in registers.items()}
                 if not all(0 <= wh <= LARGEST_REGISTER_WH for wh in shown.values()):
                     raise ValueError("a register of what was set aside is out of range")
-                one = cls(Odd(kind), reason, offset, arrival, bytes.fromhex(meter), time, shown)
+                one = cls(
+                    Odd(kind),
+                    reason,
+                    offset,
+                    arrival,
+                    bytes.fromhex(meter),
+                    time,
+                    shown,
+                    ReadingFlag(flags),
+                )
                 if one.encode() == data:
                     return one
         raise ValueError("not what was set aside")

@@ -16,6 +16,8 @@ start plus the seconds counted since, or so many steps.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 from typing import Final
 
 from hub.errors import HubError
@@ -23,7 +25,7 @@ from hub.meters.admission import Admission, Candidate
 from hub.meters.clocks import TwoClocks
 from hub.meters.emulated import UNIT_WH, flags_of
 from hub.meters.odd import Odd, OddTelegram
-from hub.readings import LARGEST_REGISTER_WH, Reading, Readout
+from hub.readings import LARGEST_REGISTER_WH, Reading, ReadingFlag, Readout
 from sml_codec import (
     GetListRes,
     ListEntry,
@@ -35,6 +37,8 @@ from sml_codec import (
 )
 
 LARGEST_SCALER: Final = 9
+MOST_SEEN: Final = 100
+"""Names of values that are remembered, to be said where none of them is a register."""
 STAMPS: Final = (TimeChoice.TIMESTAMP, TimeChoice.LOCAL_TIMESTAMP)
 
 
@@ -181,7 +185,8 @@ class SmlIntake:
                 self._refuse_foreign(body, offset)
                 return None
             self.lists += 1
-            self.seen.update(dict.fromkeys(entry.obis for entry in body.entries))
+            if len(self.seen) < MOST_SEEN:
+                self.seen.update(dict.fromkeys(entry.obis for entry in body.entries[:MOST_SEEN]))
             entries = self._entries(body)
             if len(entries) == len(self.registers):
                 return self._read(body, entries, offset)
@@ -227,6 +232,11 @@ class SmlIntake:
                 body.server_id,
                 time,
                 {c: wh for c, wh in shown.items() if wh is not None and wh <= LARGEST_REGISTER_WH},
+                reduce(
+                    or_,
+                    (flags_of(body.server_id, one.status) for one in entries.values()),
+                    ReadingFlag.NONE,
+                ),
             )
         )
 
