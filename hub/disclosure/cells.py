@@ -282,13 +282,10 @@ def refine(numbers: Sequence[Sequence[Form]], covers: Sequence[Sequence[Form]] =
 
 def windows_agree(forms: Iterable[Form]) -> bool:
     """Tell whether any two windows of peaks are the same or have no slot in common."""
-    windows = {
-        frozenset((form.register, slot) for slot in window)
-        for form in forms
-        if form.is_peak
-        for window in form.windows()
-    }
-    return sum(map(len, windows)) == len(frozenset[tuple[str, Slot]]().union(*windows))
+    peaks = {(form.register, form) for form in forms if form.is_peak}
+    windows = {(register, tuple(window)) for register, form in peaks for window in form.windows()}
+    slots = {(register, slot) for register, window in windows for slot in window}
+    return sum(len(window) for _, window in windows) == len(slots)
 
 
 _Labelled = tuple[int, int, Form]
@@ -559,8 +556,8 @@ def _patterns(forms: Sequence[Form]) -> dict[Slot, object]:
     Slots of such windows are alike only if their windows are, slot by slot.
     """
     windows = {
-        tuple(window) for form in forms if form.is_peak for window in form.windows()
-        if len(window) > 1
+        tuple(window) for form in {form for form in forms if form.is_peak}
+        for window in form.windows() if len(window) > 1
     }  # fmt: skip
     if not windows:
         return {}

@@ -80,6 +80,7 @@ from hub.disclosure.revised import revised_facts, revised_of
 from hub.disclosure.rules import (
     MOST_OPENERS,
     ReleaseRefused,
+    check_alignment,
     check_count,
     check_fineness,
     check_memory,
@@ -694,6 +695,7 @@ class _Together:
                 numbers = [self._numbers[place] for place in kept]
                 if known:
                     numbers = [_relative_number(one, known) for one in numbers]
+                check_alignment(numbers)
                 refinement = _refined(numbers)
                 found.append((numbers, sources, refinement))
         return self._refined[key]

@@ -178,8 +178,6 @@ def check_fineness(
     hold cells that are shorter, where its numbers are told in coins and the rest of it makes up the
     minutes, each of its slots taken for so much less as its price may be lower.
     """
-    if not windows_agree(form for number in numbers for form in number.forms):
-        raise ReleaseRefused("fineness", "the windows of two peaks overlap in part")
     step = refinement.slot_seconds
     least = -(-least_minutes * _MINUTE // step) if step else 0
     old = set() if before is None else {_shape(one) for one in before.within(*near)}
@@ -195,6 +193,12 @@ def check_fineness(
                     f" {least_minutes} min: it can be told once more slots are corrected",
                 )
             raise _too_fine(slots * step, least_minutes, bundle.first, told_for)
+
+
+def check_alignment(numbers: Iterable[Number]) -> None:
+    """Refuse numbers with windows of peaks that have a slot in common, and are not the same."""
+    if not windows_agree(form for number in numbers for form in number.forms):
+        raise ReleaseRefused("fineness", "the windows of two peaks overlap in part")
 
 
 def check_windows(number: Number, least_minutes: int, source: str) -> None:
