@@ -141,6 +141,13 @@ def _readout(device: Device, one: SetAside, last: Readout | None) -> Readout:
         raise NotAcceptable(f"{name} has not all registers, or its time is not known: drop it")
     if readout.time > device.now() + LARGEST_LEAD:
         raise NotAcceptable(f"{name} is of {utc_text(readout.time)}, which has not come yet")
+    if last is not None and readout.time > last.time:
+        for code, reading in readout.readings.items():
+            if reading.register_wh < last.readings[code].register_wh:
+                raise NotAcceptable(
+                    f"{name}: {Obis(code)} shows less than the last reading, so that none can"
+                    " follow from it: drop it"
+                )
     admission = Admission(device.fuse, stored_at(device), last)
     return admission.with_resolution(_candidate(telegram, readout))
 

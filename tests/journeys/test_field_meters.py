@@ -203,6 +203,7 @@ def test_accepting_a_leap_makes_it_a_reading(folder: Path, tmp_path: Path) -> No
     [
         (telegram(77, MARCH + 3600, meter=NEIGHBOUR), "does not count here"),
         (telegram(5_000_100, MARCH + 90_000_000), "has not come yet"),
+        (telegram(0, MARCH + 3600), "shows less than the last reading"),
     ],
 )
 def test_what_cannot_be_a_reading_is_not_accepted(
@@ -218,6 +219,20 @@ def test_what_cannot_be_a_reading_is_not_accepted(
     dropped = run("readings", "quarantine", "drop", "--hub", folder, "--all")
     assert (dropped.exit_code, dropped.stdout) == (0, "1 dropped\n")
     assert quarantine(folder) == []
+
+
+def test_accepting_what_came_late_corrects_a_certified_day(folder: Path, tmp_path: Path) -> None:
+    frames = [telegram(5_000_001 + 10 * n, MARCH + 900 * n) for n in range(200) if n != 42]
+    late = telegram(5_000_001 + 10 * 42, MARCH + 900 * 42)
+    done = store(folder, tmp_path, *frames, late)
+    assert (done.exit_code, kinds(folder)) == (1, ["came-late"])
+    done = run("readings", "quarantine", "accept", "--hub", folder, 1)
+    assert done.exit_code == 0, done.exception
+    assert done.stdout.startswith("0 stored, 1 corrected")
+    assert kinds(folder) == []
+    with Device.open(folder) as device:
+        [first] = device.main.certifications(Period(DAY, DAY))
+        assert first.day.revisions[41] == 1
 
 
 def test_numbers_that_are_not_there_are_refused(folder: Path) -> None:
