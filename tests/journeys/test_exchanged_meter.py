@@ -35,12 +35,13 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Town:
     foreign = f"of meter {second.meter.hex()}, this hub is for {first.meter.hex()}"
     town.build(("--feed-in-register",), [captures[0]])
     # Before the exchange the new meter is a foreign one, after it the old one is.
-    code, line = refused("hub", "ingest", "--hub", town.hub, captures[1])
-    assert (code, foreign in line) == (1, True)
-    done("hub", "exchange-meter", "--hub", town.hub, *first.options)
-    code, line = refused("hub", "ingest", "--hub", town.hub, captures[0])
-    assert (code, "of meter" in line) == (1, True)
-    done("hub", "ingest", "--hub", town.hub, captures[1])
+    aside = run_meterlet("hub", "ingest", "--hub", town.hub, captures[1])
+    assert (aside.returncode, foreign in aside.stderr) == (1, True)
+    said = done("hub", "exchange-meter", "--hub", town.hub, *first.options)
+    assert "readings of it that were set aside are stored" in said
+    aside = run_meterlet("hub", "ingest", "--hub", town.hub, captures[0])
+    assert (aside.returncode, "it is of meter" in aside.stderr) == (1, True)
+    assert done("hub", "ingest", "--hub", town.hub, captures[1]).startswith("0 readings stored")
     done("hub", "exchange-meter", "--hub", town.hub, *second.options)
     done("hub", "ingest", "--hub", town.hub, captures[2])
     return town
