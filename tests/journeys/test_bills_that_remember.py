@@ -159,8 +159,8 @@ def prepaid_spring(town: Town, address: str) -> None:
     assert "it goes on from what the bill before has left:" in done(
         "inspect", "bill", "--hub", town.hub
     )
-    told = json.loads(done("inspect", "releases", "--hub", town.hub, "--json"))["released"]
-    since = {one["first_day"]: one["goes_on_from"] for one in told}
+    released = json.loads(done("inspect", "releases", "--hub", town.hub, "--json"))["released"]
+    since = {one["first_day"]: one["goes_on_from"] for one in released}
     assert (since["2025-04-01"], since["2025-05-01"]) == (None, "2025-03-31T22:00:00Z")
     bad = run_meterlet(*town.request(address, "prepaid", "2025-05", "--paid", "-1"))
     assert (bad.returncode, "below 0" in bad.stderr) == (2, True)

@@ -365,6 +365,24 @@ def results(browser: Any, pages: str) -> dict[str, str]:
     return found
 
 
+def test_a_phone_shows_amounts_and_says_where_tables_go_on(browser: Any, pages: str) -> None:
+    phone = {"viewport": {"width": 390, "height": 844}}
+    with visiting(browser, pages, **phone) as visit:
+        visit.sign_in()
+        visit.open("/bill")
+        for cell in visit.page.query_selector_all("#items td:last-child"):
+            box = cell.bounding_box()
+            assert box["x"] + box["width"] <= 390
+        visit.open("/log")
+        assert visit.page.eval_on_selector("#log td:last-child", "one => one.clientWidth") > 300
+        table = visit.page.query_selector("section .scroll")
+        first = table.query_selector("tbody tr > :first-child")
+        before = first.bounding_box()["x"]
+        assert table.evaluate("one => (one.scrollLeft = 80, one.scrollLeft)") == 80
+        assert first.bounding_box()["x"] == before
+        assert "linear-gradient" in table.evaluate("one => getComputedStyle(one).backgroundImage")
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_axe_finds_no_fault_with_any_page(
     browser: Any, pages: str, results: dict[str, str], mode: str
