@@ -196,6 +196,14 @@ def cost_of_days(days: int) -> int:
     return MILLISECOND_FUEL + days * DAY_FUEL
 
 
+def cost_of_memory(cells: int) -> int:
+    """Return the fuel that going on from values takes whose forms have so many slots.
+
+    They are opened, held against what is on record, written to it, and sealed again.
+    """
+    return MILLISECOND_FUEL + cells * 4 * _CELL
+
+
 def cost_of_round(size: int) -> int:
     """Return the fuel that a step of a round takes whose announcement has `size` bytes."""
     return 5 * MILLISECOND_FUEL + size * 3 * _MICROSECOND

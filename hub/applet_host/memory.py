@@ -13,7 +13,7 @@ from typing import Final
 
 from hub.applet_host.prover import decode_openings, encode_openings
 from hub.disclosure import ReleaseRefused
-from hub.disclosure.memory import Remembered, RememberedValue
+from hub.disclosure.memory import Remembered, decode_remembered, encode_remembered
 from hub.vault.database import Component, Database
 from hub.vault.sealing import Sealer, resealed
 from protocols.canonical.stored import decode_row, encode_row
@@ -54,7 +54,7 @@ class KeptState:
 
     def encode(self) -> bytes:
         """Return it for the database."""
-        remembered = [[name, value.encode()] for name, value in self.remembered.items()]
+        remembered = encode_remembered(self.remembered)
         return encode_row([self.state.encode(), encode_openings(self.openings), remembered])
 
     @classmethod
@@ -64,7 +64,7 @@ class KeptState:
         return cls(
             CarriedState.decode(state),
             decode_openings(openings),
-            {name: RememberedValue.decode(value) for name, value in remembered},
+            decode_remembered(remembered),
         )
 
 

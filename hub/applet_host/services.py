@@ -19,6 +19,7 @@ from hub.applet_host.cost import (
     UNATTRIBUTED_FUEL,
     cost_of_amounts,
     cost_of_days,
+    cost_of_memory,
     cost_of_numbers,
 )
 from hub.applet_host.custody import CustodyGate
@@ -35,7 +36,7 @@ from hub.disclosure import (
     UnattributedRequest,
     number_of,
 )
-from hub.disclosure.memory import MemoryStep
+from hub.disclosure.memory import MemoryStep, cells_of
 from hub.machine.manifest import Manifest
 from hub.machine.meter import WorkMeter
 from hub.machine.raw import at_resolution
@@ -328,9 +329,13 @@ class HubStatements:
                 before, kept.openings,
             ),
         )  # fmt: skip
-        told, days = self._answer(
-            case, asked, asked.by_slots, lambda: memory.require_next(before, end)
-        )
+
+        def require() -> None:
+            memory.require_next(before, end)
+            step().require_room()
+
+        self.desk.meter.charge(cost_of_memory(cells_of(kept.remembered)))
+        told, days = self._answer(case, asked, asked.by_slots, require)
         after = state_after(before, end, totals, quantities_of(told.kept))
         keep = partial(memory.keep, KeptState(after, told.kept, step().kept()))
         keep()

@@ -669,7 +669,8 @@ class _Together:
                 left_out = about.keys() - kept
                 for numbers, sources, refinement in self._seen(left_out):
                     before = self._before(numbers)
-                    check_fineness(refinement, numbers, minutes, sources, near, before)
+                    asked = self._asked_spreads(numbers)
+                    check_fineness(refinement, numbers, minutes, sources, near, before, asked)
                     check_stretches(refinement, days, near, before, numbers)
                     for number, source in zip(numbers, sources, strict=True):
                         if self._is_asked(number) and number.begin <= begin < number.end:
@@ -677,6 +678,15 @@ class _Together:
 
     def _is_asked(self, number: Number) -> bool:
         return self._asked is None or number.identity in self._asked
+
+    def _asked_spreads(self, numbers: Sequence[Number]) -> dict[int, int]:
+        """Return the spreads of the numbers that are asked for, by place, as they are told."""
+        spreads = {one.identity: one.spread for one in self._numbers if self._is_asked(one)}
+        return {
+            place: spreads[number.identity]
+            for place, number in enumerate(numbers)
+            if number.identity in spreads
+        }
 
     def _before(self, numbers: Sequence[Number]) -> Refinement | None:
         """Return what was made of the numbers before: that of release 0.1 is as it is."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from hashlib import sha256
 from math import lcm
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from hub.disclosure.cells import Form
 from hub.disclosure.records import form_facts, form_of
@@ -28,12 +28,16 @@ from hub.disclosure.requests import (
     priced_forms,
     sums_of_cases,
 )
+from hub.disclosure.rules import ReleaseRefused
 from protocols.amounts import Bounds, MeteredAmount, Total
 from protocols.amounts.total import LEAST_SLOPE, Kept
 from protocols.canonical.stored import decode_row, encode_row
 
 MOST_CASES: Final = 64
 """How many slopes of a value by one form are told apart, before bounds take their place."""
+MOST_CELLS: Final = 1 << 19
+"""Slots in the forms that the values of one state depend on: sixteen forms over a year of
+quarter-hours, a few megabytes."""
 _RECALLED: Final = b"meterlet recalled number 1"
 
 Cases = tuple[Fraction, ...]
@@ -56,19 +60,25 @@ class Trace:
         """The period's begin."""
         return self.parts[0][0].begin
 
-    def scaled(self, slopes: Collection[Fraction]) -> "Trace":
-        """Return what a value depends on that changes by one of these slopes with this one."""
-        most = max(map(abs, slopes))
+    def scaled(self, slopes: Collection[Fraction], reach: Fraction) -> "Trace":
+        """Return what a value depends on that changes by one of these slopes with this one.
+
+        It changes by `reach` at most where this one takes a step.
+        """
         parts = tuple(
             (form, few({case * slope for case in cases for slope in slopes}))
             for form, cases in self.parts
         )
-        return Trace(self.kinds, parts, self.jump * most)
+        return Trace(self.kinds, parts, self.jump * reach)
 
     def joined(self, other: "Trace") -> "Trace":
         """Return what a value depends on that depends on both."""
         kinds = tuple(sorted({*self.kinds, *other.kinds}))
-        return Trace(kinds, (*self.parts, *other.parts), self.jump + other.jump)
+        parts = dict(self.parts)
+        for form, cases in other.parts:
+            known = parts.get(form)
+            parts[form] = cases if known is None else few({a + b for a in known for b in cases})
+        return Trace(kinds, tuple(parts.items()), self.jump + other.jump)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,27 +90,48 @@ class RememberedValue:
     traces: tuple[Trace, ...]
     """One for each earlier period, in order."""
 
-    def encode(self) -> bytes:
-        """Return it for the database."""
-        traces = [
-            [
-                list(one.kinds),
-                [[_facts(form), [str(case) for case in cases]] for form, cases in one.parts],
-                str(one.jump),
-            ]
-            for one in self.traces
-        ]
-        return encode_row([*self.bounds, traces])
-
-    @classmethod
-    def decode(cls, data: bytes) -> Self:
-        """Return what `encode` wrote."""
-        low, high, traces = decode_row(data)
-        return cls((low, high), tuple(map(_trace_of, traces)))
-
 
 Remembered = Mapping[str, RememberedValue]
 """By the names of carried values."""
+
+
+def encode_remembered(remembered: Remembered) -> bytes:
+    """Return what is remembered for the database, each form once."""
+    forms = list(
+        dict.fromkeys(
+            form
+            for value in remembered.values()
+            for trace in value.traces
+            for form, _ in trace.parts
+        )
+    )
+    places = {form: place for place, form in enumerate(forms)}
+    values = [
+        [
+            name,
+            *value.bounds,
+            [
+                [
+                    list(one.kinds),
+                    [[places[form], [str(case) for case in cases]] for form, cases in one.parts],
+                    str(one.jump),
+                ]
+                for one in value.traces
+            ],
+        ]
+        for name, value in remembered.items()
+    ]
+    return encode_row([[_facts(form) for form in forms], values])
+
+
+def decode_remembered(data: bytes) -> dict[str, RememberedValue]:
+    """Return what `encode_remembered` wrote."""
+    packed, values = decode_row(data)
+    forms = [form_of(facts, (begin, seconds), slots) for begin, seconds, slots, facts in packed]
+    return {
+        name: RememberedValue((low, high), tuple(_trace_of(one, forms) for one in traces))
+        for name, low, high, traces in values
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +169,32 @@ class MemoryStep:
         ]
         return own + recalled
 
+    def require_room(self) -> None:
+        """Return if what is handed on keeps within its bounds, whatever a home uses.
+
+        Else whether it does would be told: what does not cannot be proved. Raises `ReleaseRefused`
+        for that, and for values that depend on more than a hub keeps in mind.
+        """
+        for total in self.totals:
+            for kept in total.kept:
+                low, high = self._bounds_of(total, kept)
+                if low < kept.low or high >= kept.low + (1 << kept.bits):
+                    raise ReleaseRefused(
+                        "memory", f"{kept.name} may be beyond the bounds that it is kept within"
+                    )
+        if (cells := self.cells) > MOST_CELLS:
+            raise ReleaseRefused(
+                "memory",
+                f"what is handed on depends on {cells:,} slots in all, at most {MOST_CELLS:,} are"
+                " kept in mind: hand on fewer values, or let them end sooner",
+            )
+
+    @property
+    def cells(self) -> int:
+        """How many slots the forms have on which what is told or handed on depends, at most."""
+        own = sum(len(total.forms) for total in self.totals) * self.slots
+        return own + cells_of(self.carried)
+
     def kept(self) -> dict[str, RememberedValue]:
         """Return what is to be known of the values that the totals hand on."""
         return {kept.name: self._kept(total, kept) for total in self.totals for kept in total.kept}
@@ -149,29 +206,30 @@ class MemoryStep:
         )
 
     def _told_traces(self, total: Total) -> list[Trace]:
-        scenarios = total.scenarios()
-        return _by_period(self._carried_traces(total, scenarios, total.jump()))
+        return _by_period(self._carried_traces(total))
 
-    def _carried_traces(
-        self, total: Total, scenarios: Sequence[Sequence[Fraction]], jump: Fraction
-    ) -> Iterable[Trace]:
+    def _carried_traces(self, total: Total, kept: Kept | None = None) -> Iterable[Trace]:
+        scenarios, jump, reach = total.scenarios(kept), total.jump(kept), total.reach(kept)
         for place, one in enumerate(total.carried, start=len(total.metered)):
             slopes = {each[place] for each in scenarios}
-            if any(slopes):
+            if reach[place]:
                 for trace in self.carried[one.name].traces:
-                    scaled = trace.scaled(slopes)
+                    scaled = trace.scaled(slopes, reach[place])
                     yield Trace(scaled.kinds, scaled.parts, max(scaled.jump, jump))
+
+    def _bounds_of(self, total: Total, kept: Kept) -> Bounds:
+        known = [self.carried[one.name].bounds for one in total.carried]
+        metered = [self._grid.bounds(one.amount) for one in total.metered]
+        return total.bounds(metered, known)[kept.place]
 
     def _kept(self, total: Total, kept: Kept) -> RememberedValue:
         scenarios, jump, grid = total.scenarios(kept), total.jump(kept), self._grid
-        known = [self.carried[one.name].bounds for one in total.carried]
-        metered = [grid.bounds(one.amount) for one in total.metered]
-        low, high = total.bounds(metered, known)[kept.place]
-        bounds = max(low, kept.low), min(high, kept.low + (1 << kept.bits) - 1)
-        traces = list(self._carried_traces(total, scenarios, jump))
+        reach = total.reach(kept)
+        bounds = self._bounds_of(total, kept)
+        traces = list(self._carried_traces(total, kept))
         for place, one in enumerate(total.metered):
             slopes = {each[place] for each in scenarios}
-            if not any(slopes):
+            if not reach[place]:
                 continue
             register = self.registers[one.register]
             parts = [
@@ -182,6 +240,14 @@ class MemoryStep:
             if parts:
                 traces.append(Trace((one.amount.kind,), tuple(parts), jump))
         return RememberedValue(bounds, tuple(_by_period(traces)))
+
+
+def cells_of(remembered: Remembered) -> int:
+    """Return how many slots the forms have that carried values depend on, each form once."""
+    forms = {
+        form for value in remembered.values() for trace in value.traces for form, _ in trace.parts
+    }
+    return sum(len(form.weights) for form in forms)
 
 
 def few(cases: Collection[Fraction]) -> Cases:
@@ -249,13 +315,10 @@ def _facts(form: Form) -> list[Any]:
     return [form.begin, form.slot_seconds, len(form.weights), form_facts(form)]
 
 
-def _trace_of(items: Sequence[Any]) -> Trace:
+def _trace_of(items: Sequence[Any], forms: Sequence[Form]) -> Trace:
     kinds, parts, jump = items
     return Trace(
         tuple(kinds),
-        tuple(
-            (form_of(facts, (begin, seconds), slots), tuple(map(Fraction, cases)))
-            for (begin, seconds, slots, facts), cases in parts
-        ),
+        tuple((forms[place], tuple(map(Fraction, cases))) for place, cases in parts),
         Fraction(jump),
     )

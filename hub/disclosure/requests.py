@@ -133,12 +133,11 @@ def number_of(
         identity.update(f" {sorted(corrected.items())}".encode())
     jump = amount.jump() if isinstance(amount, Total) else Fraction(0)
     if isinstance(amount, Total):
-        scenarios = amount.scenarios()
+        scenarios, reach = amount.scenarios(), amount.reach()
         forms = [
             form
             for place, one in enumerate(amount.metered)
-            # What is kept alone is not told.
-            if not amount.has_memory or any(slopes[place] for slopes in scenarios)
+            if reach[place]  # what is kept alone is not told
             for form in grid.forms(one.amount, names[one.register])
         ]
         bounds = [grid.bounds(one.amount) for one in amount.metered]

@@ -6,7 +6,7 @@ have predicted it.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
 from itertools import pairwise
@@ -170,20 +170,26 @@ def check_fineness(
     sources: Sequence[str],
     near: tuple[str, int, int],
     before: Refinement | None = None,
+    asked: Mapping[int, int] | None = None,
 ) -> None:
     """Refuse numbers that together tell of fewer minutes of slots than a bundle has to cover.
 
     `numbers` are those that the refinement is of, `sources` what each was told for; looked at are
     bundles with slots of the register and time `near` that were not there `before`. A bundle may
     hold cells that are shorter, where its numbers are told in coins and the rest of it makes up the
-    minutes, each of its slots taken for so much less as its price may be lower.
+    minutes, each of its slots taken for so much less as its price may be lower. One that was there
+    before passes if what is asked for tells of it in coins: `asked` has the spread of these numbers,
+    by place.
     """
     step = refinement.slot_seconds
     least = -(-least_minutes * _MINUTE // step) if step else 0
     old = set() if before is None else {_shape(one) for one in before.within(*near)}
     for bundle in refinement.within(*near):
-        slots = _hidden_among(bundle, numbers, least)
-        if slots < least and _shape(bundle) not in old:
+        slots = _hidden_among(bundle, [numbers[place].spread for place in bundle.numbers], least)
+        if slots < least and _shape(bundle) in old:
+            fresh = [spread for place, spread in (asked or {}).items() if place in bundle.numbers]
+            slots = least if all(fresh) else slots
+        if slots < least:
             told_for = [sources[place] for place in bundle.numbers]
             if bundle.is_corrected:
                 raise ReleaseRefused(
@@ -248,11 +254,10 @@ def _shape(bundle: Bundle) -> tuple[int, ...]:
     return bundle.slots, bundle.shortest_cell, bundle.first, bundle.last
 
 
-def _hidden_among(bundle: Bundle, numbers: Sequence[Number], least: int) -> int:
+def _hidden_among(bundle: Bundle, spreads: Sequence[int], least: int) -> int:
     """Return among how many slots, at least, anything of a bundle stays hidden."""
     if bundle.shortest_cell >= least:
         return bundle.slots
-    spreads = [numbers[place].spread for place in bundle.numbers]
     ratio = max(spreads) if bundle.is_covered else -(-bundle.high // bundle.low)
     rest = bundle.slots - bundle.shortest_cell
     is_hidden = all(spreads) and ratio <= WIDEST_RATIO and rest >= least * ratio

@@ -422,10 +422,29 @@ class Total:
         A quotient is a staircase: where it takes a step, a watt-hour may count for as much. Bounded
         from above, as if all cases held at once. With `kept`, of that value.
         """
+        reach = self._reach(kept)
+        jumps = [Fraction(0)]
+        for here, step in enumerate(self.steps, start=self.inputs):
+            if isinstance(step, Rounding):
+                jumps.append(reach[here])
+        for place, one in enumerate(self.metered):
+            if isinstance(one.amount, Peaks) and one.amount.rate != (1, 1):
+                jumps.append(reach[place])
+        return max(jumps)
+
+    def reach(self, kept: Kept | None = None) -> tuple[Fraction, ...]:
+        """Return, for each input, by how much the opened number may change with it at most.
+
+        As if all ways on which it counts went in one direction: a sum of which a rounded part is
+        taken away again has no slope, and tells of its input all the same. 0: it does not depend on
+        that input. With `kept`, of that value.
+        """
+        return tuple(self._reach(kept)[: self.inputs])
+
+    def _reach(self, kept: Kept | None) -> list[Fraction]:
         told, divisor = self._told(kept)
         reach = [Fraction(0)] * (self.inputs + len(self.steps))
         reach[told] = Fraction(1, divisor)
-        jumps = [Fraction(0)]
         for here in range(told, self.inputs - 1, -1):
             match self.steps[here - self.inputs]:
                 case Combine(terms):
@@ -434,13 +453,9 @@ class Total:
                 case Least(places) | Most(places):
                     for place in places:
                         reach[place] += reach[here]
-                case Rounding(place, divisor):
-                    jumps.append(reach[here])
-                    reach[place] += reach[here] / divisor
-        for place, one in enumerate(self.metered):
-            if isinstance(one.amount, Peaks) and one.amount.rate != (1, 1):
-                jumps.append(reach[place])
-        return max(jumps)
+                case Rounding(place, by):
+                    reach[place] += reach[here] / by
+        return reach
 
     def scenarios(self, kept: Kept | None = None) -> tuple[tuple[Fraction, ...], ...]:
         """Return by how much the opened number may change with each input, together.

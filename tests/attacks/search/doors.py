@@ -29,6 +29,7 @@ from hub.disclosure import (
 from hub.disclosure import Number as GuardedNumber
 from hub.disclosure.consents import WITH_MEMORY
 from hub.disclosure.memory import MemoryStep, RememberedValue
+from hub.disclosure.requests import LARGEST_POWER_W
 from hub.vault.database import Database
 from protocols.amounts import (
     Above as AboveLimit,
@@ -181,6 +182,7 @@ class Doors:
             known,
         )
         try:
+            step.require_room()
             self._guard.permit(self._request(question, step.numbers()))
             remembered = step.kept()
         except FAULTS as fault:
@@ -421,8 +423,10 @@ class _Description:
         return Total(tuple(self.metered), tuple(self.steps), divisor, rule, carried, kept)
 
     def _bounds(self, part: Expression) -> tuple[int, int]:
-        low, high = part.bounds(self.world.bounds)
-        return low, max(1, (high - low).bit_length())
+        """Return bounds that hold whatever a home draws: what is kept has to keep within them."""
+        most = -(-LARGEST_POWER_W * self.world.slot_minutes // 60)
+        low, high = part.bounds(lambda _: (0, most))
+        return low, max(1, (high - low + 1).bit_length())
 
     def number(self, number: Number) -> Amount | NumberAmount:
         match number.kind, number.parts:

@@ -834,7 +834,13 @@ def remembered(attacker: Attacker) -> Play:
         )
     )
     told = Number("linear", (Combined(((1, Weighed.of(slots)),), 1),))
-    if dice.random() < 0.4:
+    if dice.random() < 0.3:  # what is left of it once a quotient of it is taken away: itself
+        huge = 2 * kept.bounds(world.bounds)[1] + 2
+        kept = Combined(((1, kept), (-huge, Quotient(kept, huge, Rule.DOWN))))
+    if dice.random() < 0.2:
+        few_of_it = Weighed.of(few)
+        told = Number("linear", (Combined(((1, few_of_it), (-99, Quotient(few_of_it, 99)))),))
+    elif dice.random() < 0.4:
         told = attacker.number(attacker.packed([base, rest], dice.choice(STYLES)))
     _ = yield replace(attacker.ask(terms, before, told), keeps=(("a", kept),))
     group = attacker.some(later, 2 * terms.minutes)
