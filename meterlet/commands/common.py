@@ -166,7 +166,7 @@ def _chosen(options: dict[str, Any]) -> tuple[date | None, date | None]:
         if begin is not None and end is not None:
             Period(begin, end)
     except GridError as error:
-        raise click.UsageError(str(error)) from None
+        fail(str(error), Exit.USAGE)
     return begin, end
 
 
