@@ -199,7 +199,9 @@ def _counted(device: Device) -> dict[str, int]:
         for name, rows in _COUNTED.items()
     }
     standing = [one for one in device.disclosure.consents() if one.revoked is None]
-    return {**counted, "consents": len(standing)}
+    waiting = device.quarantine.count()
+    odd = {"set_aside": waiting} if waiting else {}
+    return {**counted, **odd, "consents": len(standing)}
 
 
 def _due_day(device: Device) -> date:

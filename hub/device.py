@@ -54,6 +54,8 @@ from hub.certifier.succession import (
     require_current_keys,
 )
 from hub.correcting import CorrectedRegister, correct_register
+from hub.description import FORMAT
+from hub.description import Description as Description
 from hub.disclosure import (
     CONSENT_COMPONENT,
     LOG_COMPONENT,
@@ -70,6 +72,8 @@ from hub.machine.machine import AppletMachine
 from hub.machine.raw import OUTPUT_COMPONENT, reseal_outputs
 from hub.metering import MeteredRegister
 from hub.meters.emulated import is_emulated
+from hub.meters.fuse import DEFAULT_FUSE, Fuse
+from hub.meters.quarantine import QUARANTINE_COMPONENT, Quarantine, reseal_quarantine
 from hub.meters.trust import MeterTrust
 from hub.readings import Readout
 from hub.replacing import finish_replacing
@@ -94,13 +98,10 @@ from hub.vault.vault import VAULT_COMPONENT, Channel, KeyReplaced, ReadingRefuse
 from protocols.aggregation.revocations import RevocationList, revoked_since
 from protocols.canonical.signing import key_id_of
 from protocols.metrology import (
-    SLOT_MINUTES,
     GridError,
     KeyAnnouncement,
     Series,
-    feed_in_of,
     find_zone,
-    is_feed_in_pair,
 )
 from protocols.metrology.key_chain import EARLIEST
 from protocols.secure_channel.keys import StaticKeys
@@ -108,6 +109,7 @@ from sml_codec import Obis
 
 COMPONENTS: Final = (
     VAULT_COMPONENT,
+    QUARANTINE_COMPONENT,
     DAYS_COMPONENT,
     ANNOUNCEMENT_COMPONENT,
     CARD,
@@ -123,11 +125,9 @@ COMPONENTS: Final = (
 )
 RESEAL: Final = (
     reseal_log, reseal_sources, reseal_stores, reseal_outputs, reseal_rounds, reseal_answers,
-    reseal_memory,
+    reseal_memory, reseal_quarantine,
 )  # fmt: skip
 """What seals anew all that is sealed under keys made from the vault's (`hub.vault.sealing`)."""
-FORMAT: Final = 2
-"""Of hub.toml; a file that says none is of the first."""
 KEY_SIZE: Final = 32
 LONGEST_METER_ID: Final = 32
 CHANNEL_KEY_SIZE: Final = 16
@@ -141,6 +141,7 @@ SEALED: Final = (
     CARD_KEYS,
     by_derived_key(reseal_log, "disclosure_entry", "disclosure_bytes"),
     by_derived_key(reseal_sources, "known_source"),
+    by_derived_key(reseal_quarantine, "odd_telegram"),
     by_derived_key(reseal_stores, "applet_store", "applet_log"),
     by_derived_key(reseal_outputs, "applet_output"),
     by_derived_key(reseal_rounds, "aggregation_round"),
@@ -167,77 +168,6 @@ class RoundsUnderWay(HubError):
             f"a sum over households is under way until {utc_text(until)}; do this then, or say"
             " --abandon-rounds"
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Description:
-    """Which meter the hub is for, and which of its registers."""
-
-    meter: bytes
-    registers: tuple[bytes, ...]
-    """OBIS codes, distinct and at least one; the first is the main one, which bills are about."""
-    zone: str
-    slot_minutes: int
-
-    def __post_init__(self) -> None:
-        if not self.registers or len(set(self.registers)) != len(self.registers):
-            raise ValueError("a hub is for at least one register, and for each once")
-        for register in self.registers:
-            Channel(self.meter, register)
-        find_zone(self.zone)
-        if self.slot_minutes not in SLOT_MINUTES:
-            raise ValueError(f"slots of {self.slot_minutes} minutes: only 5, 15, 30 or 60")
-
-    @property
-    def register(self) -> bytes:
-        """The main register."""
-        return self.registers[0]
-
-    @property
-    def feed_in_register(self) -> bytes | None:
-        """The register of what is fed in beside the main one, or None."""
-        return feed_in_of(self.register, self.registers)
-
-    def to_toml(self) -> str:
-        """Return the text of hub.toml."""
-        registers = "".join(f'    "{Obis(register)}",\n' for register in self.registers)
-        return (
-            f'format = {FORMAT}\nmeter = "{self.meter.hex()}"\nregisters = [\n{registers}]\n'
-            f'zone = "{self.zone}"\nslot_minutes = {self.slot_minutes}\n'
-        )
-
-    @classmethod
-    def from_toml(cls, text: str) -> Self:
-        """Return the description in a hub.toml; raise `ValueError` otherwise.
-
-        Hubs made before 0.2 have `register` and perhaps `feed_in_register`, in hex.
-        """
-        members = tomllib.loads(text)
-        version = members.pop("format", None)
-        if version is not None and (type(version) is not int or version != FORMAT):
-            raise ValueError(f"its format is {version!r}, this release knows {FORMAT}")
-        fed_in = members.pop("feed_in_register", None)
-        match members:
-            case {
-                "meter": str(meter),
-                "registers": [*codes],
-                "zone": str(zone),
-                "slot_minutes": int(slot_minutes),
-            } if len(members) == 4 and fed_in is None:
-                registers = tuple(Obis.parse(str(code)).code for code in codes)
-                return cls(bytes.fromhex(meter), registers, zone, slot_minutes)
-            case {
-                "meter": str(meter),
-                "register": str(register),
-                "zone": str(zone),
-                "slot_minutes": int(slot_minutes),
-            } if len(members) == 4 and version is None and isinstance(fed_in, str | None):
-                registers = tuple(bytes.fromhex(code) for code in (register, fed_in) if code)
-                if len(registers) == 2 and not is_feed_in_pair(*registers):
-                    raise ValueError("feed_in_register: not of what the meter feeds in")
-                return cls(bytes.fromhex(meter), registers, zone, slot_minutes)
-            case _:
-                raise ValueError("it needs just format, meter, registers, zone and slot_minutes")
 
 
 @dataclass(slots=True)
@@ -409,6 +339,16 @@ class Device:
         return self.registers[self.description.register]
 
     @property
+    def fuse(self) -> Fuse:
+        """What flows through the meter at most: the fuse that was said, or more than a home has."""
+        return self.description.fuse or DEFAULT_FUSE
+
+    @property
+    def quarantine(self) -> Quarantine:
+        """What was set aside of what came through the door."""
+        return Quarantine(self.database)
+
+    @property
     def feed_in(self) -> MeteredRegister | None:
         """The register of what is fed in beside the main one, or None."""
         code = self.description.feed_in_register
@@ -428,6 +368,15 @@ class Device:
                     register.channel, [readout.readings[code] for readout in readouts]
                 )
         return len(readouts)
+
+    def last_readout(self) -> Readout | None:
+        """Return what the registers showed when they were read last; None: they never were."""
+        found = {
+            code: register.vault.newest_received(register.channel)
+            for code, register in self.registers.items()
+        }
+        readings = {code: one for code, one in found.items() if one is not None}
+        return Readout(readings) if len(readings) == len(found) else None
 
     def correct(
         self,

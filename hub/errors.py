@@ -35,6 +35,8 @@ HubError
     ContractBroken            a component does not fit the platform's contract
     ManifestError             a manifest says something it may not
     RuntimeNotBuilt           there is no compiled runtime, and nothing to build it with
+  NoTimeOfDay                 a capture has no moments, and nobody has said when it began
+  NotAcceptable               what was set aside cannot become a reading
   MeterTrustError             a meter certificate or a list of revocations is not one to go by
   PackageError                a file is not a CAP file with a bundle for this machine
   PeriodIncomplete            days of a period are not certified yet
@@ -46,6 +48,7 @@ HubError
   SecretFileError             a key file is missing, or not a secret
   SimulationUnavailable       there is nothing to simulate a household with
   SmlIntakeError              a telegram is not of the meter that the hub is for
+  UnknownOddTelegram          nothing that is set aside has this number
   UnknownConsent              no consent has this number
   UnsendableReading           no meter can send such a reading
   VaultError                  the sealed readings cannot be used

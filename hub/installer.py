@@ -21,7 +21,7 @@ from typing import Final, TypeVar
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hub.applet_host.services import granted_registers
-from hub.card.entries import Kind, Privilege
+from hub.card.entries import Kind, Privilege, RegistryEntry
 from hub.card.line import Line
 from hub.card.open import Card
 from hub.card.packages.cap_file import CapFile, PackageError, build_cap
@@ -32,6 +32,7 @@ from hub.errors import HubError
 from hub.machine.bundle import Bundle, build_bundle
 from hub.machine.errors import BundleError
 from hub.machine.manifest import Manifest
+from hub.machine.packed import bundle_of, bundles_of, pack, require_successor
 from protocols.canonical.signing import key_id_of
 from protocols.enrolment import Enrolment, following_version
 from protocols.secure_channel.errors import CardRefused, RemoteChannelError
@@ -54,7 +55,7 @@ class InstallationError(HubError):
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A CAP file whose bundle a trusted vendor has signed."""
+    """A CAP file, and an applet in it whose bundle a trusted vendor has signed."""
 
     cap: CapFile
     bundle: Bundle
@@ -76,32 +77,52 @@ def build_package(
     `search_path` is where the packages that its manifest includes are found; `manifest` is the
     name of another one, of a program that may be let do more or less.
     """
+    return build_packages([folder], signer, search_path, manifest)
+
+
+def build_packages(
+    folders: Sequence[Path],
+    signer: Ed25519PrivateKey,
+    search_path: Sequence[Path],
+    manifest: str = "manifest.toml",
+) -> bytes:
+    """Return one CAP file of the applets in `folders`, named after the first one."""
+    bundles: dict[bytes, bytes] = {}
+    said: list[Manifest] = []
     try:
-        key_id = key_id_of(signer.public_key())
-        content = build_bundle(folder, signer, key_id, search_path, manifest)
-        said = Bundle.decode(content, {key_id: signer.public_key()}).manifest
-        major, minor, *_ = (int(part) for part in said.version.split("."))
+        for folder in folders:
+            key_id = key_id_of(signer.public_key())
+            content = build_bundle(folder, signer, key_id, search_path, manifest)
+            said.append(Bundle.decode(content, {key_id: signer.public_key()}).manifest)
+            if said[-1].aid in bundles:
+                raise BundleError(f"another applet has the AID {said[-1].aid.hex().upper()}")
+            bundles[said[-1].aid] = content
+        first = said[0]
+        major, minor, *_ = (int(part) for part in first.version.split("."))
         return build_cap(
-            _named(said.aid, PACKAGE),
+            _named(first.aid, PACKAGE),
             (major, minor),
-            (said.aid,),
-            content,
-            f"com.meterlet.{said.name.replace('-', '_')}",
+            tuple(bundles),
+            pack(bundles),
+            f"com.meterlet.{first.name.replace('-', '_')}",
         )
     except (BundleError, PackageError, ValueError) as error:
         raise InstallationError(f"{folder}: {error}") from None
 
 
-def consent_terms(bundle: Bundle) -> list[ConsentTerms]:
-    """Return the consents that a package asks for: one for each statement or output it names."""
-    return terms_of(bundle.manifest, bundle.digest)
+def consent_terms(bundle: Bundle, applet: bytes = b"") -> list[ConsentTerms]:
+    """Return the consents that a package asks for: one for each statement or output it names.
+
+    `applet` is the instance that is meant, where its AID is not the manifest's.
+    """
+    return terms_of(bundle.manifest, bundle.digest, applet)
 
 
-def terms_of(manifest: Manifest, package: bytes) -> list[ConsentTerms]:
+def terms_of(manifest: Manifest, package: bytes, applet: bytes = b"") -> list[ConsentTerms]:
     """Return the consents that a manifest asks for, of the package with this digest."""
     asked = partial(
         ConsentTerms,
-        applet=manifest.aid,
+        applet=applet or manifest.aid,
         package=package,
         recipient=manifest.recipient,
         purpose=manifest.purpose,
@@ -135,6 +156,14 @@ def terms_of(manifest: Manifest, package: bytes) -> list[ConsentTerms]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """A package's new version, and what each installed applet will be run from."""
+
+    cap: CapFile
+    bundles: dict[bytes, Bundle]
+
+
 @dataclass(slots=True)
 class Installer:
     """The resident's own card manager."""
@@ -142,11 +171,15 @@ class Installer:
     device: Device
     card: Card
 
-    def read(self, content: bytes) -> Package:
-        """Return a package whose form and signature are right; raise `InstallationError`."""
+    def read(self, content: bytes, applet: bytes = b"") -> Package:
+        """Return a package whose form and signature are right; raise `InstallationError`.
+
+        `applet` says which one is meant of several.
+        """
         try:
             cap = CapFile.decode(content)
-            return Package(cap, Bundle.decode(cap.file.bundle, self.device.vendors()))
+            bundles = bundles_of(cap.file.bundle, self.device.vendors())
+            return Package(cap, the_one(bundles, applet))
         except (PackageError, BundleError) as error:
             raise InstallationError(f"the package: {error}") from None
 
@@ -169,15 +202,77 @@ class Installer:
         manifest = package.manifest
         if self.card.find(manifest.aid) is not None:
             raise InstallationError(f"applet {manifest.aid.hex().upper()} is installed already")
+        if self.card.bundle(package.cap.file.aid) not in {None, package.cap.file.bundle}:
+            raise InstallationError(
+                f"another package {package.cap.file.aid.hex().upper()} is on the card: remove its"
+                " applets first"
+            )
         keys = static_keys(self.device.randomness(3 * CHANNEL_KEY_SIZE))
         try:
             self._load(package, keys, parameters, progress)
         except CardRefused as refused:
-            self._clear(manifest.aid)
+            self._clear(manifest.aid, package.cap.file.aid)
             raise InstallationError(f"the card refused: {refused}") from None
         with self.device.database.transaction():
             self.consent(package.bundle)
         return self._enrolment(manifest.aid, CHANNEL_KEY_VERSION, keys)
+
+    def read_upgrade(self, content: bytes) -> "Upgrade":
+        """Return a new version that the card will take; raise `InstallationError`, with the reason.
+
+        The card checks it all again.
+        """
+        vendors = self.device.vendors()
+        try:
+            cap = CapFile.decode(content)
+            entries = [entry for entry in self.card.entries() if entry.package == cap.file.aid]
+            old, loaded = self.card.bundle(cap.file.aid), self.card.find(cap.file.aid)
+            if old is None or loaded is None or not entries:
+                raise InstallationError(
+                    f"no applet of the package {cap.file.aid.hex().upper()} is installed"
+                )
+            if cap.file.version <= loaded.version:
+                raise InstallationError(
+                    f"the package has version {_dotted(cap.file.version)}, and"
+                    f" {_dotted(loaded.version)} is installed"
+                )
+            new = {}
+            for entry in entries:
+                require_successor(old, cap.file.bundle, entry.module, vendors)
+                new[entry.aid] = bundle_of(cap.file.bundle, entry.module, vendors)
+            return Upgrade(cap, new)
+        except (PackageError, BundleError) as error:
+            raise InstallationError(f"the package: {error}") from None
+
+    def upgrade(
+        self, upgrade: "Upgrade", progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        """Put a package's new version in the old one's place.
+
+        Instances keep all that they have stored, and their channels. The resident, who calls this,
+        consents to what the new manifests name; consents to the old version are revoked. Raises
+        `InstallationError`, and the old version is there as before.
+        """
+        cap = upgrade.cap
+        manager = self._manager(self.card.profile.issuer_aid)
+        with suppress(CardRefused):
+            manager.abort_upgrade()  # one that somebody has begun and left
+        owner = self.card.find(cap.file.aid)
+        domain = b"" if owner is None else owner.domain
+        try:
+            manager.begin_upgrade(cap.file.aid)
+            manager.load(cap, domain=domain, progress=progress)
+        except CardRefused as refused:
+            with suppress(CardRefused):
+                self._manager(self.card.profile.issuer_aid).abort_upgrade()
+            raise InstallationError(f"the card refused the new version: {refused}") from None
+        disclosure = self.device.disclosure
+        with self.device.database.transaction():
+            for consent in disclosure.consents():
+                if consent.terms.applet in upgrade.bundles and consent.revoked is None:
+                    disclosure.revoke(consent.number)
+            for applet, bundle in upgrade.bundles.items():
+                self.consent(bundle, applet)
 
     def rotate_channel(self, applet: bytes) -> Enrolment:
         """Give an applet's channel new keys; return what its recipient needs from now on.
@@ -233,18 +328,18 @@ class Installer:
             announcements=certifier.announcements,
         )
 
-    def consent(self, bundle: Bundle) -> list[Consent]:
-        """Record the resident's consent to all that a package's manifest names."""
-        return [self.device.disclosure.grant(terms) for terms in consent_terms(bundle)]
+    def consent(self, bundle: Bundle, applet: bytes = b"") -> list[Consent]:
+        """Record the resident's consent to all that a package's manifest names, for an instance."""
+        return [self.device.disclosure.grant(terms) for terms in consent_terms(bundle, applet)]
 
     def bundle(self, applet: bytes) -> Bundle:
         """Return what an applet was installed from; raise `InstallationError` if none is."""
         entry = self.card.find(applet)
         content = None if entry is None else self.card.bundle(entry.package)
-        if content is None:
+        if entry is None or content is None:
             raise InstallationError(f"there is no applet {applet.hex().upper()}")
         try:
-            return Bundle.decode(content, self.device.vendors())
+            return bundle_of(content, entry.module, self.device.vendors())
         except BundleError as error:
             raise InstallationError(f"applet {applet.hex().upper()}: {error}") from None
 
@@ -260,9 +355,9 @@ class Installer:
 
     def remove(self, applet: bytes) -> None:
         """Remove an applet, its package, its domain with the channel's keys, and its consents."""
-        self._must_have(applet)
+        entry = self._must_have(applet)
         self._tell(lambda manager: manager.delete(applet))
-        self._clear(applet)
+        self._clear(applet, entry.package)
         for consent in self.device.disclosure.consents():
             if consent.terms.applet == applet and consent.revoked is None:
                 self.device.disclosure.revoke(consent.number)
@@ -285,7 +380,8 @@ class Installer:
         )
         # A new domain takes its parent's keys until it has its own.
         self._manager(domain).put_keys(CHANNEL_KEY_VERSION, keys)
-        manager.load(package.cap, domain=domain, progress=progress)
+        if self.card.bundle(package.cap.file.aid) is None:  # of several, one brings it for all
+            manager.load(package.cap, domain=domain, progress=progress)
         manager.install(aid, package=package.cap.file.aid, module=aid, parameters=parameters)
         # Whoever installs an application has it; this one is to hear its recipient alone.
         manager.extradite(aid, domain)
@@ -303,9 +399,11 @@ class Installer:
             raise InstallationError(f"the issuer's key does not open the card: {error}") from None
         return CardManager(client, LOAD_BLOCK)
 
-    def _must_have(self, applet: bytes) -> None:
-        if self.card.find(applet) is None:
+    def _must_have(self, applet: bytes) -> RegistryEntry:
+        entry = self.card.find(applet)
+        if entry is None:
             raise InstallationError(f"there is no applet {applet.hex().upper()}")
+        return entry
 
     def _tell(self, command: Callable[[CardManager], ResultT]) -> ResultT:
         try:
@@ -313,12 +411,31 @@ class Installer:
         except CardRefused as refused:
             raise InstallationError(f"the card refused: {refused}") from None
 
-    def _clear(self, applet: bytes) -> None:
-        """Delete what was made for an applet, as far as it is there."""
+    def _clear(self, applet: bytes, package: bytes) -> None:
+        """Delete what was made for an applet, as far as it is there and no other needs it."""
         manager = self._manager(self.card.profile.issuer_aid)
-        for aid in (applet, _named(applet, PACKAGE), _named(applet, DOMAIN)):
+        loaded = self.card.find(package)
+        owner = applet if loaded is None else loaded.domain
+        # An instance that a tool has made may have a longer AID, and no domain of its own.
+        domain = _named(applet, DOMAIN) if len(applet) <= LONGEST_AID else owner
+        for aid in (applet, package, domain, owner):
             with suppress(CardRefused):
                 manager.delete(aid)
+
+
+def _dotted(version: bytes) -> str:
+    return ".".join(str(number) for number in version)
+
+
+def the_one(bundles: Sequence[Bundle], applet: bytes = b"") -> Bundle:
+    """Return the applet that is meant of a package's; raise `InstallationError` if none is."""
+    if len(bundles) == 1 and not applet:
+        return bundles[0]
+    for bundle in bundles:
+        if bundle.manifest.aid == applet:
+            return bundle
+    held = ", ".join(f"{one.manifest.name} {one.manifest.aid.hex().upper()}" for one in bundles)
+    raise InstallationError(f"the package: name the applet that is meant with --applet: {held}")
 
 
 def _named(applet: bytes, kind: int) -> bytes:

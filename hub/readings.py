@@ -29,6 +29,9 @@ class ReadingFlag(enum.IntFlag):
     EXCHANGED = 4
     """The first of a new meter: its register starts anew, and the old one ended with the reading
     before."""
+    COARSE = 8
+    """The register counts whole kilowatt-hours, as that of a locked meter does: slots that begin or
+    end here are estimated, not measured."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,19 @@
 from dataclasses import dataclass
 
 from sml_codec import (
+    FileReader,
     Limits,
     ListEntry,
     PeriodEntry,
+    SignFaults,
     SmlFile,
+    StreamDecoder,
     Telegram,
     decode_stream,
     entries,
-    read_file,
 )
 from sml_codec.frames import START
+from sml_codec.hextext import as_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +45,23 @@ class SmlCapture:
         return tuple(entry for file in files for entry in entries(file))
 
 
-def decode_sml(data: bytes, *, longest_frame: int | None = None) -> SmlCapture:
+def decode_sml(
+    data: bytes, *, longest_frame: int | None = None, sign_faults: SignFaults | None = None
+) -> SmlCapture:
     """Return what is in a capture of a meter's line, whatever its bytes are.
 
+    `sign_faults` says which DZG meters send wrong signs of power.
+
     Nothing is raised: what cannot be decoded is in the capture as damage. A frame has at most
-    `longest_frame` bytes, by default as many as the data.
+    `longest_frame` bytes, by default as many as the data. Hex is read as the bytes that it spells.
     """
+    data = as_bytes(data)
     longest = longest_frame or len(data)
     limits = Limits(frame=longest, octets=longest)
     if START not in data and data.lstrip(b"\0")[:1] == b"\x76":
-        return SmlCapture(bare=read_file(data, limits=limits))
-    return SmlCapture(tuple(decode_stream(data, limits=limits)))
+        reader = FileReader(limits=limits, sign_faults=sign_faults)
+        return SmlCapture(bare=reader.read(data))
+    if sign_faults is None:
+        return SmlCapture(tuple(decode_stream(data, limits=limits)))
+    decoder = StreamDecoder(limits=limits, sign_faults=sign_faults)
+    return SmlCapture((*decoder.feed(data), *decoder.close()))

@@ -25,7 +25,7 @@ from sml_codec.errors import (
     SmlError,
     UnsupportedVersion,
 )
-from sml_codec.files import SmlFile, Telegram, entries
+from sml_codec.files import ScaledValue, SmlFile, Telegram, entries
 from sml_codec.frames import Damage, DamageKind, Frame, encode_frame
 from sml_codec.messages import (
     ActionCosemReq,
@@ -66,6 +66,7 @@ from sml_codec.messages import (
     Value,
     value_kind,
 )
+from sml_codec.narrowing import is_intact
 from sml_codec.numbers import (
     Integer8,
     Integer16,
@@ -85,8 +86,9 @@ from sml_codec.numbers import (
     Unsigned56,
     Unsigned64,
 )
-from sml_codec.obis import Obis
+from sml_codec.obis import Obis, device_id_of
 from sml_codec.options import Limits, Quirk
+from sml_codec.quirks import SignFaults
 from sml_codec.stream import StreamDecoder, decode_frame, decode_stream
 from sml_codec.transport import FrameDecoder
 from sml_codec.units import UNIT_SYMBOLS, unit_symbol
@@ -144,10 +146,12 @@ __all__ = [
     "Quantity",
     "Quirk",
     "RequestRefused",
+    "ScaledValue",
     "SessionError",
     "SetCosemReq",
     "SetCosemRes",
     "SetProcParameterReq",
+    "SignFaults",
     "SizedInt",
     "SmlError",
     "SmlFile",
@@ -171,10 +175,12 @@ __all__ = [
     "decode_file",
     "decode_frame",
     "decode_stream",
+    "device_id_of",
     "encode_file",
     "encode_frame",
     "encode_message",
     "entries",
+    "is_intact",
     "read_file",
     "unit_symbol",
     "value_kind",

@@ -19,6 +19,7 @@ send: it returns the messages whose checksum is right and says what else it saw.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
 from threading import get_ident
 from typing import Final
@@ -33,7 +34,7 @@ from sml_codec.files import SmlFile
 from sml_codec.messages import Body, GetListRes, Message, UnknownBody
 from sml_codec.numbers import SizedInt, Unsigned16
 from sml_codec.options import DEFAULT_LIMITS, Limits, Quirk
-from sml_codec.quirks import corrected_list
+from sml_codec.quirks import SignFaults, corrected_list
 
 MOST_KINDS: Final = 16
 """Of how many kinds of messages (by tag and first fields) layouts are remembered."""
@@ -48,9 +49,17 @@ class FileReader:
     It learns the layout of the messages it sees. One reader for each meter is best.
     """
 
-    def __init__(self, *, limits: Limits = DEFAULT_LIMITS, quirks: Quirk = Quirk.ALL) -> None:
+    def __init__(
+        self,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        quirks: Quirk = Quirk.ALL,
+        sign_faults: SignFaults | None = None,
+    ) -> None:
+        """`sign_faults` says which DZG meters have the fault, instead of `Quirk.DZG_SIGN`."""
         self._limits = limits
-        self._quirks = quirks
+        self._quirks = quirks if sign_faults is None else quirks & ~Quirk.DZG_SIGN
+        self._sign_faults = sign_faults
         self._layouts: dict[bytes, list[SmlLayout]] = {}
         self._met: set[tuple[bytes, int]] = set()
         self._last: SmlLayout | None = None
@@ -81,6 +90,8 @@ class FileReader:
             else:
                 rejected.append(message)
             offset = reader.offset
+        if self._sign_faults is not None:
+            messages = [_with_signs(message, self._sign_faults) for message in messages]
         return make.sml_file(tuple(messages), tuple(rejected), error, data[offset:])
 
     def _read_alike(self, data: bytes, reflected: bytes, offset: int) -> Message | None:
@@ -122,6 +133,13 @@ class FileReader:
         layouts = self._layouts.setdefault(kind, [])
         layouts.insert(0, layout)
         del layouts[MOST_LAYOUTS:]
+
+
+def _with_signs(message: Message, faults: SignFaults) -> Message:
+    body = message.body
+    return (
+        replace(message, body=faults.corrected(body)) if isinstance(body, GetListRes) else message
+    )
 
 
 def _kind(data: bytes, offset: int) -> bytes:

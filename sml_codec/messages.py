@@ -438,6 +438,14 @@ class Message:
     crc: Crc = Crc.X25
     wire: bytes = field(default=b"", compare=False, repr=False)
 
+    @property
+    def name(self) -> str:
+        """What the standard calls it, such as `GetList.Res`; its tag where that is not known."""
+        if isinstance(self.body, UnknownBody):
+            return f"0x{self.body.tag:08x}"
+        name = type(self.body).__name__
+        return f"{name[:-3]}.{name[-3:]}"
+
 
 def scaled(value: object, scaler: int | None) -> Decimal | None:
     """Return value · 10^scaler exactly, whatever the decimal context; None if it is no number."""

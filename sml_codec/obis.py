@@ -39,3 +39,18 @@ class Obis:
             return self.code.hex()
         a, b, c, d, e, f = self.code
         return f"{a}-{b}:{c}.{d}.{e}*{f}"
+
+
+def device_id_of(server_id: bytes | None) -> str | None:
+    """Return the device identification that is printed on a meter (DIN 43863-5), as people read it.
+
+    A server id of ten bytes has it: 0a (older meters: 09), the medium, three letters of who made
+    it, a block, and a number of eight digits. None for any other.
+    """
+    if server_id is None or len(server_id) != 10 or server_id[0] not in (0x09, 0x0A):
+        return None
+    maker, number = server_id[2:5], int.from_bytes(server_id[6:], "big")
+    if server_id[1] > 9 or not maker.isalpha() or not maker.isupper() or number > 99_999_999:
+        return None
+    digits = f"{number:08}"
+    return f"{server_id[1]} {maker.decode()}{server_id[5]:02X} {digits[:4]} {digits[4:]}"

@@ -14,8 +14,9 @@ class Quirk(enum.Flag):
     """
 
     DZG_SIGN = enum.auto()
-    """DZG DVS74 of two serial ranges send positive power as a signed number that lacks room for its
-    sign; `ListEntry.corrected` then holds the number meant. Off: `corrected` stays None."""
+    """DZG DVS74 of two serial ranges send positive power, in all and of a phase, as a signed number
+    that lacks room for its sign; `ListEntry.corrected` then holds the number meant. Off: it stays
+    None."""
 
     KERMIT_CRC = enum.auto()
     """Some Holley DTZ541 use CRC-16/Kermit for messages and frames. Off: such CRCs are wrong."""

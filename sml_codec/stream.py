@@ -12,6 +12,7 @@ from sml_codec.files import Telegram
 from sml_codec.frames import START, Damage, DamageKind, Frame
 from sml_codec.messages import Message
 from sml_codec.options import DEFAULT_LIMITS, Limits, Quirk
+from sml_codec.quirks import SignFaults
 from sml_codec.transport import FrameDecoder
 
 
@@ -28,10 +29,14 @@ class StreamDecoder:
         limits: Limits = DEFAULT_LIMITS,
         quirks: Quirk = Quirk.ALL,
         reader: FileReader | None = None,
+        sign_faults: SignFaults | None = None,
     ) -> None:
-        """`reader` is for going on with what another stream of the same meter taught."""
+        """`reader` is for going on with what another stream of the same meter taught.
+
+        `sign_faults` says which DZG meters send wrong signs, instead of `Quirk.DZG_SIGN`.
+        """
         self._frames = FrameDecoder(limits=limits, quirks=quirks)
-        self._files = reader or FileReader(limits=limits, quirks=quirks)
+        self._files = reader or FileReader(limits=limits, quirks=quirks, sign_faults=sign_faults)
 
     def feed(self, data: bytes) -> list[Telegram]:
         """Take the next bytes; return the telegrams that they complete."""

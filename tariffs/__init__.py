@@ -27,6 +27,7 @@ from tariffs.envelope import SignedParts, split_signed_tariff
 from tariffs.errors import (
     MalformedTariff,
     MemoryRefused,
+    PaymentRefused,
     SignatureRefused,
     TariffError,
     UnbillableReadings,
@@ -51,6 +52,7 @@ __all__ = [
     "MeteredPart",
     "MissingRule",
     "NetCharge",
+    "PaymentRefused",
     "PriceIndex",
     "Register",
     "Rounding",

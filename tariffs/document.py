@@ -20,12 +20,13 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, time, timedelta
 from functools import cached_property
 from hashlib import sha256
 from itertools import pairwise
 from operator import add, lt
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from protocols.canonical.cbor import CborValue, encode
 from tariffs._document_reader import TariffReader, decode_document
@@ -189,9 +190,10 @@ class Tariff:
     def require_validity(self, begin: int, end: int) -> None:
         """Return if the tariff is valid all through [begin, end); else raise `UnpricedSlot`."""
         if not self.begin <= begin < end <= self.end:
+            last = date_of(day_number(self.valid_until) - 1)
             raise UnpricedSlot(
-                f"the period from {utc_text(begin)} to {utc_text(end)} is not within the validity"
-                f" of {self.name}, {utc_text(self.begin)} to {utc_text(self.end)}",
+                f"{_period_text(begin, end, self.zone)} is not within the validity of"
+                f" {self.name}, {self.valid_from} to {last} in {self.zone}",
                 start=begin,
             )
 
@@ -303,3 +305,14 @@ def _effort_of(value: CborValue) -> int:
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return sum(map(_effort_of, value))
     return 0
+
+
+def _period_text(begin: int, end: int, zone: str) -> str:
+    """Return [begin, end) as local days or, where it is not of whole days, as local times."""
+    try:
+        first, past = (datetime.fromtimestamp(moment, ZoneInfo(zone)) for moment in (begin, end))
+    except (OSError, OverflowError, ValueError):
+        return f"{utc_text(begin)} to {utc_text(end)}"
+    if first < past and first.time() == past.time() == time():
+        return f"{first.date()} to {past.date() - timedelta(days=1)}"
+    return f"{first:%Y-%m-%d %H:%M} to {past:%Y-%m-%d %H:%M}"

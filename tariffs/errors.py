@@ -6,6 +6,7 @@ TariffError
   UnpricedSlot         a slot outside the validity, or across bands of different prices
   UnbillableReadings   the readings handed in do not form slots
   MemoryRefused        what is carried from the bill before is not what this bill goes on from
+    PaymentRefused     something was paid in advance where the tariff takes nothing
   SignatureRefused     a signed document is malformed or its signature is wrong
 """
 
@@ -64,6 +65,10 @@ class UnbillableReadings(TariffError):
 
 class MemoryRefused(TariffError):
     """What is carried from the bill before does not fit the bill, or the bill what is carried."""
+
+
+class PaymentRefused(MemoryRefused):
+    """Something was paid in advance under a tariff that takes nothing in advance."""
 
 
 class SignatureRefused(TariffError):

@@ -20,7 +20,7 @@ from tariffs._document_reader import TariffReader
 from tariffs.arithmetic import Arithmetic, V
 from tariffs.clock import date_of
 from tariffs.energy import check_price
-from tariffs.errors import MalformedTariff, MemoryRefused
+from tariffs.errors import MalformedTariff, MemoryRefused, PaymentRefused
 from tariffs.memory import NO_DAY, MemoryKey, MemoryShape, Quantity, year_of_bill
 from tariffs.periods import (
     NEW_YEAR,
@@ -135,7 +135,7 @@ class Instalment:
     ) -> tuple[V, dict[MemoryKey, V]]:  # fmt: skip
         """Return what is due, given the bill's sum, and what is carried on."""
         if paid:
-            raise MemoryRefused(
+            raise PaymentRefused(
                 "nothing is paid in advance under it: an instalment is what its bill asks",
                 component=f"step {self.name}",
             )
@@ -188,7 +188,7 @@ def settlement_of_bill(versions: Sequence[Settled], paid: int) -> Settlement | N
                 component=f"step {other.name}",
             )
     if paid and step is None:
-        raise MemoryRefused("the tariff has no credit that could be paid in advance")
+        raise PaymentRefused("the tariff has no credit: what is paid goes with one that has")
     if not 0 <= paid <= Quantity.MONEY.bounds[1]:
         raise MemoryRefused(f"{paid} was paid in advance, which is out of bounds")
     return step

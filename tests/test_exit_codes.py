@@ -13,6 +13,7 @@ from meterlet.key_files import KeyFileProblem
 from protocols.metrology import GridError
 from tariffs import MalformedTariff, SignatureRefused
 from utility_server.errors import (
+    AlreadyBilled,
     CannotVerify,
     ChannelBroken,
     HubRefused,
@@ -28,6 +29,7 @@ from utility_server.grid.mdms.errors import AggregateMissing, BudgetSpent
     [
         (AggregateMissing("none"), 4),
         (AppletFault("applet", FaultKind.CRASH, "a trace"), 1),
+        (AlreadyBilled("in part"), 4),
         (BudgetSpent("spent"), 5),
         (CannotVerify("missing"), 4),
         (ChannelBroken("altered"), 3),

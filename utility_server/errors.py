@@ -129,6 +129,8 @@ class SettlementSpoiled(UtilityError):
 class AlreadyBilled(UtilityError):
     """A part of the period, not just all of it, is on an invoice that stands."""
 
+    exit_code = 4
+
 
 class ContractRefused(UtilityError):
     """A contract overlaps another, or days that are billed would be in none."""

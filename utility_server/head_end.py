@@ -55,7 +55,8 @@ _MEANINGS: Final = {
     0x6700: "wrong length",
     0x6982: "the security status does not allow it",
     0x6983: "asked too often",
-    0x6985: "the resident's consent does not allow it",
+    0x6985: "it may not tell: the resident's consents do not allow it, the state was gone on from"
+    " before, or the days are a former resident's; the resident's log says which",
     0x6A80: "the question is not one it takes",
     0x6A81: "not supported there; for a bill: the hub has no feed-in register",
     0x6A82: "there is no such applet",

@@ -31,7 +31,11 @@ class AggregationApplet(Applet):
     def install(self, parameters: bytes) -> None:
         """Keep the operator's public key."""
         if len(parameters) != KEY_SIZE:
-            raise AppletError(StatusWord.WRONG_DATA, "the operator's public key has 32 bytes")
+            raise AppletError(
+                StatusWord.WRONG_DATA,
+                f"it is installed with its operator's public key, 32 bytes, and got"
+                f" {len(parameters)}",
+            )
         self.platform.store.put(OPERATOR_KEY, parameters)
 
     def process(self, command: Command) -> Response:

@@ -80,7 +80,11 @@ class AskingApplet(Applet, Generic[DocumentT]):
     def install(self, parameters: bytes) -> None:
         """Keep the recipient's public key; whose documents else should be believed?"""
         if len(parameters) != KEY_SIZE:
-            raise AppletError(StatusWord.WRONG_DATA, "a public key has 32 bytes")
+            raise AppletError(
+                StatusWord.WRONG_DATA,
+                f"it is installed with its recipient's public key, {KEY_SIZE} bytes, and got"
+                f" {len(parameters)}",
+            )
         self.platform.store.put(self.signer_key, parameters)
 
     def process(self, command: Command) -> Response:

@@ -84,6 +84,11 @@ class AskedAgain:
         self._refused[name] = _RefusedCommand(self._state(), applets, status_word, held)
         _bound(self._refused)
 
+    def forget(self) -> None:
+        """Forget all commands: an applet is another one now."""
+        self._refused.clear()
+        self._waiting.clear()
+
     def kept(self, record: CommandRecord) -> None:
         """Note that what a command has led to is kept."""
         for one in record.took_part:

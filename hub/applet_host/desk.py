@@ -78,12 +78,16 @@ class StatementDesk:
     @classmethod
     def of(
         cls, hub: "DeskHub", manifest: Manifest, package: bytes, stack: CommandStack,
-        meter: WorkMeter, jobs: ProofJobs,
+        meter: WorkMeter, jobs: ProofJobs, applet: bytes = b"",
     ) -> Self:  # fmt: skip
-        """Return the desk of an applet with this manifest, from a package of that digest."""
-        answers = ToldAnswers(hub.database, manifest.aid)
+        """Return the desk of an applet with this manifest, from a package of that digest.
+
+        `applet` is the instance's AID where it is not the manifest's.
+        """
+        applet = applet or manifest.aid
+        answers = ToldAnswers(hub.database, applet)
         per_minute = manifest.limits.fuel_per_minute
-        return cls(manifest.aid, package, per_minute, hub.disclosure, stack, meter, jobs, answers)
+        return cls(applet, package, per_minute, hub.disclosure, stack, meter, jobs, answers)
 
     def accept(self, *parts: Part) -> bytes:
         """Return the digest of all that is asked; raise `Refused` where it was refused before."""

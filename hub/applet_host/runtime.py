@@ -13,7 +13,7 @@ Applets that call each other go through the card's firewall: both manifests name
 have the same recipient, so that what one was told stays with whom it was told for.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, TypeVar
@@ -51,6 +51,7 @@ from hub.machine.limits import MAX_FUEL
 from hub.machine.machine import AppletMachine
 from hub.machine.manifest import Confinement
 from hub.machine.meter import WorkMeter
+from hub.machine.packed import bundle_of, bundles_of, require_successor
 from hub.machine.raw import OutputBoard, RawApplet, Released
 from hub.metering import MeteredRegister
 from hub.text import printable
@@ -58,7 +59,7 @@ from hub.vault.database import Database
 from protocols.aggregation.revocations import RevocationList
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.platform.errors import Refusal, Refused
-from protocols.platform.services import Platform
+from protocols.platform.services import Log, Platform
 
 SW_SUCCESS: Final = 0x9000
 SW_SECURITY: Final = 0x6982
@@ -78,6 +79,19 @@ T = TypeVar("T")
 
 
 @dataclass(slots=True)
+class _HeardLog(Log):
+    """An applet's log, and the last line of the command of the moment: why it refuses."""
+
+    kept: HubLog
+    last: str = ""
+
+    def write(self, text: str) -> None:
+        """Keep a line."""
+        self.last = text
+        self.kept.write(text)
+
+
+@dataclass(slots=True)
 class _Running:
     """An applet and what was made for it."""
 
@@ -85,6 +99,7 @@ class _Running:
     raw: RawApplet | None
     board: OutputBoard | None
     meter: WorkMeter
+    log: _HeardLog
 
 
 class HubParts(Protocol):
@@ -128,7 +143,8 @@ class MachineRuntime:
     _registry: Registry = field(init=False)
     _firewall: Firewall = field(init=False)
     _stack: CommandStack = field(init=False)
-    _bundles: dict[bytes, Bundle] = field(default_factory=dict, init=False)
+    _bundles: dict[tuple[bytes, bytes], Bundle] = field(default_factory=dict, init=False)
+    """By package and module."""
     _running: dict[bytes, _Running] = field(default_factory=dict, init=False)
     _selected: dict[int, set[bytes]] = field(default_factory=dict, init=False)
     """Which applets each connection has turned to."""
@@ -148,24 +164,49 @@ class MachineRuntime:
         self._again = AskedAgain(self.hub.disclosure, self._jobs)
 
     def load(self, package: bytes, bundle: bytes) -> None:
-        """Check a bundle's form and signature; nothing of it runs yet."""
-        self._bundles[package] = self._decode(bundle)
+        """Check the bundles' form and signatures; nothing of them runs yet."""
+        try:
+            bundles_of(bundle, self.vendors)
+        except BundleError as error:
+            raise AppletRefused(SW_WRONG_DATA, str(error)) from None
+        self.unload(package)
+
+    def upgrade(self, package: bytes, bundle: bytes, instances: Sequence[RegisteredApplet]) -> None:
+        """Check that a new version may have what the old one stored; instances start afresh."""
+        old = self._registry.content(package) or b""
+        try:
+            bundles_of(bundle, self.vendors)
+            for module in {instance.module for instance in instances}:
+                require_successor(old, bundle, module, self.vendors)
+        except BundleError as error:
+            raise AppletRefused(SW_WRONG_DATA, str(error)) from None
+        for instance in instances:
+            running = self._running.pop(instance.aid, None)
+            if running is not None:
+                running.instance.discard()
+            self._jobs.forget_applet(instance.aid)
+        self._again.forget()
+        self.unload(package)
 
     def unload(self, package: bytes) -> None:
         """Forget a package."""
-        self._bundles.pop(package, None)
+        for known in [key for key in self._bundles if key[0] == package]:
+            del self._bundles[known]
 
     def install(self, instance: RegisteredApplet, parameters: bytes) -> None:
-        """Make an instance; refused unless the applet itself agrees."""
-        bundle = self._bundle(instance.package)
-        if bundle.manifest.aid != instance.aid:
-            raise AppletRefused(SW_WRONG_DATA, "the manifest names another AID")
+        """Make an instance under any AID; refused unless the applet itself agrees."""
         running = self._start(instance)
         if running.board is not None:
             running.board.install(self.hub.now())
         response = self._run(instance, lambda applet: applet.install(parameters))
         if response.sw != SW_SUCCESS:
-            raise AppletRefused(response.sw, "the applet refused to be installed")
+            said = self.words(instance) or "it does not say why"
+            raise AppletRefused(response.sw, f"the applet refused to be installed: {said}")
+
+    def words(self, instance: RegisteredApplet) -> str:
+        """Return what an applet wrote last during the command of the moment, or how it broke."""
+        running = self._running.get(instance.aid)
+        return "" if running is None else printable(running.log.last)[:LINE_SIZE]
 
     def uninstall(self, instance: RegisteredApplet) -> None:
         """Give an applet its last word and clear its corner of the store, whatever it says."""
@@ -201,7 +242,7 @@ class MachineRuntime:
 
         Of an applet that only takes part in sums it may come as it is.
         """
-        manifest = self._bundle(context.instance.package).manifest
+        manifest = self._bundle(context.instance).manifest
         if not (context.is_protected or manifest.protects_itself):
             raise AppletRefused(
                 SW_SECURITY, "an applet answers only over its own channel, at level 33"
@@ -210,6 +251,7 @@ class MachineRuntime:
         if desk.is_meant(command) and context.is_protected:
             return desk.answer(context.instance.aid, manifest.recipient, command, self.hub.now())
         running, since = self._start(context.instance), self.hub.disclosure.log.length()
+        running.log.last = ""
         if running.board is not None:
             response = ResponseApdu.decode(running.board.answer(command.encode()))
         else:
@@ -237,7 +279,7 @@ class MachineRuntime:
     def protects_itself(self, instance: RegisteredApplet) -> bool:
         """Tell whether an applet only takes part in sums; one that is not trusted does not."""
         try:
-            return self._bundle(instance.package).manifest.protects_itself
+            return self._bundle(instance).manifest.protects_itself
         except AppletRefused:
             return False
 
@@ -297,6 +339,10 @@ class MachineRuntime:
         """Ask a server whose manifest names the client whether it shares with it."""
         ours, theirs = self._start(server), self._running[client]
         manifest = ours.instance.bundle.manifest
+        # Manifests name each other as their vendors do: another instance is nobody's peer.
+        names = (manifest.aid, theirs.instance.bundle.manifest.aid)
+        if names != (server.aid, client):
+            return False
         named = any(one.service == interface and client in one.clients for one in manifest.shared)
         if not named or manifest.recipient != theirs.instance.bundle.manifest.recipient:
             return False
@@ -327,7 +373,8 @@ class MachineRuntime:
         may_release: bytes | None = None,
     ) -> ResponseApdu:
         """Let an applet work; `may_release` is the command's name where it may release anything."""
-        instance, record = self._start(entry).instance, CommandRecord()
+        running, record = self._start(entry), CommandRecord()
+        instance, running.log.last = running.instance, ""
         response = ResponseApdu(b"", SW_FAILED)
         entered = self._stack.entered(record, instance, may_release=may_release is not None)
         try:
@@ -350,6 +397,7 @@ class MachineRuntime:
         except AppletFault as fault:
             self._take_back(record)
             record.faults.append((entry.aid, fault))
+            running.log.last = str(fault)
             response = ResponseApdu(b"", fault.status_word)
         except BaseException:
             record.forget()
@@ -377,7 +425,7 @@ class MachineRuntime:
     def _start(self, entry: RegisteredApplet) -> _Running:
         running = self._running.get(entry.aid)
         if running is None:
-            bundle = self._bundle(entry.package)
+            bundle = self._bundle(entry)
             running = self._running[entry.aid] = self._new(entry, bundle)
         return running
 
@@ -390,9 +438,11 @@ class MachineRuntime:
         quota = manifest.limits.store_bytes
         if entry.data_quota is not None:
             quota = min(quota, entry.data_quota)
-        log, meter = HubLog(hub.database, entry.aid, hub.now), WorkMeter()
+        log, meter = _HeardLog(HubLog(hub.database, entry.aid, hub.now)), WorkMeter()
         registers = granted_registers(hub.registers, manifest)
-        desk = StatementDesk.of(hub, manifest, bundle.digest, self._stack, meter, self._jobs)
+        desk = StatementDesk.of(
+            hub, manifest, bundle.digest, self._stack, meter, self._jobs, entry.aid
+        )
         platform = Platform(
             statements=HubStatements(
                 entry.aid, bundle.digest, manifest, registers, hub.disclosure, self._stack, desk,
@@ -426,7 +476,7 @@ class MachineRuntime:
         raw = None
         if board is not None:
             raw = RawApplet(instance, board, self.hub.database, lambda fault: log.write(str(fault)))
-        return _Running(instance, raw, board, meter)
+        return _Running(instance, raw, board, meter, log)
 
     def _permit(self, entry: RegisteredApplet, bundle: Bundle, due: Released) -> None:
         manifest = bundle.manifest
@@ -445,16 +495,14 @@ class MachineRuntime:
         except ReleaseRefused:
             raise Refused(Refusal.NO_CONSENT) from None
 
-    def _bundle(self, package: bytes) -> Bundle:
-        if package not in self._bundles:
-            content = self._registry.content(package)
+    def _bundle(self, entry: RegisteredApplet) -> Bundle:
+        key = entry.package, entry.module
+        if key not in self._bundles:
+            content = self._registry.content(entry.package)
             if content is None:
                 raise AppletRefused(SW_WRONG_DATA, "the package carries nothing to run")
-            self._bundles[package] = self._decode(content)
-        return self._bundles[package]
-
-    def _decode(self, bundle: bytes) -> Bundle:
-        try:
-            return Bundle.decode(bundle, self.vendors)
-        except BundleError as error:
-            raise AppletRefused(SW_WRONG_DATA, str(error)) from None
+            try:
+                self._bundles[key] = bundle_of(content, entry.module, self.vendors)
+            except BundleError as error:
+                raise AppletRefused(SW_WRONG_DATA, str(error)) from None
+        return self._bundles[key]

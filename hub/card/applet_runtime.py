@@ -5,6 +5,7 @@ The card knows packages as opaque bytes and instances by AID. Everything it call
 inside the transaction of one APDU: a runtime that raises takes back all of it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -64,6 +65,12 @@ class AppletRuntime(Protocol):
     def load(self, package: bytes, bundle: bytes) -> None:
         """Check what a package carries; raise `AppletRefused` unless it can be run."""
 
+    def upgrade(self, package: bytes, bundle: bytes, instances: Sequence[RegisteredApplet]) -> None:
+        """Check that what `instances` store may be the new version's; they start afresh with it.
+
+        Raises `AppletRefused` where it may not. The package's content is still the old one.
+        """
+
     def unload(self, package: bytes) -> None:
         """Forget a package; no instance of it is left."""
 
@@ -87,6 +94,9 @@ class AppletRuntime(Protocol):
 
     def personalise(self, context: AppletContext, command: CommandApdu) -> ResponseApdu:
         """Hand an applet a STORE DATA that its domain received for it."""
+
+    def words(self, instance: RegisteredApplet) -> str:
+        """Return why an applet refused its last command, in its own words, if it gave any."""
 
     def reset(self, connection: int) -> None:
         """The card was reset or removed: transient data of that connection are gone."""

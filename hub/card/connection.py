@@ -395,7 +395,10 @@ class CardConnection:
                     return refused
             context = self._conversation.context(channel, entry)
             try:
-                return self.card.runtime.process(context, command)
+                response = self.card.runtime.process(context, command)
+                if not response.is_answer:
+                    self._reason = self.card.runtime.words(context.instance) or None
+                return response
             except MalformedApdu as error:
                 # Longer than one APDU, and this runtime takes no more.
                 raise CardRefusal(Sw.WRONG_LENGTH, str(error)) from error

@@ -5,8 +5,10 @@ GPCS 2.3.1, chapter 9. Every method runs inside the caller's transaction and eit
 or raises `CardRefusal`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import reduce
+from operator import or_
 from typing import Final
 
 from hub.card.applet_runtime import AppletRuntime, RegisteredApplet
@@ -38,6 +40,38 @@ _ISSUERS_ONLY: Final = (
     | Privilege.GLOBAL_REGISTRY
     | Privilege.FINAL_APPLICATION
 )
+_UNSUPPORTED: Final = (
+    Privilege.GLOBAL_SERVICE
+    | Privilege.CIPHERED_LOAD_FILE
+    | Privilege.CONTACTLESS_ACTIVATION
+    | Privilege.CONTACTLESS_SELF_ACTIVATION
+)
+"""Privileges whose promise this card cannot keep: nobody gets them."""
+_OF_APPLETS: Final = Privilege.CARD_RESET | Privilege.FINAL_APPLICATION
+"""What an application can use: an applet's program has no way to lock, to look or to set a PIN."""
+_EXCLUSIVE: Final = (
+    (
+        Privilege.DELEGATED_MANAGEMENT | Privilege.AUTHORIZED_MANAGEMENT,
+        "management is authorised or delegated, not both",
+    ),
+    (
+        Privilege.DELEGATED_MANAGEMENT | Privilege.TOKEN_VERIFICATION,
+        "whoever needs tokens does not verify them",
+    ),
+)
+"""Privileges that exclude each other (GPCS 6.6.2)."""
+_OF_ONE: Final = Privilege.CARD_RESET | Privilege.FINAL_APPLICATION
+"""What the issuer's domain has until an application has it, and then not (GPCS 6.6.2)."""
+
+
+UPGRADE: Final = "upgrade"
+"""The card's property that names the package whose new version is waited for."""
+MOVES: Final = 0x2000082
+"""The data object, out of reach of GET DATA, for what C9 of a domain says of extradition."""
+
+
+def _dotted(version: bytes) -> str:
+    return ".".join(str(number) for number in version)
 
 
 def instance_of(entry: RegistryEntry) -> RegisteredApplet:
@@ -134,26 +168,102 @@ class ContentManager:
             if any(above.aid == domain.aid for above in self._registry.ancestry(entry))
         ]
 
-    def check_privileges(self, domain: RegistryEntry, wanted: Privilege) -> None:
-        """Return if `domain` may grant them together; raise `CardRefusal` otherwise (GPCS 6.6)."""
+    def check_privileges(
+        self, domain: RegistryEntry, wanted: Privilege, before: RegistryEntry | None = None
+    ) -> None:
+        """Return if `domain` may grant them together; raise `CardRefusal` otherwise (GPCS 6.6).
+
+        `before` is the entry that has them then, where it is there already.
+        """
+        granted = wanted if before is None else wanted & ~before.privileges
+        if granted & _UNSUPPORTED:
+            raise CardRefusal(
+                Sw.WRONG_DATA,
+                "the card has no ciphered loads, global services or contactless interface: it does"
+                " not grant their privileges",
+            )
+        if not wanted & Privilege.SECURITY_DOMAIN and granted & ~(_DOMAINS_ONLY | _OF_APPLETS):
+            raise CardRefusal(
+                Sw.WRONG_DATA, "an applet can be default and final application, and no more"
+            )
         if wanted & _DOMAINS_ONLY and not wanted & Privilege.SECURITY_DOMAIN:
             raise CardRefusal(Sw.WRONG_DATA, "the privileges are for security domains only")
         if wanted & Privilege.MANDATED_DAP and not wanted & Privilege.DAP_VERIFICATION:
             raise CardRefusal(Sw.WRONG_DATA, "mandated DAP needs DAP verification")
-        both = Privilege.DELEGATED_MANAGEMENT | Privilege.AUTHORIZED_MANAGEMENT
-        if wanted & both == both:
-            raise CardRefusal(Sw.WRONG_DATA, "management is authorised or delegated, not both")
-        if domain.kind is not Kind.ISSUER_DOMAIN and wanted & _ISSUERS_ONLY:
+        for both, reason in _EXCLUSIVE:
+            if wanted & both == both:
+                raise CardRefusal(Sw.WRONG_DATA, f"{reason} (GPCS 6.6.2)")
+        if domain.kind is not Kind.ISSUER_DOMAIN and granted & _ISSUERS_ONLY:
             raise CardRefusal(
                 Sw.CONDITIONS_NOT_SATISFIED, "only the issuer's domain grants these privileges"
             )
+        final = Privilege.FINAL_APPLICATION
+        if granted & final and before != self._registry.issuer() and self._holders(final):
+            raise CardRefusal(
+                Sw.CONDITIONS_NOT_SATISFIED, "another is the final application (GPCS 6.6.2)"
+            )
+
+    def held_privileges(self, entry: RegistryEntry) -> Privilege:
+        """Return what an entry may do now: the issuer's domain stands back for an application."""
+        if entry.kind is not Kind.ISSUER_DOMAIN:
+            return entry.privileges
+        others = (other.privileges for other in self._holders(_OF_ONE))
+        return entry.privileges & ~(_OF_ONE & Privilege(reduce(or_, others, 0)))
+
+    def _holders(self, privileges: Privilege) -> list[RegistryEntry]:
+        """Return who has one of `privileges`, the issuer's domain left aside."""
+        return [
+            entry
+            for entry in self._registry.entries()
+            if entry.kind is not Kind.ISSUER_DOMAIN and entry.privileges & privileges
+        ]
+
+    def allow_moves(self, domain: bytes, moves_in: bool, moves_out: bool) -> None:
+        """Keep what a domain's parameters say of extradition into it and out of it."""
+        self._registry.set_object(domain, MOVES, bytes((moves_in, moves_out)))
+
+    def require_personalised(self, domain: RegistryEntry) -> None:
+        """Return if a domain may hold and manage content, as all may but on a strict card."""
+        ready = domain.life_cycle == DomainState.PERSONALIZED
+        if self._profile.strict and domain.kind is not Kind.ISSUER_DOMAIN and not ready:
+            raise CardRefusal(
+                Sw.CONDITIONS_NOT_SATISFIED,
+                f"the security domain {domain.aid.hex().upper()} is not PERSONALIZED: put its keys,"
+                " then SET STATUS 40 0F (GPCS 5.3.2)",
+            )
+
+    def require_move(self, source: bytes, target: RegistryEntry) -> None:
+        """Return if things may go from `source` to `target`; a strict card asks C9 of both."""
+        if not self._profile.strict or source == target.aid:
+            return
+        self.require_personalised(target)
+        if target.kind is Kind.ISSUER_DOMAIN:
+            raise CardRefusal(
+                Sw.CONDITIONS_NOT_SATISFIED, "nothing moves to the issuer's domain of this card"
+            )
+        leaves = source == self._registry.issuer().aid or self._moves(source)[1]
+        if not leaves or not self._moves(target.aid)[0]:
+            reason = "82: the target takes nothing in" if leaves else "87: the domain lets none go"
+            raise CardRefusal(
+                Sw.CONDITIONS_NOT_SATISFIED, f"{reason}, as its installation said (C9)"
+            )
+
+    def _moves(self, domain: bytes) -> tuple[bool, bool]:
+        moves_in, moves_out = self._registry.find_object(domain, MOVES) or bytes(2)
+        return bool(moves_in), bool(moves_out)
 
     def change(self, entry: RegistryEntry) -> None:
-        """Write a changed entry; there is one default application at most."""
-        if entry.kind is Kind.APPLICATION and entry.has(Privilege.CARD_RESET):
+        """Write a changed entry; there is one default application at most, one for a channel."""
+        if entry.implicit:
             for other in self._registry.entries():
-                holds = other.kind is Kind.APPLICATION and other.has(Privilege.CARD_RESET)
-                if holds and other.aid != entry.aid:
+                if other.implicit == entry.implicit and other.aid != entry.aid:
+                    raise CardRefusal(
+                        Sw.CONDITIONS_NOT_SATISFIED,
+                        f"{other.aid.hex().upper()} is selected implicitly on that channel (CF)",
+                    )
+        if entry.kind is not Kind.ISSUER_DOMAIN and entry.has(Privilege.CARD_RESET):
+            for other in self._holders(Privilege.CARD_RESET):
+                if other.aid != entry.aid:
                     rest = other.privileges & ~Privilege.CARD_RESET
                     self._registry.update(replace(other, privileges=rest))
         self._registry.update(entry)
@@ -173,10 +283,7 @@ class ContentManager:
         """Add a package (GPCS 9.3.5); the runtime must accept its content."""
         check_aid(aid, "package")
         self.require_new(aid)
-        for module in modules:
-            check_aid(module, "module")
-        if len(set(modules)) != len(modules) or not modules:
-            raise CardRefusal(Sw.WRONG_DATA, "a package has one module or more, all different")
+        self._require_modules(modules)
         self.require_code_memory(self.domain(domain), len(content))
         entry = RegistryEntry(
             aid, Kind.PACKAGE, LifeCycle.LOADED, Privilege.NONE, domain=domain, version=version
@@ -185,6 +292,47 @@ class ContentManager:
         self._registry.add_package(aid, content, modules)
         self._runtime.load(aid, content)
         return entry
+
+    @property
+    def upgrading(self) -> bytes:
+        """The package whose new version is waited for; empty where none is."""
+        package = self._registry.find_property(UPGRADE) or b""
+        return package if package and self._registry.find(package) is not None else b""
+
+    def begin_upgrade(self, package: bytes) -> None:
+        """Wait for the new version of a package; of none, where it is empty."""
+        self._registry.set_property(UPGRADE, package)
+
+    def upgrade(
+        self, aid: bytes, content: bytes, modules: Sequence[bytes], *, version: bytes
+    ) -> None:
+        """Put a package's new version in the old one's place; its instances stay as they are."""
+        entry = self._registry.find(aid)
+        assert entry is not None  # `upgrading` has looked
+        if version <= entry.version:
+            raise CardRefusal(
+                Sw.CONDITIONS_NOT_SATISFIED,
+                f"version {_dotted(version)} is not newer than {_dotted(entry.version)}",
+            )
+        instances = [other for other in self._registry.entries() if other.package == aid]
+        for instance in instances:
+            if instance.module not in modules:
+                raise CardRefusal(
+                    Sw.WRONG_DATA,
+                    f"the new version lacks the module of {instance.aid.hex().upper()}",
+                )
+        self._require_modules(modules)
+        self._runtime.upgrade(aid, content, [instance_of(instance) for instance in instances])
+        self._registry.update(replace(entry, version=version))
+        self._registry.replace_package(aid, content, modules)
+        self.require_code_memory(self.domain(entry.domain), 0)
+        self.begin_upgrade(b"")
+
+    def _require_modules(self, modules: Sequence[bytes]) -> None:
+        for module in modules:
+            check_aid(module, "module")
+        if len(set(modules)) != len(modules) or not modules:
+            raise CardRefusal(Sw.WRONG_DATA, "a package has one module or more, all different")
 
     def install(
         self,
@@ -237,12 +385,14 @@ class ContentManager:
         """Take a supplementary domain that got keys of its own to PERSONALIZED (GPCS 5.3.2.3)."""
         if domain.kind is not Kind.DOMAIN or domain.life_cycle != LifeCycle.SELECTABLE:
             return domain
+        if self._profile.strict:
+            return domain  # by SET STATUS alone
         entry = replace(domain, life_cycle=int(DomainState.PERSONALIZED))
         self._registry.update(entry)
         return entry
 
-    def delete(self, aid: bytes, *, related: bool) -> list[RegistryEntry]:
-        """Delete an entry, with what was made from it if `related`; return what went (GPCS 9.5)."""
+    def doomed(self, aid: bytes, *, related: bool) -> list[RegistryEntry]:
+        """Return what goes with an entry, what was made from it too if `related` (GPCS 9.5)."""
         entry = self._registry.find(aid)
         if entry is None:
             raise CardRefusal(Sw.REFERENCE_NOT_FOUND, f"nothing to delete: {aid.hex().upper()}")
@@ -265,9 +415,12 @@ class ContentManager:
                         Sw.CONDITIONS_NOT_SATISFIED,
                         f"{other.aid.hex().upper()} belongs to the security domain (GPCS 9.5.1)",
                     )
+        return gone
+
+    def delete(self, gone: Iterable[RegistryEntry]) -> None:
+        """Delete what `doomed` has found, in its order."""
         for item in gone:
             self._remove(item)
-        return gone
 
     def _related(self, entry: RegistryEntry, others: list[RegistryEntry]) -> list[RegistryEntry]:
         """Return what goes with an entry: instances before packages, a domain at the end."""

@@ -21,6 +21,8 @@ class Authentication:
     version: int
     host_authenticated: bool = True
     """Whether the host has proved who it is; SCP11b proves only the card."""
+    may_manage: bool = True
+    """Whether it is for the card's management, too, and not for applications alone."""
 
     @property
     def is_pending(self) -> bool:
@@ -46,6 +48,9 @@ class LogicalChannel:
     target: bytes | None = None
     """The application that the selected domain personalises."""
 
+    level_before: SecurityLevel | None = None
+    """What the session's level was before an R-MAC session; None while there is none."""
+
     host: object = None
     """Certificates of a host that have come (`commands.scp11.HostChain`)."""
     certificate: bytearray = field(default_factory=bytearray)
@@ -62,6 +67,7 @@ class LogicalChannel:
         self.parts.clear()
         self.process = None
         self.target = None
+        self.level_before = None
         self.host = None
         self.certificate.clear()
 

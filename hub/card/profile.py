@@ -36,6 +36,11 @@ class CardProfile:
     """Whether the first own key set takes the place of version FF."""
     restores_keys: bool = False
     """Whether blocked keys are removed, and a card without keys gets its first ones again."""
+    strict: bool = False
+    """Whether domains hold and manage content only when PERSONALIZED, which SET STATUS makes them,
+    and things move only between domains whose parameters allow it (82, 87)."""
+    scp11c_manages: bool = True
+    """Whether a session of SCP11c, whose commands may be prepared offline, manages the card."""
     links_loads: bool = False
     """Whether LOAD may come in two links that are protected as a whole, by bit 8 of P1.
 
@@ -67,8 +72,16 @@ YUBIKEY: Final = CardProfile(
     counts_challenges=True,
     drops_factory_keys=True,
     restores_keys=True,
+    scp11c_manages=False,
     attested=True,
     scp11_options=(0x04,),
     historical=b"\x57YubiKey",
 )
-PROFILES: Final = {profile.name: profile for profile in (DEFAULT, S16, PYSIM, YUBIKEY)}
+STRICT: Final = CardProfile(
+    name="strict",
+    key_version=0xFF,
+    state=CardState.OP_READY,
+    drops_factory_keys=True,
+    strict=True,
+)
+PROFILES: Final = {profile.name: profile for profile in (DEFAULT, S16, PYSIM, YUBIKEY, STRICT)}

@@ -25,7 +25,7 @@ _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 
 
 class ReaderError(HubError):
-    """The reader cannot be reached."""
+    """The reader cannot be reached, or the card is in another one."""
 
 
 class Control(enum.IntEnum):

@@ -172,6 +172,12 @@ class Registry:
             [(aid, position, module) for position, module in enumerate(modules)],
         )
 
+    def replace_package(self, aid: bytes, content: bytes, modules: Sequence[bytes]) -> None:
+        """Keep another content and other modules in a package's place."""
+        self._connection.execute("DELETE FROM card_module WHERE package = ?", (aid,))
+        self._connection.execute("DELETE FROM card_package WHERE aid = ?", (aid,))
+        self.add_package(aid, content, modules)
+
     def content(self, package: bytes) -> bytes | None:
         """Return what a load file carried, or None where there is no such package."""
         return self._value("SELECT content FROM card_package WHERE aid = ?", package)

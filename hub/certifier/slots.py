@@ -15,6 +15,9 @@ than the tolerance are missing and have a use of 0; what the register shows for 
 goes to `unattributed_wh`, never to a slot. Time before the first and after the last reading is
 missing too. A slot in which a reading is SUSPECT keeps its use and is marked as substituted.
 
+A COARSE reading is of a register that counts whole kilowatt-hours. It says where the register
+stands, and not to the watt-hour: slots that begin or end with one are estimated.
+
 An EXCHANGED reading is the first of a new meter. The register goes on from the reading before it,
 the old meter's last: the slot's use is what both counted, and nothing in between.
 """
@@ -207,7 +210,7 @@ def _continued(
 class _Moment(NamedTuple):
     register_wh: int
     is_read: bool
-    """Whether a reading says so, rather than the line between two."""
+    """Whether a reading says so to the watt-hour, rather than the line between two."""
 
 
 class _RegisterLine:
@@ -221,16 +224,17 @@ class _RegisterLine:
     def at(self, time: int) -> _Moment:
         place = bisect_right(self._times, time)
         if place == 0:
-            return _Moment(self._readings[0].register_wh, is_read=self._is_near(time, 0))
+            is_read = self._is_near(time, 0) and not self._readings[0].flags & ReadingFlag.COARSE
+            return _Moment(self._readings[0].register_wh, is_read=is_read)
         before = self._readings[place - 1]
         if time - before.time <= self._tolerance:
-            return _Moment(before.register_wh, is_read=True)
+            return _Moment(before.register_wh, is_read=not before.flags & ReadingFlag.COARSE)
         if place == len(self._readings):
             return _Moment(before.register_wh, is_read=False)
         after = self._readings[place]
         if after.flags & ReadingFlag.RESUMED:
             if self._is_near(time, place):
-                return _Moment(after.register_wh, is_read=True)
+                return _Moment(after.register_wh, is_read=not after.flags & ReadingFlag.COARSE)
             return _Moment(before.register_wh, is_read=False)
         rise = (after.register_wh - before.register_wh) * (time - before.time)
         estimate = before.register_wh + rise // (after.time - before.time)

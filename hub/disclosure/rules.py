@@ -178,8 +178,8 @@ def check_fineness(
     bundles with slots of the register and time `near` that were not there `before`. A bundle may
     hold cells that are shorter, where its numbers are told in coins and the rest of it makes up the
     minutes, each of its slots taken for so much less as its price may be lower. One that was there
-    before passes if what is asked for tells of it in coins: `asked` has the spread of these numbers,
-    by place.
+    before passes if what is asked for tells of it in coins: `asked` has the spread of those
+    numbers, by place.
     """
     step = refinement.slot_seconds
     least = -(-least_minutes * _MINUTE // step) if step else 0

@@ -44,7 +44,9 @@ NONCE_SIZE: Final = 12
 _PLAIN: Final = struct.Struct(">QB")
 _PLACE: Final = struct.Struct(">Qq")
 _LABEL: Final = b"meterlet reading 1"
-_ALL_FLAGS: Final = ReadingFlag.RESUMED | ReadingFlag.SUSPECT | ReadingFlag.EXCHANGED
+_ALL_FLAGS: Final = (
+    ReadingFlag.RESUMED | ReadingFlag.SUSPECT | ReadingFlag.EXCHANGED | ReadingFlag.COARSE
+)
 
 VAULT_COMPONENT: Final = Component(
     "vault",

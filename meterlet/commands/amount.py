@@ -6,7 +6,7 @@ from typing import Any, Final
 import rich_click as click
 
 from tariffs import TariffError
-from tariffs.rounding import format_decimal, parse_decimal
+from tariffs.rounding import Rounding, format_decimal, parse_decimal
 
 DECIMALS: Final = 6
 """An amount is in 10^-6 of the currency."""
@@ -28,6 +28,16 @@ class Amount(click.ParamType[int]):
         if amount < 0:
             self.fail(f"{value} is below 0", param, ctx)
         return amount
+
+
+def require_decimals(amount: int, rounding: Rounding) -> None:
+    """Raise a usage error where an amount is finer than what a tariff rounds to."""
+    if rounding.decimals < DECIMALS and amount % 10 ** (DECIMALS - rounding.decimals):
+        raise click.BadParameter(
+            f"{amount_text(amount)} has more decimals than the tariff rounds to,"
+            f" {rounding.decimals}",
+            param_hint="'--paid'",
+        )
 
 
 def amount_text(amount: int) -> str:

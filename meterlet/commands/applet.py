@@ -13,13 +13,14 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from hub.card.entries import Kind
 from hub.device import Device
 from hub.disclosure.wording import consent_in_words
-from hub.installer import Installer, build_package, consent_terms
+from hub.installer import Installer, build_packages, consent_terms
 from hub.machine.manifest import Manifest
 from hub.vault.secret_file import write_secret
 from meterlet.commands.applet_dev import key, new, run
 from meterlet.commands.common import (
     FILE,
     PRESENT_FOLDER,
+    Aid,
     Exit,
     Shown,
     aid_argument,
@@ -35,6 +36,7 @@ from meterlet.key_files import private_key, public_key
 from meterlet.resources import SOURCES
 
 CHANGE: Final = "meterlet.applet.change/1"
+UPGRADE: Final = "meterlet.applet.upgrade/1"
 LOCKED: Final = 0x80
 FED_IN: Final = ":2."
 """In the OBIS code of a register of what is fed in: value group C is 2."""
@@ -50,7 +52,7 @@ for command in (key, new, run):
 
 
 @applet.command()
-@click.argument("folder", type=PRESENT_FOLDER)
+@click.argument("folders", metavar="FOLDER...", nargs=-1, required=True, type=PRESENT_FOLDER)
 @click.option(
     "--key", "signer", type=FILE, required=True, help="The vendor's private key (PEM, Ed25519)."
 )
@@ -59,15 +61,18 @@ for command in (key, new, run):
 )
 @click.option("--output", "-o", type=FILE, help="Where the package goes; by default NAME.cap.")
 @json_or_text("meterlet.applet.build/1")
-def build(folder: Path, signer: Path, manifest: str, output: Path | None) -> Shown:
-    """Pack and sign the applet in FOLDER as a CAP file, which any card manager can load."""
-    output = output or Path(f"{folder.name}.cap")
-    content = build_package(
-        folder, private_key(signer), [folder.resolve().parent, SOURCES], manifest
-    )
+def build(folders: tuple[Path, ...], signer: Path, manifest: str, output: Path | None) -> Shown:
+    """Pack and sign the applet in FOLDER as a CAP file, which any card manager can load.
+
+    Several folders make one package, which is named after the first.
+    """
+    output = output or Path(f"{folders[0].name}.cap")
+    search_path = [*dict.fromkeys(folder.resolve().parent for folder in folders), SOURCES]
+    content = build_packages(folders, private_key(signer), search_path, manifest)
     output.write_bytes(content)
     facts = {"package": str(output), "bytes": len(content)}
-    return facts, f"packed {folder} as {output}, {len(content):,} bytes"
+    packed = ", ".join(str(folder) for folder in folders)
+    return facts, f"packed {packed} as {output}, {len(content):,} bytes"
 
 
 @applet.command()
@@ -77,6 +82,7 @@ def build(folder: Path, signer: Path, manifest: str, output: Path | None) -> Sho
     "--recipient", type=FILE, required=True, help="The recipient's public key (PEM, Ed25519)."
 )
 @click.option("--enrolment", type=FILE, required=True, help="Where the recipient's file goes.")
+@click.option("--applet", "aid", type=Aid(), default=b"", help="Which one of several in PACKAGE.")
 @click.option("--yes", is_flag=True, help="Consent without being asked.")
 @click.option("--dry-run", is_flag=True, help="Show what would be asked, and change nothing.")
 @json_option
@@ -85,6 +91,7 @@ def install(
     package: Path,
     recipient: Path,
     enrolment: Path,
+    aid: bytes,
     yes: bool,
     dry_run: bool,
     as_json: bool,
@@ -95,7 +102,7 @@ def install(
     file has the channel's keys: hand it to the recipient and destroy it.
     """
     with _installer(folder) as installer:
-        read = installer.read(package.read_bytes())
+        read = installer.read(package.read_bytes(), aid)
         if enrolment.exists():
             fail(f"{enrolment}: exists already")
         parameters = public_key(recipient).public_bytes_raw()
@@ -120,10 +127,51 @@ def install(
         with _bar() as progress, installer.device.database.transaction():
             made = installer.install(read, parameters, progress)
             write_secret(enrolment, made.encode())
-    aid = made.applet.hex().upper()
-    facts = {"aid": aid, "enrolment": str(enrolment)}
-    text = f"installed {read.manifest.name} ({aid}); its recipient needs {enrolment}"
+    name = made.applet.hex().upper()
+    facts = {"aid": name, "enrolment": str(enrolment)}
+    text = f"installed {read.manifest.name} ({name}); its recipient needs {enrolment}"
     show("meterlet.applet.install/1", facts, text, as_json=as_json)
+
+
+@applet.command()
+@hub_option
+@click.argument("package", type=FILE)
+@click.option("--yes", is_flag=True, help="Consent without being asked.")
+@click.option("--dry-run", is_flag=True, help="Show what would be asked, and change nothing.")
+@json_or_text(UPGRADE)
+def upgrade(folder: Path, package: Path, yes: bool, dry_run: bool) -> Shown:
+    """Put the new version of a PACKAGE in the place of the installed one.
+
+    The applets keep their channels and what they have stored. The resident is asked to consent to
+    what the new version may release; consents to the old one end.
+    """
+    with _installer(folder) as installer:
+        new = installer.read_upgrade(package.read_bytes())
+        asked, allowed = [], []
+        for aid, bundle in new.bundles.items():
+            asked += [consent_in_words(terms) for terms in consent_terms(bundle, aid)]
+            asked += about_feed_in(bundle.manifest)
+            allowed += dealings(bundle.manifest)
+        version = new.cap.file.version
+        facts: dict[str, object] = {
+            "package": new.cap.file.aid.hex().upper(),
+            "version": f"{version[0]}.{version[1]}",
+            "applets": [aid.hex().upper() for aid in new.bundles],
+            "consents": asked,
+            "peers": allowed,
+            "dry_run": dry_run,
+        }
+        if not yes or dry_run:
+            for sentence in (*asked, *allowed):
+                click.echo(sentence, err=True)
+        if dry_run:
+            return facts, "nothing was changed"
+        if not yes and not click.confirm("Do you consent?", err=True):
+            fail("not upgraded: no consent was given", Exit.FORBIDDEN)
+        with _bar() as progress, installer.device.database.transaction():
+            installer.upgrade(new, progress)
+    names = ", ".join(bundle.manifest.name for bundle in new.bundles.values())
+    return facts, f"{names}: version {version[0]}.{version[1]} is in place"
 
 
 def about_feed_in(manifest: Manifest) -> list[str]:

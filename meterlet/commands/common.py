@@ -159,12 +159,14 @@ def _chosen(options: dict[str, Any]) -> tuple[date | None, date | None]:
         if period is not None:
             return period.first, period.last
     begin, end = (None if day is None else day.date() for day in (first, last))
-    with one_line_errors():  # a year that days cannot have, the last day before the first
+    try:  # a year that days cannot have, the last day before the first
         for day in (begin, end):
             if day is not None:
                 Period(day, day)
         if begin is not None and end is not None:
             Period(begin, end)
+    except GridError as error:
+        fail(str(error), Exit.USAGE)
     return begin, end
 
 

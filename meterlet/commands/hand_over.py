@@ -10,6 +10,7 @@ import rich_click as click
 from hub.custody import HandOver, move, plan_hand_over, plan_move
 from hub.custody import hand_over as hand_hub_over
 from hub.device import Device
+from hub.quarantining import take_new_meter
 from hub.text import utc_text
 from meterlet.commands.common import DAY, Hex, Shown, hub_option, json_or_text
 from sml_codec import Obis
@@ -17,6 +18,7 @@ from sml_codec import Obis
 SCHEMA: Final = "meterlet.hub.hand-over/1"
 WORDS: Final = {
     "readings": "readings",
+    "set_aside": "telegrams that are set aside",
     "certified_days": "certified days, each register's",
     "log_entries": "entries of the log",
     "consents": "consents",
@@ -43,13 +45,22 @@ def exchange_meter(folder: Path, at: datetime, meter: bytes, registers: tuple[st
     """Record that another meter counts from now on; its readings then follow.
 
     Say it before readings after it are certified. The certifier signs it with the day, and bills
-    go on across it. --at is UTC, as 2025-03-03T10:07:00.
+    go on across it. What was set aside of the new meter since then is stored. --at is UTC, as
+    2025-03-03T10:07:00.
     """
     with Device.open(folder) as device:
         shown = dict(_exchanged(device, text) for text in registers)
-        device.exchange_meter(int(at.replace(tzinfo=UTC).timestamp()), meter, shown)
-    facts = {"meter": meter.hex(), "at": utc_text(int(at.replace(tzinfo=UTC).timestamp()))}
-    return facts, f"meter {facts['meter']} counts from {facts['at']} on"
+        with device.database.transaction():
+            device.exchange_meter(int(at.replace(tzinfo=UTC).timestamp()), meter, shown)
+            taken = take_new_meter(device)
+            device.certify()
+    facts: dict[str, Any] = {
+        "meter": meter.hex(),
+        "at": utc_text(int(at.replace(tzinfo=UTC).timestamp())),
+        **({"readings": taken} if taken else {}),
+    }
+    said = f"; {taken} readings of it that were set aside are stored" if taken else ""
+    return facts, f"meter {facts['meter']} counts from {facts['at']} on{said}"
 
 
 def _exchanged(device: Device, text: str) -> tuple[bytes, tuple[int, int]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import rich_click as click
 
@@ -19,9 +19,9 @@ from hub.link import serve as serve_link
 from hub.metering import MeteredRegister
 from hub.meters.emulated import emulated_meter_id, telegrams
 from hub.meters.files.opened import FileReport
+from hub.meters.fuse import DEFAULT_FUSE, LARGEST_AMPERES, Fuse
 from hub.meters.replay import parse_interval
 from hub.meters.simulator import SyntheticHousehold
-from hub.meters.sml_intake import SmlIntake
 from hub.text import utc_text
 from meterlet.commands.common import (
     FOLDER,
@@ -35,27 +35,21 @@ from meterlet.commands.common import (
     json_or_text,
     open_machine,
     period_options,
-    show,
 )
-from meterlet.commands.file_options import (
-    FileChoice,
-    file_options,
-    gap_facts,
-    say_gaps,
-    say_report,
-)
+from meterlet.commands.door import Intake, door_facts, open_door, report
+from meterlet.commands.file_options import FileChoice, file_options
 from meterlet.commands.hand_over import exchange_meter, hand_over
 from meterlet.commands.hub_correct import correct
 from meterlet.commands.hub_keys import keys
+from meterlet.commands.hub_probe import probe_line
 from meterlet.commands.hub_published import hub_published
+from meterlet.commands.hub_readings import readings
 from meterlet.commands.intake import (
-    Intake,
     columns_of,
     file_chunks,
     following,
+    hex_or_bytes,
     live_chunks,
-    lost_facts,
-    report_lost,
 )
 from meterlet.commands.reader import reader, restore, snapshot, unblock
 from meterlet.commands.serving import (
@@ -71,8 +65,6 @@ from sml_codec import Obis
 
 KILOWATTS: Final = click.FloatRange(0.1, 1000)
 KEY_CHECK_SECONDS: Final = 0.5
-LARGEST_LEAD: Final = 3_600
-"""How far a live meter's clock may be ahead of the hub's, in seconds."""
 
 
 @click.group()
@@ -81,7 +73,8 @@ def hub() -> None:
 
 
 for command in (
-    correct, exchange_meter, hand_over, hub_published, keys, reader, restore, snapshot, unblock,
+    correct, exchange_meter, hand_over, hub_published, keys, probe_line, reader, readings, restore,
+    snapshot, unblock,
 ):  # fmt: skip
     hub.add_command(command)
 
@@ -134,6 +127,14 @@ for command in (
     type=PRESENT_FILE,
     help="Public key (PEM) of the metering authority, for sums over households.",
 )
+@click.option(
+    "--fuse",
+    "amperes",
+    type=click.IntRange(1, LARGEST_AMPERES),
+    help=f"The fuse before the meter, in A; without it {DEFAULT_FUSE}. What it would not let"
+    " through is set aside.",
+)
+@click.option("--phases", type=click.IntRange(1, 3), help="With --fuse: 1 or 3 (default).")
 @json_or_text("meterlet.hub.init/1")
 def init(
     folder: Path,
@@ -145,10 +146,14 @@ def init(
     slot: str,
     vendors: tuple[Path, ...],
     authorities: tuple[Path, ...],
+    amperes: int | None,
+    phases: int | None,
 ) -> Shown:
     """Make a hub with new keys in FOLDER, which must be new or empty."""
     if (meter is None) == (serial is None):
         raise click.UsageError("say which meter: either --meter HEX or --serial N")
+    if phases is not None and amperes is None:
+        raise click.UsageError("--phases goes with --fuse")
     try:
         meter_id = meter or b"" if serial is None else emulated_meter_id(serial)
         codes = [Obis.parse(register).code for register in registers]
@@ -157,7 +162,8 @@ def init(
             if not is_feed_in_pair(codes[0], fed_in):
                 raise ValueError("the registers are not those of energy drawn and of energy fed in")
             codes.append(fed_in)
-        description = Description(meter_id, tuple(codes), zone, int(slot))
+        fuse = None if amperes is None else Fuse(amperes, phases or 3)
+        description = Description(meter_id, tuple(codes), zone, int(slot), fuse)
     except (ValueError, GridError) as error:
         raise click.UsageError(str(error)) from None
     trusted = [("vendors", path, public_key(path)) for path in vendors]
@@ -166,29 +172,44 @@ def init(
         for number, (kind, path, key) in enumerate(trusted):
             (folder / kind / f"{number}-{path.stem}.pem").write_bytes(public_pem(key))
         certifier = device.main.certifier.keys.public_key.public_bytes_raw().hex()
-    made = {"hub": str(folder), "meter": meter_id.hex(), "certifier": certifier}
-    return made, f"made a hub for meter {meter_id.hex()} in {folder}"
+    limit = description.fuse or DEFAULT_FUSE
+    made = {
+        "hub": str(folder),
+        "meter": meter_id.hex(),
+        "certifier": certifier,
+        "fuse_amperes": limit.amperes,
+        "phases": limit.phases,
+    }
+    is_said = fuse is not None or serial is not None
+    said = "" if is_said else f"; no --fuse was said: up to {limit} is believed"
+    return made, f"made a hub for meter {meter_id.hex()} in {folder}{said}"
 
 
 @hub.command()
 @hub_option
 @click.argument("source")
 @click.option("--start", type=click.DateTime(), help="When a capture began (UTC).")
+@click.option("--step", help="Time between a capture's telegrams where they bring none: 15min.")
 @click.option("--every", default="0s", help="Keep one reading in so long, such as 1min.")
 @file_options("files: ", names="[OBIS=]NAME")
 @period_options(required=False, about="synthetic: ")
 @click.option("--seed", default=1, show_default=True, help="synthetic: which household.")
 @click.option("--solar", type=KILOWATTS, help="synthetic: with panels of so many kW (kWp).")
+@click.option("--login", type=click.File("r"), help="File with user:password, for HTTP.")
+@click.option("--once", is_flag=True, help="Live sources: end when the line does.")
 @click.option("--limit", type=click.IntRange(1), help="Stop after so many readings (live sources).")
 @json_option
 def ingest(
     folder: Path,
     source: str,
     start: datetime | None,
+    step: str | None,
     every: str,
     period: Period | None,
     seed: int,
     solar: float | None,
+    login: IO[str] | None,
+    once: bool,
     limit: int | None,
     choice: FileChoice,
     as_json: bool,
@@ -197,22 +218,28 @@ def ingest(
 
     SOURCE is a capture of SML telegrams (a file, or - for standard input), a file of interval data
     or registers (.csv, .tsv, .xml, packed or not, or any with --format or --column), a serial line
-    (serial:///dev/ttyUSB0?baud=9600), a TCP peer (tcp://HOST:PORT), or `synthetic`. The register
-    goes on from the last reading, and the time between is missing. Gaps are told. Damaged telegrams
-    are reported and left out. Intact ones are stored, and the exit code is then 1.
+    (serial:///dev/ttyUSB0?baud=9600), a TCP peer (tcp://HOST:PORT), a web address that answers with
+    the latest telegram (http://...), or `synthetic`. The register goes on from the last reading,
+    and the time between is missing. Gaps are told. A live line that breaks is opened again.
+
+    Damaged telegrams are reported. Odd ones are set aside: `meterlet hub readings quarantine`. The
+    intact ones are stored either way, and the exit code is then 1.
     """
     with Device.open(folder) as device:
         meter = device.description
         every_seconds = 0 if every == "0s" else parse_interval(every)
-        door = SmlIntake(
-            device.mounted_meter,
-            meter.registers,
-            device.now,
-            capture_start=None if start is None else int(start.replace(tzinfo=UTC).timestamp()),
+        live = "://" in source
+        door = open_door(
+            device,
+            is_live=live,
+            is_file=not live and source != "-",
+            is_replay=source == "synthetic" or choice.takes(source),
+            start=None if start is None else int(start.replace(tzinfo=UTC).timestamp()),
+            step=None if step is None else parse_interval(step),
             every_seconds=every_seconds,
         )
-        live, latest = False, device.main.vault.newest_received(device.main.channel)
-        report = FileReport()
+        latest = device.main.vault.newest_received(device.main.channel)
+        file_report = FileReport()
         start_wh = _registers_stand(device)
         if source == "synthetic":
             if period is None:
@@ -236,27 +263,28 @@ def ingest(
         elif choice.takes(source):
             columns = columns_of(meter, choice)
             replay = replace(choice.replay(Path(source), columns, meter.zone), start_wh=start_wh)
-            readouts = replay.readouts(report=report)
+            readouts = replay.readouts(report=file_report)
             chunks = telegrams(device.mounted_meter, following(latest, readouts))
         elif "://" in source:
-            live, chunks = True, live_chunks(source)
+            chunks = hex_or_bytes(
+                live_chunks(source, once=once, login=login.read().strip() if login else None)
+            )
         else:
-            chunks = file_chunks(source)
+            chunks = hex_or_bytes(file_chunks(source))
         no_further = device.certified_no_further()
-        intake = Intake(device, door, limit)
+        intake = Intake(device, source, door, limit)
         if live:
-            door.ahead_seconds = LARGEST_LEAD
             intake.follow(chunks)
         else:
             with device.database.transaction():  # a file is taken as a whole, or not at all
                 intake.swallow(chunks)
         newest = device.main.vault.latest(device.main.channel)
-    if no_further is not None and newest is not None and newest.time > no_further:
-        complain(
-            f"readings after {utc_text(no_further)} are set aside, not certified: the meter's"
-            " certificate has ended or was revoked"
-        )
-    _report(source, door, intake.stored, intake.days, report, as_json)
+        if no_further is not None and newest is not None and newest.time > no_further:
+            complain(
+                f"readings after {utc_text(no_further)} are set aside, not certified: the meter's"
+                " certificate has ended or was revoked"
+            )
+        report(intake, file_report, as_json)
 
 
 def _registers_stand(device: Device) -> dict[bytes, int]:
@@ -266,28 +294,6 @@ def _registers_stand(device: Device) -> dict[bytes, int]:
         for code, register in device.registers.items()
     }
     return {code: reading.register_wh for code, reading in latest.items() if reading is not None}
-
-
-def _report(
-    source: str, door: SmlIntake, stored: int, days: int, report: FileReport, as_json: bool
-) -> None:
-    gaps = gap_facts(report)
-    facts = {
-        "readings": stored,
-        "telegrams": door.telegrams,
-        "days_certified": days,
-        "gaps": gaps,
-        "lost": lost_facts(door),
-    }
-    if report.rows:
-        facts["file"] = report.as_json()
-    text = f"{stored} readings stored, {days} days certified"
-    if gaps:
-        text += f", {len(gaps)} gaps"
-    show("meterlet.hub.ingest/1", facts, text, as_json=as_json)
-    say_report(source, report)
-    say_gaps(source, report)
-    report_lost(source, door)
 
 
 @hub.command()
@@ -317,6 +323,7 @@ def status(folder: Path) -> Shown:
             "last_day": None if span is None else span[1].isoformat(),
             "certifier": device.main.certifier.keys.signing_public_key.hex(),
             **_meter_facts(device),
+            **door_facts(device),
             "log_entries": device.disclosure.log.verify(),
             "log_seen": [
                 {

@@ -18,7 +18,13 @@ from hub.readings import Readout
 from hub.text import counted, utc_text
 from meterlet.commands.common import hub_option, json_option, show
 from meterlet.commands.file_options import FileChoice, file_options, say_report
-from meterlet.commands.intake import columns_of, file_chunks, lost_facts, report_lost
+from meterlet.commands.intake import (
+    columns_of,
+    file_chunks,
+    hex_or_bytes,
+    lost_facts,
+    report_lost,
+)
 from sml_codec import Obis
 
 
@@ -62,6 +68,7 @@ def correct(
             device.now,
             capture_start=capture_start,
             every_seconds=every_seconds,
+            is_capture=True,
         )
         report = FileReport()
         is_file_of_readings = choice.takes(source)
@@ -71,7 +78,9 @@ def correct(
         elif "://" in source or source == "synthetic":
             raise click.UsageError("readings are corrected from a file, or - for standard input")
         else:
-            readouts = [one for chunk in file_chunks(source) for one in door.feed(chunk)]
+            readouts = [
+                one for chunk in hex_or_bytes(file_chunks(source)) for one in door.feed(chunk)
+            ]
             readouts += door.close()
         is_interval_data = is_file_of_readings and not report.cumulative
         done = _corrected(device, readouts, is_interval_data, may_replace, dry_run)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bars
 
+from hub.card.profile import DEFAULT
 from hub.device import Device
 from hub.installer import Installer
 from hub.text import utc_text
@@ -26,6 +27,7 @@ from meterlet.commands.common import (
     json_or_text,
     open_machine,
 )
+from meterlet.commands.reader import card_of
 
 ROTATE = "meterlet.hub.keys.rotate/1"
 
@@ -95,6 +97,28 @@ def revoke(folder: Path, revocations: Path) -> Shown:
         listed = device.meter_trust.take_revocations(revocations.read_bytes())
     facts = {"number": listed.number, "entries": len(listed.entries)}
     return facts, f"list {listed.number}, {len(listed.entries)} revocations"
+
+
+@keys.command()
+@hub_option
+@json_or_text("meterlet.hub.keys.card/1")
+def card(folder: Path) -> Shown:
+    """Print the keys of the hub's card, as options for GlobalPlatformPro.
+
+    They are the issuer's: whoever has them installs and deletes applets. They are in force until
+    PUT KEY replaces them, and this command shows those of the moment.
+    """
+    with Device.open(folder) as device:
+        inside = card_of(device, DEFAULT)
+        issuer = inside.registry.issuer().aid
+        key_set = inside.keys.find_set(issuer, 0)
+        if key_set is None:
+            fail("the card's issuer has no keys for SCP03: they were deleted")
+        found = inside.keys.static_keys(key_set)
+    values = {"enc": found.enc.hex(), "mac": found.mac.hex(), "dek": found.dek.hex()}
+    options = [f"--key-{name} {value.upper()}" for name, value in values.items()]
+    facts = {"domain": issuer.hex().upper(), "version": key_set.version, **values}
+    return facts, f"{' '.join(options)} --key-ver {key_set.version}"
 
 
 @keys.group()

@@ -1,83 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `meterlet hub ingest` does with bytes: from a file or a live line into the vault."""
 
+import asyncio
 import os
 import re
-import signal
-import socket
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
 from errno import EIO
+from functools import partial
 from pathlib import Path
-from typing import Final
-from urllib.parse import parse_qs, urlsplit
+from typing import TYPE_CHECKING, Final
 
 import rich_click as click
 
-from hub.device import Description, Device
+from hub.device import Description
 from hub.meters.sml_intake import SmlIntake
 from hub.readings import Reading, ReadingFlag, Readout
 from meterlet.commands.common import Exit, fail
 from meterlet.commands.file_options import FileChoice
 from sml_codec import Obis
+from sml_codec.hextext import HexText
+
+if TYPE_CHECKING:
+    from sml_codec.sources import Interruption
 
 CHUNK: Final = 1 << 14
 LOST_SHOWN: Final = 5
 _OBIS: Final = re.compile(r"[\d.:*-]+")
-BATCH: Final = 4096
-"""Readings of a file that are held in memory at a time."""
-
-
-@dataclass(slots=True)
-class Intake:
-    """What comes through the door goes into the vault, and days that are over are certified."""
-
-    device: Device
-    door: SmlIntake
-    limit: int | None
-    stored: int = 0
-    days: int = 0
-
-    def swallow(self, chunks: Iterator[bytes]) -> None:
-        """Take a whole file."""
-        waiting: list[Readout] = []
-        for chunk in chunks:
-            waiting += self.door.feed(chunk)
-            if len(waiting) >= BATCH:
-                self._store(waiting)
-                waiting = []
-                if self.is_full:
-                    break
-        self._store(waiting + self.door.close())
-        self.days += self.device.certify()
-
-    def follow(self, chunks: Iterator[bytes]) -> None:
-        """Take readings as they come, each kept at once, until the line or the user ends it."""
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        slot_seconds, slot = 60 * self.device.main.slot_minutes, None
-        with suppress(KeyboardInterrupt):
-            for readouts in map(self.door.feed, chunks):
-                self._store(readouts)
-                if self.is_full:
-                    break
-                if readouts and readouts[-1].time // slot_seconds != slot:
-                    slot = readouts[-1].time // slot_seconds
-                    self.days += self.device.certify()  # a slot is signed when it ends
-            else:
-                self._store(self.door.close())
-        self.days += self.device.certify()
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the limit is reached."""
-        return self.limit is not None and self.stored >= self.limit
-
-    def _store(self, readouts: list[Readout]) -> None:
-        if self.limit is not None:
-            readouts = readouts[: self.limit - self.stored]
-        self.stored += self.device.store(readouts)
 
 
 def columns_of(meter: Description, choice: FileChoice) -> dict[bytes, tuple[str, ...]]:
@@ -151,31 +100,39 @@ def file_chunks(source: str) -> Iterator[bytes]:
             yield chunk
 
 
-def live_chunks(source: str) -> Iterator[bytes]:
-    """Yield what a TCP peer or a serial line sends; raise `OSError` naming it."""
+def live_chunks(source: str, *, once: bool = False, login: str | None = None) -> Iterator[bytes]:
+    """Yield what a live line sends, opened again whenever it breaks unless `once`.
+
+    Raises `OSError` naming the source where it cannot be opened.
+    """
+    from sml_codec.sources import Retry, open_source  # needs asyncio, urllib
+
+    retry = None if once else Retry(heard=partial(_say_interrupted, source))
+    loop = asyncio.new_event_loop()
     try:
-        yield from _line(source)
+        pieces = open_source(source, login=login, retry=retry)
+        while (piece := loop.run_until_complete(anext(pieces, None))) is not None:
+            yield piece
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     except OSError as error:
         raise OSError(error.errno or EIO, error.strerror or str(error), source) from None
+    finally:
+        for task in asyncio.all_tasks(loop):  # cut off in the midst of a read
+            task.cancel()
+            loop.run_until_complete(asyncio.wait([task]))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
 
 
-def _line(source: str) -> Iterator[bytes]:
-    where = urlsplit(source)
-    try:
-        if where.scheme == "tcp" and where.hostname and where.port:
-            with socket.create_connection((where.hostname, where.port)) as line:
-                while chunk := line.recv(CHUNK):
-                    yield chunk
-            return
-    except ValueError as error:
-        raise click.UsageError(f"{source}: {error}") from None
-    if where.scheme != "serial" or not where.path:
-        raise click.UsageError(f"{source}: neither tcp://HOST:PORT nor serial:///DEVICE?baud=N")
-    import serial
+def _say_interrupted(source: str, interruption: "Interruption") -> None:
+    if interruption.attempts == 1:
+        click.echo(f"meterlet: {source}: {interruption.reason}; it is opened again", err=True)
 
-    baud = parse_qs(where.query).get("baud", ["9600"])[0]
-    if not baud.isdigit():
-        raise click.UsageError(f"{source}: baud={baud} is no number")
-    with serial.Serial(where.path, int(baud), timeout=None) as port:
-        while True:
-            yield port.read(port.in_waiting or 1)
+
+def hex_or_bytes(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the bytes of a stream that may be hex."""
+    text = HexText()
+    for chunk in chunks:
+        yield text.feed(chunk)
+    yield text.close()

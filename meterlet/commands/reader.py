@@ -6,13 +6,16 @@ hub. Its keys are the well-known 404142..4F, as on every card that is sold for t
 real applets serves the real hub, whose keys are its own.
 """
 
+import fcntl
+import os
 import shutil
 import signal
 import sqlite3
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, cast
 
@@ -93,16 +96,55 @@ def reader(
     """Put the card into a virtual reader, so that PC/SC clients can manage it."""
     if folder is not None and (fresh or vendors):
         raise click.UsageError("--fresh and --vendor are for test cards, not for a hub")
-    device = Device.open(folder) if folder else open_test_card(profile, fresh, vendors)
+    with inserted(lock_of(folder, profile)):
+        device = Device.open(folder) if folder else open_test_card(profile, fresh, vendors)
+        _run(device, profile, host, port, print_exchange if trace else None)
+
+
+def _run(
+    device: Device,
+    profile: str,
+    host: str,
+    port: int,
+    observer: Callable[[Exchange], None] | None,
+) -> None:
     with device:
         card = card_of(device, PROFILES[profile])
-        observer = print_exchange if trace else None
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
         try:
             _serve(card, host, port, observer)
         except KeyboardInterrupt:
             click.echo("the card is out of the reader", err=True)
+
+
+def lock_of(folder: Path | None, profile: str) -> Path:
+    """Return the file that says whether a hub's card, or a profile's test card, is in a reader.
+
+    That of a test card is beside its folder, which `--fresh` deletes.
+    """
+    if folder is not None:
+        return folder / "reader.lock"
+    return default_folder("reader") / f"{profile}.lock"
+
+
+@contextmanager
+def inserted(lock: Path) -> Iterator[None]:
+    """Keep a card in this reader alone; raise `ReaderError` where it is in another one."""
+    lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    with os.fdopen(descriptor, "r+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # it goes with the process
+        except BlockingIOError:
+            raise ReaderError(
+                f"this card is in another reader (process {file.read(10).strip() or 'unknown'}):"
+                " take it out there first, or choose another --profile or --hub"
+            ) from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
 
 
 def _serve(card: Card, host: str, port: int, observer: Callable[[Exchange], None] | None) -> None:

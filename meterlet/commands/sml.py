@@ -5,7 +5,8 @@ import asyncio
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from typing import IO, Any, Final
 
 import rich_click as click
@@ -24,14 +25,17 @@ from sml_codec import (
     Obis,
     OpenRes,
     PeriodEntry,
+    SignFaults,
     SmlFile,
     StreamDecoder,
     Telegram,
+    TimeChoice,
     UnknownBody,
     encode_file,
     encode_frame,
     entries,
 )
+from sml_codec.hextext import HexText
 from sml_codec.records import entry_of, record_of
 
 FAILURE: Final = 1
@@ -62,25 +66,37 @@ def sml() -> None:
 @click.option("--salvage", is_flag=True, help="Show what can be saved from damaged frames, too.")
 @click.option("--stream", is_flag=True, help="Print each frame as it arrives, in bounded memory.")
 @frame_limit
+@click.option(
+    "--dzg",
+    multiple=True,
+    metavar="SERIAL=on|off",
+    help="Whether the DZG meter of this serial sends wrong signs of power. Repeatable.",
+)
 def decode(
-    files: tuple[IO[bytes], ...], as_json: bool, salvage: bool, stream: bool, max_frame: int | None
+    files: tuple[IO[bytes], ...],
+    as_json: bool,
+    salvage: bool,
+    stream: bool,
+    max_frame: int | None,
+    dzg: tuple[str, ...],
 ) -> None:
     """Print the values in captures.
 
     With `--json`, one object for each file (with `--stream`: for each frame) has `frames`,
     `frames_bad`, `values` and `salvage`; docs/sml.md explains the fields.
     """
+    faults = _sign_faults(dzg)
     for file in files:
         if stream:
             longest = max_frame or Limits().frame
             index = -1
             for index, telegram in enumerate(
-                _arriving(file, Limits(frame=longest, octets=longest))
+                _arriving(file, Limits(frame=longest, octets=longest), faults)
             ):
                 _show([telegram], index, as_json, salvage)
             is_empty = index < 0
         else:
-            found = decode_sml(file.read(), longest_frame=max_frame)
+            found = decode_sml(file.read(), longest_frame=max_frame, sign_faults=faults)
             if found.bare is not None:
                 _show_bare(found.bare, as_json)
             else:
@@ -135,36 +151,58 @@ def encode(source: IO[str], server_id: str | None, bare: bool, output: IO[bytes]
 @json_option
 @click.option("--count", type=click.IntRange(min=1), help="Stop after so many frames.")
 @click.option("--login", type=click.File("r"), help="File with user:password, for HTTP.")
-def watch(source: str, as_json: bool, count: int | None, login: IO[str] | None) -> None:
+@click.option("--once", is_flag=True, help="End when the line does, instead of opening it again.")
+def watch(source: str, as_json: bool, count: int | None, login: IO[str] | None, once: bool) -> None:
     """Print what a live meter sends.
 
     SOURCE is a serial device, `serial:///dev/ttyUSB0?baud=9600`, `tcp://host:port`, `http://...`
-    (polled every second), or a file.
+    (polled every second), or a file. A line that breaks is opened again.
     """
     with _one_line_errors():
         try:
-            asyncio.run(_watch(source, login.read().strip() if login else None, count, as_json))
+            secret = login.read().strip() if login else None
+            asyncio.run(_watch(source, secret, count, as_json, once=once))
         except KeyboardInterrupt:
             return
 
 
-async def _watch(source: str, login: str | None, count: int | None, as_json: bool) -> None:
-    from sml_codec.sources import open_source, telegrams  # needs asyncio, urllib
+async def _watch(
+    source: str, login: str | None, count: int | None, as_json: bool, *, once: bool
+) -> None:
+    from sml_codec.sources import Interruption, Retry, open_source, telegrams
 
-    index = 0
-    async for telegram in telegrams(open_source(source, login=login)):
+    def say(interruption: Interruption) -> None:
+        if interruption.attempts == 1:
+            click.echo(f"{source}: {interruption.reason}; it is opened again", err=True)
+
+    index, retry = 0, None if once else Retry(heard=say)
+    async for telegram in telegrams(open_source(source, login=login, retry=retry)):
         _show([telegram], index, as_json, salvage=False)
         index += 1
         if index == count:
             return
 
 
-def _arriving(file: IO[bytes], limits: Limits) -> Iterator[Telegram]:
+def _sign_faults(said: tuple[str, ...]) -> SignFaults | None:
+    """Return what `--dzg` says of serials."""
+    serials: dict[int, bool] = {}
+    for text in said:
+        serial, _, state = text.partition("=")
+        if not (serial.isascii() and serial.isdigit()) or state not in ("on", "off"):
+            raise click.UsageError(f"--dzg {text}: write it as 42123456=on or 42123456=off")
+        serials[int(serial)] = state == "on"
+    return SignFaults(serials) if said else None
+
+
+def _arriving(
+    file: IO[bytes], limits: Limits, faults: SignFaults | None = None
+) -> Iterator[Telegram]:
     """Yield the telegrams of a file while it is read."""
-    decoder = StreamDecoder(limits=limits)
+    decoder, text = StreamDecoder(limits=limits, sign_faults=faults), HexText()
     read = getattr(file, "read1", file.read)  # does not wait for a whole piece
     while piece := read(PIECE):
-        yield from decoder.feed(piece)
+        yield from decoder.feed(text.feed(piece))
+    yield from decoder.feed(text.close())
     yield from decoder.close()
 
 
@@ -178,11 +216,30 @@ def _show(telegrams: Sequence[Telegram], first: int, as_json: bool, salvage: boo
         _print_json(len(intact), len(damaged), intact, saved)
         return
     for number, telegram in numbered:
+        _print_sender(number, telegram)
         if isinstance(telegram.frame, Damage):
             why = ", ".join(telegram.frame.reasons)
             click.echo(f"frame {number}: damaged ({why})", err=True)
         if telegram.is_intact or salvage:
             _print_values(number, telegram.entries(), salvaged=not telegram.is_intact)
+
+
+def _print_sender(number: int, telegram: Telegram) -> None:
+    """Print who has sent a telegram, and when by the meter's own clock."""
+    if not telegram.is_intact or telegram.server_id is None:
+        return
+    printed = f" ({telegram.device_id})" if telegram.device_id else ""
+    click.echo(f"{number:>5}  meter {telegram.server_id.hex()}{printed}{_time_text(telegram)}")
+
+
+def _time_text(telegram: Telegram) -> str:
+    time = telegram.meter_time
+    if time is None:
+        return ""
+    if time.choice in (TimeChoice.TIMESTAMP, TimeChoice.LOCAL_TIMESTAMP):
+        with suppress(ValueError, OverflowError, OSError):  # beyond any calendar
+            return f", {datetime.fromtimestamp(time.seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return f", {time.seconds:,} s counted"
 
 
 def _show_bare(file: SmlFile, as_json: bool) -> None:
@@ -254,23 +311,15 @@ def _is_damaged(report: Mapping[str, Any]) -> bool:
 
 def _contents(file: SmlFile) -> dict[str, Any]:
     """Return what `check` says about the messages of a file."""
-    contents: dict[str, Any] = {"messages": [_name(message) for message in file.messages]}
+    contents: dict[str, Any] = {"messages": [message.name for message in file.messages]}
     if file.rejected:
-        contents["rejected"] = [_name(message) for message in file.rejected]
+        contents["rejected"] = [message.name for message in file.rejected]
     reasons = [m.body.reason for m in file.messages if isinstance(m.body, UnknownBody)]
     if any(reasons):
         contents["misshaped"] = [reason for reason in reasons if reason]
     if file.error is not None:
         contents["error"] = str(file.error)
     return contents
-
-
-def _name(message: Message) -> str:
-    """Return what the standard calls a message, such as `GetList.Res`."""
-    if isinstance(message.body, UnknownBody):
-        return f"0x{message.body.tag:08x}"
-    name = type(message.body).__name__
-    return f"{name[:-3]}.{name[-3:]}"
 
 
 def _print_reports(name: str, reports: list[dict[str, Any]]) -> None:

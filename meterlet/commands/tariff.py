@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hub.meters.files.opened import FileReport
 from hub.meters.replay import CsvReplay
 from hub.text import counted, missing_in_words, utc_text
-from meterlet.commands.amount import Amount
+from meterlet.commands.amount import Amount, require_decimals
 from meterlet.commands.common import (
     Exit,
     Shown,
@@ -231,6 +231,7 @@ def price(
     with errors_at(tariff_file):
         tariff = _load(tariff_file, signer).tariff
         begin, end = _bounds(ZoneClock(tariff.zone), first, last)
+    require_decimals(paid, tariff.rounding)
     with errors_at(readings):
         report = FileReport()
         replays = drawn_and_fed_in(

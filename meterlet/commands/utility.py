@@ -13,7 +13,7 @@ from applets.billing.messages import AID
 from applets.profiling.messages import Method, ProfilingRequest
 from hub.text import missing_in_words, utc_text
 from meterlet.commands.aggregate import aggregate
-from meterlet.commands.amount import Amount, amount_text
+from meterlet.commands.amount import Amount, amount_text, require_decimals
 from meterlet.commands.common import (
     DAY,
     FOLDER,
@@ -224,8 +224,9 @@ def request() -> None:
 @click.option("--tariff", type=FILE, required=True, help="The tariff, signed or in its source.")
 @click.option("--hub", "address", default="127.0.0.1:7816", show_default=True, help="HOST:PORT")
 @click.option(
-    "--paid", type=Amount(), default="0", show_default=True,
-    help="Paid in advance since the bill before, where the tariff has a credit.",
+    "--paid", type=Amount(),
+    help="Paid in advance since the bill before, where the tariff has a credit. By default nothing,"
+    " or what was paid with the bill that this one replaces; 0 takes that back.",
 )  # fmt: skip
 @click.option("--bundle", type=FILE, help="A new file for what others need to verify it offline.")
 @unpublished_option
@@ -236,7 +237,7 @@ def request_bill(
     meter: bytes,
     tariff: Path,
     address: str,
-    paid: int,
+    paid: int | None,
     bundle: Path | None,
     unpublished: bool,
     as_json: bool,
@@ -246,7 +247,10 @@ def request_bill(
         fail(f"{bundle}: exists already")
     with one_line_errors(), Utility.open(folder) as utility:
         utility.is_publishing = not unpublished
-        question = utility.question(meter, period, _signed(utility, tariff), paid)
+        signed = _signed(utility, tariff)
+        if paid is not None:
+            require_decimals(paid, read_tariff(tariff).tariff.rounding)
+        question = utility.question(meter, period, signed, paid)
         where, head_end = Address.parse(address), utility.head_end()
         ask_unattributed(utility, meter, period, head_end, where)
         billed = utility.verify(question, ask(utility, BILL, question, head_end, where))
@@ -269,6 +273,9 @@ def request_bill(
         f" invoice {facts['invoice']}"
         + (f", which replaces invoice {facts['replaces']}" if facts["replaces"] else "")
     )
+    if billed.verified.paid:
+        kept = f", as in invoice {facts['replaces']}" if paid is None else ""
+        click.echo(f"paid in advance: {amount_text(billed.verified.paid)}{kept}")
     if billed.correction is not None:
         click.echo(
             f"corrected: {billed.correction.difference:+f} {facts['currency']}, for"
@@ -287,8 +294,10 @@ def request_bill(
     if billed.verified.is_last:
         click.echo(LAST_BILL)
     if billed.void:
-        later = ", ".join(map(str, billed.void))
-        click.echo(f"void: bill {later} of the account; ask for the same periods again, in order")
+        later = ", ".join(
+            f"bill {number} of {days.first} to {days.last}" for number, days in billed.void.items()
+        )
+        click.echo(f"void: {later}; ask for the same periods again, in order")
 
 
 @request.command("profile")
@@ -350,7 +359,11 @@ def bill_facts(billed: BilledPeriod) -> dict[str, Any]:
     if bill.state is not None:
         paid = {"paid": amount_text(bill.paid)} if bill.paid else {}
         last = {"last": True} if bill.is_last else {}
-        memory = {"memory": {**facts_of(bill.state), **paid, **last, "void": list(billed.void)}}
+        void = [
+            {"bill": number, "from": str(days.first), "until": str(days.last)}
+            for number, days in billed.void.items()
+        ]
+        memory = {"memory": {**facts_of(bill.state), **paid, **last, "void": void}}
     return {
         "invoice": billed.invoice.number,
         "replaces": billed.invoice.replaces or None,

@@ -17,14 +17,20 @@ from utility_server.retail.utility import Utility
 
 @click.command("chain")
 @utility_option
-@click.option("--meter", type=Hex(), required=True, help="The meter that the hub is named for.")
+@click.argument("meter", type=Hex(), required=False)
+@click.option("--meter", "named", type=Hex(), hidden=True, help="METER, said as an option.")
 @json_or_text("meterlet.utility.chain/1")
-def chain(folder: Path, meter: bytes) -> Shown:
-    """Show how far a meter's chain of certified days is known: exchanges and custody.
+def chain(folder: Path, meter: bytes | None, named: bytes | None) -> Shown:
+    """Show how far the chain of certified days of METER is known: exchanges and custody.
+
+    METER is the one that the hub is named for.
 
     Bills extend it. A custody begins where another resident took the hub over: no bill spans that
     day.
     """
+    if (meter is None) == (named is None):
+        raise click.UsageError("say which METER, once")
+    meter = meter or named or b""
     with one_line_errors(), Utility.open(folder) as utility:
         if meter not in utility.customers.meters():
             raise UnknownCustomer(f"meter {meter.hex()} is not enrolled")

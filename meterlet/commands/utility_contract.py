@@ -133,6 +133,7 @@ def _progress_facts(progress: Progress, due: Period | None) -> dict[str, Any]:
     return {
         **_facts(progress.contract),
         "billed": [_days(period) for period in progress.billed],
+        "void": [_days(period) for period in progress.void],
         "unbilled": [_days(period) for period in progress.unbilled],
         "next": next_one,
         **({} if progress.unsettled is None else {"unsettled": _days(progress.unsettled)}),
@@ -141,8 +142,13 @@ def _progress_facts(progress: Progress, due: Period | None) -> dict[str, Any]:
 
 def _progress_lines(progress: Progress, due: Period | None) -> list[str]:
     lines = [f"contract {progress.contract.account.hex()} {progress.contract}"]
-    for what, periods in (("billed", progress.billed), ("not billed", progress.unbilled)):
-        lines += [f"  {what:10}  {period.first} to {period.last}" for period in periods]
+    stretches = (
+        ("billed", progress.billed, ""),
+        ("void", progress.void, ", whose bill went on from one that was replaced: ask again"),
+        ("not billed", progress.unbilled, ""),
+    )
+    for what, periods, more in stretches:
+        lines += [f"  {what:10}  {period.first} to {period.last}{more}" for period in periods]
     if due is not None:
         when = "is due" if progress.is_over(due) else f"is due after {due.last}"
         lines.append(f"  next        {due.first} to {due.last}, which {when}")

@@ -63,11 +63,11 @@ class AppletError(Exception):
     """Ends the command; the peer gets `status` and no data, and nothing of it is kept."""
 
     def __init__(self, status: int, reason: str = "") -> None:
-        """`reason` is for the developer; it does not leave the applet."""
+        """`reason` is for whoever traces the card at home; the peer does not hear of it."""
         if not 0x6000 <= status <= 0x9FFF:
             raise ValueError(f"not a status word: {status:#06x}")
         super().__init__(f"{status:04X} {reason}".rstrip())
-        self.status = status
+        self.status, self.reason = status, reason
 
 
 class Refused(AppletError):

@@ -93,7 +93,7 @@ class SecureSession:
     def __init__(self, role: Role) -> None:
         self.role = role
         self._phase = Phase.FRESH
-        self._level = SecurityLevel.NONE
+        self._level = self._next_level = SecurityLevel.NONE
         self._chaining, self._counter = bytes(BLOCK), 0
 
     @property
@@ -116,6 +116,12 @@ class SecureSession:
         """The key that wraps keys and other sensitive data inside the session."""
         return self._keys.dek
 
+    def change_level(self, level: SecurityLevel) -> None:
+        """Protect messages in another way from the next command on (an R-MAC session)."""
+        if not self.is_open:
+            raise LocalChannelError("a session that is not open has no level")
+        self._next_level = level
+
     def close(self) -> None:
         """End the session: nothing can be wrapped or unwrapped any more."""
         self._phase = Phase.BROKEN
@@ -123,6 +129,7 @@ class SecureSession:
     def wrap_command(self, command: CommandApdu) -> CommandApdu:
         """Return the protected form of `command`; it may need a chain (`MAX_DATA`)."""
         self._act(Role.HOST, Step.COMMAND)
+        self._level = self._next_level
         self._counter += 1
         if not self._level & SecurityLevel.C_MAC:
             return command
@@ -142,6 +149,7 @@ class SecureSession:
         is on channel 0 and without secure messaging.
         """
         self._act(Role.CARD, Step.COMMAND)
+        self._level = self._next_level
         if command.is_secured != bool(self._level & SecurityLevel.C_MAC):
             self._refuse("the command is not protected as the session demands")
         self._counter += 1
@@ -214,6 +222,7 @@ class SecureSession:
         self, keys: SessionKeys, level: SecurityLevel, mac_size: int, chaining: bytes, counter: int
     ) -> None:
         self._keys, self._level, self._mac_size = keys, level, mac_size
+        self._next_level = level
         self._chaining, self._counter = chaining, counter
         self._mac, self._rmac = CMAC(AES(keys.mac)), CMAC(AES(keys.rmac))
         self._block = Cipher(AES(keys.enc), ECB()).encryptor()  # noqa: S305 - single blocks

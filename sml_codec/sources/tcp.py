@@ -7,6 +7,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Final
 
+from sml_codec.sources.retry import Retry, reconnecting
+
 PIECE: Final = 1 << 16
 
 
@@ -18,16 +20,13 @@ async def read_tcp(
     With `retry_seconds` the source never ends: it connects again after so long, whatever happened.
     Without, it raises OSError where the connection fails.
     """
-    while True:
-        try:
-            async for piece in _connection(host, port):
-                yield piece
-        except OSError:
-            if retry_seconds is None:
-                raise
-        if retry_seconds is None:
-            return
-        await asyncio.sleep(retry_seconds)
+    if retry_seconds is None:
+        source = _connection(host, port)
+    else:
+        retry = Retry(retry_seconds, retry_seconds, from_start=True)
+        source = reconnecting(lambda: _connection(host, port), retry)
+    async for piece in source:
+        yield piece
 
 
 async def _connection(host: str, port: int) -> AsyncIterator[bytes]:

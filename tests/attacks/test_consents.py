@@ -41,8 +41,8 @@ def home(tmp_path: Path, machine: AppletMachine) -> Iterator[Home]:
 def put_by_a_tool(home: Home, content: bytes) -> None:
     """Put a package in the place of the applet as a card tool does: nobody is asked."""
     installer = Installer(home.device, home.card)
-    installer._clear(ASK)
     package, keys = installer.read(content), static_keys(bytes(range(48)))
+    installer._clear(ASK, package.cap.file.aid)
     installer._load(package, keys, bytes(32), None)
     old = home.enrolments["ask"]
     members = {name: getattr(old, name) for name in Enrolment.__slots__}

@@ -6,6 +6,7 @@ nor whom one shares with.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -14,10 +15,12 @@ import pytest
 from hub.installer import Installer
 from hub.machine.machine import AppletMachine
 from protocols.secure_channel.errors import CardRefused
+from tests.support.card_host import Manager
 from tests.support.sharing import AIDS, Home, new_home
 
 PROBE: Final = 6
 SIZE: Final = 7
+KEY: Final = b"\xc9\x20" + bytes(32)
 REFUSED: Final = (0x9000, b"not-granted")
 
 
@@ -94,3 +97,42 @@ def test_calls_without_end_use_up_the_callers_fuel_or_the_servers_allowance(home
     assert home.send("ask", 5, b"put").sw == 0x9000
     with pytest.raises(CardRefused, match="6400"):  # nor by its own recipient, this minute
         home.served("bee")
+
+
+def instance_under(home: Home, aid: bytes, name: str) -> None:
+    """Install the applet `name` once more, as `aid`, in its own recipient's domain."""
+    package = AIDS[name][:4] + b"\xe0" + AIDS[name][4:]
+    manager = Manager(home.card, keys=home.device.issuer_keys())
+    assert manager.install(aid, package=package, module=AIDS[name], parameters=KEY) == "9000"
+
+
+def test_an_applet_under_a_clients_name_is_not_that_client(home: Home) -> None:
+    """Whoever manages the card gives an instance any AID; a server shares with what its vendor
+    has named."""
+    home.install("cat", following="bee")
+    home.install("bee", friend="ask")  # which is not on the card
+    instance_under(home, AIDS["ask"], "cat")
+    home.enrolments["ask"] = replace(home.enrolments["cat"], applet=AIDS["ask"])
+    assert probe(home, AIDS["bee"]) == REFUSED
+    assert home.served("bee") == 0
+
+
+def test_an_applet_under_a_servers_name_is_not_that_server(home: Home) -> None:
+    home.install("ask", following="bee")  # bee is not on the card
+    home.install("cat", friend="ask")
+    instance_under(home, AIDS["bee"], "cat")
+    assert probe(home, AIDS["bee"]) == REFUSED
+
+
+def test_another_instance_gets_nothing_by_the_consents_of_the_first(home: Home) -> None:
+    """A consent is for one AID: who manages the card does not multiply what may be told."""
+    home.install("cat")
+    other = AIDS["cat"] + b"\x99"
+    instance_under(home, other, "cat")
+    assert home.send("cat", 5, b"open").sw == 0x9000
+    home.enrolments["other"] = replace(home.enrolments["cat"], applet=other)
+    assert home.send("other", 5, b"open").sw == 0x6985
+    assert len(home.device.disclosure.releases()) == 1
+    installer = Installer(home.device, home.card)
+    installer.consent(installer.bundle(other), other)
+    assert home.send("other", 5, b"open").sw == 0x9000

@@ -99,7 +99,7 @@ def test_instalments_a_true_up_and_prepaid_credit(town: Town) -> None:
         prepaid_spring(town, address)
     ledger = json.loads(done("utility", "ledger", "--utility", town.utility, "--json"))
     bills = [entry for entry in ledger["entries"] if entry["kind"] == "bill"]
-    assert [entry["bill"] for entry in bills] == [1, 2, 3, 1, 2]
+    assert [entry["bill"] for entry in bills] == [1, 2, 3, 1, 2, 1, 2]
     assert len({entry["account"] for entry in bills}) == 2
     assert bills[4]["state_before"] == bills[3]["state"]
 
@@ -164,6 +164,9 @@ def prepaid_spring(town: Town, address: str) -> None:
     assert (since["2025-04-01"], since["2025-05-01"]) == (None, "2025-03-31T22:00:00Z")
     bad = run_meterlet(*town.request(address, "prepaid", "2025-05", "--paid", "-1"))
     assert (bad.returncode, "below 0" in bad.stderr) == (2, True)
+    bad = run_meterlet(*town.request(address, "prepaid", "2025-05", "--paid", "0.125"))
+    assert (bad.returncode, "0.125 has more decimals" in bad.stderr) == (2, True)
+    asked_again(town, address)
     # bundles that are no chain
     for wrong, why in (
         (("2025-01", "2025-03"), "memory: bundle 2 is bill 3 of the same account"),
@@ -172,6 +175,22 @@ def prepaid_spring(town: Town, address: str) -> None:
         told = run_meterlet("bill", "verify", *town.bundles(*wrong))
         assert (told.returncode, why in told.stderr) == (3, True)
         assert told.stdout == "differs at the check of the memory\n"
+
+
+def asked_again(town: Town, address: str) -> None:
+    """What was paid stays with its bill, and void bills are named with their days."""
+    april = town.bill(address, "prepaid", "2025-04", "--bundle", town.folder / "again.bundle")
+    assert april["memory"]["paid"] == "200.00"
+    assert april["memory"]["void"] == [{"bill": 2, "from": "2025-05-01", "until": "2025-05-31"}]
+    shown = "utility", "contract", "show", METER, "--utility", town.utility
+    text = done(*shown)
+    assert "  void        2025-05-01 to 2025-05-31, whose bill went on from one " in text
+    assert "  next        2025-05-01 to 2025-05-31, which is due" in text
+    contract = json.loads(done(*shown, "--json"))["contracts"][-1]
+    assert contract["void"] == [{"from": "2025-05-01", "until": "2025-05-31"}]
+    assert contract["billed"] == [{"from": "2025-04-01", "until": "2025-04-30"}]
+    text = done(*town.request(address, "prepaid", "2025-05"))
+    assert f"paid in advance: 0.50, as in invoice {april['invoice'] - 1}\n" in text
 
 
 def test_who_moves_out_gets_a_last_bill_and_who_moves_in_an_account_of_their_own(

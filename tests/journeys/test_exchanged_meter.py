@@ -11,7 +11,7 @@ from hub.meters.emulated import emulated_meter_id
 from protocols.metrology import ACTIVE_ENERGY_EXPORT, ACTIVE_ENERGY_IMPORT, DayGrid
 from tariffs import compute_bill
 from tariffs.source import load_toml
-from tests.support.command import ROOT
+from tests.support.command import ROOT, run_meterlet
 from tests.support.exchanged import MARCH, SLOT, ZONE, Exchange, parts, uses, whole_month
 from tests.support.pages import browser
 from tests.support.town import Town, done, refused
@@ -35,12 +35,13 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Town:
     foreign = f"of meter {second.meter.hex()}, this hub is for {first.meter.hex()}"
     town.build(("--feed-in-register",), [captures[0]])
     # Before the exchange the new meter is a foreign one, after it the old one is.
-    code, line = refused("hub", "ingest", "--hub", town.hub, captures[1])
-    assert (code, foreign in line) == (1, True)
-    done("hub", "exchange-meter", "--hub", town.hub, *first.options)
-    code, line = refused("hub", "ingest", "--hub", town.hub, captures[0])
-    assert (code, "of meter" in line) == (1, True)
-    done("hub", "ingest", "--hub", town.hub, captures[1])
+    aside = run_meterlet("hub", "ingest", "--hub", town.hub, captures[1])
+    assert (aside.returncode, foreign in aside.stderr) == (1, True)
+    said = done("hub", "exchange-meter", "--hub", town.hub, *first.options)
+    assert "readings of it that were set aside are stored" in said
+    aside = run_meterlet("hub", "ingest", "--hub", town.hub, captures[0])
+    assert (aside.returncode, "it is of meter" in aside.stderr) == (1, True)
+    assert done("hub", "ingest", "--hub", town.hub, captures[1]).startswith("0 readings stored")
     done("hub", "exchange-meter", "--hub", town.hub, *second.options)
     done("hub", "ingest", "--hub", town.hub, captures[2])
     return town
@@ -95,7 +96,11 @@ def test_the_utilitys_chain_knows_the_meters(town: Town, bill: dict[str, Any]) -
         assert known["custody_begins"] is None
     text = done("utility", "chain", "--utility", town.utility, "--meter", bill["meter"])
     assert "2025-03-14: meter 0a014d544c0000000001 exchanged for meter 0a014d544c0000000007" in text
-    code, line = refused("utility", "chain", "--utility", town.utility, "--meter", "0b")
+    assert done("utility", "chain", "--utility", town.utility, bill["meter"]) == text
+    for both in ((), (bill["meter"], "--meter", bill["meter"])):
+        wrong = run_meterlet("utility", "chain", "--utility", town.utility, *both)
+        assert (wrong.returncode, "say which METER, once" in wrong.stderr) == (2, True)
+    code, line = refused("utility", "chain", "--utility", town.utility, "0b")
     assert (code, "not enrolled" in line) == (1, True)
 
 

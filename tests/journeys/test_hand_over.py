@@ -78,6 +78,7 @@ def test_the_next_resident_inherits_nothing_and_the_supplier_goes_on(town: Town)
         assert (bill["verified"], bill["days"], bill["invoice"]) == (True, 30, 2)
         code, line = refused(*town.request(address))
         assert (code, "the hub refused: 6985" in line) == (5, True), line
+        assert "the days are a former resident's; the resident's log says which" in line
         # The supplier knows by now where the custody begins, and asks no hub about both.
         spanning = [word for word in town.request(address) if word not in ("--month", "2025-03")]
         days = "--from", "2025-03-20", "--until", "2025-04-10"
@@ -89,9 +90,7 @@ def test_the_next_resident_inherits_nothing_and_the_supplier_goes_on(town: Town)
     assert whys == [
         "custody: the custody of this meter began on 2025-04-01; no day before it is told"
     ]
-    told = json.loads(
-        done("utility", "chain", "--utility", town.utility, "--meter", METER, "--json")
-    )
+    told = json.loads(done("utility", "chain", "--utility", town.utility, METER, "--json"))
     [known] = told["registers"]
     assert (known["days"], known["custody_begins"]) == (61, "2025-04-01")
     assert known["changes"] == [{"kind": "custody", "day": "2025-04-01"}]

@@ -9,6 +9,7 @@ import termios
 import threading
 import tty
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import count
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 
 from hub.meters.emulated import emulated_meter_id, telegrams
 from hub.readings import Reading
+from tests.support import field
 from tests.support.command import run_meterlet
 
 NOON = 1_743_500_000
@@ -48,7 +50,7 @@ def tcp_meter() -> Iterator[str]:
 
 
 def test_a_tcp_peer_is_read_until_it_hangs_up(hub: Path, tcp_meter: str) -> None:
-    done = run_meterlet("hub", "ingest", "--hub", hub, tcp_meter, "--json")
+    done = run_meterlet("hub", "ingest", "--hub", hub, tcp_meter, "--once", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["readings"] == 20
 
@@ -96,3 +98,42 @@ def test_a_source_that_is_not_there_is_named(hub: Path, source: str) -> None:
     done = run_meterlet("hub", "ingest", "--hub", hub, source)
     assert done.returncode in (1, 2)
     assert "Traceback" not in done.stderr
+
+
+class Bridge(BaseHTTPRequestHandler):
+    """Answers with the next telegram, as hex, and with an error every third time."""
+
+    served = 0
+
+    def do_GET(self) -> None:
+        Bridge.served += 1
+        failing = Bridge.served % 3 == 0
+        self.send_response(500 if failing else 200)
+        self.end_headers()
+        if not failing:
+            wh = 5_000_001 + Bridge.served
+            self.wfile.write(field.telegram(wh, count=Bridge.served).hex(" ").encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_web_address_is_polled_and_asked_again_after_an_error(tmp_path: Path) -> None:
+    assert (
+        run_meterlet("hub", "init", tmp_path / "hub", "--meter", field.METER.hex()).returncode == 0
+    )
+    bridge = HTTPServer(("127.0.0.1", 0), Bridge)
+    thread = threading.Thread(target=bridge.serve_forever, daemon=True)
+    thread.start()
+    try:
+        address = f"http://127.0.0.1:{bridge.server_port}/"
+        done = run_meterlet(
+            "hub", "ingest", "--hub", tmp_path / "hub", address, "--limit", 3, "--json"
+        )
+    finally:
+        bridge.shutdown()
+        thread.join()
+        bridge.server_close()
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["readings"] == 3
+    assert "Internal Server Error; it is opened again" in done.stderr

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.town import LOAD_VARIABLE, TARIFF, Town, done, refused
 
-NOT_ALLOWED = "6985 (the resident's consent does not allow it)"
+NOT_ALLOWED = "6985 (it may not tell: the resident's consents do not allow it"
 
 
 @pytest.fixture(scope="module")

@@ -89,15 +89,15 @@ def test_what_was_not_read_is_opened_above_the_limit_and_the_bill_refused_withou
         kinds = [entry["kind"] for entry in entries(folder)]
         assert kinds == ["bill", "unattributed", "bill"]
         assert entries(folder)[1]["opened_wh"] == hidden
-        done(*request(folder, address))  # the answer that is in the ledger fits: none is asked for
-        assert [entry["kind"] for entry in entries(folder)].count("unattributed") == 1
+        done(*request(folder, address))  # days may have been corrected since: it is asked again
+        assert [entry["kind"] for entry in entries(folder)].count("unattributed") == 2
         done(*limits, "--estimated-permille", 0)
         assert "verified" in done(*request(folder, address))
     with Device.open(hub) as device:
-        (told,) = device.disclosure.log.entries("unattributed")
-        assert (told.facts["opened"], told.facts["limit_wh"]) == (1, 31 * 50)
+        told = list(device.disclosure.log.entries("unattributed"))
+        assert {(one.facts["opened"], one.facts["limit_wh"]) for one in told} == {(1, 31 * 50)}
     shown = json.loads(done("inspect", "releases", "--hub", hub, "--json"))["unattributed"]
-    assert [(one["recipient"], one["opened"]) for one in shown] == [("supplier", True)]
+    assert {(one["recipient"], one["opened"]) for one in shown} == {("supplier", True)}
     assert "while nobody read the meter" in done("inspect", "releases", "--hub", hub)
     assert json.loads(done(*limits, "--json"))["unattributed_wh_per_day"] == 50
 

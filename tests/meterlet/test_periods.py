@@ -106,7 +106,7 @@ def test_days_that_make_no_period_are_refused_in_a_line(
 ) -> None:
     for command in (whole, bounded):
         code, output = said(command, *arguments)
-        assert (code, why in output) == (1, True), output
+        assert (code, why in output) == (2, True), output
 
 
 def test_without_a_period_the_command_has_one_of_its_own_and_bounds_may_stand_alone() -> None:

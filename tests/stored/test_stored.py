@@ -153,7 +153,7 @@ def test_a_hub_answers_new_questions_and_the_resident_sees_them(
             refused = CliRunner().invoke(main, [*map(str, (*ask[:-1], *where))])
             # The stored applet tells exact amounts: the guard lets it tell them no more.
             assert refused.exit_code == 5
-            assert "6985 (the resident's consent does not allow it)" in refused.stderr
+            assert "6985 (it may not tell: the resident's consents do not" in refused.stderr
         office = f"new-{hub}"
         run("utility", "init", office)
         run("applet", "delete", "--hub", hub, "F04D544C010101")

@@ -2,6 +2,7 @@
 """A card with a runtime small enough to be seen through, and a client for it."""
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -39,6 +40,11 @@ class Echo:
         if bundle == b"bad":
             raise AppletRefused(0x6A80, "the bundle is bad")
 
+    def upgrade(self, package: bytes, bundle: bytes, instances: Sequence[RegisteredApplet]) -> None:
+        self.calls.append(("upgrade", (package, [instance.aid for instance in instances])))
+        if bundle == b"bad":
+            raise AppletRefused(0x6A80, "the bundle is bad")
+
     def unload(self, package: bytes) -> None:
         self.calls.append(("unload", package))
 
@@ -71,6 +77,9 @@ class Echo:
     def personalise(self, context: AppletContext, command: CommandApdu) -> ResponseApdu:
         self.calls.append(("personalise", (context.instance.aid, command.data)))
         return ResponseApdu(b"", 0x9000)
+
+    def words(self, instance: RegisteredApplet) -> str:
+        return ""
 
     def reset(self, connection: int) -> None:
         self.calls.append(("reset", connection))
@@ -142,7 +151,7 @@ def delete(card: Card, *aids: bytes) -> None:
     """Delete what has these names."""
     with card.turn(), card.database.transaction():
         for aid in aids:
-            card.content.delete(aid, related=False)
+            card.content.delete(card.content.doomed(aid, related=False))
 
 
 def client(card: Card, **options: int) -> CardClient:

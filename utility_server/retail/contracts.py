@@ -31,6 +31,7 @@ from protocols.metrology import GridError, Period
 from utility_server.database import contract_table as table
 from utility_server.database import reading, writing
 from utility_server.errors import ContractRefused, NoContract, StoreError
+from utility_server.retail.carried_states import CarriedStates
 from utility_server.retail.customers import Customers
 from utility_server.retail.ledger import Ledger
 
@@ -122,10 +123,15 @@ class Contracts:
             known, billed = _stored(connection, meter), self._billed(meter, zone)
             if known and (known[-1].first, known[-1].last) == (first, None):
                 return known[-1]
-            if known and (known[-1].last is None or known[-1].last >= first):
+            if known and known[-1].last is None:
                 raise ContractRefused(
                     f"meter {meter.hex()} has a contract {known[-1]};"
                     " `meterlet utility contract close` ends it the day before the new one"
+                )
+            if known and known[-1].last is not None and known[-1].last >= first:
+                raise ContractRefused(
+                    f"meter {meter.hex()} has a contract {known[-1]}: open the new one from"
+                    f" {known[-1].last + _ONE_DAY} on, or close the old one on an earlier day"
                 )
             if not known and billed and billed[0].first < first:
                 raise ContractRefused(
@@ -193,10 +199,32 @@ class Contracts:
     def progress(self, contract: Contract, today: date) -> "Progress":
         """Return which days of a contract are billed as of a day."""
         zone = self.customers.zone(contract.meter)
-        billed = [
+        found = [
             period for period in self._billed(contract.meter, zone) if contract.touches(period)
         ]
-        return Progress(contract, tuple(billed), today, self._unsettled(contract, zone))
+        void = self._void(contract.meter, zone)
+        return Progress(
+            contract,
+            tuple(period for period in found if period not in void),
+            today,
+            self._unsettled(contract, zone),
+            tuple(period for period in found if period in void),
+        )
+
+    def _void(self, meter: bytes, zone: str) -> set[Period]:
+        """Return the periods whose bill went on from one that has been replaced since."""
+        kept = {
+            bill.entry
+            for chain in CarriedStates(self.engine).of_meter(meter)
+            for bill in chain.bills
+        }
+        last: dict[tuple[int, int], bool] = {}
+        for entry in self.ledger.bills(meter):
+            match entry.content:
+                case {"begin": int(begin), "end": int(end)}:
+                    has_memory = "account" in entry.content
+                    last[begin, end] = has_memory and entry.sequence not in kept
+        return {Period.filling(*bounds, zone) for bounds, is_void in last.items() if is_void}
 
     def _unsettled(self, contract: Contract, zone: str) -> Period | None:
         """Return the contract's last period, if its bill has memory and is not a last bill."""
@@ -254,15 +282,19 @@ class Progress:
     unsettled: Period | None = None
     """The last period, if it was billed before the contract was closed: under a tariff with memory
     its bill has to be asked for again, as the last one, so that all is settled."""
+    void: Sequence[Period] = ()
+    """The periods whose bill went on from one that was replaced since, in order: their bills have
+    to be asked for again, before any other."""
 
     def _open(self) -> Iterator[tuple[date, date | None]]:
         """Yield the first and last day of each stretch without a bill; None: it has no end yet."""
         day = self.contract.first
+        taken = sorted([*self.billed, *self.void], key=lambda period: period.first)
         if day is None:
-            if not self.billed:
+            if not taken:
                 return  # nobody has said since when
-            day = self.billed[0].first
-        for period in self.billed:
+            day = taken[0].first
+        for period in taken:
             if period.first > day:
                 yield day, period.first - _ONE_DAY
             day = max(day, period.last + _ONE_DAY)
@@ -282,13 +314,15 @@ class Progress:
     def due(self, cycle: Cycle, begins: date, least_days: int = LEAST_DAYS) -> Period | None:
         """Return the period to bill next; None where all days are billed, or none is known.
 
-        It ends with the cycle, with the contract or before the next bill, whichever is first. Where
-        it, or what it leaves until then, would have fewer than `least_days` days, it goes on: hubs
-        tell of no fewer. Raises `ContractRefused` for a cycle that begins on a day that not every
-        month has.
+        The first void one comes before all others. Any other ends with the cycle, with the
+        contract or before the next bill, whichever is first. Where it, or what it leaves until
+        then, would have fewer than `least_days` days, it goes on: hubs tell of no fewer. Raises
+        `ContractRefused` for a cycle that begins on a day that not every month has.
         """
         if begins.day > LAST_START:
             raise ContractRefused(f"a cycle begins on the 1st to the {LAST_START}th, not {begins}")
+        if self.void:
+            return self.void[0]
         for first, last in self._open():
             end = cycle.around(first, begins).last
             while (end - first).days + 1 < least_days:

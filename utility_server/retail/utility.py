@@ -15,8 +15,9 @@ ledger as refused, with the answer as evidence, and no invoice is written.
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
@@ -31,7 +32,7 @@ from protocols.canonical.signing import key_id_of
 from protocols.carried import CarriedState
 from protocols.iso7816.apdu import CommandApdu
 from protocols.metrology import Period
-from tariffs import Register, Tariff, TariffError, billed_registers
+from tariffs import PaymentRefused, Register, Tariff, TariffError, billed_registers
 from tariffs.invoice import Invoice
 from tariffs.signing import sign_document, verify_signed_tariff
 from utility_server.database import open_database
@@ -83,9 +84,9 @@ class BilledPeriod:
     answer_bytes: int
     correction: BillCorrection | None = None
     """What corrections made of the bill that it replaces."""
-    void: tuple[int, ...] = ()
-    """The account's later bills: they went on from one that this bill replaces, and have to be
-    asked for again, in order."""
+    void: Mapping[int, Period] = field(default_factory=dict)
+    """The account's later bills, by number, with their days: they went on from one that this bill
+    replaces, and have to be asked for again, in order."""
 
 
 @dataclass(slots=True)
@@ -205,13 +206,14 @@ class Utility:
         return CarriedStates(self.engine)
 
     def question(
-        self, meter: bytes, period: Period, signed_tariff: bytes, paid: int = 0
+        self, meter: bytes, period: Period, signed_tariff: bytes, paid: int | None = None
     ) -> BillQuestion:
         """Return a new question for a customer's bill.
 
         `signed_tariff` must be signed with this utility's key; `paid` is what was paid in advance
-        since the bill before, in 10^-6 of the currency. Raises `CannotVerify` if the question makes
-        no sense, `AlreadyBilled` where the period overlaps one that was billed; a second bill for
+        since the bill before, in 10^-6 of the currency; None: what was paid with the bill that this
+        one replaces, if there is one. Raises `CannotVerify` if the question makes no sense,
+        `AlreadyBilled` where the period overlaps one that was billed; a second bill for
         just the same period replaces the first. Under a tariff with memory it goes on from the
         account's last bill; raises `BillOutOfOrder` where another one has to come first. If the
         contract ends with the period, the bill is its last one, and settles all.
@@ -219,21 +221,23 @@ class Utility:
         begin, end = bounds = bounds_of(self, BILL, meter, period)
         try:
             tariff = verify_signed_tariff(signed_tariff, self.keys.public)
-            tariff.require_validity(begin, end)
         except TariffError as error:
             raise CannotVerify(f"the tariff: {error}") from None
+        self._require_validity(tariff, meter, period)
         if self.customers.find(meter, AID).feed_in_register is None and _credits_feed_in(
             tariff, begin, end
         ):
             raise CannotVerify(
                 f"the tariff credits feed-in; meter {meter.hex()} has no register of it"
             )
-        self._replaced(meter, begin, end)
+        paid, paid_with = self._paid(paid, self._replaced(meter, begin, end))
         slot_seconds = 60 * self.customers.find(meter, AID).slot_minutes
         state = self._state_before(tariff, meter, bounds)
         is_last = state is not None and self._ends_contract(meter, period)
         try:
             require_provable(tariff, begin, end, slot_seconds, state, paid, is_last=is_last)
+        except PaymentRefused as error:  # the tariff is none to be blamed for what was paid
+            raise CannotVerify(f"{paid_with}{error}") from None
         except TariffError as error:
             raise CannotVerify(f"{BILL.unprovable}{error}") from None
         more: dict[str, Any] = {}
@@ -267,18 +271,50 @@ class Utility:
         """Return whether a contract is closed on a period's last day."""
         return self.contracts.covering(meter, period).last == period.last
 
-    def _replaced(self, meter: bytes, begin: int, end: int) -> int:
-        """Return the number of the last invoice for the period, 0 if there is none."""
-        number = 0
+    def _require_validity(self, tariff: Tariff, meter: bytes, period: Period) -> None:
+        """Raise `CannotVerify` where a customer's days are not within a tariff's validity."""
+        zone = self.customers.zone(meter)
+        try:
+            tariff.require_validity(*period.bounds(zone))
+        except TariffError as error:
+            days = (
+                f"; the hub's days, {period.first} to {period.last}, are of {zone}: ask under a"
+                " tariff of that zone"
+            ) * (zone != tariff.zone)
+            raise CannotVerify(f"the tariff: {error}{days}") from None
+
+    def _paid(self, paid: int | None, replaced: LedgerEntry | None) -> tuple[int, str]:
+        """Return what was paid in advance, and what begins a refusal of it.
+
+        Unless it is said, it is what was paid with the bill that is replaced.
+        """
+        if paid is not None or replaced is None:
+            return paid or 0, ""
+        match replaced.content:
+            case {"paid": int(kept)}:
+                amount = f"{Decimal(kept).scaleb(-6).normalize():f}"
+                return kept, (
+                    f"{amount} was paid in advance with invoice {replaced.sequence}, and goes with"
+                    " the bill unless it is taken back as 0 paid: "
+                )
+            case _:
+                return 0, ""
+
+    def _replaced(self, meter: bytes, begin: int, end: int) -> LedgerEntry | None:
+        """Return the last bill for the period, None if there is none."""
+        found = None
         for entry in self.ledger.bills(meter):
             match entry.content:
                 case {"begin": int(first), "end": int(last)} if (first, last) == (begin, end):
-                    number = entry.sequence
+                    found = entry
                 case {"begin": int(first), "end": int(last)} if first < end and begin < last:
+                    days = Period.filling(first, last, self.customers.zone(meter))
                     raise AlreadyBilled(
-                        f"meter {meter.hex()}: invoice {entry.sequence} bills a part of that period"
+                        f"meter {meter.hex()}: invoice {entry.sequence} bills a part of that"
+                        f" period, {days.first} to {days.last}: ask for just these days, and the"
+                        " new bill replaces it, or for days that no bill has"
                     )
-        return number
+        return found
 
     def deliver(self, billed: BilledPeriod, head_end: HeadEnd, address: Address) -> None:
         """Hand the invoice to the applet, which keeps it for the resident."""
@@ -303,7 +339,8 @@ class Utility:
                 )
             require_limits(self, about.meter, period, bundle.register, bill)
             step, void = self._succession(question, bill), self._void_after(bill)
-        replaces = self._replaced(answered.about.meter, bill.begin, bill.end)
+        replaced = self._replaced(answered.about.meter, bill.begin, bill.end)
+        replaces = 0 if replaced is None else replaced.sequence
         with refusals_entered(self, answered.about, answered.bundle):
             correction = bill_correction(self, answered.about.meter, replaces, bill)
         added = {} if correction is None else correction.facts
@@ -345,12 +382,16 @@ class Utility:
         require_succession(self.carried_states.of(before.meter, account), step)
         return step
 
-    def _void_after(self, bill: VerifiedBill) -> tuple[int, ...]:
+    def _void_after(self, bill: VerifiedBill) -> dict[int, Period]:
         """Return the account's bills that come after this one, and went on from one it replaces."""
         if bill.state is None:
-            return ()
-        chain = self.carried_states.of(bill.state.meter, bill.state.account)
-        return tuple(range(bill.state.number + 1, len(chain.bills) + 1))
+            return {}
+        meter, number = bill.state.meter, bill.state.number
+        chain, zone = self.carried_states.of(meter, bill.state.account), self.customers.zone(meter)
+        return {
+            later.state.number: Period.filling(*later.bounds, zone)
+            for later in chain.bills[number:]
+        }
 
 
 def _memory_members(bill: VerifiedBill) -> dict[str, Any]:

@@ -102,6 +102,8 @@ def _answering(call: PlatformCall, answers: object) -> Any:
             except AppletError as error:
                 if not has_status:
                     raise
+                if error.reason:
+                    services.say(error.reason)
                 value = error.status.to_bytes(2, "big")
             return write(value)
         except BaseException as error:  # noqa: BLE001  (an applet raises what it likes)

@@ -101,6 +101,11 @@ PLATFORM: Final = Platform(**{interface.name: _service(interface) for interface 
 type(PLATFORM.statements).open_linear = open_linear  # type: ignore[attr-defined]  # for 0.1
 
 
+def say(reason: str) -> None:
+    """Tell the hub why a command is refused: a trace of the card shows the last line of the log."""
+    log.write(printable(" ".join(reason.split())))
+
+
 class _PrintStream(io.TextIOBase):
     """Sends whole lines to the log, so that `print` works."""
 

@@ -5,8 +5,9 @@ from typing import Final
 
 from hub.card.commands.get_data import require_authenticated, within
 from hub.card.commands.issued_keys import restore_keys
+from hub.card.commands.parameters import check_reference
 from hub.card.commands.tokens_receipts import NO_RECEIPT, authorise, confirm
-from hub.card.entries import Kind, Privilege
+from hub.card.entries import Kind, Privilege, RegistryEntry
 from hub.card.logical_channel import CardCall
 from hub.card.state import CardParts
 from hub.card.status import CardRefusal, Sw, refusing_malformed
@@ -38,6 +39,7 @@ def _delete_object(
     card: CardParts, call: CardCall, fields: dict[int, bytes], data: bytes
 ) -> ResponseApdu:
     aid, token = fields[AID], fields.get(TOKEN, b"")
+    check_reference(card, fields.get(REFERENCE, b""))
     entry = card.registry.find(aid)
     if entry is None:
         raise CardRefusal(Sw.REFERENCE_NOT_FOUND, f"nothing to delete: {aid.hex().upper()}")
@@ -50,8 +52,24 @@ def _delete_object(
             raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the object belongs to another domain")
     if entry.aid == call.domain.aid:
         raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "a security domain does not delete itself")
-    card.content.delete(aid, related=bool(call.command.p2 & RELATED))
+    gone = card.content.doomed(aid, related=bool(call.command.p2 & RELATED))
+    _require_unselected(call, gone)
+    card.content.delete(gone)
     return ResponseApdu(confirm(card, call, aid), Sw.SUCCESS)
+
+
+def _require_unselected(call: CardCall, gone: list[RegistryEntry]) -> None:
+    """Return unless one of `gone` is selected on another logical channel (GPCS 9.5.1).
+
+    Another connection is another host: what that one has selected keeps nobody from deleting it.
+    """
+    names = {entry.aid for entry in gone}
+    for channel in call.conversation.channels.values():
+        if channel.selected in names:
+            raise CardRefusal(
+                Sw.CONDITIONS_NOT_SATISFIED,
+                f"it is selected on logical channel {channel.number}: close that first (9.5.1)",
+            )
 
 
 def _delete_keys(card: CardParts, call: CardCall, fields: dict[int, bytes]) -> ResponseApdu:

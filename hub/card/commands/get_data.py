@@ -2,11 +2,12 @@
 """GET DATA and GET STATUS: what the card tells of itself (GPCS 2.3.1, 11.3 and 11.4; annex H)."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from hub.card.commands.tokens_receipts import confirmation_counter
 from hub.card.entries import Kind, Privilege, RegistryEntry
+from hub.card.keys.keystore import Key, KeyType
 from hub.card.logical_channel import CardCall, LogicalChannel
 from hub.card.state import CardParts
 from hub.card.status import CardRefusal, Sw, refusing_malformed
@@ -21,6 +22,10 @@ def require_authenticated(call: CardCall) -> None:
     """Return if the host has proved that it knows the domain's keys; else raise `CardRefusal`."""
     if call.channel.authenticated is None:
         raise CardRefusal(Sw.SECURITY_NOT_SATISFIED, "the host has not authenticated (GPCS 11.1.2)")
+    if call.channel.authentication is not None and not call.channel.authentication.may_manage:
+        raise CardRefusal(
+            Sw.SECURITY_NOT_SATISFIED, "a session of SCP11c is for applications, not for management"
+        )
 
 
 # GET DATA
@@ -61,7 +66,7 @@ def capabilities(card: CardParts, _: RegistryEntry) -> bytes:
         parts.append(Tlv.of(0xA0, scp11))
     parts += [
         Tlv(0x81, bytes.fromhex("FFFE80")),  # privileges a security domain may get
-        Tlv(0x82, bytes.fromhex("1E0600")),  # and an application
+        Tlv(0x82, bytes.fromhex("040200")),  # and an application
         Tlv(0x83, bytes((1, 2, 3, 4))),  # hashes of load files: SHA-1, SHA-256, SHA-384, SHA-512
         Tlv(0x85, bytes.fromhex("FB03")),  # tokens: RSA, AES-CMAC, ECDSA
         Tlv(0x86, bytes.fromhex("FB03")),  # receipts
@@ -87,12 +92,14 @@ def key_information(card: CardParts, domain: RegistryEntry) -> bytes:
     """Return the value of tag E0: each key's identifier, version, types and lengths (11.3.3.1).
 
     A length of 00 is 256, so that most keys have the basic form: not every client reads the other.
+    A domain without keys of its own has the object all the same, an empty one.
     """
     nodes = []
     for version, identifier, parts in card.keys.describe(domain.aid):
         head = bytes((identifier, version))
         if all(length <= 0x100 for _, length in parts):
-            body = b"".join(bytes((kind, length & 0xFF)) for kind, length in parts)
+            key = card.keys.find(domain.aid, version, identifier)
+            body = b"".join(_basic_form(key, kind, length) for kind, length in parts)
         else:
             body = b"".join(
                 bytes((0xFF, kind)) + length.to_bytes(2, "big") for kind, length in parts
@@ -100,6 +107,17 @@ def key_information(card: CardParts, domain: RegistryEntry) -> bytes:
             body += b"\0\0"  # no key usage, no key access
         nodes.append(Tlv(0xC0, head + body))
     return b"".join(node.encode() for node in nodes)
+
+
+def _basic_form(key: Key | None, kind: int, length: int) -> bytes:
+    """Return type and length of one part, and the curve's reference after its length.
+
+    A public point counts without the 04 of its encoding (11.3.3.1.1).
+    """
+    if kind == KeyType.EC_PUBLIC:
+        length -= 1
+    curve = key.part(KeyType.EC_PARAMETERS) if key and kind == KeyType.EC_PARAMETERS else None
+    return bytes((kind, length & 0xFF)) + (curve or b"")
 
 
 def resources(card: CardParts, _: RegistryEntry) -> bytes:
@@ -136,6 +154,9 @@ def applications(card: CardParts, domain: RegistryEntry, *, everybodys: bool = T
 
 
 APPLICATIONS_TAG: Final = 0x2F00
+KEY_INFORMATION: Final = 0xE0
+"""Every security domain has it, an empty one without keys (11.3.2.1): clients look before they put
+the first ones."""
 Source: TypeAlias = Callable[[CardParts, RegistryEntry], bytes]
 SOURCES: Final[Mapping[int, Source]] = {
     # The issuer identification number and the card image number, the domain's own or the card's.
@@ -147,7 +168,7 @@ SOURCES: Final[Mapping[int, Source]] = {
     0xC1: sequence_counter,
     0xC2: lambda card, _: confirmation_counter(card),
     0xCF: lambda card, domain: card.diversification(domain.aid),
-    0xE0: key_information,
+    KEY_INFORMATION: key_information,
     APPLICATIONS_TAG: applications,
     0xFF21: resources,
 }
@@ -182,7 +203,7 @@ def get_data(card: CardParts, call: CardCall) -> ResponseApdu:
             value = card.certificates.authorities(call.domain.aid, tag)
         else:
             value = card.registry.find_object(call.domain.aid, tag) or b""
-    if not value:
+    if not value and tag != KEY_INFORMATION:
         raise CardRefusal(Sw.REFERENCE_NOT_FOUND, f"the security domain holds no object {tag:04X}")
     return ResponseApdu(Tlv(tag, value).encode() if command.cla & 0x80 else value, Sw.SUCCESS)
 
@@ -248,10 +269,11 @@ def _items(card: CardParts, call: CardCall) -> Iterable[bytes]:
         if not everything and not within(card, call.domain, entry):
             continue
         modules = card.registry.modules(entry.aid) if command.p1 == MODULES else []
+        shown = replace(entry, privileges=card.content.held_privileges(entry))
         if command.p2 & TLV_FORM:
-            yield _describe(entry, modules, tags)
+            yield _describe(shown, modules, tags)
         else:
-            yield _describe_shortly(entry, modules, listed_modules=command.p1 == MODULES)
+            yield _describe_shortly(shown, modules, listed_modules=command.p1 == MODULES)
 
 
 def _listed(scope: int, entry: RegistryEntry) -> bool:
@@ -265,7 +287,11 @@ def _listed(scope: int, entry: RegistryEntry) -> bool:
 
 
 def _criteria(command: CommandApdu) -> tuple[bytes, frozenset[int] | None]:
-    """Return the beginning of AID that is searched for, and the tags that are wanted."""
+    """Return the beginning of AID that is searched for, and the tags that are wanted.
+
+    Criteria that the card does not know are ignored (11.4.2.3), and all are where only the issuer's
+    domain can be meant (11.4.2.1).
+    """
     with refusing_malformed("GET STATUS"):
         fields = Tlv.decode_map(command.data)
         tags: list[int] = []
@@ -274,8 +300,12 @@ def _criteria(command: CommandApdu) -> tuple[bytes, frozenset[int] | None]:
             while not cursor.at_end:
                 tags.append(cursor.tag())
     prefix = fields.get(0x4F, b"")
-    if fields.keys() - {0x4F, 0x5C} or len(prefix) > 16:
-        raise CardRefusal(Sw.WRONG_DATA, "GET STATUS searches by AID (4F) and lists tags (5C) only")
+    if len(prefix) > 16:
+        raise CardRefusal(
+            Sw.WRONG_DATA, "the AID that GET STATUS searches for has 16 bytes at most"
+        )
+    if command.p1 == ISSUER:
+        prefix = b""
     return prefix, frozenset(tags) if 0x5C in fields else None
 
 

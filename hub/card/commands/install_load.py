@@ -16,21 +16,29 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from hub.card.commands.get_data import require_authenticated, within
+from hub.card.commands.parameters import (
+    CODE,
+    DATA,
+    IMPLICIT,
+    VOLATILE,
+    Parameters,
+    check_domain,
+)
 from hub.card.commands.tokens_receipts import NO_RECEIPT, authorise, confirm
 from hub.card.entries import Kind, LifeCycle, Privilege, RegistryEntry, check_aid
 from hub.card.keys.signatures import verify, verify_hash
 from hub.card.logical_channel import CardCall
-from hub.card.packages.load_file import LoadFile
+from hub.card.packages.load_file import NO_BUNDLE, LoadFile, lacks_bundle
 from hub.card.state import CardParts
 from hub.card.status import CardRefusal, Sw, refusing_malformed
 from protocols.iso7816.apdu import ResponseApdu
+from protocols.iso7816.errors import MalformedTlv
 from protocols.iso7816.tlv import Cursor, Tlv
 
 LOAD, INSTALL, SELECTABLE, EXTRADITION, PERSONALISATION, REGISTRY = 2, 4, 8, 0x10, 0x20, 0x40
 COMBINED, COMBINED_BEGIN, COMBINED_END = 0x0E, 0x01, 0x03
 MORE: Final = 0x80
-SYSTEM, APPLICATION_PARAMETERS = 0xEF, 0xC9
-CODE, VOLATILE, DATA, IMPLICIT = 0xC6, 0xC7, 0xC8, 0xCF
+SIZES: Final = frozenset({CODE, VOLATILE, DATA})
 DAP_BLOCK, DATA_BLOCK, SIGNATURE = 0xE2, 0xC4, 0xC3
 DAP_VERSION, DAP_IDENTIFIER = 0x73, 0x01
 HASHES: Final = {20: "sha1", 32: "sha256", 48: "sha384", 64: "sha512"}
@@ -70,35 +78,8 @@ class Loading:
     blocks: int = 0
     data: bytearray = field(default_factory=bytearray)
     done: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Quotas:
-    """Memory that the system parameters (EF) ask for."""
-
-    code: int | None
-    volatile: int | None
-    data: int | None
-    implicit: bytes
-
-    @classmethod
-    def decode(cls, parameters: dict[int, bytes]) -> "Quotas":
-        """Read C6, C7, C8 and CF; two or four bytes each of the former."""
-        system = decode_parameters(parameters.get(SYSTEM, b""))
-        sizes: list[int | None] = []
-        for tag in (CODE, VOLATILE, DATA):
-            value = system.get(tag)
-            if value is not None and len(value) not in {2, 4}:
-                raise CardRefusal(Sw.WRONG_DATA, f"{tag:02X} has two or four bytes (table 11-49)")
-            sizes.append(None if value is None else int.from_bytes(value, "big"))
-        code, volatile, data = sizes
-        return cls(code, volatile, data, system.get(IMPLICIT, b""))
-
-
-def decode_parameters(data: bytes) -> dict[int, bytes]:
-    """Return the parameters by tag; raise `CardRefusal` where they are no TLV."""
-    with refusing_malformed("parameters"):
-        return Tlv.decode_map(data)
+    may_be_ours: bool | None = None
+    """Whether its Directory names a program for this machine; None while that is not known."""
 
 
 def decode_privileges(data: bytes) -> Privilege:
@@ -156,18 +137,25 @@ def _for_load(
     aid, domain, digest, parameters = fields.values
     authorise(card, call, fields.token, fields.signed)
     check_aid(aid, "load file")
-    target = card.content.domain(domain or call.domain.aid)
+    there = card.registry.find(aid) if aid == card.content.upgrading else None
+    home = call.domain.aid if there is None else there.domain
+    target = card.content.domain(domain or home)
+    if there is not None and target.aid != home:
+        raise CardRefusal(Sw.WRONG_DATA, "a new version stays in the old one's security domain")
     if not within(card, call.domain, target):
         raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the target belongs to another hierarchy")
     if target.is_locked:
         raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the target security domain is locked")
-    card.content.require_new(aid)
+    card.content.require_personalised(target)
+    if there is None:
+        card.content.require_new(aid)
     if digest and len(digest) not in HASHES:
         raise CardRefusal(Sw.WRONG_DATA, "the load file's hash is no SHA-1 or SHA-2 (table 11-47)")
     if not digest and not call.domain.has(Privilege.AUTHORIZED_MANAGEMENT):
         raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "a load with a token needs the hash (9.3.5)")
-    quotas = Quotas.decode(decode_parameters(parameters))
+    quotas = Parameters.decode(card, parameters, system=SIZES)
     card.content.require_code_memory(target, quotas.code or 0)
+    card.content.require_data_memory(target, quotas.volatile or 0, quotas.data or 0)
     call.channel.process = Loading(aid, target.aid, digest, quotas.code, combined=combined)
     return ResponseApdu(NO_RECEIPT, Sw.SUCCESS)
 
@@ -191,6 +179,10 @@ def load(card: CardParts, call: CardCall) -> ResponseApdu:
         raise CardRefusal(Sw.NO_MEMORY, "the load file is larger than the memory left")
     process.data += command.data
     process.blocks += 1
+    if process.may_be_ours is None:
+        process.may_be_ours = _may_be_ours(bytes(process.data))
+    if process.may_be_ours is False:
+        raise CardRefusal(Sw.WRONG_DATA, NO_BUNDLE)
     if not command.p1 & MORE:
         call.channel.process = process
         return ResponseApdu(NO_RECEIPT, Sw.SUCCESS)
@@ -201,6 +193,19 @@ def load(card: CardParts, call: CardCall) -> ResponseApdu:
         call.channel.process = process
     receipt = confirm(card, call, process.aid, process.domain)
     return ResponseApdu(receipt, Sw.SUCCESS)
+
+
+def _may_be_ours(beginning: bytes) -> bool | None:
+    """Tell from the first blocks whether a load is worth going on with; None: not yet."""
+    cursor = Cursor(beginning)
+    try:
+        while (tag := cursor.tag()) == DAP_BLOCK:
+            cursor.take(cursor.length(strict=False))
+        cursor.length(strict=False)
+    except MalformedTlv:
+        return None
+    lacks = lacks_bundle(cursor.rest) if tag == DATA_BLOCK else None
+    return None if lacks is None else not lacks
 
 
 def _finish_load(card: CardParts, process: Loading) -> None:
@@ -222,6 +227,9 @@ def _finish_load(card: CardParts, process: Loading) -> None:
         raise CardRefusal(
             Sw.WRONG_DATA, f"the load file is {file.aid.hex().upper()}, another was announced"
         )
+    if process.aid == card.content.upgrading:
+        card.content.upgrade(process.aid, file.bundle, file.modules, version=file.version)
+        return
     card.content.require_code_memory(target, len(file.bundle))
     card.content.load(
         process.aid, file.bundle, file.modules, domain=process.domain, version=file.version
@@ -287,26 +295,32 @@ def _for_install(card: CardParts, call: CardCall, data: bytes, p1: int) -> Respo
     fields = InstallFields.decode(data, 5)
     package, module, aid, privileges, parameters = fields.values
     authorise(card, call, fields.token, fields.signed)
-    values = decode_parameters(parameters)
-    quotas = Quotas.decode(values)
     aid = aid or module
     wanted = decode_privileges(privileges)
+    is_domain = bool(wanted & Privilege.SECURITY_DOMAIN)
+    # Code is loaded below a domain; an application has none of its own to be bounded.
+    sizes = SIZES if is_domain else SIZES - {CODE}
+    asked = Parameters.decode(card, parameters, system=sizes | {IMPLICIT}, application=True)
     card.content.check_privileges(call.domain, wanted)
+    moves = check_domain(card, asked.application) if is_domain else None
     domain = card.content.home(call.domain, package)
-    card.content.require_data_memory(domain, quotas.volatile or 0, quotas.data or 0)
+    card.content.require_personalised(domain)
+    card.content.require_data_memory(domain, asked.volatile or 0, asked.data or 0)
     card.content.install(
         check_aid(aid, "instance"),
         package=package,
         module=module,
         domain=domain.aid,
         privileges=wanted,
-        parameters=values.get(APPLICATION_PARAMETERS, b""),
+        parameters=asked.application,
         selectable=bool(p1 & SELECTABLE),
-        code_quota=quotas.code,
-        volatile_quota=quotas.volatile,
-        data_quota=quotas.data,
-        implicit=quotas.implicit,
+        code_quota=asked.code,
+        volatile_quota=asked.volatile,
+        data_quota=asked.data,
+        implicit=asked.implicit,
     )
+    if moves is not None:
+        card.content.allow_moves(aid, *moves)
     return ResponseApdu(confirm(card, call, package, aid), Sw.SUCCESS)
 
 
@@ -318,17 +332,24 @@ def _for_make_selectable(card: CardParts, call: CardCall, data: bytes) -> Respon
     if entry.is_locked:
         raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the application is locked")
     # It adds the one privilege of being the default to an application (GPCS 11.5.2.3.3).
-    wanted = decode_privileges(privileges) & Privilege.CARD_RESET
+    wanted = decode_privileges(privileges)
+    if wanted & ~(entry.privileges | Privilege.CARD_RESET):
+        raise CardRefusal(
+            Sw.WRONG_DATA, "making selectable grants Card Reset and no other privilege (11.5.2.3.3)"
+        )
+    wanted &= Privilege.CARD_RESET
     if entry.life_cycle >= LifeCycle.SELECTABLE and not wanted:
         raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the application is selectable already")
     life_cycle = max(entry.life_cycle, LifeCycle.SELECTABLE)
-    quotas = Quotas.decode(decode_parameters(fields.values[4]))
+    asked = Parameters.decode(
+        card, fields.values[4], system=frozenset({IMPLICIT}), application=True
+    )
     card.content.change(
         replace(
             entry,
             life_cycle=life_cycle,
             privileges=entry.privileges | wanted,
-            implicit=quotas.implicit or entry.implicit,
+            implicit=asked.implicit or entry.implicit,
         )
     )
     return ResponseApdu(confirm(card, call, entry.package, aid), Sw.SUCCESS)
@@ -338,6 +359,7 @@ def _for_extradition(card: CardParts, call: CardCall, data: bytes) -> ResponseAp
     fields = InstallFields.decode(data, 5)
     domain, _, aid = fields.values[:3]
     authorise(card, call, fields.token, fields.signed)
+    Parameters.decode(card, fields.values[4])
     entry = card.registry.find(aid)
     if entry is None or entry.kind is Kind.ISSUER_DOMAIN:
         raise CardRefusal(Sw.REFERENCE_NOT_FOUND, f"nothing to extradite: {aid.hex().upper()}")
@@ -346,6 +368,7 @@ def _for_extradition(card: CardParts, call: CardCall, data: bytes) -> ResponseAp
     target = card.content.domain(domain)
     if target.is_locked or (entry.is_domain and within(card, entry, target)):
         raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the target is locked or below what moves")
+    card.content.require_move(entry.domain, target)
     before = entry.domain
     card.content.change(replace(entry, domain=target.aid))
     return ResponseApdu(confirm(card, call, before, aid, target.aid), Sw.SUCCESS)
@@ -375,13 +398,14 @@ def _for_registry_update(card: CardParts, call: CardCall, data: bytes) -> Respon
         wanted = decode_privileges(privileges)
         if entry.is_domain:
             wanted |= Privilege.SECURITY_DOMAIN
-        card.content.check_privileges(call.domain, wanted & ~entry.privileges)
-    quotas = Quotas.decode(decode_parameters(parameters))
-    changed = replace(entry, privileges=wanted, implicit=quotas.implicit or entry.implicit)
+        card.content.check_privileges(call.domain, wanted, entry)
+    asked = Parameters.decode(card, parameters, system=frozenset({IMPLICIT}))
+    changed = replace(entry, privileges=wanted, implicit=asked.implicit or entry.implicit)
     if domain and domain != entry.domain:
         target = card.content.domain(domain)
         if entry.is_domain and within(card, entry, target):
             raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the target is below what moves")
+        card.content.require_move(entry.domain, target)
         changed = replace(changed, domain=target.aid)
     card.content.change(changed)
     receipt = confirm(card, call, entry.domain, aid, domain, privileges, parameters)

@@ -5,8 +5,13 @@
     new version | for each key: parts (type, length, value) | length and value of the check value
 
 A secret part is encrypted under the session's DEK, with the key's own length before it
-(`88 11 10 ..`) or without (`88 10 ..`). The curve of an EC key is a reference (F0) or all its
-domain parameters (B2 to B7). The answer is the version and the check values.
+(`88 11 10 ..`, `A2 820103 820100 ..`) or without (`88 10 ..`). The curve of an EC key is a
+reference (F0) or all its domain parameters (B2 to B7). The answer is the version and the check
+values; an AES key must come with one.
+
+The extended format (11.8.2.3.2) has FF before each type, lengths of two bytes, and after the check
+value what the key is for and who may use it, each with its length (1). The card keeps no such
+rules: it takes what it does anyway, the usage of the keys of SCP03 and their use by the domain.
 """
 
 import hmac
@@ -30,6 +35,11 @@ from protocols.secure_channel.keys import AES_SIZES, decrypt_key, key_check_valu
 SEVERAL: Final = 0x80
 FACTORY: Final = 0xFF
 """The version of keys that vanish when the first own ones come."""
+EXTENDED: Final = 0xFF
+USAGE: Final = {1: b"\x38", 2: b"\x34", 3: b"\x48"}
+"""Of SCP03: encryption and MACs in both directions, and data encryption."""
+ACCESS: Final = frozenset({b"", b"\x00", b"\x01"})
+"""The domain's own, and applications through it: no applet gets hold of a key."""
 SECRET: Final = frozenset(
     {KeyType.AES, KeyType.EC_PRIVATE, KeyType.RSA_PRIVATE_MODULUS, KeyType.RSA_PRIVATE_EXPONENT}
 )
@@ -97,28 +107,58 @@ def _read_key(call: CardCall, cursor: Cursor, name: tuple[int, int]) -> tuple[Ke
     parts: list[KeyPart] = []
     domain: list[tuple[int, bytes]] = []
     check = b""
+    extended = cursor.rest[:1] == bytes((EXTENDED,))
     while True:
         # A part's type, or else the length of the check value that ends the key.
         if not cursor.rest:
             raise CardRefusal(Sw.WRONG_DATA, "the key has no check value, not even an empty one")
-        if cursor.rest[0] in PARAMETERS:
-            domain.append((cursor.byte(), cursor.take(_part_length(cursor))))
-        elif cursor.rest[0] in _TYPES:
-            kind = KeyType(cursor.byte())
-            part, check = _read_part(call, kind, cursor.take(_part_length(cursor)), check)
+        head = cursor.rest[: 1 + extended]
+        marked = not extended or head[0] == EXTENDED
+        if marked and head[-1] in PARAMETERS:
+            domain.append(_component(cursor, extended=extended))
+        elif marked and head[-1] in _TYPES:
+            kind, value = _component(cursor, extended=extended)
+            part, check = _read_part(call, KeyType(kind), value, check)
             parts.append(part)
         else:
             claimed = cursor.take(cursor.byte())
             # GPCS 2.1.1 had a check value, empty for public parts, after each part of a key.
-            if claimed or cursor.at_end or call.command.p2 & SEVERAL:
+            if claimed or extended or cursor.at_end or call.command.p2 & SEVERAL:
                 break
+    if extended:
+        _check_use(name[1], cursor.take(cursor.byte()), cursor.take(cursor.byte()))
     if domain:
         parts.append(KeyPart(KeyType.EC_PARAMETERS, bytes((reference_of(domain),))))
     key = Key(*name, tuple(parts))
     _check_key(key)
+    if not claimed and key.part(KeyType.AES) is not None:
+        raise CardRefusal(Sw.WRONG_DATA, "an AES key comes with a check value (GPCS 11.8.2.3.3)")
     if claimed and (not check or not hmac.compare_digest(claimed, check)):
         raise CardRefusal(Sw.WRONG_DATA, "the key check value does not match (GPCS B.6)")
     return key, check if claimed else b""
+
+
+def _component(cursor: Cursor, *, extended: bool) -> tuple[int, bytes]:
+    """Return a component's type and its bytes, in the basic or the extended format."""
+    if extended:
+        cursor.byte()
+        kind = cursor.byte()
+        return kind, cursor.take(int.from_bytes(cursor.take(2), "big"))
+    return cursor.byte(), cursor.take(_part_length(cursor))
+
+
+def _check_use(identifier: int, usage: bytes, access: bytes) -> None:
+    """Return if the card keeps to what the extended format says of a key; else refuse the key."""
+    if usage and usage != USAGE.get(identifier):
+        raise CardRefusal(
+            Sw.WRONG_DATA,
+            "the card does not bind this key to that usage (table 11-17): 38, 34 and 48 of the keys"
+            " 01, 02 and 03, or none",
+        )
+    if access not in ACCESS:
+        raise CardRefusal(
+            Sw.WRONG_DATA, "keys are for their security domain (table 11-18): 01, 00 or none"
+        )
 
 
 def _part_length(cursor: Cursor) -> int:
@@ -135,13 +175,12 @@ def _read_part(call: CardCall, kind: KeyType, value: bytes, check: bytes) -> tup
     assert authentication is not None  # require_authenticated has looked
     size = len(value)
     if size % _BLOCK:
-        size, value = value[0], value[1:]
+        inner = Cursor(value)
+        size, value = _part_length(inner), inner.rest
     if not value or len(value) % _BLOCK or not len(value) - _BLOCK < size <= len(value):
         raise CardRefusal(Sw.WRONG_DATA, "an encrypted key is whole blocks, its length before them")
-    plain = decrypt_key(authentication.session.dek, value)
-    plain, padding = plain[:size], plain[size:]
-    if any(padding):
-        raise CardRefusal(Sw.WRONG_DATA, "the encrypted key is padded with something but zeros")
+    # What fills the last block is up to the host (11.8.2.3.2; Amendment D, 7.2.1).
+    plain = decrypt_key(authentication.session.dek, value)[:size]
     if kind is KeyType.AES and size in AES_SIZES:
         check = key_check_value(plain)
     return KeyPart(kind, plain), check

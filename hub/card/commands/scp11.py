@@ -232,6 +232,10 @@ def authenticate(card: CardParts, channel: LogicalChannel, command: CommandApdu)
     if channel.line.blocks:
         card.keys.clear_failures(key_set)
     channel.authentication = Authentication(
-        session, domain, key.version, host_authenticated=variant is not Variant.B
+        session,
+        domain,
+        key.version,
+        host_authenticated=variant is not Variant.B,
+        may_manage=variant is not Variant.C or card.profile.scp11c_manages,
     )
     return ResponseApdu(data, Sw.SUCCESS)

@@ -3,6 +3,7 @@
 
 from typing import Final
 
+from hub.card.commands.parameters import CONTACTS
 from hub.card.entries import CardState, Kind, Privilege, RegistryEntry
 from hub.card.line import Line
 from hub.card.logical_channel import Conversation, LogicalChannel
@@ -18,17 +19,22 @@ SELECTED: Final = CommandApdu(0, 0xA4, 4, 0)
 """What an applet is told of a SELECT on a port."""
 
 
-def default(card: CardParts, line: Line) -> bytes | None:
+def default(card: CardParts, line: Line, channel: int = 0) -> bytes | None:
     """Return the AID that is selected without being asked for, on a channel that opens.
 
-    On a port nothing is: nobody knows yet who is there.
+    That is whoever was installed for this channel (CF), or else has Card Reset, or else the
+    issuer's domain (GPCS 6.4.1, 6.4.2). On a port nothing is: nobody knows yet who is there.
     """
     if line.is_open_to_strangers:
         return None
     issuer = card.registry.issuer()
     if issuer.life_cycle < CardState.LOCKED:
-        for entry in card.registry.entries():
-            if not entry.is_domain and entry.has(Privilege.CARD_RESET) and entry.is_selectable:
+        entries = [entry for entry in card.registry.entries() if entry.is_selectable]
+        for entry in entries:
+            if entry.implicit == bytes((CONTACTS | channel,)):
+                return entry.aid
+        for entry in entries:
+            if entry.kind is not Kind.ISSUER_DOMAIN and entry.has(Privilege.CARD_RESET):
                 return entry.aid
     return issuer.aid
 
@@ -189,7 +195,7 @@ def _open(card: CardParts, conversation: Conversation, command: CommandApdu) -> 
             raise CardRefusal(Sw.WRONG_P1_P2, f"channel {number} is open or does not exist")
         answer = b""
     conversation.channels[number] = LogicalChannel(
-        number, default(card, conversation.line), conversation.line
+        number, default(card, conversation.line, number), conversation.line
     )
     return ResponseApdu(answer, Sw.SUCCESS)
 

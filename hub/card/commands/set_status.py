@@ -51,12 +51,19 @@ def set_status(card: CardParts, call: CardCall) -> ResponseApdu:
                 raise CardRefusal(Sw.WRONG_DATA, "P1 60 names a security domain")
             if command.p2 not in {0x00, 0x07, 0x0F} and not command.p2 & LOCKED:
                 raise CardRefusal(Sw.WRONG_P1_P2, "P1 60 locks and unlocks")
+            changed = 0
             for entry in card.registry.entries():
                 belongs = entry.kind is not Kind.PACKAGE and within(card, target, entry)
                 spared = entry.kind is Kind.ISSUER_DOMAIN or entry.aid == call.domain.aid
                 locks = bool(command.p2 & LOCKED)
                 if belongs and not spared and entry.is_locked != locks:
                     _set_application(card, call, entry)
+                    changed += 1
+            if not changed:
+                raise CardRefusal(
+                    Sw.CONDITIONS_NOT_SATISFIED,
+                    f"nothing there is to be {'locked' if command.p2 & LOCKED else 'unlocked'}",
+                )
         case _:
             raise CardRefusal(
                 Sw.WRONG_P1_P2, "SET STATUS knows the scopes 80, 40 and 60 (table 11-83)"
@@ -71,12 +78,11 @@ def _set_card(card: CardParts, call: CardCall) -> None:
         raise CardRefusal(Sw.WRONG_P1_P2, f"the card has no state {call.command.p2:02X}") from error
     issuer = card.registry.issuer()
     now = CardState(issuer.life_cycle)
-    if wanted is now:
-        return
     if wanted not in NEXT[now]:
+        # Also to the state that it is in (11.10.2.2).
         raise CardRefusal(
             Sw.CONDITIONS_NOT_SATISFIED,
-            f"the card goes from {now.name} to no {wanted.name} (GPCS 5.1)",
+            f"the card is {now.name} and does not go to {wanted.name} (GPCS 5.1)",
         )
     needed = Privilege.NONE
     if wanted is CardState.TERMINATED:
@@ -102,6 +108,10 @@ def _set_application(card: CardParts, call: CardCall, entry: RegistryEntry) -> N
     if state & LOCKED:
         if entry.aid == domain.aid:
             raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "a security domain does not lock itself")
+        if entry.is_locked:
+            raise CardRefusal(
+                Sw.CONDITIONS_NOT_SATISFIED, "the application is locked already (11.10.2.2)"
+            )
         new = entry.life_cycle | LOCKED
     elif entry.is_locked:
         new = entry.life_cycle & ~LOCKED
@@ -111,16 +121,16 @@ def _set_application(card: CardParts, call: CardCall, entry: RegistryEntry) -> N
 
 
 def _advance(entry: RegistryEntry, state: int) -> int:
-    """Return the state an entry that is not locked goes to."""
-    if state in {0, entry.life_cycle}:
-        return entry.life_cycle
-    known = state & LifeCycle.SELECTABLE == LifeCycle.SELECTABLE
-    if entry.kind is Kind.DOMAIN:
-        # A domain is personalised by whoever holds its keys (GPCS 5.3.2.3); it never goes back.
-        known = state == DomainState.PERSONALIZED
-    if not known or entry.life_cycle < LifeCycle.SELECTABLE:
+    """Return the state that an entry which is not locked goes to.
+
+    An application's own states are its own business (11.10.2.2). A domain is personalised by
+    whoever holds its keys, its parent's until it has some (5.3.2.3), and never goes back.
+    """
+    personalises = entry.kind is Kind.DOMAIN and state == DomainState.PERSONALIZED
+    if not personalises or entry.life_cycle != LifeCycle.SELECTABLE:
         raise CardRefusal(
             Sw.CONDITIONS_NOT_SATISFIED,
-            f"no way from {entry.life_cycle:02X} to {state:02X} (GPCS 5.3)",
+            f"a security domain takes nobody from {entry.life_cycle:02X} to {state:02X}: it locks"
+            " and unlocks, and makes a selectable domain PERSONALIZED (GPCS 5.3, 11.10.2.2)",
         )
     return state

@@ -4,6 +4,10 @@
     P1  80 last block | 60 encrypted under the DEK | 18 structure: 08 DGI, 10 BER-TLV | 01 answers
     P2  number of the block, from 00
 
+Without structure a block is encrypted as it is. DGIs and TLVs are encrypted each by itself: names
+and lengths stand in clear, the length being the encrypted value's. What fills the last 16 bytes is
+80 00.., or nothing where they are full (Amendment D, 4.1.4).
+
 Blocks of the domain's own data are kept in memory and take effect with the last one, all or
 nothing. After INSTALL [for personalization] each block goes to the application at once.
 """
@@ -24,6 +28,7 @@ LAST, ENCRYPTED, STRUCTURE, DGI, TLV = 0x80, 0x60, 0x18, 0x08, 0x10
 MAX_DATA: Final = 1 << 16
 """As much as a security domain takes in one go."""
 _BLOCK: Final = 16
+_RESERVED: Final = 0x40
 _DOMAIN_DGI: Final = 0x0070
 COMPUTED: Final = frozenset(
     {0x66, 0x67, 0xE0, 0xC1, 0xC2, 0xD3, 0x9F7F, 0xFF21, 0x2F00, 0xFF33, 0xFF34}
@@ -36,6 +41,7 @@ class Storing:
     """Blocks of STORE DATA that have come so far."""
 
     structure: int
+    encrypted: bool = False
     blocks: int = 0
     data: bytearray = field(default_factory=bytearray)
 
@@ -46,18 +52,25 @@ def store_data(card: CardParts, call: CardCall) -> ResponseApdu:
     command, channel = call.command, call.channel
     if command.p1 & STRUCTURE == STRUCTURE:
         raise CardRefusal(Sw.WRONG_P1_P2, "STORE DATA carries DGIs, TLVs or neither, not both")
+    if command.p1 & ENCRYPTED == _RESERVED:
+        raise CardRefusal(Sw.WRONG_P1_P2, "40 is no encryption of STORE DATA: 00, 20 or 60 are")
     storing = channel.process
     if not isinstance(storing, Storing):
-        storing = Storing(command.p1 & STRUCTURE)
-    if command.p2 != storing.blocks & 0xFF or command.p1 & STRUCTURE != storing.structure:
+        storing = Storing(command.p1 & STRUCTURE, command.p1 & ENCRYPTED == ENCRYPTED)
+    same = (command.p1 & STRUCTURE, command.p1 & ENCRYPTED == ENCRYPTED)
+    if command.p2 != storing.blocks & 0xFF or same != (storing.structure, storing.encrypted):
         channel.process = None
         raise CardRefusal(
             Sw.CONDITIONS_NOT_SATISFIED,
             f"block {command.p2:02X} came, {storing.blocks & 0xFF:02X} was expected",
         )
-    data = _plain(call)
+    data = command.data
+    if storing.encrypted and not storing.structure:
+        data = _decrypted(call, data)
     last = bool(command.p1 & LAST)
     if channel.target is not None and channel.target != call.domain.aid:
+        if storing.encrypted and storing.structure:
+            data = _clear_groups(call, data, storing.structure)
         response = _hand_over(card, call, data)
         storing.blocks += 1
         channel.process = None if last or not response.is_answer else storing
@@ -71,20 +84,40 @@ def store_data(card: CardParts, call: CardCall) -> ResponseApdu:
     channel.process = None if last else storing
     if last:
         channel.target = None
-        _store(card, call, bytes(storing.data), storing.structure)
+        whole = bytes(storing.data)
+        if storing.encrypted and storing.structure:
+            whole = _clear_groups(call, whole, storing.structure)
+        _store(card, call, whole, storing.structure)
     return ResponseApdu(b"", Sw.SUCCESS)
 
 
-def _plain(call: CardCall) -> bytes:
-    data = call.command.data
-    if call.command.p1 & ENCRYPTED != ENCRYPTED or not data:
+def _decrypted(call: CardCall, data: bytes) -> bytes:
+    if not data:
         return data
     authentication = call.channel.authentication
     assert authentication is not None  # require_authenticated has looked
     if len(data) % _BLOCK:
         raise CardRefusal(Sw.WRONG_DATA, "data encrypted under the DEK are whole blocks")
-    plain = decrypt_key(authentication.session.dek, data).rstrip(b"\0")
-    return plain.removesuffix(b"\x80")
+    plain = decrypt_key(authentication.session.dek, data)
+    unpadded = plain.rstrip(b"\0")
+    padded = unpadded.endswith(b"\x80") and len(plain) - len(unpadded) < _BLOCK
+    return unpadded[:-1] if padded else plain
+
+
+def _clear_groups(call: CardCall, data: bytes, structure: int) -> bytes:
+    """Return DGIs or TLVs with their values decrypted; they must be whole."""
+    with refusing_malformed("STORE DATA"):
+        if structure == DGI:
+            groups = [(name, _decrypted(call, value)) for name, value in _data_groups(data)]
+            return b"".join(_data_group(name, value) for name, value in groups)
+        nodes = [(node.tag, _decrypted(call, node.value)) for node in Tlv.decode_all(data)]
+        return b"".join(Tlv(tag, value).encode() for tag, value in nodes)
+
+
+def _data_group(name: int, value: bytes) -> bytes:
+    size = len(value)
+    length = bytes((size,)) if size < 0xFF else b"\xff" + size.to_bytes(2, "big")
+    return name.to_bytes(2, "big") + length + value
 
 
 def _hand_over(card: CardParts, call: CardCall, data: bytes) -> ResponseApdu:

@@ -13,9 +13,11 @@ from hub.card.commands.get_data import get_data, get_status
 from hub.card.commands.install_load import install, load
 from hub.card.commands.pin import change_reference_data, reset_retry_counter, verify
 from hub.card.commands.put_key import generate_key, put_key
+from hub.card.commands.r_mac import begin_r_mac, end_r_mac
 from hub.card.commands.rotate_key import rotate_key
 from hub.card.commands.set_status import set_status
 from hub.card.commands.store_data import store_data
+from hub.card.commands.upgrade import manage_upgrade
 from hub.card.entries import CardState
 from hub.card.logical_channel import CardCall
 from hub.card.state import CardParts
@@ -68,6 +70,9 @@ RULES: Final[Mapping[int, CommandRule]] = {
     0xF1: CommandRule("GENERATE KEY", generate_key),
     0xF3: CommandRule("ROTATE KEY", rotate_key),
     0xE2: CommandRule("STORE DATA", store_data),
+    0x7A: CommandRule("BEGIN R-MAC SESSION", begin_r_mac, when_locked=True),
+    0x78: CommandRule("END R-MAC SESSION", end_r_mac, when_locked=True),
+    0xEA: CommandRule("MANAGE ELF UPGRADE", manage_upgrade),
     0x20: CommandRule("VERIFY", verify),
     0x24: CommandRule("CHANGE REFERENCE DATA", change_reference_data),
     0x2C: CommandRule("RESET RETRY COUNTER", reset_retry_counter),

@@ -33,6 +33,7 @@ def authorise(card: CardParts, call: CardCall, token: bytes, signed: bytes) -> N
     Raises `CardRefusal` for a domain without the privilege and for a missing or wrong token.
     """
     domain = call.domain
+    card.content.require_personalised(domain)
     if domain.has(Privilege.AUTHORIZED_MANAGEMENT):
         return
     if not domain.has(Privilege.DELEGATED_MANAGEMENT):

@@ -20,6 +20,7 @@ from protocols.secure_channel.put_key import put_static_keys
 
 CLA: Final = 0x80
 INSTALL, LOAD, DELETE, GET_STATUS, SET_STATUS = 0xE6, 0xE8, 0xE4, 0xF2, 0xF0
+UPGRADE: Final = 0xEA
 NO_PARAMETERS: Final = b"\xc9\x00"
 MORE: Final = 0x6310
 NOTHING: Final = 0x6A88
@@ -74,6 +75,15 @@ class CardManager:
                 values.get(0xC4, b""),
                 tuple(field.value for field in fields if field.tag == 0x84),
             )
+
+    def begin_upgrade(self, package: bytes) -> None:
+        """Let the next load of `package` take its place (Amendment H)."""
+        data = Tlv.of(0xA1, [Tlv(0x4F, package)]).encode()
+        self._call("MANAGE ELF UPGRADE [start]", UPGRADE, 0x01, 0, data)
+
+    def abort_upgrade(self) -> None:
+        """Stay with the old version."""
+        self._call("MANAGE ELF UPGRADE [abort]", UPGRADE, 0x04, 0, b"")
 
     def load(
         self,

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final, Self
 
 from hub.card.status import CardRefusal, Sw, refusing_malformed
+from protocols.iso7816.errors import MalformedTlv
 from protocols.iso7816.tlv import Cursor
 
 COMPONENTS: Final = {
@@ -31,6 +32,12 @@ _PIECE: Final = 60_000
 _MAX_SIZE: Final = 0xFFFF
 CUSTOM_AID: Final = bytes.fromhex("F04D45544552")
 """Names our component in the Directory (6.5)."""
+_BEFORE_CUSTOM: Final = 2 * 12 + 6 + 2
+"""Bytes of a Directory of format 2.2: sizes of components, static fields, imports, applets."""
+NO_BUNDLE: Final = (
+    "the package carries no program for this machine, whose applets are no Java bytecode:"
+    " `meterlet applet build` makes packages that do"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,30 @@ def _components(block: bytes) -> tuple[dict[int, bytes], list[bytes]]:
     return components, pieces
 
 
+def lacks_bundle(beginning: bytes) -> bool | None:
+    """Whether a load file whose first bytes these are carries nothing for this machine.
+
+    Its Directory says so, right behind the Header: a loader need not send the rest. None where
+    that has not come yet, or is not where a file of ours has it.
+    """
+    cursor = Cursor(beginning)
+    try:
+        if cursor.byte() != COMPONENTS["Header"]:
+            return None
+        cursor.take(int.from_bytes(cursor.take(2), "big"))
+        if cursor.byte() != COMPONENTS["Directory"]:
+            return None
+        directory = Cursor(cursor.take(int.from_bytes(cursor.take(2), "big")))
+        directory.take(_BEFORE_CUSTOM)
+        for _ in range(directory.byte()):
+            directory.take(3)  # tag and size
+            if directory.take(directory.byte()) == CUSTOM_AID:
+                return False
+    except MalformedTlv:
+        return None
+    return True
+
+
 def _header(components: dict[int, bytes]) -> tuple[bytes, bytes]:
     cursor = Cursor(components.get(COMPONENTS["Header"], b""))
     if cursor.take(4) != MAGIC:
@@ -98,9 +129,7 @@ def _applets(component: bytes) -> tuple[bytes, ...]:
 def _bundle(pieces: list[bytes]) -> bytes:
     head = LABEL + bytes(33)
     if not pieces or len(pieces[0]) < len(head) or not pieces[0].startswith(LABEL):
-        raise CardRefusal(
-            Sw.WRONG_DATA, "the load file carries no bundle for this machine (component 80)"
-        )
+        raise CardRefusal(Sw.WRONG_DATA, NO_BUNDLE)
     count, digest = pieces[0][len(LABEL)], pieces[0][len(LABEL) + 1 : len(head)]
     bundle = b"".join([pieces[0][len(head) :], *pieces[1:]])
     if count != len(pieces) or hashlib.sha256(bundle).digest() != digest:

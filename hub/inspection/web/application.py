@@ -47,11 +47,25 @@ from hub.inspection.web.pages import (
     now,
     readings,
     releases,
+    set_aside,
     work,
 )
 from hub.inspection.web.parts import Parts, Settings, make_environment
 
-MODULES = (about, applets, bills, consents, exports, log, now, readings, releases, sign_in, work)
+MODULES = (
+    about,
+    applets,
+    bills,
+    consents,
+    exports,
+    log,
+    now,
+    readings,
+    releases,
+    set_aside,
+    sign_in,
+    work,
+)
 PAGES: Final = tuple(page for module in MODULES for page in module.PAGES)
 UPLOADS: Final = frozenset({"/applets/package", "/bill/what-if", "/releases/lists"})
 CODE_SIZE: Final = 5

@@ -14,10 +14,11 @@ from hub.card.registry import Registry
 from hub.device import Device
 from hub.disclosure import ConsentTerms
 from hub.inspection.errors import InspectionError
-from hub.installer import InstallationError, consent_terms
+from hub.installer import InstallationError, consent_terms, the_one
 from hub.machine.bundle import Bundle
 from hub.machine.errors import BundleError, MachineError
 from hub.machine.manifest import Manifest
+from hub.machine.packed import bundle_of, bundles_of
 from protocols.canonical.signing import key_id_of
 
 LOCKED: Final = 0x80
@@ -69,11 +70,11 @@ def installed_applets(device: Device) -> list[Installed]:
         stored = sum(len(key) + len(value) for key, value in device.documents(entry.aid).items())
         facts = entry.aid, bool(entry.life_cycle & LOCKED), len(content), stored
         try:
-            bundle = Bundle.decode(content, device.vendors())
+            bundle = bundle_of(content, entry.module, device.vendors())
         except MachineError as error:
             applets.append(Installed(*facts, None, None, str(error)))
             continue
-        applets.append(Installed(*facts, bundle, signer_of(device, content)))
+        applets.append(Installed(*facts, bundle, signer_of(device, content, entry.module)))
     return applets
 
 
@@ -96,11 +97,11 @@ def vendors_of(device: Device) -> list[tuple[Vendor, Ed25519PublicKey]]:
     return vendors
 
 
-def signer_of(device: Device, bundle: bytes) -> Vendor | None:
-    """Return who signed a bundle, or None where it is nobody the resident trusts."""
+def signer_of(device: Device, content: bytes, module: bytes) -> Vendor | None:
+    """Return who signed a package's module, or None where it is nobody the resident trusts."""
     for vendor, key in vendors_of(device):
         try:
-            Bundle.decode(bundle, {vendor.key: key})
+            bundle_of(content, module, {vendor.key: key})
         except MachineError:
             continue
         return vendor
@@ -114,10 +115,10 @@ def read_package(device: Device, content: bytes) -> tuple[Bundle, Vendor, list[C
     """
     try:
         cap = CapFile.decode(content)
-        bundle = Bundle.decode(cap.file.bundle, device.vendors())
+        bundle = the_one(bundles_of(cap.file.bundle, device.vendors()))
     except (PackageError, BundleError) as error:
         raise InstallationError(f"the package: {error}") from None
-    vendor = signer_of(device, cap.file.bundle)
+    vendor = signer_of(device, cap.file.bundle, bundle.manifest.aid)
     if vendor is None:
         raise InstallationError("the package: signed by nobody who is trusted to sign applets")
     return bundle, vendor, consent_terms(bundle)

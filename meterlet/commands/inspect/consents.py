@@ -51,13 +51,13 @@ def grant(folder: Path, aid: bytes, yes: bool) -> None:
     with Device.open(folder) as device:
         installer = Installer(device, device.card(open_machine()))
         bundle = installer.bundle(aid)
-        for terms in consent_terms(bundle):
+        for terms in consent_terms(bundle, aid):
             click.echo(consent_in_words(terms), err=True)
         for sentence in dealings(bundle.manifest):
             click.echo(sentence, err=True)
         if not yes and not click.confirm("Do you consent?", err=True):
             fail("nothing was granted", Exit.FORBIDDEN)
-        given = installer.consent(bundle)
+        given = installer.consent(bundle, aid)
     for consent in given:
         click.echo(f"consent {consent.number} is given")
 

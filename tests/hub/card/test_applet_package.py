@@ -12,6 +12,7 @@ from hub.card.connection import Exchange
 from hub.card.open import Card
 from hub.card.packages.cap_file import CapFile, build_cap
 from hub.card.profile import PROFILES
+from hub.card.trace import describe
 from hub.installer import build_package
 from hub.machine.machine import AppletMachine
 from meterlet.commands import reader
@@ -128,3 +129,58 @@ def test_an_applet_answers_a_command_that_is_longer_than_one_apdu_with_a_status_
     runs = Manager(card, cap.file.modules[0])
     response = runs.client.send(CommandApdu(0x80, 0x77, 0, 0, bytes(70_000)))
     assert response.sw in {0x6700, 0x6D00}
+
+
+def test_a_refused_installation_is_told_in_the_applets_own_words(
+    card: Card, package: bytes
+) -> None:
+    """As `gp --install billing.cap` asks without --params."""
+    cap = CapFile.decode(package)
+    manager = Manager(card)
+    told: list[Exchange] = []
+    manager.connection.observer = told.append
+    assert load(manager, cap) == "9000"
+    assert install(manager, cap, b"") == "6A80"
+    assert told[-1].reason == (
+        "the applet refused to be installed: it is installed with its recipient's public key,"
+        " 32 bytes, and got 0"
+    )
+    assert describe(told[-1]).splitlines()[-1] == f"   because {told[-1].reason}"
+
+
+def test_a_refused_command_is_told_in_the_applets_own_words(card: Card, package: bytes) -> None:
+    cap = CapFile.decode(package)
+    manager = Manager(card)
+    load(manager, cap)
+    install(manager, cap, RECIPIENT)
+    runs = Manager(card, cap.file.modules[0])
+    told: list[Exchange] = []
+    runs.connection.observer = told.append
+    assert runs.sw("80100000", b"no question") == "6A80"
+    assert told[-1].reason is not None
+    assert "because" in describe(told[-1])
+    assert runs.sw("80770000") == "6D00"
+    assert told[-1].reason != told[-2].reason  # what was said of the one is not said of the next
+
+
+def test_a_second_instance_has_another_aid_and_a_store_and_channel_of_its_own(
+    card: Card, package: bytes
+) -> None:
+    """`gp --create`: GPCS 9.3.6. The manifest's AID is the module's name and no more."""
+    cap = CapFile.decode(package)
+    (module,) = cap.file.modules
+    other = module + b"\x99"
+    manager = Manager(card)
+    assert load(manager, cap) == "9000"
+    for aid, key in ((module, RECIPIENT), (other, bytes(31) + b"\x01")):
+        given = Tlv(0xC9, key).encode()
+        assert manager.install(aid, package=cap.file.aid, module=module, parameters=given) == "9000"
+    assert set(manager.listing("40")) == {module.hex().upper(), other.hex().upper()}
+    query = "SELECT DISTINCT applet FROM applet_store ORDER BY applet"
+    assert card.database.connection.execute(query).fetchall() == [(module,), (other,)]
+    assert Manager(card, other).sw("80770000") == "6D00"
+    assert manager.sw("80E40000", Tlv(0x4F, cap.file.aid).encode()) == "6985"  # two are left
+    assert manager.sw("80E40000", Tlv(0x4F, module).encode()) == "9000"
+    assert card.database.connection.execute(query).fetchall() == [(other,)]
+    assert Manager(card, other).sw("80770000") == "6D00"
+    assert manager.sw("80E40080", Tlv(0x4F, cap.file.aid).encode()) == "9000"

@@ -231,7 +231,7 @@ def test_pysim(tmp_path: Path, level: int) -> None:
     client.send("80e29000" + lv("4502aabb") + "00")
     client.send("80e40000" + lv("d20132") + "00")
     client.send("80e40080" + lv("4f" + lv(PKG)) + "00")
-    client.send("80f0800f00")
+    client.send("80f0800f00", "6985")  # it is SECURED already
 
 
 def test_the_yubico_library_gives_no_le_and_extended_lengths(tmp_path: Path) -> None:
@@ -240,3 +240,52 @@ def test_the_yubico_library_gives_no_le_and_extended_lengths(tmp_path: Path) -> 
     assert raw.hex().startswith("6f10")
     assert client.raw(bytes.fromhex("00ca00e0")).hex().startswith("c004")
     assert len(client.raw(bytes.fromhex("80500000 000008 0000000000000000".replace(" ", "")))) == 34
+
+
+def test_globalplatformpro_gives_a_new_domain_its_own_keys(tmp_path: Path) -> None:
+    """gp --domain F000000001, then gp -c F000000001 --lock: it reads E0 before there are keys."""
+    card = open_card(tmp_path)
+    issuer = Client(card, 0x01)
+    issuer.open()
+    sd = "f000000001"
+    fields = lv("a0000001515350") + lv("a000000151535041") + lv(sd)
+    issuer.send("80e60c00" + lv(fields + "0180" + lv("c90481020370") + "00") + "00")
+    client = Client(card, 0x01)
+    assert client.raw(bytes.fromhex(f"00a40400{lv(sd)}00")).hex() == (
+        "6f0d8405f000000001a5049f6501ff9000"
+    )
+    client.open()
+    assert client.send("80ca00e000") == "e000"
+    client.put_keys("80d80081", 1, NEW_KEYS, length=True)
+    again = Client(card, 0x01)
+    again.raw(bytes.fromhex(f"00a40400{lv(sd)}00"))
+    again.open(NEW_KEYS, version=1)
+    assert again.send("80ca00e000") == "e012c00401018810c00402018810c00403018810"
+
+
+def test_globalplatformpro_makes_a_second_instance(tmp_path: Path) -> None:
+    """gp --package D276000118 --applet D27600011801 --create D2760001180199."""
+    client = Client(open_card(tmp_path), 0x01)
+    client.open()
+    client.send("80e60200" + lv(lv(PKG) + "00" + "00" + "00" + "00") + "00")
+    client.load(200)
+    for aid in (APP, APP + "99"):
+        fields = lv(PKG) + lv(MOD) + lv(aid) + lv("000000") + lv("c900") + "00"
+        client.send("80e60c00" + lv(fields) + "00")
+    assert client.send("80f24002024f00").count(APP) == 2
+    client.send("80e40000" + lv("4f" + lv(APP + "99")) + "00")
+
+
+def test_gpshell_protects_answers_for_a_while(tmp_path: Path) -> None:
+    """begin_R_MAC and end_R_MAC, as its library sends them."""
+    client = Client(open_card(tmp_path), 0x03)
+    client.client.select(ISSUER)
+    client.open(version=0x30)
+    client.send("807a1001 01 00".replace(" ", ""))
+    session = client.client.session
+    assert session is not None
+    session.change_level(SecurityLevel(0x13))
+    assert client.send("80f28002024f0000").startswith("e3")
+    client.send("8078000300")
+    session.change_level(SecurityLevel(0x03))
+    assert client.send("80f28002024f0000").startswith("e3")

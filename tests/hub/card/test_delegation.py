@@ -254,7 +254,7 @@ def test_the_receipt_of_a_registry_update_binds_what_was_updated(
     assert manager.install(APPLET) == "9000"
     updates = (
         (DELEGATE, (b"", b"", APPLET, b"\x00", b"")),
-        (DELEGATE, (b"", b"", APPLET, b"", bytes.fromhex("EF03CF0101"))),
+        (DELEGATE, (b"", b"", APPLET, b"", bytes.fromhex("EF03CF0141"))),
         (DELEGATE, (ISSUER, b"", APPLET, b"", b"")),
     )
     for before, values in updates:

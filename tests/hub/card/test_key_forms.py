@@ -11,7 +11,7 @@ from hub.card.keys.curves import CURVES
 from hub.card.open import Card
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.iso7816.tlv import encode_length, encode_lv
-from protocols.secure_channel.keys import encrypt_key
+from protocols.secure_channel.keys import encrypt_key, key_check_value
 from tests.support.card import ISSUER, domain_parameters, open_card
 from tests.support.card_host import Manager
 
@@ -87,7 +87,7 @@ def test_several_keys_stay_several_keys(card: Card) -> None:
     manager = Manager(card)
     session = manager.client.session
     assert session is not None
-    one = b"\x88\x10" + encrypt_key(session.dek, bytes(16)) + b"\0"
+    one = b"\x88\x10" + encrypt_key(session.dek, bytes(16)) + b"\x03" + key_check_value(bytes(16))
     assert manager.sw("80D80001", b"\x11" + one + one) == "6A80"
     assert manager.sw("80D80081", b"\x11" + one) == "9000"
     assert manager.sw("80D80081", b"\x12" + one + one) == "9000"

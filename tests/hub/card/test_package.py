@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hub.card.connection import Exchange
 from hub.card.packages.cap_file import CapFile, PackageError, build_cap
 from hub.card.packages.host_tool import CardManager
-from hub.card.packages.load_file import LoadFile
+from hub.card.packages.load_file import CUSTOM_AID, LoadFile, build_components, lacks_bundle
 from hub.card.status import CardRefusal
 from protocols.secure_channel.host import CardClient
 from tests.support.card import APPLET, ISSUER, KEYS, MODULE, PACKAGE, open_card, runtime_of
-from tests.support.card_host import load_block
+from tests.support.card_host import Manager, load_block
 
 
 def cap(bundle: bytes = b"bundle") -> bytes:
@@ -86,10 +87,10 @@ def test_what_loaders_send_carries_the_bundle_with_or_without_a_descriptor() -> 
         (lambda f: f | {"other/javacard/Header.cap": b""}, "twice"),
         (lambda f: {name: c for name, c in f.items() if "Header" not in name}, "DECAFFED|bytes"),
         (lambda f: {name: c for name, c in f.items() if "Applet" not in name}, "no applet"),
-        (lambda f: {name: c for name, c in f.items() if "RefLoc" not in name}, "no bundle"),
+        (lambda f: {name: c for name, c in f.items() if "RefLoc" not in name}, "no program"),
         (
             lambda f: {name: c.replace(b"bundle", b"bundel") for name, c in f.items()},
-            "altered|no b",
+            "altered|no program",
         ),
         (lambda f: {name: c[:-1] for name, c in f.items()}, "announced"),
         (lambda f: f | {f"x/javacard/A{'b' * n}.cap": b"" for n in range(70)}, "files in it"),
@@ -164,3 +165,42 @@ def test_the_hubs_own_manager_takes_the_way_of_every_tool(tmp_path: Path) -> Non
     manager.delete(PACKAGE, related=True)
     assert APPLET not in {entry.aid for entry in manager.entries()}
     card.database.close()
+
+
+def java_card_block(aid: bytes = PACKAGE) -> bytes:
+    """Return the load file of a Java Card package: one of ours, of which the program is gone."""
+    parts = build_components(aid, (1, 0), (MODULE,), b"program", "com/example/wallet")
+    del parts["Custom"]
+    directory = parts["Directory"]
+    custom = len(directory) - 1 - 3 - 1 - len(CUSTOM_AID)
+    content = directory[3:custom] + b"\0"
+    parts["Directory"] = b"\x02" + len(content).to_bytes(2, "big") + content
+    parts["Method"] = b"\x07" + (5000).to_bytes(2, "big") + bytes(5000)
+    return b"".join(parts.values())
+
+
+@pytest.mark.parametrize("prefix", [b"", b"\xe2\x81\xf0" + bytes(240)])
+@pytest.mark.parametrize("size", [20, 231])
+def test_a_package_without_our_program_is_refused_when_its_directory_has_come(
+    tmp_path: Path, size: int, prefix: bytes
+) -> None:
+    card = open_card(tmp_path)
+    manager = Manager(card)
+    told: list[Exchange] = []
+    assert manager.install_for_load() == "9000"
+    manager.connection.observer = told.append
+    assert manager.load(java_card_block(), size=size, prefix=prefix) == "6A80"
+    assert len(told) <= (len(prefix) + 100) // size + 1  # of more than 5,000 bytes
+    assert len(told) == 1 or prefix or size < 100  # GlobalPlatformPro's first block says it
+    assert told[-1].reason is not None
+    assert "meterlet applet build" in told[-1].reason
+    assert manager.sw("80E88001", b"") == "6985"  # the load is over
+    assert card.find(PACKAGE) is None
+
+
+@given(st.binary(max_size=120), st.integers(0, 200))
+def test_the_beginning_of_a_load_file_never_condemns_one_of_ours(noise: bytes, cut: int) -> None:
+    ours = b"".join(build_components(PACKAGE, (1, 0), (MODULE,), noise, "com/x").values())
+    assert lacks_bundle(ours[:cut]) in {None, False}
+    assert lacks_bundle(noise) in {None, False, True}
+    assert lacks_bundle(java_card_block()) is True

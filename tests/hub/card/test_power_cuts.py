@@ -13,6 +13,7 @@ import pytest
 
 from hub.card.applet_runtime import AppletContext
 from hub.card.open import Card
+from hub.card.packages.load_file import build_components
 from hub.card.registry import CARD
 from hub.vault.database import Component, Database, NotAHubDatabase
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
@@ -25,6 +26,7 @@ from tests.support.card import (
     APPLET_KEYS,
     ISSUER,
     KEYS,
+    MODULE,
     PACKAGE,
     Dice,
     Echo,
@@ -142,6 +144,15 @@ def transaction(card: Card) -> None:
     assert Manager(card, APPLET, APPLET_KEYS).sw("80104000") == "9000"
 
 
+def upgrade(card: Card) -> None:
+    manager = Manager(card)
+    start = Tlv(0xA1, Tlv(0x4F, PACKAGE).encode()).encode()
+    assert manager.sw("80EA0100", start) == "9000"
+    parts = build_components(PACKAGE, (1, 1), (MODULE,), bytes(range(256)) * 40, "com/x")
+    assert manager.install_for_load() == "9000"
+    assert manager.load(b"".join(parts.values())) == "9000"
+
+
 OPERATIONS: dict[str, tuple[bool, Callable[[Card], None]]] = {
     "load": (False, load),
     "install": (True, install),
@@ -152,6 +163,7 @@ OPERATIONS: dict[str, tuple[bool, Callable[[Card], None]]] = {
     "lock": (True, lock),
     "extradite": (True, extradite),
     "transaction": (True, transaction),
+    "upgrade": (True, upgrade),
 }
 
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet hub reader`, `unblock`, `snapshot` and `restore`."""
 
+import json
+import os
 import socket
 from pathlib import Path
 
@@ -9,9 +11,12 @@ import pytest
 from click.testing import CliRunner
 
 from hub.card.profile import PROFILES
+from hub.card.reader import ReaderError
+from hub.device import Device
 from hub.machine.machine import AppletMachine
 from meterlet.commands import reader
 from meterlet.commands.main import main
+from protocols.secure_channel.keys import StaticKeys
 from tests.support.card_host import Manager
 
 
@@ -24,6 +29,13 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, machine: AppletMachin
 def run(command: click.Command, *arguments: str) -> tuple[int, str]:
     result = CliRunner().invoke(main, ["hub", str(command.name), *arguments])
     return result.exit_code, result.output
+
+
+def hub_in(folder: Path) -> Path:
+    made = ["hub", "init", str(folder / "hub"), "--serial", "1", "--zone", "UTC"]
+    result = CliRunner().invoke(main, made)
+    assert result.exit_code == 0, result.output
+    return folder / "hub"
 
 
 def iin() -> str:
@@ -100,3 +112,52 @@ def test_every_profile_makes_a_card(profile: str) -> None:
     with reader.open_test_card(profile, True, ()) as device:
         card = reader.card_of(device, PROFILES[profile])
         assert card.connect().transmit(bytes.fromhex("00A4040000")).hex().endswith("9000")
+
+
+def test_a_card_is_in_one_reader_at_a_time_and_a_running_one_is_not_deleted() -> None:
+    before = iin()
+    with reader.inserted(reader.lock_of(None, "default")):
+        for options in ((), ("--fresh",)):
+            code, output = run(reader.reader, "--port", "1", *options)
+            assert code == 1
+            (line,) = output.splitlines()
+            assert f"in another reader (process {os.getpid()})" in line
+            assert "take it out there first" in line
+        with pytest.raises(ReaderError), reader.inserted(reader.lock_of(None, "default")):
+            pass
+        code, output = run(reader.reader, "--port", "1", "--profile", "s16")
+        assert "no reader (vpcd)" in output  # another card
+    assert iin() == before
+    code, output = run(reader.reader, "--port", "1")
+    assert "no reader (vpcd)" in output  # it is out
+
+
+def test_a_hubs_own_card_is_in_one_reader_at_a_time(tmp_path: Path) -> None:
+    folder = hub_in(tmp_path)
+    with reader.inserted(reader.lock_of(folder, "default")):
+        code, output = run(reader.reader, "--hub", str(folder), "--port", "1")
+    assert (code, "in another reader" in output) == (1, True)
+
+
+def test_the_keys_of_a_hubs_card_are_printed_as_options_for_gp(tmp_path: Path) -> None:
+    folder = hub_in(tmp_path)
+
+    def told(*arguments: str) -> str:
+        result = CliRunner().invoke(main, ["hub", "keys", "card", "--hub", str(folder), *arguments])
+        assert result.exit_code == 0
+        return result.output
+
+    facts = json.loads(told("--json"))
+    keys = StaticKeys(*(bytes.fromhex(facts[name]) for name in ("enc", "mac", "dek")))
+    _, enc, _, mac, _, dek, _, version = told().split()
+    assert [enc, mac, dek] == [facts[name].upper() for name in ("enc", "mac", "dek")]
+    assert int(version) == facts["version"] == 0x30
+    new = StaticKeys(bytes([1] * 16), bytes([2] * 16), bytes([3] * 16))
+    with Device.open(folder) as device:
+        card = reader.card_of(device, PROFILES["default"])
+        manager = Manager(card, keys=keys, version=facts["version"])
+        assert manager.put_keys(0x31, new, replaces=0x30).sw == 0x9000
+    assert json.loads(told("--json")) | {"schema": ""} == {
+        "schema": "", "domain": "A000000151000000", "version": 0x31,
+        "enc": "01" * 16, "mac": "02" * 16, "dek": "03" * 16,
+    }  # fmt: skip

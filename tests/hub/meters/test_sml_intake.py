@@ -135,14 +135,6 @@ def test_only_our_own_meters_flags_are_believed() -> None:
     assert readout.flags is ReadingFlag.NONE
 
 
-def test_a_live_telegram_from_the_future_keeps_out_nothing_that_follows() -> None:
-    frames = list(telegrams(METER, [Reading(NOON + 3601, 5), Reading(NOON + 3600, 6)]))
-    line = door(ahead_seconds=3600)
-    assert drawn(line.feed(b"".join(frames))) == [Reading(NOON + 3600, 6)]
-    assert [lost.reason for lost in line.lost] == ["its clock is ahead of the hub's"]
-    assert len(door().feed(b"".join(frames))) == 1  # a file's: as it says, and then nothing earlier
-
-
 @pytest.mark.parametrize(("value", "scaler"), [(2**64 - 1, 9), (2**63, 0)])
 def test_a_register_beyond_any_meters_is_reported(value: int, scaler: int) -> None:
     line = door()

@@ -35,6 +35,7 @@ from utility_server.errors import (
 )
 from utility_server.retail.carried_states import EnteredChains
 from utility_server.retail.claims import check_entry
+from utility_server.retail.contracts import Cycle
 from utility_server.retail.utility import BilledPeriod
 
 HEAD = f"""
@@ -218,12 +219,49 @@ def test_a_bill_out_of_order_or_with_days_left_out_is_not_asked_for(home: YearHo
         ask(home, Period(date(2025, 1, 20), date(2025, 2, 28)))
     with pytest.raises(CannotVerify, match="a tariff without memory would lose"):
         ask(home, MONTHS[1], "")
-    with pytest.raises(CannotVerify, match="no credit that could be paid"):
+    with pytest.raises(CannotVerify, match=r"^the tariff has no credit: what is paid goes with"):
         home.utility.question(home.meter, MONTHS[1], home.utility.sign(tariff(DUTY)), MICRO)
     with pytest.raises(CannotVerify, match="duty/0/2025-01-01"):  # of another tariff's component
         ask(home, MONTHS[1], CREDIT)
     assert ask(home, MONTHS[1]).carried == home.utility.carried_states.of_meter(home.meter)[0].head
     check_ledger(home)
+
+
+def test_what_was_paid_stays_with_the_period_unless_it_is_said_anew(home: YearHome) -> None:
+    """Asked for again, and again after a bill before it: nothing that was paid is lost."""
+
+    def billed(period: Period, paid: int | None = None) -> BilledPeriod:
+        signed = home.utility.sign(tariff(CREDIT))
+        question = home.utility.question(home.meter, period, signed, paid)
+        return home.utility.verify(question, home.ask(question))
+
+    home.utility.contracts.open(home.meter, date(2025, 1, 1))
+    assert billed(MONTHS[0]).verified.paid == 0
+    february = billed(MONTHS[1], 90 * MICRO)
+    again = billed(MONTHS[1])
+    assert (again.verified.paid, again.invoice.paid) == (90 * MICRO, 90 * MICRO)
+    assert again.verified.total == february.verified.total
+    assert billed(MONTHS[0], 5 * MICRO).void == {2: MONTHS[1]}
+    assert billed(MONTHS[1]).verified.paid == 90 * MICRO  # its bill was void meanwhile
+    with pytest.raises(CannotVerify, match=r"^5 was paid in advance with invoice 4, .* no credit"):
+        home.utility.question(home.meter, MONTHS[0], home.utility.sign(tariff(DUTY)))
+    for paid in (0, None):  # taken back, and it stays so
+        assert billed(MONTHS[1], paid).invoice.paid is None
+    assert billed(MONTHS[2]).verified.paid == 0  # what was paid is of one period
+    check_ledger(home)
+
+
+def test_a_hub_that_has_gone_on_from_a_state_says_a_code_and_the_words_hold(
+    home: YearHome,
+) -> None:
+    home.utility.contracts.open(home.meter, date(2025, 1, 1))
+    home.bill(tariff(DUTY), MONTHS[0])
+    home.ask(ask(home, MONTHS[1]))  # its answer is lost
+    longer = Period(MONTHS[1].first, MONTHS[2].last)
+    with pytest.raises(NotTold, match="6985 .*the state was gone on from before") as refused:
+        home.bill(tariff(DUTY), longer)
+    assert "another period" in refused.value.why  # which the resident reads
+    assert home.bill(tariff(DUTY), MONTHS[1]).verified.total > 0
 
 
 def test_bills_of_before_without_memory_come_before_the_account_s_first_with_one(
@@ -243,12 +281,19 @@ def test_a_corrected_bill_goes_on_from_the_same_state_and_those_after_are_asked_
 ) -> None:
     first = [home.bill(tariff(DUTY), month) for month in MONTHS[:3]]
     again = home.bill(tariff(DUTY), MONTHS[2])
-    assert (again.invoice.replaces, again.void) == (first[2].invoice.number, ())
+    assert (again.invoice.replaces, again.void) == (first[2].invoice.number, {})
     assert again.verified.state is not None
     assert first[1].verified.state is not None
     assert again.verified.state.previous == first[1].verified.state.digest
     second = home.bill(tariff(DUTY), MONTHS[1])
-    assert (second.invoice.replaces, second.void) == (first[1].invoice.number, (3,))
+    assert (second.invoice.replaces, second.void) == (
+        first[1].invoice.number, {3: MONTHS[2]},
+    )  # fmt: skip
+    [contract] = home.utility.contracts.of_meter(home.meter)
+    progress = home.utility.contracts.progress(contract, date(2025, 5, 20))
+    assert (progress.billed, progress.void) == (tuple(MONTHS[:2]), (MONTHS[2],))
+    assert progress.unbilled == (Period(date(2025, 4, 1), date(2025, 5, 19)),)
+    assert progress.due(Cycle.QUARTER, date(2025, 1, 1)) == MONTHS[2]  # before anything else
     [chain] = home.utility.carried_states.of_meter(home.meter)
     assert [bill.entry for bill in chain.bills] == [
         first[0].invoice.number, second.invoice.number,
@@ -257,6 +302,9 @@ def test_a_corrected_bill_goes_on_from_the_same_state_and_those_after_are_asked_
         ask(home, MONTHS[3])
     third = home.bill(tariff(DUTY), MONTHS[2])
     assert third.invoice.replaces == again.invoice.number
+    progress = home.utility.contracts.progress(contract, date(2025, 5, 20))
+    assert (progress.billed, progress.void) == (tuple(MONTHS[:3]), ())
+    assert progress.due(Cycle.MONTH, date(2025, 1, 1)) == MONTHS[3]
     home.bill(tariff(DUTY), MONTHS[3])
     check_ledger(home)
 

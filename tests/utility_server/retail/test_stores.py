@@ -155,8 +155,9 @@ def test_what_is_billed_in_part_is_not_billed_again(tmp_path: Path) -> None:
         utility.ledger.append(0, "refused", GOOD.meter, {"begin": 0, "end": end}, b"")
         assert utility.question(GOOD.meter, march, signed).about.begin == begin
         overlapping = Period(date(2025, 3, 31), date(2025, 4, 30))
-        with pytest.raises(AlreadyBilled, match="invoice 1 bills a part"):
+        with pytest.raises(AlreadyBilled, match="invoice 1 bills a part") as refused:
             utility.question(GOOD.meter, overlapping, signed)
+        assert "2025-03-01 to 2025-03-31: ask for just these days" in str(refused.value)
         utility.question(GOOD.meter, Period(date(2025, 4, 1), date(2025, 4, 30)), signed)
 
 
@@ -166,6 +167,32 @@ def test_nothing_is_asked_under_a_tariff_of_another_year(tmp_path: Path) -> None
         signed = utility.sign(load_toml(TARIFF.read_text()))
         with pytest.raises(CannotVerify, match="not within the validity of demo-day-night"):
             utility.question(GOOD.meter, Period.month(1999, 12), signed)
+
+
+@pytest.mark.parametrize(
+    ("zone", "days", "elsewhere"),
+    [
+        ("Europe/Berlin", "1999-12-01 to 1999-12-31", ""),
+        (
+            "Europe/London",
+            "1999-11-30 23:00 to 1999-12-31 23:00",
+            "; the hub's days, 1999-12-01 to 1999-12-31, are of Europe/Berlin: ask under a tariff"
+            " of that zone",
+        ),
+    ],
+)
+def test_days_beyond_the_tariff_are_local_and_another_zone_is_named(
+    tmp_path: Path, zone: str, days: str, elsewhere: str
+) -> None:
+    tariff = load_toml(TARIFF.read_text().replace("Europe/Berlin", zone))
+    with Utility.create(tmp_path / "utility", now=lambda: 0) as utility:
+        utility.customers.enrol(GOOD.encode())
+        with pytest.raises(CannotVerify) as refused:
+            utility.question(GOOD.meter, Period.month(1999, 12), utility.sign(tariff))
+    assert str(refused.value) == (
+        f"the tariff: {days} is not within the validity of demo-day-night,"
+        f" 2000-01-01 to 2099-12-31 in {zone}{elsewhere}"
+    )
 
 
 def test_keys_are_made_once_and_kept_to_their_owner(tmp_path: Path) -> None:

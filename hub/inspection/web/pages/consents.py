@@ -155,7 +155,7 @@ def standing_consents(device: Device) -> list[Consent]:
 
 def asked_terms(applet: Installed) -> list[ConsentTerms]:
     """Return the consents that an installed applet asks for."""
-    return [] if applet.bundle is None else consent_terms(applet.bundle)
+    return [] if applet.bundle is None else consent_terms(applet.bundle, applet.aid)
 
 
 def _consent(request: PageRequest, device: Device) -> Consent:

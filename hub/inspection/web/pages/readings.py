@@ -13,6 +13,7 @@ from hub.inspection.locales.catalogue import Catalogue
 from hub.inspection.views.bucket import UseBucket
 from hub.inspection.views.calendar import By, calendar_period, period_before
 from hub.inspection.views.documents import TariffBook
+from hub.inspection.views.door import door_view
 from hub.inspection.views.live import fine_uses, newest_day, today
 from hub.inspection.views.readings import ReadingsView, compare, readings_view
 from hub.inspection.views.slots import local_date
@@ -135,6 +136,7 @@ def show_readings(request: PageRequest) -> Response:
             after=after,
             usual=None if is_hour else period_before(choice.period, choice.unit).first,
             minutes=minutes,
+            door=door_view(device),
         )
 
 
