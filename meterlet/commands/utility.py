@@ -283,8 +283,8 @@ def request_bill(
         )
     if facts["missing_slots"]:
         click.echo(
-            f"provisional: {missing_in_words(len(facts['missing_slots']))} and not billed, until the"
-            " hub has their readings (`meterlet hub correct`) and the bill is asked for again"
+            f"provisional: {missing_in_words(len(facts['missing_slots']))} and not billed, until"
+            " the hub has their readings (`meterlet hub correct`) and the bill is asked for again"
         )
     for line in exchange_lines(billed.verified.exchanges):
         click.echo(line)

@@ -132,7 +132,10 @@ def test_the_resident_sees_the_exchange(town: Town, bill: dict[str, Any]) -> Non
 def test_an_exchange_that_does_not_fit_is_refused(town: Town) -> None:
     taken = "hub", "exchange-meter", "--hub", town.hub, "--at", "2025-03-14T13:07:00"
     code, line = refused(*taken, "--meter", "0b", "--register", "1-0:1.8.0*255=5:0")
-    assert (code, "an exchange needs just the registers of this hub: 1-0:1.8.0" in line) == (1, True)
+    assert (code, "an exchange needs just the registers of this hub: 1-0:1.8.0" in line) == (
+        1,
+        True,
+    )
     both = "--register", "1-0:1.8.0*255=99999999:0", "--register", "1-0:2.8.0*255=99999999:0"
     code, line = refused(*taken, "--meter", "0b", *both)
     assert (code, "certified already" in line) == (1, True)
