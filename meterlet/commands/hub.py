@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import IO, Final
 
@@ -22,6 +23,7 @@ from hub.meters.files.opened import FileReport
 from hub.meters.fuse import DEFAULT_FUSE, LARGEST_AMPERES, Fuse
 from hub.meters.replay import parse_interval
 from hub.meters.simulator import SyntheticHousehold
+from hub.readings import Readout
 from hub.text import utc_text
 from meterlet.commands.common import (
     FOLDER,
@@ -258,7 +260,8 @@ def ingest(
             )
             if latest is not None:
                 house = replace(house, start_register_wh=latest.register_wh)
-            readouts = house.readouts(period.first, period.last, 60 * meter.slot_minutes)
+            made = house.readouts(period.first, period.last, 60 * meter.slot_minutes)
+            readouts: Iterator[Readout] = takewhile(lambda one: one.time <= device.now(), made)
             chunks: Iterator[bytes] = telegrams(device.mounted_meter, following(latest, readouts))
         elif choice.takes(source):
             columns = columns_of(meter, choice)

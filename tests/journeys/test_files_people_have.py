@@ -105,7 +105,7 @@ def test_a_bill_with_gaps_is_provisional(flat: Path) -> None:
     assert shown.exit_code == 4
     bill = json.loads(shown.stdout)
     assert (bill["provisional"], len(bill["missing_slots"])) == (True, 4)
-    assert "provisional: 4 slots have no reading and are not billed" in shown.stderr
+    assert "provisional: 4 slots are missing and not billed" in shown.stderr
 
 
 def test_a_doubtful_row_is_a_gap(flat: Path) -> None:

@@ -127,7 +127,7 @@ def test_yesterdays_peak_is_two_clicks_away(visit: Visit, built: Home) -> None:
 
 
 def test_a_stretch_is_zoomed_into_with_the_mouse(visit: Visit) -> None:
-    visit.open("/readings?view=day")
+    visit.open(f"/readings?view=day&at={today() - timedelta(days=1)}")  # which is over
     plot = visit.page.wait_for_selector("#minutes .u-over")
     visit.page.locator("#minutes").scroll_into_view_if_needed()
     axis = "[...document.querySelectorAll('#minutes .u-value')].map(one => one.textContent)"

@@ -117,8 +117,8 @@ def test_what_makes_no_sense_or_cannot_be_settled_is_said(tmp_path: Path) -> Non
     settle = "utility", "settle", "--utility", tmp_path / "grid", "--index", index
     north, month = ("--private", "A=north"), ("--month", "2025-02", "--zone", "UTC")
     for options, why in (
-        (north, "--private with --month"),
-        ((*north, *month, "--sums", "A=x"), "--private with --month"),
+        (north, "--private with a period"),
+        ((*north, *month, "--sums", "A=x"), "--private with a period"),
         (("--private", "A", *month), "write SUPPLIER=REGION"),
         ((*north, "--private", "B=north", *month), "each region once"),
         ((*north, *month, "--bundles", "b"), "goes with --customers"),
