@@ -26,17 +26,19 @@ from tariffs.energy import PriceSeries
 from tariffs.signing import sign_index
 from tests.support.homes import SLOT, homes
 from tests.support.settlement import NONCE, agile, answered, checked
+from tests.support.soak import IS_SOAKING
 from utility_server.retail.shares import round_shares, share_out
 
 JANUARY = Period.month(2013, 1)
 MANIFEST = Path(__file__).resolve().parents[3] / "applets" / "settlement" / "manifest.toml"
 
 
-def test_sixty_homes_are_settled_as_plain_arithmetic_says(tmp_path: Path) -> None:
+def test_homes_are_settled_as_plain_arithmetic_says(tmp_path: Path) -> None:
     index = agile()
     plain: dict[str, Fraction] = {}
     proved: dict[str, int] = {}
-    for number, home in enumerate(homes(JANUARY, tmp_path)):
+    every = list(homes(JANUARY, tmp_path))
+    for number, home in enumerate(every if IS_SOAKING else every[::3]):
         settled = checked(home, answered(home, index), index)
         worth = Fraction(0)
         for start, watt_hours in home.rows.items():
@@ -48,7 +50,7 @@ def test_sixty_homes_are_settled_as_plain_arithmetic_says(tmp_path: Path) -> Non
         supplier = f"supplier {number % 7}"
         plain[supplier] = plain.get(supplier, Fraction(0)) + worth
         proved[supplier] = proved.get(supplier, 0) + settled.value
-    assert number == 59
+    assert number == (59 if IS_SOAKING else 19)
     shares = round_shares(proved, 10**7)
     assert sum(shares.values()) * PENNY == sum(proved.values())
     for supplier, exact in plain.items():  # of nine homes or fewer, each off by half a penny
