@@ -261,7 +261,9 @@ def ingest(
             if latest is not None:
                 house = replace(house, start_register_wh=latest.register_wh)
             made = house.readouts(period.first, period.last, 60 * meter.slot_minutes)
-            readouts: Iterator[Readout] = takewhile(lambda one: one.time <= device.now(), made)
+            begins = period.bounds(meter.zone)[0]
+            last = max(device.now(), begins)  # days that begin later are refused by the door
+            readouts: Iterator[Readout] = takewhile(lambda one: one.time <= last, made)
             chunks: Iterator[bytes] = telegrams(device.mounted_meter, following(latest, readouts))
         elif choice.takes(source):
             columns = columns_of(meter, choice)
