@@ -176,8 +176,9 @@ class MemoryStep:
         for that, and for values that depend on more than a hub keeps in mind.
         """
         for total in self.totals:
+            bounds = self._bounds_of(total)
             for kept in total.kept:
-                low, high = self._bounds_of(total, kept)
+                low, high = bounds[kept.place]
                 if low < kept.low or high >= kept.low + (1 << kept.bits):
                     raise ReleaseRefused(
                         "memory", f"{kept.name} may be beyond the bounds that it is kept within"
@@ -197,7 +198,12 @@ class MemoryStep:
 
     def kept(self) -> dict[str, RememberedValue]:
         """Return what is to be known of the values that the totals hand on."""
-        return {kept.name: self._kept(total, kept) for total in self.totals for kept in total.kept}
+        found = {}
+        for total in self.totals:
+            bounds = self._bounds_of(total)
+            for kept in total.kept:
+                found[kept.name] = self._kept(total, kept, bounds[kept.place])
+        return found
 
     @property
     def _grid(self) -> SlotGrid:
@@ -217,15 +223,15 @@ class MemoryStep:
                     scaled = trace.scaled(slopes, reach[place])
                     yield Trace(scaled.kinds, scaled.parts, max(scaled.jump, jump))
 
-    def _bounds_of(self, total: Total, kept: Kept) -> Bounds:
+    def _bounds_of(self, total: Total) -> list[Bounds]:
+        """Return what each value of a total can be, of a home that draws what it can at most."""
+        grid = self._grid
         known = [self.carried[one.name].bounds for one in total.carried]
-        metered = [self._grid.bounds(one.amount) for one in total.metered]
-        return total.bounds(metered, known)[kept.place]
+        return total.bounds([grid.bounds(one.amount) for one in total.metered], known)
 
-    def _kept(self, total: Total, kept: Kept) -> RememberedValue:
+    def _kept(self, total: Total, kept: Kept, bounds: Bounds) -> RememberedValue:
         scenarios, jump, grid = total.scenarios(kept), total.jump(kept), self._grid
         reach = total.reach(kept)
-        bounds = self._bounds_of(total, kept)
         traces = list(self._carried_traces(total, kept))
         for place, one in enumerate(total.metered):
             slopes = {each[place] for each in scenarios}
