@@ -40,14 +40,13 @@ _SHAPED: Final = {
 }
 _NAMED: Final = {"m": "n", "k": "n", "y": "x", "z": "x", "day2": "day", "time2": "time"}
 _PLACE: Final = re.compile(r"\{(\w+)\}")
-_REASON: Final = "reason."
 
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
     """The shape of an English reason."""
 
-    key: str
+    name: str
     pattern: re.Pattern[str]
     fixed: int
     """Characters of it that do not change."""
@@ -57,17 +56,18 @@ class _Shape:
 def _shapes() -> tuple[_Shape, ...]:
     """Return all shapes, those that say most by themselves first."""
     texts = catalogue("en").texts
-    shapes = [_shape(key, text) for key, text in texts.items() if key.startswith(_REASON)]
+    own = [key for key in texts if key.startswith("reason.")]
+    shapes = [_shape(key.removeprefix("reason."), texts[key]) for key in own]
     return tuple(sorted(shapes, key=lambda shape: -shape.fixed))
 
 
-def _shape(key: str, text: str) -> _Shape:
+def _shape(name: str, text: str) -> _Shape:
     parts = _PLACE.split(text)
     pattern = "".join(
         f"(?P<{part}>{_SHAPED[kind_of_place(part)]})" if index % 2 else re.escape(part)
         for index, part in enumerate(parts)
     )
-    return _Shape(key, re.compile(pattern), sum(map(len, parts[::2])))
+    return _Shape(name, re.compile(pattern), sum(map(len, parts[::2])))
 
 
 def kind_of_place(name: str) -> str:
@@ -113,7 +113,7 @@ def _translated(text: str, words: Catalogue, depth: int) -> str | None:
         match = shape.pattern.fullmatch(text)
         if match is not None:
             values = _values(match.groupdict(), words, depth)
-            return words.t(shape.key, **values)
+            return words.t("reason." + shape.name, **values)
     head, colon, rest = text.partition(": ")
     if not colon:
         return None
