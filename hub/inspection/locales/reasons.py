@@ -31,6 +31,9 @@ LONGEST: Final = 1_000
 DEEPEST: Final = 4
 """Parts of a reason."""
 LONGEST_FACT: Final = 80
+MOMENTS: Final = frozenset({"begin", "end", "boundary", "first", "published_time"})
+"""Facts that are moments, in seconds."""
+DAYS: Final = frozenset({"first_day", "from", "until"})
 _SHAPED: Final = {
     "n": r"-?\d[\d,.]*(?:e[+-]\d+)?",
     "day": r"\d{4}-\d\d-\d\d",
@@ -180,7 +183,7 @@ def fact_name_in_words(name: str, words: Catalogue) -> str:
 
 
 def fact_in_words(name: str, value: Any, words: Catalogue) -> str:
-    """Return a fact in a line, cut where it is long; events and reasons in the language."""
+    """Return a fact in a line, cut where it is long; times, events and reasons in the language."""
     match value:
         case bytes():
             text = value.hex()
@@ -190,6 +193,10 @@ def fact_in_words(name: str, value: Any, words: Catalogue) -> str:
             return _named("event", value, words) or value
         case str() if name == "why":
             return reason_in_words(value, words)
+        case int() if name in MOMENTS:
+            return words.moment(value)
+        case str() if name in DAYS:
+            text = _value("day", value, words)
         case _:
             text = str(value)
     return text if len(text) <= LONGEST_FACT else f"{text[:LONGEST_FACT]}…"

@@ -361,6 +361,9 @@ def test_every_kind_of_entry_and_event_has_words() -> None:
     assert fact_in_words("why", "consent: number 3 was revoked", said) == (
         "Einwilligung: Nummer 3 wurde widerrufen"
     )
+    assert fact_in_words("begin", 1_743_296_400, said) == "30.03.2025, 01:00:00"
+    assert fact_in_words("until", "2035-12-31", said) == "31.12.2035"
+    assert fact_in_words("until", "some day", said) == "some day"
     assert entry_kind_in_words("of a later release", said) == "of a later release"
     assert fact_name_in_words("unheard", said) == "unheard"
     assert (fact_in_words("a", b"\1\2", said), fact_in_words("a", [1, 2], said)) == (

@@ -145,12 +145,15 @@ def invoices_of(device: Device) -> list[SentInvoice]:
     return sorted(invoices, key=lambda sent: (sent.invoice.begin, sent.invoice.issued))
 
 
-def find_invoice(applet: str, number: str, sent: list[SentInvoice]) -> SentInvoice:
-    """Return the invoice of an applet with a number; raise `BadInput` if there is none."""
+def find_invoice(applet: str, number: str, sent: list[SentInvoice], field: str = "") -> SentInvoice:
+    """Return the invoice of an applet with a number; raise `BadInput` if there is none.
+
+    `field` is the one of the form that names it.
+    """
     for invoice in sent:
         if (invoice.applet.hex(), str(invoice.invoice.number)) == (applet, number):
             return invoice
-    raise BadInput("there is no such invoice")
+    raise BadInput("there is no such invoice", field)
 
 
 def _shown(applet: str, number: str, sent: list[SentInvoice]) -> SentInvoice | None:

@@ -55,7 +55,7 @@ def take_bundle(request: PageRequest) -> Response:
     _must_agree(request)
     applet, _, number = request.fields.get("invoice", "").partition(":")
     with request.device() as device:
-        sent = find_invoice(applet, number, invoices_of(device))
+        sent = find_invoice(applet, number, invoices_of(device), "invoice")
         content = request.parts.settings.proofs.bundle(device, sent.applet, sent.invoice)
         return _file(record_bundle(device, sent.invoice, content))
 
