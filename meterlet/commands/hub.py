@@ -82,7 +82,12 @@ for command in (
 
 
 @hub.command()
-@click.argument("folder", type=FOLDER, default=lambda: default_folder("hub"))
+@click.argument(
+    "folder",
+    type=FOLDER,
+    default=lambda: default_folder("hub"),
+    help="Where the hub is to live: a new or empty folder.",
+)
 @click.option("--meter", type=Hex(), help="The meter's server identification.")
 @click.option(
     "--serial",
@@ -189,7 +194,7 @@ def init(
 
 @hub.command()
 @hub_option
-@click.argument("source")
+@click.argument("source", help="A line, a file of telegrams or of readings, `-`, or `synthetic`.")
 @click.option("--start", type=click.DateTime(), help="When a capture began (UTC).")
 @click.option("--step", help="Time between a capture's telegrams where they bring none: 15min.")
 @click.option("--every", default="0s", help="Keep one reading in so long, such as 1min.")

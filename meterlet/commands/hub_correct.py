@@ -34,7 +34,7 @@ class _Undone(Exception):
 
 @click.command()
 @hub_option
-@click.argument("source")
+@click.argument("source", help="A file of readings or of telegrams.")
 @click.option("--replace", "may_replace", is_flag=True, help="Also replace what was read.")
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 @click.option("--start", type=click.DateTime(), help="When a capture began (UTC).")

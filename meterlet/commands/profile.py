@@ -58,7 +58,7 @@ def from_bdew(period: Period, zone: str, minutes: str, output: Path, as_json: bo
 
 
 @profile.command()
-@click.argument("readings", type=FILE)
+@click.argument("readings", type=FILE, help="A file of readings, a column for each home.")
 @click.option("--classes", type=click.IntRange(2, 12), required=True, help="How many profiles.")
 @click.option("--name", required=True, help="The name of the set.")
 @click.option("--interval", default="15min", show_default=True, help="What a row covers.")
@@ -111,7 +111,7 @@ def extract(
 
 
 @profile.command()
-@click.argument("profiles", type=FILE)
+@click.argument("profiles", type=FILE, help="A file of profiles.")
 @json_option
 def show(profiles: Path, as_json: bool) -> None:
     """Show what a set of PROFILES holds."""

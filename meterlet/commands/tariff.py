@@ -64,7 +64,13 @@ def tariff() -> None:
 
 
 @tariff.command()
-@click.argument("files", nargs=-1, required=True, type=FILE)
+@click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    type=FILE,
+    help="Tariffs: sources, documents or signed documents.",
+)
 @key_option
 @click.option(
     "--private",
@@ -174,7 +180,7 @@ def _plain(value: object) -> object:
 
 
 @tariff.command()
-@click.argument("file", type=FILE)
+@click.argument("file", type=FILE, help="A tariff: its source, its document or a signed document.")
 @key_option
 @json_or_text("meterlet.tariff.show/1")
 def show(file: Path, signer: Path | None) -> Shown:
@@ -186,8 +192,13 @@ def show(file: Path, signer: Path | None) -> Shown:
 
 
 @tariff.command()
-@click.argument("tariff_file", metavar="TARIFF", type=FILE)
-@click.argument("readings", type=FILE)
+@click.argument(
+    "tariff_file",
+    metavar="TARIFF",
+    type=FILE,
+    help="A tariff: its source, its document or a signed document.",
+)
+@click.argument("readings", type=FILE, help="A file of readings.")
 @file_options(fed_in="--export-column")
 @click.option("--slots/--no-slots", default=True, help="With --json: list what every slot adds.")
 @click.option(
@@ -281,7 +292,7 @@ def _bounds(
 
 
 @tariff.command()
-@click.argument("file", type=FILE)
+@click.argument("file", type=FILE, help="A tariff: its source, its document or a signed document.")
 @click.option(
     "--key", "key", required=True, type=FILE, help="Private key (PEM) of `meterlet tariff keygen`."
 )
@@ -331,8 +342,10 @@ def keygen(out: Path) -> Shown:
 
 
 @tariff.command("import")
-@click.argument("form", metavar="FORMAT", type=click.Choice(sorted(IMPORTERS)))
-@click.argument("file", type=FILE)
+@click.argument(
+    "form", metavar="FORMAT", type=click.Choice(sorted(IMPORTERS)), help="Whose form FILE has."
+)
+@click.argument("file", type=FILE, help="A tariff: its source, its document or a signed document.")
 @click.option("--name", help="Only the tariff of this name, or whose name begins so.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="What FILE lacks.")
 @click.option("--out", type=FILE, help="Folder for the sources; else one is printed, or a list.")
@@ -392,8 +405,12 @@ def import_(
 
 
 @tariff.command()
-@click.argument("supplier", type=FILE)
-@click.argument("readings", type=FILE)
+@click.argument(
+    "supplier",
+    type=FILE,
+    help="The supplier's file: which registers there are, and when each counts.",
+)
+@click.argument("readings", type=FILE, help="A file of readings.")
 @click.option("--as-trudi", is_flag=True, help="Count a day's last entry as TRuDI 1.0 does.")
 @days_options()
 @json_option

@@ -71,7 +71,12 @@ for command in (chain, contract, publish, utility_published):
 
 
 @utility.command()
-@click.argument("folder", type=FOLDER, default=lambda: default_folder("utility"))
+@click.argument(
+    "folder",
+    type=FOLDER,
+    default=lambda: default_folder("utility"),
+    help="Where the utility is to live: a new or empty folder.",
+)
 @json_option
 def init(folder: Path, as_json: bool) -> None:
     """Make a utility with new keys in FOLDER, which must be new or empty."""
@@ -85,7 +90,9 @@ def init(folder: Path, as_json: bool) -> None:
 
 @utility.command()
 @utility_option
-@click.argument("enrolment", type=FILE)
+@click.argument(
+    "enrolment", type=FILE, help="The file that `meterlet applet install` has written for you."
+)
 @click.option(
     "--replace-keys", is_flag=True, help="The file's channel keys replace the applet's known ones."
 )
@@ -140,7 +147,7 @@ def rotate_channel(folder: Path, meter: bytes, applet: bytes, address: str) -> S
 
 @utility.command()
 @utility_option
-@click.argument("tariff", type=FILE)
+@click.argument("tariff", type=FILE, help="A tariff: its source or its document.")
 @click.option("--output", "-o", type=FILE, required=True, help="A new file for the document.")
 @json_option
 def sign(folder: Path, tariff: Path, output: Path, as_json: bool) -> None:
@@ -157,7 +164,9 @@ def sign(folder: Path, tariff: Path, output: Path, as_json: bool) -> None:
 
 @utility.command()
 @utility_option
-@click.argument("revocations", type=FILE)
+@click.argument(
+    "revocations", type=FILE, help="The authority's list, as `meterlet authority revoke` writes it."
+)
 @click.option("--authority", type=FILE, help="Public key (PEM) of the authority, the first time.")
 @json_or_text("meterlet.utility.revoke/1")
 def revoke(folder: Path, revocations: Path, authority: Path | None) -> Shown:

@@ -98,8 +98,8 @@ def test_check_does_not_call_rubbish_fine() -> None:
 @pytest.mark.parametrize("way", [[], ["--stream"]])
 def test_where_there_is_no_frame_that_is_said(way: list[str]) -> None:
     result = run("decode", *way, "-", data="a letter to the utility")
-    assert result.stderr.endswith(": no SML frame in it\n")
-    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr.endswith(": no SML telegram in it; `meterlet hub probe` says what a line sends\n")
+    assert (result.exit_code, result.stdout) == (1, "")
 
 
 def test_a_server_id_is_hex() -> None:
