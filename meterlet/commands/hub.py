@@ -272,8 +272,8 @@ def ingest(
             chunks: Iterator[bytes] = telegrams(device.mounted_meter, following(latest, readouts))
         elif choice.takes(source):
             columns = columns_of(meter, choice)
-            replay = replace(choice.replay(Path(source), columns, meter.zone), start_wh=start_wh)
-            readouts = replay.readouts(report=file_report)
+            replay = choice.replay(Path(source), columns, meter.zone, fuse=device.fuse)
+            readouts = replace(replay, start_wh=start_wh).readouts(report=file_report)
             chunks = telegrams(device.mounted_meter, following(latest, readouts))
         elif "://" in source:
             chunks = hex_or_bytes(

@@ -73,7 +73,8 @@ def correct(
         report = FileReport()
         is_file_of_readings = choice.takes(source)
         if is_file_of_readings:
-            replay = choice.replay(Path(source), columns_of(meter, choice), meter.zone)
+            columns = columns_of(meter, choice)
+            replay = choice.replay(Path(source), columns, meter.zone, fuse=device.fuse)
             readouts = list(replay.readouts(report=report))
         elif "://" in source or source == "synthetic":
             raise click.UsageError("readings are corrected from a file, or - for standard input")

@@ -28,6 +28,7 @@ from meterlet.commands.common import (
 from meterlet.commands.file_options import FileChoice, file_options, say_report
 from meterlet.commands.tariff_files import PROBLEMS, errors_at, problem, write_new
 from meterlet.commands.tariff_tables import print_bill, print_tariff
+from meterlet.commands.zones import say_notes, utc_days
 from meterlet.key_files import private_key, private_pem, public_key, public_pem
 from meterlet.priced_readings import (
     LoadedTariff,
@@ -113,7 +114,8 @@ def check(
         except PROBLEMS as error:
             message, code = problem(error, path)
             worst = max(worst, int(code))
-            click.echo(f"meterlet: {message}", err=True)
+            if not as_json:
+                click.echo(f"meterlet: {message}", err=True)
             results.append({"file": str(path), "ok": False, "error": message})
             continue
         result = {"file": str(path), "ok": True, **found.heading()}
@@ -249,6 +251,9 @@ def price(
             partial(_replay, choice, readings, tariff.zone), choice.columns, choice.feed_in_columns
         )
         use = read_use(replays, begin, end, report)
+        starts = list(use.drawn_wh)
+        whole = starts[0], starts[-1] + use.interval_seconds
+        notes = utc_days(*whole, tariff.zone) if begin is None and end is None else []
         listed = slots and as_json
         if each is None:
             bills = [price_use(tariff, use, begin, end, by_slot=listed, paid=paid, is_last=is_last)]
@@ -257,15 +262,20 @@ def price(
                 tariff, use, begin, end, EACH[each], by_slot=listed, paid=paid, is_last=is_last
             )
     if each is None and as_json:
-        facts = {**_bill_facts(bills[0]), "readings": report.as_json()}
+        facts = {**_bill_facts(bills[0]), "readings": report.as_json(), "notes": notes}
         print_json("meterlet.tariff.price/1", facts)
     elif as_json:
-        facts = {"bills": [_bill_facts(bill) for bill in bills], "readings": report.as_json()}
+        facts = {
+            "bills": [_bill_facts(bill) for bill in bills],
+            "readings": report.as_json(),
+            "notes": notes,
+        }
         print_json("meterlet.tariff.prices/1", facts)
     else:
         for bill in bills:
             print_bill(bill, tariff)
     say_report(str(readings), report)
+    say_notes([] if as_json else notes)
     missing = sum(len(bill.missing_slots) for bill in bills)
     if missing:
         fail(f"provisional: {missing_in_words(missing)} and not billed", Exit.UNVERIFIABLE)

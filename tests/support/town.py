@@ -27,6 +27,8 @@ def refused(*arguments: object) -> tuple[int, str]:
     ran = run_meterlet(*arguments)
     assert ran.stdout == ""
     (line,) = ran.stderr.splitlines()
+    if "--json" in arguments:
+        return ran.returncode, json.loads(line)["message"]
     assert line.startswith("meterlet: ")
     return ran.returncode, line
 

@@ -61,7 +61,11 @@ def admit(folder: Path, certificates: tuple[Path, ...]) -> Shown:
 @click.command()
 @mdms_option
 @click.option(
-    "--concentrator", "address", default="127.0.0.1:7817", show_default=True, help="HOST:PORT"
+    "--concentrator",
+    "address",
+    default="127.0.0.1:7817",
+    show_default=True,
+    help="HOST:PORT of it.",
 )
 @click.option(
     "--concentrator-key",
