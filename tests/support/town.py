@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A home with a hub and its supplier, each command in a process of its own."""
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
