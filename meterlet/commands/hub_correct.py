@@ -124,7 +124,7 @@ def _facts(corrected: CorrectedRegister) -> dict[str, Any]:
                 "revision": one.revision,
                 "slots": [
                     {
-                        "begin": utc_text(one.before.use.grid.boundaries()[place]),
+                        "start": utc_text(one.before.use.grid.boundaries()[place]),
                         "before_wh": one.before.use.uses[place],
                         "before": one.before.use.states[place].name.lower(),
                         "after_wh": one.after.use.uses[place],

@@ -36,16 +36,16 @@ class Main(LazyGroup):
         self, args: Sequence[str] | None = None, standalone_mode: bool = True, **options: Any
     ) -> Any:
         """Run the command line; what is wrong with it is one line, or JSON with --json."""
-        from meterlet.commands.refusals import note_arguments, refuse_abort, refuse_usage
+        from meterlet.commands.refusals import in_the_form_of, refuse_abort, refuse_usage
 
         arguments = list(sys.argv[1:] if args is None else args)
-        note_arguments(arguments)
-        try:
-            ended = super().main(arguments, standalone_mode=False, **options)
-        except click.ClickException as error:
-            refuse_usage(error)
-        except (KeyboardInterrupt, click.Abort) as error:
-            refuse_abort(error)
+        with in_the_form_of(arguments):
+            try:
+                ended = super().main(arguments, standalone_mode=False, **options)
+            except click.ClickException as error:
+                refuse_usage(error)
+            except (KeyboardInterrupt, click.Abort) as error:
+                refuse_abort(error)
         if standalone_mode:
             raise SystemExit(ended if isinstance(ended, int) else 0)
         return ended

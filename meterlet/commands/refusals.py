@@ -10,8 +10,10 @@ and for programs a kind, the exit code and what to do:
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
+from errno import ENOSPC
 from typing import Final, NoReturn
 
 import rich_click as click
@@ -52,7 +54,7 @@ _BY_KIND: Final = {
     "no-space-left": "make room on the disk, then run the command again",
     "period-incomplete": "wait until the days are over, or ask for days that `meterlet hub status`"
     " counts as certified",
-    "permission-denied": "run the command as the user whose file it is",
+    "permission": "run the command as the user whose file it is",
     "schema-too-new": "bring Meterlet up to date",
     "store-busy": "end the other meterlet command that holds it, then run this one again",
     "transaction-undone": "make room on the disk, then run the command again",
@@ -62,16 +64,24 @@ _BY_KIND: Final = {
 }
 
 
-def note_arguments(arguments: Sequence[str]) -> None:
-    """Remember whether a command line asks for JSON, whatever else is wrong with it."""
+@contextmanager
+def in_the_form_of(arguments: Sequence[str]) -> Iterator[None]:
+    """Refuse as JSON if a command line asks for it, whatever else is wrong with it."""
     before_files = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    _wants_json.set("--json" in before_files)
+    token = _wants_json.set("--json" in before_files)
+    try:
+        yield
+    finally:
+        _wants_json.reset(token)
 
 
 def kind_of(error: Exception) -> str:
     """Return the kind of an error: its class, in small letters with hyphens."""
-    if isinstance(error, OSError) and type(error) is not OSError:
-        return _hyphened(type(error).__name__.removesuffix("Error"))
+    if isinstance(error, OSError) and error.errno == ENOSPC:
+        return "no-space-left"
+    if isinstance(error, OSError):
+        name = type(error).__name__.removesuffix("Error")
+        return "input-output" if name in ("OS", "IO") else _hyphened(name)
     return _hyphened(type(error).__name__)
 
 
