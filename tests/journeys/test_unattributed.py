@@ -73,9 +73,8 @@ def test_what_was_not_read_is_opened_above_the_limit_and_the_bill_refused_withou
     assert hidden > 1550
     limits = ("utility", "limits", "--utility", utility)
     with serving_hub(hub) as address:
-        assert "verified" in provisional(
-            *request(folder, address)
-        )  # who states no limit asks nothing
+        # Who states no limit asks nothing.
+        assert "verified" in provisional(*request(folder, address))
         done(*limits, "--unattributed-wh-per-day", 50)
         done("inspect", "consents", "revoke", "--hub", hub, _consent(hub, "unattributed"))
         code, line = refused(*request(folder, address))
@@ -91,9 +90,8 @@ def test_what_was_not_read_is_opened_above_the_limit_and_the_bill_refused_withou
         kinds = [entry["kind"] for entry in entries(folder)]
         assert kinds == ["bill", "unattributed", "bill"]
         assert entries(folder)[1]["opened_wh"] == hidden
-        provisional(
-            *request(folder, address)
-        )  # days may have been corrected since: it is asked again
+        # Days may have been corrected since: it is asked again.
+        provisional(*request(folder, address))
         assert [entry["kind"] for entry in entries(folder)].count("unattributed") == 2
         done(*limits, "--estimated-permille", 0)
         assert "verified" in provisional(*request(folder, address))
