@@ -46,13 +46,17 @@ class Town:
         return self.folder / "utility"
 
     def build(self, init: Sequence[object] = (), source: Sequence[object] = MARCH) -> None:
+        self.found("--serial", 1, *init)
+        done("hub", "ingest", "--hub", self.hub, *source)
+        self.enrol()
+
+    def found(self, *init: object) -> None:
+        """Make the vendor, the billing applet, the utility and a hub without readings."""
         vendor, package = self.folder / "vendor.key", self.package
         done("tariff", "keygen", "--out", vendor)
         done("applet", "build", ROOT / "applets" / "billing", "--key", vendor, "-o", package)
         done("utility", "init", self.utility)
-        done("hub", "init", self.hub, "--serial", 1, "--vendor", f"{vendor}.pub", *init)
-        done("hub", "ingest", "--hub", self.hub, *source)
-        self.enrol()
+        done("hub", "init", self.hub, "--vendor", f"{vendor}.pub", *init)
 
     @property
     def package(self) -> Path:
@@ -68,10 +72,17 @@ class Town:
         )  # fmt: skip
         done("utility", "enrol", "--utility", self.utility, enrolment, *options)
 
-    def request(self, address: str, tariff: Path = TARIFF, *more: object) -> tuple[object, ...]:
+    def request(
+        self,
+        address: str,
+        tariff: Path = TARIFF,
+        *more: object,
+        meter: str = METER,
+        month: str = "2025-03",
+    ) -> tuple[object, ...]:
         return (
-            "utility", "request", "bill", "--utility", self.utility, "--meter", METER,
-            "--month", "2025-03", "--tariff", tariff, "--hub", address, *more,
+            "utility", "request", "bill", "--utility", self.utility, "--meter", meter,
+            "--month", month, "--tariff", tariff, "--hub", address, *more,
         )  # fmt: skip
 
     @contextmanager
