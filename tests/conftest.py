@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, settings
 from hub.machine.machine import AppletMachine
 from hub.machine.python_runtime import Progress
 from tests.support.command import run_meterlet, stop_zygotes
+from tests.support.quick_program import stop_quick_program
 from tests.support.soak import IS_SOAKING
 
 # Nothing here is a timed test: a slow or busy computer must not fail one.
@@ -31,6 +32,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_sessionfinish() -> None:
     stop_zygotes()
+    stop_quick_program()
 
 
 @pytest.fixture(scope="session")
