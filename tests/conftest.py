@@ -12,7 +12,12 @@ from tests.support.quick_program import stop_quick_program
 from tests.support.soak import IS_SOAKING
 
 # Nothing here is a timed test: a slow or busy computer must not fail one.
-settings.register_profile("meterlet", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "meterlet",
+    deadline=None,
+    max_examples=200 if IS_SOAKING else 50,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("meterlet")
 
 

@@ -80,6 +80,13 @@ def _program() -> QuickProgram:
     return QuickProgram.start()
 
 
+def program() -> tuple[str, ...]:
+    """Return how a command that goes on is started: what its arguments are put behind."""
+    if IS_SOAKING:
+        return sys.executable, "-W", "error", "-m", "meterlet"
+    return (str(_program().folder / "meterlet"),)
+
+
 def program_path() -> str:
     """Return the folders in which a shell looks for programs, the one with `meterlet` first."""
     installed = str(Path(sys.executable).parent)
@@ -154,5 +161,5 @@ if __name__ == "__main__":
         where = sys.argv[1]
         listener.bind(f"{where}.new")
         listener.listen(64)
-        os.rename(f"{where}.new", where)
+        Path(f"{where}.new").rename(where)
         _serve(listener)

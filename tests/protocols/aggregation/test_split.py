@@ -125,6 +125,7 @@ def test_a_holder_that_answers_wrongly_spoils_the_sum_and_falsifies_none() -> No
             decrypt_sum(announced, batch, JointDecryptor(FIRST, liar))
 
 
+@pytest.mark.more_in_soak
 def test_every_byte_of_a_proof_of_halves_counts() -> None:
     ciphertexts = encryptor().encrypt_many([12345, 67890], os.urandom)
     true = SECOND.partially_decrypt(ciphertexts, os.urandom)

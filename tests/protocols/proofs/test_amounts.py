@@ -318,6 +318,7 @@ SMALL = (
 )
 
 
+@pytest.mark.more_in_soak
 @pytest.mark.parametrize("amount", SMALL, ids=["blocks", "peak", "few"])
 def test_every_byte_of_a_proof_counts(amount: Amount) -> None:
     ours, theirs = house((7, 20, 30, 11))

@@ -97,6 +97,7 @@ def test_a_proof_for_other_shapes_samples_or_contexts_is_refused() -> None:
             verify_amounts(CONTEXT, HIDDEN, described, proof, "it")
 
 
+@pytest.mark.more_in_soak
 def test_every_byte_flipped_is_refused() -> None:
     amounts = (Best(BEST.forms[:2]), Reading(3))
     _, proof = open_amounts(CONTEXT, KNOWN, amounts, bytes(32))

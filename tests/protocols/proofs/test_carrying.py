@@ -156,6 +156,7 @@ def test_what_is_beyond_its_bounds_is_not_kept() -> None:
         prove(OPENING, total, USES, {})
 
 
+@pytest.mark.more_in_soak
 def test_every_flipped_byte_of_a_second_proof_is_refused() -> None:
     _, _, state, kept = prove(OPENING, bill(is_first=True), USES, {})
     _, proof, _, _ = prove(state, bill(is_first=False), USES, kept)

@@ -146,6 +146,7 @@ def refused(source: Source, excesses: Excesses, proof: bytes) -> bool:
         return True
 
 
+@pytest.mark.more_in_soak
 def test_every_flipped_byte_of_a_proof_is_refused() -> None:
     assert not refused(SOURCE, SMALL, PROOF)
     for place in places(PROOF):
@@ -153,6 +154,7 @@ def test_every_flipped_byte_of_a_proof_is_refused() -> None:
         assert refused(SOURCE, SMALL, wrong), place
 
 
+@pytest.mark.more_in_soak
 @pytest.mark.parametrize("scheme", [slots, days])
 def test_a_proof_of_other_uses_or_other_days_is_refused(scheme) -> None:  # type: ignore[no-untyped-def]
     ours, others = scheme((7, 2_000, 30, 1_100)), scheme((7, 1_900, 30, 1_100))

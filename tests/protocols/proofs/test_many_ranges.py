@@ -186,6 +186,7 @@ def refused(source: Source, proof: bytes, width: int = 11) -> bool:
         return True
 
 
+@pytest.mark.more_in_soak
 def test_every_flipped_byte_of_a_proof_is_refused() -> None:
     assert not refused(SOURCE, PROOF)
     for place in places(PROOF):

@@ -357,6 +357,7 @@ def test_a_liar_without_scruples_is_refused(by: int) -> None:
         verify(ONE, known, (total,), proof)
 
 
+@pytest.mark.more_in_soak
 def test_every_flipped_byte_is_refused() -> None:
     known, numbers = sources(days, DRAWN), KINDS["a rounded sum"]
     _, proof = open_numbers(ONE, known, numbers, bytes(32))

@@ -71,6 +71,7 @@ def test_another_order_of_points_is_refused(count: int) -> None:
     assert not accepts(prove(points, 0), points, Transcript("t", 2))
 
 
+@pytest.mark.more_in_soak
 @pytest.mark.parametrize("count", [2, 9])
 def test_every_flipped_byte_of_a_proof_is_refused(count: int) -> None:
     points = points_with_nought_at(1, count)

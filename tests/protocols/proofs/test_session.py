@@ -81,6 +81,7 @@ def test_both_sides_run_the_same_statement_and_agree(source: Callable[..., Sourc
     assert verify(everything, source(known=False), proof) == values[0] - values[1] + 5
 
 
+@pytest.mark.more_in_soak
 @pytest.mark.parametrize("source", SOURCES)
 def test_every_flipped_byte_of_a_proof_is_refused(source: Callable[..., Source]) -> None:
     def statement(session: Session, source: Source) -> int:

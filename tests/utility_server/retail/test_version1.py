@@ -200,6 +200,7 @@ def test_every_byte_of_value_and_proof_of_a_settlement_counts() -> None:
             SETTLEMENT.verify(replace(SETTLED, answer=lie), is_stored=True)
 
 
+@pytest.mark.more_in_soak
 @pytest.mark.parametrize("bundle", [SCORES, SAMPLE], ids=["scores", "sample"])
 def test_every_byte_of_a_stored_profiles_proof_counts(bundle: ProfilingBundle) -> None:
     answer = ProfilingAnswerVersion1.decode(bundle.answer)
