@@ -132,7 +132,8 @@ def _answer(line: socket.socket) -> int:
     threading.Thread(target=_pass_on_signals, args=(line, pid), daemon=True).start()
     _, status = os.waitpid(pid, 0)
     code = os.waitstatus_to_exitcode(status)
-    line.sendall(code.to_bytes(_SIZE, "big", signed=True))
+    with suppress(BrokenPipeError):  # the client was killed
+        line.sendall(code.to_bytes(_SIZE, "big", signed=True))
     return 0
 
 
