@@ -156,6 +156,10 @@ def test_an_episode_follows_from_its_seed(size: str) -> None:
     assert play(9, size) == play(9, size)
 
 
+SOONER = {("anything", "stretch"): 4}
+"""The first seed, where those before it take long and find nothing."""
+
+
 @pytest.mark.parametrize(
     ("strategy", "promise"),
     [
@@ -183,7 +187,7 @@ def test_with_the_guard_off_each_strategy_finds_what_it_is_for(
     strategy: str, promise: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Disclosure, "check", lambda *_: None)
-    for seed in range(40):
+    for seed in range(SOONER.get((strategy, promise), 0), 40):
         if any(one.promise == promise for one in play(seed, strategy=strategy).findings):
             return
     pytest.fail(f"{strategy} found no broken {promise} in 40 episodes")

@@ -39,6 +39,7 @@ from protocols.proofs import (
     verify_amounts,
 )
 from protocols.proofs import amounts as statement
+from tests.support.soak import places
 
 SLOTS: Final = 24
 CONTEXT = StatementContext(
@@ -317,12 +318,13 @@ SMALL = (
 )
 
 
+@pytest.mark.more_in_soak
 @pytest.mark.parametrize("amount", SMALL, ids=["blocks", "peak", "few"])
 def test_every_byte_of_a_proof_counts(amount: Amount) -> None:
     ours, theirs = house((7, 20, 30, 11))
     _, proof = open_amounts(CONTEXT, ours, [amount], bytes(32))
-    # Of the longest proof, every scalar and point somewhere; of the others, every byte.
-    for place in range(0, len(proof), 1 + 20 * (len(proof) > 1_500)):
+    # Of the longest proof, every scalar and point somewhere; of the others, in several places.
+    for place in places(proof, 61 if len(proof) > 1_500 else 11):
         wrong = proof[:place] + bytes([proof[place] ^ 1 << place % 8]) + proof[place + 1 :]
         assert refused(CONTEXT, theirs, [amount], wrong), place
     for cut in (1, 32, 33, len(proof)):

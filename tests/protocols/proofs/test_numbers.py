@@ -52,6 +52,7 @@ from protocols.proofs import (
 from protocols.proofs.quotients import Dividend, hidden_quotient
 from protocols.proofs.session import remainders
 from tests.protocols.proofs.sources import days, hidden, slots
+from tests.support.soak import places
 
 COUNT: Final = 8
 DRAWN = (300, 0, 90, 1200, 41, 7, 800, 650)
@@ -356,10 +357,11 @@ def test_a_liar_without_scruples_is_refused(by: int) -> None:
         verify(ONE, known, (total,), proof)
 
 
+@pytest.mark.more_in_soak
 def test_every_flipped_byte_is_refused() -> None:
     known, numbers = sources(days, DRAWN), KINDS["a rounded sum"]
     _, proof = open_numbers(ONE, known, numbers, bytes(32))
-    for place in range(0, len(proof), 7):
+    for place in places(proof, 21):
         bent = bytearray(proof)
         bent[place] ^= 1 << place % 8
         with pytest.raises((ProofRefused, Malformed)):
