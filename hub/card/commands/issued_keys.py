@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The keys that a card is issued with, and how a card that has no others left gets them back.
 
-One is for SCP11b, with the two certificates that vouch for it. Their authority is the card's own: its
-key is sealed in the card and signs nothing but keys of SCP11 that the card itself has made, so that
-nobody can vouch for another card with it. Whoever enrols the card notes the authority's
+One is for SCP11b, with the two certificates that vouch for it. Their authority is the card's own:
+its key is sealed in the card and signs nothing but keys of SCP11 that the card itself has made, so
+that nobody can vouch for another card with it. Whoever enrols the card notes the authority's
 certificate. A card that comes back to its first keys has another one.
 """
 

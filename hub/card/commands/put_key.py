@@ -29,7 +29,7 @@ from hub.card.logical_channel import CardCall
 from hub.card.state import CardParts
 from hub.card.status import CardRefusal, Sw, refusing_malformed
 from protocols.iso7816.apdu import ResponseApdu
-from protocols.iso7816.tlv import Cursor, Tlv
+from protocols.iso7816.tlv import Cursor
 from protocols.secure_channel.keys import AES_SIZES, decrypt_key, key_check_value
 
 SEVERAL: Final = 0x80
