@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 import cryptography.utils
-from smartcard import scard
+from smartcard import scard  # type: ignore[import-untyped]
 
 
 def _as_it_is(_: object) -> Any:

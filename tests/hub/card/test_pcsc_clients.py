@@ -68,7 +68,7 @@ def yubico_tests(tmp_path: Path, transport: str, file: str) -> Counter[str]:
                 "HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "PYTEST_ADDOPTS": "",
             },
         )  # fmt: skip
-    print(done.stdout[-6000:], done.stderr[-2000:])
+    sys.stdout.write(done.stdout[-6000:] + done.stderr[-2000:])
     return Counter(
         next(
             (child.tag for child in case if child.tag in {"failure", "error", "skipped"}), "passed"
