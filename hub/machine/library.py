@@ -110,6 +110,35 @@ def is_library(content: bytes) -> bool:
     return True
 
 
+def require_library(
+    content: bytes, aid: bytes, version: bytes, vendor_keys: Mapping[bytes, Ed25519PublicKey]
+) -> Library:
+    """Return the library that a package carries, under the AID and version that its vendor signed.
+
+    Raises `BundleError` or `ManifestError`.
+    """
+    if not is_library(content):
+        raise BundleError("the package has no applet, and is no library")
+    library = Library.decode(content, vendor_keys)
+    if library.manifest.aid != aid or library.version != version:
+        raise BundleError(
+            f"the package is not {library.manifest.name} {library.manifest.version}, which its"
+            " vendor signed"
+        )
+    return library
+
+
+def require_next_library(
+    old: bytes, new: bytes, vendor_keys: Mapping[bytes, Ed25519PublicKey]
+) -> None:
+    """Return if a library's new version is by the old one's vendor; raise `BundleError`."""
+    if not is_library(old):
+        raise BundleError("a package of applets does not become a library")
+    signer = SignedParts.decode(old, CONTENT_TYPE).key_id
+    if signer != Library.decode(new, vendor_keys).signer:
+        raise BundleError("the new version is signed by another vendor")
+
+
 def package_version(version: str) -> bytes:
     """Return the major and the minor number of a version; raise `BundleError` above 255."""
     try:
