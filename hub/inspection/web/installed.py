@@ -16,9 +16,11 @@ from hub.disclosure import ConsentTerms
 from hub.inspection.errors import InspectionError
 from hub.installer import InstallationError, consent_terms, the_one
 from hub.machine.bundle import Bundle
-from hub.machine.errors import BundleError, MachineError
+from hub.machine.errors import MachineError
+from hub.machine.linking import link, linked_bundle
 from hub.machine.manifest import Manifest
 from hub.machine.packed import bundle_of, bundles_of
+from hub.machine.packed import signer_of as signer_name
 from protocols.canonical.signing import key_id_of
 
 LOCKED: Final = 0x80
@@ -70,7 +72,7 @@ def installed_applets(device: Device) -> list[Installed]:
         stored = sum(len(key) + len(value) for key, value in device.documents(entry.aid).items())
         facts = entry.aid, bool(entry.life_cycle & LOCKED), len(content), stored
         try:
-            bundle = bundle_of(content, entry.module, device.vendors())
+            bundle = linked_bundle(content, entry.module, device.vendors(), registry.content)
         except MachineError as error:
             applets.append(Installed(*facts, None, None, str(error)))
             continue
@@ -116,7 +118,9 @@ def read_package(device: Device, content: bytes) -> tuple[Bundle, Vendor, list[C
     try:
         cap = CapFile.decode(content)
         bundle = the_one(bundles_of(cap.file.bundle, device.vendors()))
-    except (PackageError, BundleError) as error:
+        signer = signer_name(cap.file.bundle, bundle.manifest.aid)
+        bundle = link(bundle, signer, device.vendors(), Registry(device.database).content)
+    except (PackageError, MachineError) as error:
         raise InstallationError(f"the package: {error}") from None
     vendor = signer_of(device, cap.file.bundle, bundle.manifest.aid)
     if vendor is None:
