@@ -20,21 +20,9 @@ from hub.machine.machine import AppletMachine
 from meterlet.commands.main import main
 from protocols.iso7816.tlv import Tlv
 from tests.support.card_host import Manager
+from tests.support.libraries import IMPORTED, TOOLS, written_library
 from tests.support.sharing import AIDS, VENDOR, Home, new_home
 
-TOOLS = "F04D544C0900"
-LIBRARY = """
-    kind = "library"
-    aid = "F04D544C0900"
-    name = "tools"
-    version = "{version}"
-    vendor = "A vendor"
-
-    [code]
-    runtime = "python"
-    package = "tools"
-    """
-IMPORTED = '\n    [[libraries]]\n    package = "F04D544C0900"\n    version = "1.0"\n'
 IMPORTING = """
     from applets.sdk import Applet, Command, Response
     from tools.greeting import greet
@@ -43,26 +31,12 @@ IMPORTING = """
         def process(self, command: Command) -> Response:
             return Response(greet(self.platform, command.data))
     """
-GREETING = """
-    def greet(platform, name):
-        count = (platform.store.get(b"count") or b"\\0")[0] + 1
-        platform.store.put(b"count", bytes([count]))
-        return b"{word} " + name + bytes([count])
-    """
 
 
 @pytest.fixture
 def home(tmp_path: Path, machine: AppletMachine) -> Iterator[Home]:
     with new_home(tmp_path, machine) as made:
         yield made
-
-
-def written_library(home: Home, version: str, word: str) -> Path:
-    folder = home.folder / "tools"
-    folder.mkdir(exist_ok=True)
-    (folder / "manifest.toml").write_text(dedent(LIBRARY.format(version=version)))
-    (folder / "greeting.py").write_text(dedent(GREETING.replace("{word}", word)))
-    return folder
 
 
 def written_applet(home: Home, name: str = "cat") -> Path:
