@@ -39,19 +39,22 @@ from hub.applet_host.services import (
     granted_registers,
 )
 from hub.card.applet_runtime import AppletContext, AppletRefused, RegisteredApplet
+from hub.card.packages.load_file import LoadFile
 from hub.card.registry import Registry
 from hub.card.sharing import Firewall
 from hub.disclosure import Disclosure, OutputRequest, ReleaseRefused
 from hub.disclosure.countersigned import HeadDesk
 from hub.machine.bundle import Bundle
 from hub.machine.ed25519 import Ed25519Signatures
-from hub.machine.errors import AppletFault, BundleError
+from hub.machine.errors import AppletFault, BundleError, MachineError
 from hub.machine.instance import AppletInstance
+from hub.machine.library import require_library, require_next_library
 from hub.machine.limits import MAX_FUEL
+from hub.machine.linking import imports_of, link, linked_bundle
 from hub.machine.machine import AppletMachine
 from hub.machine.manifest import Confinement
 from hub.machine.meter import WorkMeter
-from hub.machine.packed import bundle_of, bundles_of, require_successor
+from hub.machine.packed import bundles_of, require_successor, signer_of
 from hub.machine.raw import OutputBoard, RawApplet, Released
 from hub.metering import MeteredRegister
 from hub.text import printable
@@ -163,30 +166,61 @@ class MachineRuntime:
         self._jobs = ProofJobs(self.hub.now)
         self._again = AskedAgain(self.hub.disclosure, self._jobs)
 
-    def load(self, package: bytes, bundle: bytes) -> None:
-        """Check the bundles' form and signatures; nothing of them runs yet."""
+    def load(self, file: LoadFile) -> None:
+        """Check the form and the signatures of what a package carries; nothing of it runs yet."""
         try:
-            bundles_of(bundle, self.vendors)
-        except BundleError as error:
+            self._check(file)
+        except MachineError as error:
             raise AppletRefused(SW_WRONG_DATA, str(error)) from None
-        self.unload(package)
+        self.unload(file.aid)
 
-    def upgrade(self, package: bytes, bundle: bytes, instances: Sequence[RegisteredApplet]) -> None:
+    def _check(self, file: LoadFile) -> None:
+        """Return if a package is what its vendor signed, its AID, version and imports too."""
+        if not file.modules:
+            require_library(file.bundle, file.aid, file.version, self.vendors)
+            if file.imports:
+                raise BundleError("a library imports no other")
+            return
+        bundles = bundles_of(file.bundle, self.vendors)
+        if imports_of(bundles) != {one.aid: one.version for one in file.imports}:
+            raise BundleError("the package's imports are not those of its applets' manifests")
+        for bundle in bundles:  # whether libraries fit is found before anything is installed
+            signer = signer_of(file.bundle, bundle.manifest.aid)
+            link(bundle, signer, self.vendors, self._registry.content)
+
+    def upgrade(self, file: LoadFile, instances: Sequence[RegisteredApplet]) -> None:
         """Check that a new version may have what the old one stored; instances start afresh."""
-        old = self._registry.content(package) or b""
+        old = self._registry.content(file.aid) or b""
         try:
-            bundles_of(bundle, self.vendors)
-            for module in {instance.module for instance in instances}:
-                require_successor(old, bundle, module, self.vendors)
-        except BundleError as error:
+            self._check(file)
+            if not file.modules:
+                self._check_library(file, old, instances)
+            else:
+                for module in {instance.module for instance in instances}:
+                    require_successor(old, file.bundle, module, self.vendors)
+        except MachineError as error:
             raise AppletRefused(SW_WRONG_DATA, str(error)) from None
         for instance in instances:
             running = self._running.pop(instance.aid, None)
             if running is not None:
                 running.instance.discard()
             self._jobs.forget_applet(instance.aid)
+            self.unload(instance.package)
         self._again.forget()
-        self.unload(package)
+        self.unload(file.aid)
+
+    def _check_library(
+        self, file: LoadFile, old: bytes, instances: Sequence[RegisteredApplet]
+    ) -> None:
+        """Return if a library's new version is its vendor's, and all who import it go with it."""
+        require_next_library(old, file.bundle, self.vendors)
+
+        def find(package: bytes) -> bytes | None:
+            return file.bundle if package == file.aid else self._registry.content(package)
+
+        for instance in instances:
+            content = self._registry.content(instance.package) or b""
+            linked_bundle(content, instance.module, self.vendors, find)
 
     def unload(self, package: bytes) -> None:
         """Forget a package."""
@@ -502,7 +536,9 @@ class MachineRuntime:
             if content is None:
                 raise AppletRefused(SW_WRONG_DATA, "the package carries nothing to run")
             try:
-                self._bundles[key] = bundle_of(content, entry.module, self.vendors)
-            except BundleError as error:
+                self._bundles[key] = linked_bundle(
+                    content, entry.module, self.vendors, self._registry.content
+                )
+            except MachineError as error:
                 raise AppletRefused(SW_WRONG_DATA, str(error)) from None
         return self._bundles[key]

@@ -72,7 +72,8 @@ for command in (key, new, run):
 def build(folders: tuple[Path, ...], signer: Path, manifest: str, output: Path | None) -> Shown:
     """Pack and sign the applet in FOLDER as a CAP file, which any card manager can load.
 
-    Several folders make one package, which is named after the first.
+    Several folders make one package, which is named after the first. A folder whose manifest has
+    kind = "library" makes a library, which applets of other packages import.
     """
     output = output or Path(f"{folders[0].name}.cap")
     search_path = [*dict.fromkeys(folder.resolve().parent for folder in folders), SOURCES]
@@ -144,6 +145,29 @@ def install(
 @applet.command()
 @hub_option
 @click.argument("package", type=FILE, help="A package that `meterlet applet build` has made.")
+@json_or_text("meterlet.applet.load/1")
+def load(folder: Path, package: Path) -> Shown:
+    """Load PACKAGE, a library: applets that import it can be installed then.
+
+    By itself it does nothing and may release nothing.
+    """
+    with _installer(folder) as installer:
+        read = installer.read_library(package.read_bytes())
+        with _bar() as progress:
+            installer.load_library(read, progress)
+    manifest = read.library.manifest
+    facts = {
+        "aid": manifest.aid.hex().upper(),
+        "name": manifest.name,
+        "version": manifest.version,
+        "vendor": manifest.vendor,
+    }
+    return facts, f"loaded the library {manifest.name} {manifest.version} ({facts['aid']})"
+
+
+@applet.command()
+@hub_option
+@click.argument("package", type=FILE, help="A package that `meterlet applet build` has made.")
 @click.option("--yes", is_flag=True, help="Consent without being asked.")
 @click.option("--dry-run", is_flag=True, help="Show what would be asked, and change nothing.")
 @json_or_text(UPGRADE)
@@ -151,7 +175,8 @@ def upgrade(folder: Path, package: Path, yes: bool, dry_run: bool) -> Shown:
     """Put the new version of a PACKAGE in the place of the installed one.
 
     The applets keep their channels and what they have stored. The resident is asked to consent to
-    what the new version may release; consents to the old one end.
+    what the new version may release; consents to the old one end. With a library's new version
+    this holds for all applets that import it.
     """
     with _installer(folder) as installer:
         new = installer.read_upgrade(package.read_bytes())
@@ -179,6 +204,7 @@ def upgrade(folder: Path, package: Path, yes: bool, dry_run: bool) -> Shown:
         with _bar() as progress, installer.device.database.transaction():
             installer.upgrade(new, progress)
     names = ", ".join(bundle.manifest.name for bundle in new.bundles.values())
+    names = names or new.cap.file.aid.hex().upper()
     return facts, f"{names}: version {version[0]}.{version[1]} is in place"
 
 
@@ -262,6 +288,8 @@ def list_applets(folder: Path) -> Shown:
 def _kind(installer: Installer, aid: bytes, scope: int) -> str:
     entry = installer.card.find(aid)
     kind = Kind.PACKAGE if entry is None or scope == 0x10 else entry.kind
+    if kind is Kind.PACKAGE and not installer.card.registry.modules(aid):
+        return "library"
     return kind.name.lower().replace("_", " ")
 
 
@@ -292,7 +320,7 @@ def unlock(folder: Path, aid: bytes) -> Shown:
 @aid_argument
 @json_or_text(CHANGE)
 def delete(folder: Path, aid: bytes) -> Shown:
-    """Remove the applet AID, its package, its domain and all that it stored."""
+    """Remove the applet AID, its package, its domain and all that it stored; or a library."""
     with _installer(folder) as installer:
         installer.remove(aid)
     return _change("removed", aid)

@@ -4,7 +4,7 @@
 import keyword
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from string import Template
@@ -15,6 +15,8 @@ import rich_click as click
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hub.machine.bundle import Bundle, build_bundle
+from hub.machine.library import Library, build_library
+from hub.machine.linking import link
 from hub.machine.manifest import Confinement
 from hub.vault.secret_file import write_secret
 from meterlet.commands.common import (
@@ -139,6 +141,13 @@ def key(path: Path) -> Shown:
 @click.option(
     "--zone", default="Europe/Berlin", show_default=True, help="Time zone of the hub (IANA name)."
 )
+@click.option(
+    "--library",
+    "libraries",
+    multiple=True,
+    type=PRESENT_FOLDER,
+    help="The folder of a library that the applet imports.",
+)
 @json_option
 def run(
     folder: Path,
@@ -147,6 +156,7 @@ def run(
     first: Any,
     days: int,
     zone: str,
+    libraries: tuple[Path, ...],
     as_json: bool,
 ) -> None:
     """Run the applet in FOLDER against a sample household, with prints, tracebacks and fuel.
@@ -159,8 +169,7 @@ def run(
     period = Period(begin, begin + timedelta(days=days - 1))
     vendor = Ed25519PrivateKey.generate()
     with TemporaryDirectory(prefix="meterlet-") as scratch:
-        content = build_bundle(folder, vendor, b"run", [folder.resolve().parent, SOURCES])
-        bundle = Bundle.decode(content, {b"run": vendor.public_key()})
+        bundle = _bundle(folder, libraries, vendor)
         raw = bundle.manifest.confinement is Confinement.RAW
         if send and raw:
             raise click.UsageError("a raw applet is sent no commands; the hub answers for it")
@@ -176,6 +185,16 @@ def run(
             _show(step, bundle)
     if broken:
         raise SystemExit(int(Exit.FAILURE))
+
+
+def _bundle(folder: Path, libraries: Sequence[Path], vendor: Ed25519PrivateKey) -> Bundle:
+    """Return the applet in `folder`, signed and linked with the libraries that it imports."""
+    keys, built = {b"run": vendor.public_key()}, {}
+    for path in libraries:
+        content = build_library(path, vendor, b"run", [path.resolve().parent, SOURCES])
+        built[Library.decode(content, keys).manifest.aid] = content
+    content = build_bundle(folder, vendor, b"run", [folder.resolve().parent, SOURCES])
+    return link(Bundle.decode(content, keys), b"run", keys, built.get)
 
 
 def _steps(hub: SampleHub, commands: list[str], parameters: bytes) -> Iterator[Step]:

@@ -16,6 +16,9 @@ from protocols.secure_channel.host import CardClient
 from tests.support.card import APPLET, ISSUER, KEYS, MODULE, PACKAGE, open_card, runtime_of
 from tests.support.card_host import Manager, load_block
 
+APPLETS = "com/meterlet/test/javacard/Applet.cap"
+IMPORTS = "com/meterlet/test/javacard/Import.cap"
+
 
 def cap(bundle: bytes = b"bundle") -> bytes:
     return build_cap(PACKAGE, (1, 2), (MODULE,), bundle, "com.meterlet.test")
@@ -86,7 +89,8 @@ def test_what_loaders_send_carries_the_bundle_with_or_without_a_descriptor() -> 
         (lambda f: f | {"/etc/passwd": b""}, "leads out"),
         (lambda f: f | {"other/javacard/Header.cap": b""}, "twice"),
         (lambda f: {name: c for name, c in f.items() if "Header" not in name}, "DECAFFED|bytes"),
-        (lambda f: {name: c for name, c in f.items() if "Applet" not in name}, "no applet"),
+        (lambda f: f | {APPLETS: b"\x03\0\x01\0"}, "Applet component has none"),
+        (lambda f: f | {IMPORTS: b"\x04\0\x02\0\0"}, "imports are malformed"),
         (lambda f: {name: c for name, c in f.items() if "RefLoc" not in name}, "no program"),
         (
             lambda f: {name: c.replace(b"bundle", b"bundel") for name, c in f.items()},
