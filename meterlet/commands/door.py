@@ -27,8 +27,8 @@ from hub.vault.vault import ReadingRefused
 from meterlet.commands.common import Exit, show
 from meterlet.commands.file_options import gap_facts, say_gaps, say_report
 from meterlet.commands.intake import LOST_SHOWN, lost_facts
-from meterlet.own_words import reason_in_own_words
 from meterlet.commands.refusals import INTERRUPTED, refuse
+from meterlet.own_words import reason_in_own_words
 from sml_codec import Obis
 
 BATCH: Final = 4096
