@@ -20,6 +20,7 @@ from hub.card.packages.cap_file import build_cap
 from hub.card.profile import YUBIKEY
 from tests.support import pcsc
 from tests.support.card import APPLET, ISSUER, MODULE, PACKAGE, open_card
+from tests.support.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[3]
 FETCHED = ROOT / "build/card-clients"
@@ -62,7 +63,7 @@ def yubico_tests(tmp_path: Path, transport: str, file: str) -> Counter[str]:
                 "-c", os.devnull, "--device", "20251130", "--reader", f"{reader} 00 00",
                 f"--junitxml={report}", f"{tests}/{file}",
             ],
-            cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False,
+            cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False,
             env=os.environ | {
                 "PYTHONPATH": f"{plugins}:{SITE}", "PYTHONDONTWRITEBYTECODE": "1",
                 "HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "PYTEST_ADDOPTS": "",
@@ -106,7 +107,7 @@ def test_pygp_loads_installs_lists_locks_deletes_and_changes_keys(
         done = subprocess.run(
             [sys.executable, ROOT / "tests/support/with_pygp.py", cap, level, *names],
             env=os.environ | {"PYTHONPATH": str(SITE), "PYTHONDONTWRITEBYTECODE": "1"},
-            capture_output=True, text=True, timeout=60, check=False,
+            capture_output=True, text=True, timeout=PATIENCE, check=False,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     assert sum("INSTALL" in line or "LOAD" in line for line in trace) >= 7
@@ -126,7 +127,7 @@ def test_scriptor_sends_a_script_of_commands(tmp_path: Path) -> None:
             pass
         done = subprocess.run(
             [scriptor, "-r", "Virtual PCD 00 00", script],
-            capture_output=True, text=True, timeout=60, check=False,
+            capture_output=True, text=True, timeout=PATIENCE, check=False,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("90 00 : Normal processing.") == 3, done.stdout
