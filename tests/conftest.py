@@ -10,6 +10,7 @@ from hub.machine.python_runtime import Progress
 from tests.support.command import run_meterlet, stop_zygotes
 from tests.support.quick_program import stop_quick_program
 from tests.support.soak import IS_SOAKING
+from tests.support.town import remove_usual_town
 
 # Nothing here is a timed test: a slow or busy computer must not fail one.
 settings.register_profile(
@@ -38,6 +39,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_sessionfinish() -> None:
     stop_zygotes()
     stop_quick_program()
+    remove_usual_town()
 
 
 @pytest.fixture(scope="session")

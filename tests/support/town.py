@@ -48,9 +48,15 @@ def refused(*arguments: object) -> tuple[int, str]:
 @cache
 def _usual_town() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="meterlet-town-"))
-    atexit.register(shutil.rmtree, folder)
     Town(folder).build_anew((), MARCH)
     return folder
+
+
+def remove_usual_town() -> None:
+    """Remove the town that others are copied from, if there is one."""
+    if _usual_town.cache_info().currsize:
+        shutil.rmtree(_usual_town())
+        _usual_town.cache_clear()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from hub.card.status import CardRefusal
 from protocols.secure_channel.host import CardClient
 from tests.support.card import APPLET, ISSUER, KEYS, MODULE, PACKAGE, open_card, runtime_of
 from tests.support.card_host import Manager, load_block
+from tests.support.soak import examples
 
 APPLETS = "com/meterlet/test/javacard/Applet.cap"
 IMPORTS = "com/meterlet/test/javacard/Import.cap"
@@ -122,7 +123,7 @@ def test_an_altered_file_is_refused_or_says_the_same_bundle(
     assert opened.file.bundle == b"bundle"
 
 
-@settings(deadline=None, max_examples=300)
+@examples(75, soak=300)
 @given(st.data())
 def test_an_altered_load_file_is_refused_or_says_the_same_bundle(data: st.DataObject) -> None:
     block = bytearray(load_block())
