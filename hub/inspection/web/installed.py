@@ -17,6 +17,7 @@ from hub.inspection.errors import InspectionError
 from hub.installer import InstallationError, consent_terms, the_one
 from hub.machine.bundle import Bundle
 from hub.machine.errors import MachineError
+from hub.machine.library import is_library
 from hub.machine.linking import link, linked_bundle
 from hub.machine.manifest import Manifest
 from hub.machine.packed import bundle_of, bundles_of
@@ -117,6 +118,10 @@ def read_package(device: Device, content: bytes) -> tuple[Bundle, Vendor, list[C
     """
     try:
         cap = CapFile.decode(content)
+        if is_library(cap.file.bundle):
+            raise InstallationError(
+                "the package is a library, for applets to import: `meterlet applet load` it"
+            )
         bundle = the_one(bundles_of(cap.file.bundle, device.vendors()))
         signer = signer_name(cap.file.bundle, bundle.manifest.aid)
         bundle = link(bundle, signer, device.vendors(), Registry(device.database).content)
