@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A home with a hub and its supplier, each command in a process of its own."""
 
-import atexit
 import json
 import shutil
 import tempfile

@@ -16,6 +16,7 @@ from hub.inspection.errors import InspectionError
 from hub.installer import InstallationError
 from hub.machine.bundle import Bundle
 from hub.machine.errors import MachineError
+from hub.machine.library import is_library
 from hub.machine.linking import link, linked_bundle
 from hub.machine.manifest import Manifest
 from hub.machine.packed import bundle_of, bundles_of
@@ -116,6 +117,10 @@ def read_package(device: Device, content: bytes) -> list[tuple[Bundle, Vendor]]:
     """
     try:
         cap = CapFile.decode(content)
+        if is_library(cap.file.bundle):
+            raise InstallationError(
+                "the package is a library, for applets to import: `meterlet applet load` it"
+            )
         registry = Registry(device.database)
         bundles = [
             link(
