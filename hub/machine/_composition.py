@@ -160,17 +160,33 @@ def _pass_on(
 ) -> int:
     """Call a library's function with what the applet has called its import with."""
     host = host_calls.host_of(context)
-    try:
-        with host.answering_from(context):
-            host.take(_fuel(arguments, count))
-    except BaseException as error:  # noqa: BLE001  (nothing may unwind through native frames)
-        host.pending = error
-        return host_calls.native_error(type(error).__name__)
+    refused = _paid(host, context, arguments, count)
+    if refused:
+        return refused
     function = host.library_functions[place or 0]
     trap = ffi.wasmtime_component_func_call(
         ctypes.byref(function._func), context, arguments, count, results, many
     )
-    return (ctypes.cast(trap, ctypes.c_void_p).value or 0) if trap else 0
+    if trap:
+        return ctypes.cast(trap, ctypes.c_void_p).value or 0
+    refused = _paid(host, context, results, many)
+    if refused:
+        for index in range(many):  # nobody takes what is not handed over
+            ffi.wasmtime_component_val_delete(ctypes.byref(results[index]))
+            results[index].kind = ffi.WASMTIME_COMPONENT_BOOL.value
+            results[index].of.boolean = False
+    return refused
+
+
+def _paid(host: host_calls.Host, context: Any, values: Any, count: int) -> int:
+    """Take the fuel for carrying values; return 0, or an error where there is not enough."""
+    try:
+        with host.answering_from(context):
+            host.take(_fuel(values, count))
+    except BaseException as error:  # noqa: BLE001  (nothing may unwind through native frames)
+        host.pending = error
+        return host_calls.native_error(type(error).__name__)
+    return 0
 
 
 def _fuel(values: Any, count: int) -> int:

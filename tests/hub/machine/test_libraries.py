@@ -67,7 +67,8 @@ def peek(platform):
 SHAPES: Final = """
     (instance $tools
       (export "work" (func (param "how" u32) (result u32)))
-      (export "measure" (func (param "data" (list u8)) (result u32))))
+      (export "measure" (func (param "data" (list u8)) (result u32)))
+      (export "fill" (func (param "length" u32) (result (list u8)))))
 """
 
 
@@ -101,19 +102,24 @@ def importing(shapes: str = SHAPES) -> bytes:
         "(core func $now",
         '(core func $work (canon lower (func $tools "work")))\n'
         '  (core func $measure (canon lower (func $tools "measure")'
-        ' (memory (core memory $memory "memory"))))\n  (core func $now',
+        ' (memory (core memory $memory "memory"))))\n'
+        '  (core func $fill (canon lower (func $tools "fill")'
+        ' (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))\n'
+        "  (core func $now",
         1,
     )
     source = source.replace(
         '(import "hub" "now"',
-        '(import "hub" "work" (func $work (param i32) (result i32)))\n'
+        '(import "hub" "fill" (func $fill (param i32 i32)))\n'
+        '    (import "hub" "work" (func $work (param i32) (result i32)))\n'
         '    (import "hub" "measure" (func $measure (param i32 i32) (result i32)))\n'
         '    (import "hub" "now"',
         1,
     )
     source = source.replace(
         '(instance (export "now"',
-        '(instance (export "work" (func $work)) (export "measure" (func $measure)) (export "now"',
+        '(instance (export "work" (func $work)) (export "measure" (func $measure))'
+        ' (export "fill" (func $fill)) (export "now"',
     )
     tail = """
             (i32.store16 (i32.const 84) (i32.const 0x0090))
@@ -125,6 +131,12 @@ def importing(shapes: str = SHAPES) -> bytes:
       (if (i32.eq (i32.load8_u (local.get $command)) (i32.const 0xFE))
         (then
           (i32.store (i32.const 80) (call $work (i32.load8_u offset=1 (local.get $command))))
+          {tail}
+      (if (i32.eq (i32.load8_u (local.get $command)) (i32.const 0xFC))
+        (then
+          (call $fill (i32.shl (i32.load8_u offset=1 (local.get $command)) (i32.const 8))
+            (i32.const 88))
+          (i32.store (i32.const 80) (i32.load (i32.const 92)))
           {tail}
       (if (i32.eq (i32.load8_u (local.get $command)) (i32.const 0xFD))
         (then
@@ -216,6 +228,22 @@ def test_a_library_burns_the_applets_fuel_and_its_faults_are_the_applets(
     light = composed.usage.fuel
     composed.process(b"\xfd" + bytes(4000))
     assert composed.usage.fuel - light > 4_000_000  # each byte that crosses has its price
+    assert int.from_bytes(composed.process(b"\xfc\xa0")[:4], "little") == 0xA000
+    assert composed.usage.fuel - light > 0xA000 * 1000
+
+
+def test_an_answer_that_cannot_be_paid_for_is_not_handed_over(
+    machine: AppletMachine, device: Device
+) -> None:
+    bundle = applet({"applet.wasm": importing()}, "component")
+    text = bundle.manifest_text.replace("3_000_000_000", "30_000_000")
+    poor = Bundle(text, bundle.files).linked([tools()], SIGNER)
+    running = machine.instance(poor, device.platform)
+    for _ in range(3):
+        with pytest.raises(AppletFault) as caught:
+            running.process(b"\xfc\xa0")
+        assert caught.value.kind is FaultKind.OUT_OF_FUEL
+    assert int.from_bytes(running.process(b"\xfc\x10")[:4], "little") == 0x1000
 
 
 def test_a_librarys_memory_counts_as_the_applets(composed: AppletInstance) -> None:

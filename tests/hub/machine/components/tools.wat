@@ -2,7 +2,8 @@
 ;;
 ;; A library without a language. `work` does what its number says: 0 loops, 1 traps, 2 grows its
 ;; memory as far as it may and returns the number of pages, 3 logs a line, 4 counts its own calls,
-;; 5 asks for the hub's time; any other is doubled. `measure` adds up bytes.
+;; 5 asks for the hub's time; any other is doubled. `measure` adds up bytes, `fill` returns as many
+;; as it is told.
 (component
   (import "meterlet:platform/clock@0.1.0" (instance $clock (export "now" (func (result s64)))))
   (import "meterlet:platform/log@0.1.0"
@@ -37,6 +38,10 @@
       (if (i32.eq (local.get $how) (i32.const 5))
         (then (return (i32.wrap_i64 (call $now)))))
       (i32.mul (local.get $how) (i32.const 2)))
+    (func (export "fill") (param $length i32) (result i32)
+      (i32.store (i32.const 8) (i32.const 1024))
+      (i32.store (i32.const 12) (local.get $length))
+      (i32.const 8))
     (func (export "measure") (param $at i32) (param $length i32) (result i32)
       (local $sum i32)
       (block $done
@@ -56,6 +61,9 @@
   (func $measure (param "data" (list u8)) (result u32)
     (canon lift (core func $tools "measure")
       (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
-  (instance $exported (export "work" (func $work)) (export "measure" (func $measure)))
+  (func $fill (param "length" u32) (result (list u8))
+    (canon lift (core func $tools "fill") (memory (core memory $memory "memory"))))
+  (instance $exported
+    (export "work" (func $work)) (export "measure" (func $measure)) (export "fill" (func $fill)))
   (export "vendor:tools/tools@1.0.0" (instance $exported))
 )
