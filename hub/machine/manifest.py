@@ -34,7 +34,7 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _PACKAGE: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){0,7}")
 _VERSION: Final = re.compile(r"(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})")
 STATEMENT_KINDS: Final = (
-    "linear", "blocks", "demand", "excess", "match", "sample", "aggregate", "weighted",
+    "linear", "blocks", "demand", "excess", "count", "match", "sample", "aggregate", "weighted",
     "unattributed",
 )  # fmt: skip
 _STATEMENT: Final = re.compile("|".join(STATEMENT_KINDS))

@@ -213,6 +213,7 @@ class _Known(JsonView, frozen=True):
     shortest_window: _Window | None
     nothing_finer_than_minutes: int | None
     peaks: int
+    counts: int
     samples: int
     exported_readings: int
     output_bits: int
@@ -615,6 +616,7 @@ def _known(learned: Learned, zone: ZoneInfo) -> _Known:
         slots=knowledge.slots,
         bundles=knowledge.bundles,
         peaks=knowledge.peaks,
+        counts=knowledge.counts,
         shortest_window=window
         and {
             **_local_days(*window, zone),
