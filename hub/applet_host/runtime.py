@@ -433,7 +433,11 @@ class MachineRuntime:
         hub, manifest, board = self.hub, bundle.manifest, None
         if manifest.confinement is Confinement.RAW:
             board = OutputBoard(
-                self.hub.database, entry.aid, manifest, lambda due: self._permit(entry, bundle, due)
+                self.hub.database,
+                entry.aid,
+                manifest,
+                lambda due: self._permit(entry, bundle, due),
+                hub.main.zone,
             )
         quota = manifest.limits.store_bytes
         if entry.data_quota is not None:
@@ -490,6 +494,7 @@ class MachineRuntime:
                     output=due.output.name,
                     boundary=due.boundary,
                     bits=8 * due.output.size,
+                    is_set=due.is_set,
                 )
             )
         except ReleaseRefused:

@@ -322,6 +322,7 @@ class Disclosure:
             "output": request.output,
             "boundary": request.boundary,
             "bits": request.bits,
+            **({} if request.is_set else {"not_set": 1}),
         }
         try:
             terms = self._standing_terms(request.wanted)

@@ -447,6 +447,8 @@ class OutputRequest:
     boundary: int
     """For which time it is released."""
     bits: int
+    is_set: bool = True
+    """Whether the applet has ever set it; if not, that is what is told."""
 
     @property
     def wanted(self) -> Wanted:

@@ -102,6 +102,12 @@ class StatementGrant:
     """Of `aggregate` and `weighted`, and of them alone: over how many households a sum goes."""
 
 
+class Every(StrEnum):
+    """By which part of the calendar an output is released."""
+
+    MONTH = "month"
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """What a raw applet may let out."""
@@ -109,8 +115,15 @@ class Output:
     name: str
     size: int
     """Bytes, exactly."""
-    every_hours: int
+    every_hours: int = 0
     """Released at multiples of so many hours since the epoch, whether it has changed or not."""
+    every: Every | None = None
+    """Released when each month ends on the hub's clock, in the place of hours."""
+
+    @property
+    def is_monthly(self) -> bool:
+        """Whether it is released by the calendar month."""
+        return self.every is Every.MONTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,9 +334,18 @@ def _statement(name: str, value: object) -> StatementGrant:
 
 
 def _output(name: str, value: object) -> Output:
-    return Table(name, value).make(
-        Output, name=pattern(_NAME), size=between(1, 4096), every_hours=between(1, 24 * 366)
+    output = Table(name, value).make(
+        Output,
+        name=pattern(_NAME),
+        size=between(1, 4096),
+        every_hours=between(1, 24 * 366),
+        every=member(Every),
     )
+    if not output.every_hours and output.every is None:
+        raise ManifestError(f"{name}.every_hours", 'missing; or every = "month"')
+    if output.every_hours and output.every is not None:
+        raise ManifestError(f"{name}.every", "goes without every_hours")
+    return output
 
 
 def _peer(name: str, value: object) -> Peer:

@@ -52,6 +52,7 @@ RAW_FILES: Final = {
     "applet.py": "raw_applet.py",
     "tests/test_{package}.py": "raw_test_applet.py",
 }
+MONTH_HOURS: Final = 31 * 24
 SHOWN: Final = 48
 """Bytes of an answer that are shown."""
 
@@ -161,7 +162,10 @@ def run(
 def _steps(hub: SampleHub, commands: list[str], parameters: bytes) -> Iterator[Step]:
     yield hub.install(parameters)
     if hub.bundle.manifest.confinement is Confinement.RAW:
-        longest = max((output.every_hours for output in hub.bundle.manifest.outputs), default=24)
+        outputs = hub.bundle.manifest.outputs
+        longest = max(
+            (MONTH_HOURS * one.is_monthly + one.every_hours for one in outputs), default=24
+        )
         yield from (hub.tick(hours) for hours in (0, longest, 2 * longest))
         return
     yield hub.select()
@@ -191,7 +195,8 @@ def _show(step: Step, bundle: Bundle) -> None:
     for line in step.log:
         click.echo(f"  | {line}")
     for release in step.released:
-        click.echo(f"< {release.output.name} = {release.value.hex()} (released)")
+        value = f"= {release.value.hex()}" if release.is_set else "not set"
+        click.echo(f"< {release.output.name} {value} (released)")
     if step.response:
         click.echo(f"< {f'{shown} ({len(data)} bytes) ' if data else ''}{step.status}")
     for line in (step.fault or "").splitlines():

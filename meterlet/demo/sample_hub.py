@@ -82,7 +82,11 @@ class Step:
             "log": list(self.log),
             "fault": self.fault,
             "released": [
-                {"output": one.output.name, "boundary": one.boundary, "value": one.value.hex()}
+                {
+                    "output": one.output.name,
+                    "boundary": one.boundary,
+                    "value": one.value.hex() if one.is_set else None,
+                }
                 for one in self.released
             ],
         }
@@ -145,7 +149,8 @@ class SampleHub:
         self._stack, meter = CommandStack(device.database), WorkMeter()
         self._jobs = ProofJobs(device.now)
         registers = granted_registers(device.registers, manifest)
-        board = OutputBoard(outputs, manifest.aid, manifest, lambda _: None)
+        zone = device.main.zone
+        board = OutputBoard(outputs, manifest.aid, manifest, lambda _: None, zone)
         platform = Platform(
             statements=HubStatements(
                 manifest.aid,

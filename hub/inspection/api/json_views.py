@@ -257,6 +257,8 @@ class _Refusal(_Recorded, frozen=True):
 class _Output(_Recorded, frozen=True):
     output: str
     bits: int
+    is_set: bool
+    """Whether the applet has ever set it; if not, that is what the recipient was told."""
 
 
 class _Export(_Recorded, frozen=True):
@@ -572,7 +574,10 @@ def disclosed_json(view: ReleasesView, zone: ZoneInfo) -> DisclosedJson:
         released=[_release(record, zone) for record in view.releases],
         known={name: _known(learned, zone) for name, learned in known.items()},
         refusals=[_Refusal.of(entry, **entry.facts) for entry in view.refusals],
-        outputs=[_Output.of(entry, **entry.facts) for entry in view.outputs],
+        outputs=[
+            _Output.of(entry, **entry.facts, is_set="not_set" not in entry.facts)
+            for entry in view.outputs
+        ],
         exports=[_Export.of(entry, **entry.facts) for entry in view.exports],
         aggregates=[
             _Aggregate.of(entry, **{**entry.facts, "index": entry.facts.get("index") or None})

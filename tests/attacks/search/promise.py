@@ -12,6 +12,7 @@ Nothing here knows the guard's rules. For every set of recipients that may work 
     count     no more numbers about any slot under a consent than its answers
     limits    no more limits of counts about any slot, told to anybody, than the answers of a
               consent to counts
+    windows   no count is of windows that last less than the minutes of its consent
     near      by counts alone, no window's use is known more closely than within 1,000 Wh
     standing  nothing is told without a consent that stands, and covers the period
     spacing   samples are as far apart as the consent says
@@ -293,6 +294,9 @@ class Book:
                 continue
             most = max(most, one.terms.answers)
             for count in _counts_in(one.number.parts[0]):
+                shortest = min(map(self.world.minutes, count.windows))
+                if shortest < one.terms.minutes:
+                    yield Finding("windows", f"windows of {shortest} min are counted")
                 for day in one.days(self.world):
                     about.setdefault(day, set()).add(count)
                 if not isinstance(one.number.parts[0], Counted):

@@ -559,6 +559,8 @@ def counting(attacker: Attacker) -> Play:
     windows = [tuple(window) for window in days.values() if len(window) == length]
     if not windows:
         return
+    if dice.random() < 0.3:
+        windows = [dice.choice(windows)]
     if dice.random() < 0.4:
         window = dice.choice(windows)
         rest = frozenset(slots) - frozenset(window)
