@@ -42,6 +42,7 @@ from protocols.log_head import (
 from protocols.secure_channel.errors import CardRefused, RemoteChannelError
 from protocols.secure_channel.host import CardClient
 from protocols.secure_channel.put_key import put_static_keys
+from protocols.told_outputs import NOT_SET
 from utility_server.errors import ChannelBroken, HeadEndError, HubPutBack, HubRefused
 
 HOST_CHALLENGE_SIZE: Final = 8
@@ -51,6 +52,7 @@ LONGEST_WAIT_SECONDS: Final = 15.0
 _CHUNK: Final = 1 << 16
 
 _MEANINGS: Final = {
+    NOT_SET: "not set: the applet has never set this output",
     0x6400: "the applet failed; nothing was kept",
     0x6700: "wrong length",
     0x6982: "the security status does not allow it",

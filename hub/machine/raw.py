@@ -5,11 +5,12 @@
          release what was held, then let the applet     release that; ...
          `update`: it reads, and sets its outputs
 
-An output has the size that its manifest declares, leaves at multiples of its hours since the epoch,
-or when a month ends on the hub's clock, and at no other time, whether the applet has set it or not. What a recipient can ask for is the last
-release, which this module answers without asking the applet: so how long the applet computes, how
-often it sets an output, whether it breaks, what it would answer and when, all say nothing. What can
-be said is 8 bits a byte of output a release, and the ledger counts them.
+An output has the size that its manifest declares. It leaves at multiples of its hours since the
+epoch, or when a month ends on the hub's clock, and at no other time, whether the applet has set it
+or not. What a recipient can ask for is the last release, which this module answers without asking
+the applet: so how long the applet computes, how often it sets an output, whether it breaks, what it
+would answer and when, all say nothing. What can be said is 8 bits a byte of output a release, and
+the ledger counts them.
 
 An output that the applet has never set is released as such, with a status word of its own and never
 as zeros, which would be a value. Its bits count all the same. How long an output stays unset tells
@@ -32,8 +33,8 @@ from hub.machine.manifest import Manifest, Output
 from hub.vault.database import Component, Database
 from hub.vault.sealing import Sealer, resealed
 from protocols.platform.errors import Refused
-from protocols.platform.outputs import CLA, GET_DATA, NOT_SET, TIME_SIZE
 from protocols.platform.services import Use
+from protocols.told_outputs import CLA, GET_DATA, NOT_SET, TIME_SIZE
 
 PURPOSE: Final = "applet output"
 HELD: Final = b"held"

@@ -207,7 +207,7 @@ def test_a_raw_applet_that_breaks_says_so_to_nobody(home: Home, tmp_path: Path) 
     home.time[0] += 24 * HOUR
     assert home.device.tick(home.card) == 1
     answer = home.send(grid, GET_OUTPUT)
-    assert (answer.sw, answer.data[8:]) == (0x9000, bytes(4))
+    assert (answer.sw, answer.data[8:]) == (0x6286, bytes(4))
 
 
 def test_what_a_failed_command_opened_is_forgotten_and_on_record(

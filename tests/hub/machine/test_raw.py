@@ -23,8 +23,8 @@ from hub.machine.raw import (
 )
 from hub.vault.database import Database
 from protocols.platform.errors import Refusal, Refused
-from protocols.platform.outputs import NOT_SET, ToldOutput
 from protocols.platform.services import Platform, Use
+from protocols.told_outputs import NOT_SET, ToldOutput
 from tests.support.applet_machine import RAW_MANIFEST, REGISTER, Device, bundle
 
 AID: Final = b"\xf0SMH\x82"
@@ -88,6 +88,10 @@ class Raw:
 
 def answer(time: int, value: int) -> bytes:
     return time.to_bytes(8, "big") + value.to_bytes(4, "big") + b"\x90\x00"
+
+
+def not_set(time: int) -> bytes:
+    return time.to_bytes(8, "big") + bytes(4) + b"\x62\x86"
 
 
 def test_what_is_set_leaves_at_the_next_boundary(
@@ -208,7 +212,7 @@ def test_an_applet_that_breaks_releases_what_it_held_on_time(
     raw = Raw(machine, database, f"def update(self):\n    {update}\ndef process(self, c): pass")
     raw.applet.tick(MIDNIGHT + 10)
     raw.applet.tick(MIDNIGHT + DAY)
-    assert raw.value() == answer(MIDNIGHT + DAY, 0)
+    assert raw.value() == not_set(MIDNIGHT + DAY)
     assert [fault.kind for fault in raw.faults] == [kind, kind]
 
 
@@ -219,9 +223,9 @@ def test_recipients_are_answered_without_the_applet(
     raw.applet.tick(MIDNIGHT + DAY)
     raw.instance.discard()
     for command, response in {
-        GET: answer(MIDNIGHT + DAY, 0),
-        GET + b"\0": answer(MIDNIGHT + DAY, 0),
-        GET + b"\0\0\0": answer(MIDNIGHT + DAY, 0),
+        GET: not_set(MIDNIGHT + DAY),
+        GET + b"\0": not_set(MIDNIGHT + DAY),
+        GET + b"\0\0\0": not_set(MIDNIGHT + DAY),
         b"\x80\xca\x00\x01": b"\x6a\x88",
         b"\x80\xca\xff\xff": b"\x6a\x88",
         b"\x80\x10\x00\x00": b"\x6d\x00",
