@@ -16,6 +16,7 @@ from typing import Final
 CLA: Final = 0x80
 GET_DATA: Final = 0xCA
 NOT_SET: Final = 0x6286
+NOT_YET: Final = 0x6985
 TIME_SIZE: Final = 8
 
 

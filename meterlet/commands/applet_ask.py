@@ -212,13 +212,15 @@ def _answer(
 
 def _output(address: str, hub: "Enrolment", name: str, number: int) -> Mapping[str, object]:
     from protocols.iso7816.apdu import CommandApdu
-    from protocols.told_outputs import CLA, GET_DATA, NOT_SET, ToldOutput
+    from protocols.told_outputs import CLA, GET_DATA, NOT_SET, NOT_YET, ToldOutput
     from utility_server.errors import HubRefused
 
     command = CommandApdu(CLA, GET_DATA, number >> 8, number & 0xFF, le=MOST_ANSWER)
     try:
         data, status = _send(address, hub, command), 0x9000
     except HubRefused as refused:
+        if refused.status_word == NOT_YET:
+            fail(f"{name}: nothing was released yet; ask when it has been due", Exit.UNVERIFIABLE)
         if refused.status_word != NOT_SET:
             raise
         return {"output": name, "is_set": False, "value": None}
