@@ -273,7 +273,7 @@ def test_which_days_are_certified_is_told_to_whoever_may_ask_about_the_register(
     code = bytes.fromhex("0100010800ff")
     supplier = home.install(tmp_path, STATEMENT_MANIFEST, ECHO)
     told = home.send(supplier, log_command(P1_DAYS, code))
-    assert decode_span(told.data) == Period(date(2025, 3, 1), date(2025, 4, 3))
+    assert decode_span(told.data) == Period(date(2025, 3, 1), date(2025, 4, 4))
     assert home.send(supplier, log_command(P1_DAYS, bytes(6))).sw == 0x6A88
 
 
@@ -296,7 +296,7 @@ def test_a_refusal_of_days_that_are_not_certified_names_those_that_are(
         raise incomplete([home.device.main], Period.month(2025, 4))
     assert str(refused.value) == (
         "6A83 incomplete: 2025-04-01 to 2025-04-30 was asked for, certified are 2025-03-01 to"
-        " 2025-04-03, no other days"
+        " 2025-04-04, no other days"
     )
 
     class AtHome(HeadEnd):
@@ -304,6 +304,6 @@ def test_a_refusal_of_days_that_are_not_certified_names_those_that_are(
         def _connection(self, address: Address) -> Iterator[Callable[[bytes], bytes]]:
             yield home.card.connect().transmit
 
-    with pytest.raises(HubRefused, match="certified are 2025-03-01 to 2025-04-03") as error:
+    with pytest.raises(HubRefused, match="certified are 2025-03-01 to 2025-04-04") as error:
         AtHome(os.urandom).ask(Address("here", 1), supplier, command)
     assert (error.value.status_word, error.value.exit_code) == (0x6A83, 4)
