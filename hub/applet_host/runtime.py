@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hub.applet_host import HubAggregation, RoundRecord
 from hub.applet_host.answers import forget_answers
 from hub.applet_host.asked_again import AskedAgain
+from hub.applet_host.certified_days import tell_span
 from hub.applet_host.command import CommandFailed, CommandRecord, CommandStack
 from hub.applet_host.custody import CustodyGate
 from hub.applet_host.desk import StatementDesk
@@ -60,6 +61,7 @@ from hub.metering import MeteredRegister
 from hub.text import printable
 from hub.vault.database import Database
 from protocols.aggregation.revocations import RevocationList
+from protocols.certified_span import P1_DAYS
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.platform.errors import Refusal, Refused
 from protocols.platform.services import Log, Platform
@@ -283,6 +285,8 @@ class MachineRuntime:
             )
         desk = HeadDesk(self.hub.disclosure.log)
         if desk.is_meant(command) and context.is_protected:
+            if command.p1 == P1_DAYS and manifest.confinement is not Confinement.RAW:
+                return tell_span(granted_registers(self.hub.registers, manifest), command)
             return desk.answer(context.instance.aid, manifest.recipient, command, self.hub.now())
         running, since = self._start(context.instance), self.hub.disclosure.log.length()
         running.log.last = ""
@@ -467,7 +471,11 @@ class MachineRuntime:
         hub, manifest, board = self.hub, bundle.manifest, None
         if manifest.confinement is Confinement.RAW:
             board = OutputBoard(
-                self.hub.database, entry.aid, manifest, lambda due: self._permit(entry, bundle, due)
+                self.hub.database,
+                entry.aid,
+                manifest,
+                lambda due: self._permit(entry, bundle, due),
+                hub.main.zone,
             )
         quota = manifest.limits.store_bytes
         if entry.data_quota is not None:
@@ -524,6 +532,7 @@ class MachineRuntime:
                     output=due.output.name,
                     boundary=due.boundary,
                     bits=8 * due.output.size,
+                    is_set=due.is_set,
                 )
             )
         except ReleaseRefused:

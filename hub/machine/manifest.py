@@ -36,7 +36,7 @@ _PACKAGE: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){0,7}")
 VERSION: Final = re.compile(r"(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})")
 _LIBRARY_VERSION: Final = re.compile(r"(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})")
 STATEMENT_KINDS: Final = (
-    "linear", "blocks", "demand", "excess", "match", "sample", "aggregate", "weighted",
+    "linear", "blocks", "demand", "excess", "count", "match", "sample", "aggregate", "weighted",
     "unattributed",
 )  # fmt: skip
 _STATEMENT: Final = re.compile("|".join(STATEMENT_KINDS))
@@ -104,6 +104,12 @@ class StatementGrant:
     """Of `aggregate` and `weighted`, and of them alone: over how many households a sum goes."""
 
 
+class Every(StrEnum):
+    """By which part of the calendar an output is released."""
+
+    MONTH = "month"
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """What a raw applet may let out."""
@@ -111,8 +117,15 @@ class Output:
     name: str
     size: int
     """Bytes, exactly."""
-    every_hours: int
+    every_hours: int = 0
     """Released at multiples of so many hours since the epoch, whether it has changed or not."""
+    every: Every | None = None
+    """Released when each month ends on the hub's clock, in the place of hours."""
+
+    @property
+    def is_monthly(self) -> bool:
+        """Whether it is released by the calendar month."""
+        return self.every is Every.MONTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,9 +361,18 @@ def _statement(name: str, value: object) -> StatementGrant:
 
 
 def _output(name: str, value: object) -> Output:
-    return Table(name, value).make(
-        Output, name=pattern(NAME), size=between(1, 4096), every_hours=between(1, 24 * 366)
+    output = Table(name, value).make(
+        Output,
+        name=pattern(NAME),
+        size=between(1, 4096),
+        every_hours=between(1, 24 * 366),
+        every=member(Every),
     )
+    if not output.every_hours and output.every is None:
+        raise ManifestError(f"{name}.every_hours", 'missing; or every = "month"')
+    if output.every_hours and output.every is not None:
+        raise ManifestError(f"{name}.every", "goes without every_hours")
+    return output
 
 
 def _peer(name: str, value: object) -> Peer:

@@ -16,6 +16,7 @@ from protocols.amounts import (
     Best,
     Bucket,
     Combine,
+    Count,
     Excess,
     Group,
     Least,
@@ -82,6 +83,7 @@ BLOCKS = Tiered((Bucket(each(1), (1000, 2500), (210, -50, 360)),))
 PEAK = Peaks((Group((each(1, 0, 1), each(1, 2, 3), each(1, 4, 5)), 100),))
 RATED = Peaks((Group((each(1, 0), each(1, 1)), 0), Group((each(1, 2),), 7)), 1, (60, 7))
 EXCESS = Excess(each(40), (Above(100, each(25)), Above(700, each(5, 3, 6))))
+COUNTED = Count((each(1, 0, 1), each(1, 2, 3), each(1, 4, 5)), 900)
 
 
 def plain(amount: Any, divisor: int = 10_000, rule: QuotientRule = QuotientRule.HALF_UP) -> Total:
@@ -116,6 +118,15 @@ KINDS: dict[str, tuple[NumberAmount, ...]] = {
     "a peak": (plain(PEAK, 10),),
     "rated peaks": (plain(RATED, 3),),
     "an excess": (plain(EXCESS),),
+    "a count": (plain(COUNTED, 1),),
+    "a premium for each window that is not above": (
+        Total(
+            (Metered(0, SUM), Metered(0, COUNTED)),
+            (Combine(((0, 1), (1, -50_000))),),
+            10_000,
+            QuotientRule.HALF_UP,
+        ),
+    ),
     "a best": (Best((each(1, 0), each(1, 3), each(1, 6))),),
     "a reading": (Reading(3),),
     "readings": (Reading(0), Reading(7)),
