@@ -38,7 +38,7 @@ from sqlalchemy.types import TypeEngine
 from protocols.canonical.stored import decode_row
 from utility_server.errors import StoreBusy, StoreError
 
-SCHEMA_VERSION: Final = 6
+SCHEMA_VERSION: Final = 7
 PATIENCE_SECONDS: Final = 60.0
 """How long to wait for another process that holds the database."""
 TURN_SECONDS: Final = 1.0
@@ -149,6 +149,48 @@ carried_state_table: Final = declare(
 )
 """The states that bills with memory have left (`retail.carried_states`), since version 5."""
 
+question_table: Final = declare(
+    _metadata,
+    "bill_question",
+    {"nonce": LargeBinary},
+    {
+        "meter": LargeBinary,
+        "begin": BigInteger,
+        "end": BigInteger,
+        "state": String,
+        "changed": BigInteger,
+        "address": String,
+        "question": LargeBinary,
+        "answer": LargeBinary,
+        "entry": BigInteger,
+    },
+)
+"""The questions for bills and how far each has come (`retail.questions`), since version 7."""
+_IS_OPEN: Final = question_table.c.state.in_(("asked", "answered"))
+Index(
+    "ix_bill_question_open",
+    question_table.c.meter,
+    question_table.c.begin,
+    question_table.c.end,
+    unique=True,
+    sqlite_where=_IS_OPEN,
+    postgresql_where=_IS_OPEN,
+)
+
+answer_table: Final = declare(
+    _metadata, "bill_answer", {"nonce": LargeBinary}, {"content": LargeBinary}
+)
+"""Answers that are not entered yet, since version 7; from then on they are evidence."""
+
+invoice_table: Final = declare(
+    _metadata,
+    "invoice",
+    {"number": BigInteger},
+    {"nonce": LargeBinary, "document": LargeBinary, "void": LargeBinary},
+)
+"""The invoices as they were signed, since version 7."""
+Index("ix_invoice_nonce", invoice_table.c.nonce, unique=True)
+
 
 def _migrate(connection: Connection) -> None:
     """Bring a database of an earlier version to this one."""
@@ -164,6 +206,8 @@ def _migrate(connection: Connection) -> None:
     log_head_table.create(connection, checkfirst=True)
     contract_table.create(connection, checkfirst=True)
     carried_state_table.create(connection, checkfirst=True)
+    for table in (question_table, answer_table, invoice_table):
+        table.create(connection, checkfirst=True)
     connection.execute(update(schema_table).values(version=SCHEMA_VERSION))
 
 

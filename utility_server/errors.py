@@ -16,6 +16,7 @@ UtilityError
     BillOutOfOrder     the tariff goes on from bill to bill, and one before is missing
   SettlementSpoiled    a sum over customers is wrong, or one of them has tried to spoil it
   AlreadyBilled        a part of the period is on another invoice
+  QuestionClosed       an answer is to no question that waits for one
   ContractRefused      a contract cannot be opened, closed or dropped so
 """
 
@@ -128,6 +129,12 @@ class SettlementSpoiled(UtilityError):
 
 class AlreadyBilled(UtilityError):
     """A part of the period, not just all of it, is on an invoice that stands."""
+
+    exit_code = 4
+
+
+class QuestionClosed(UtilityError):
+    """An answer is to a question that was never asked, was withdrawn, or has another answer."""
 
     exit_code = 4
 

@@ -46,11 +46,12 @@ from meterlet.priced_readings import read_tariff
 from protocols.metrology import Period
 from utility_server.errors import EnrolmentRefused, HeadEndError, UnknownCustomer
 from utility_server.head_end import Address
+from utility_server.retail.billing import BilledPeriod
 from utility_server.retail.carried_states import EnteredChains, facts_of, words_of
-from utility_server.retail.claims import BILL, ask, check_entry
+from utility_server.retail.claims import check_entry
 from utility_server.retail.limits import ask_unattributed
 from utility_server.retail.profiling import profile_customer
-from utility_server.retail.utility import BilledPeriod, Utility
+from utility_server.retail.utility import Utility
 from utility_server.revocations import take_revocations
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -275,7 +276,7 @@ def request_bill(
         question = utility.question(meter, period, signed, paid)
         where, head_end = Address.parse(address), utility.head_end()
         ask_unattributed(utility, meter, period, head_end, where)
-        billed = utility.verify(question, ask(utility, BILL, question, head_end, where))
+        billed = utility.verify(question, utility.answer_of(question, head_end, where))
         if bundle is not None:
             write_new(bundle, billed.bundle.encode(), 0o644)
         try:
@@ -283,7 +284,8 @@ def request_bill(
         except HeadEndError as error:
             number = billed.invoice.number
             raise HeadEndError(
-                f"invoice {number} is in the ledger, not delivered: {error}"
+                f"invoice {number} is in the ledger, and waits for `meterlet utility deliver`:"
+                f" {error}"
             ) from None
     facts = {**bill_facts(billed), "notes": notes}
     facts["bytes_sent"], facts["bytes_received"] = head_end.traffic.sent, head_end.traffic.received

@@ -39,8 +39,9 @@ from tariffs import Bill, Register, Tariff, billed_registers
 from tariffs.energy import SeriesCharge
 from utility_server.errors import HeadEndError, HubRefused
 from utility_server.head_end import Address
+from utility_server.retail.billing import BilledPeriod
 from utility_server.retail.claims import BILL, ask
-from utility_server.retail.utility import BilledPeriod, Utility
+from utility_server.retail.utility import Utility
 
 APPLET: Final = bytes.fromhex("F04D544C010101")
 START_SECONDS: Final = 60
@@ -191,6 +192,7 @@ class Journey:
             if self.tamper == "replay":
                 # The hub answers this one honestly, and the next one with what it said here.
                 ask(utility, BILL, question, head_end, address)
+                utility.questions.withdraw(question)
                 question = utility.question(meter, self.household.period, question.document)
             with self._station("channel, applet and proof"):
                 try:

@@ -13,7 +13,7 @@ from hub.machine.machine import AppletMachine
 from protocols.metrology import Period
 from tariffs.source import load_toml
 from tests.support.year_home import YearHome, make_year_home, opened
-from utility_server.errors import ContractRefused, NoContract, StoreError
+from utility_server.errors import ContractRefused, NoContract, StoreError, VerificationFailed
 from utility_server.head_end import Address
 from utility_server.retail.claims import BILL, PROFILE, SETTLEMENT, UNATTRIBUTED, bounds_of
 from utility_server.retail.limits import BillLimits, ask_unattributed
@@ -84,7 +84,9 @@ def test_an_answer_about_days_that_are_no_customers_any_more_makes_no_bill(home:
     assert entry.kind == "refused"
     assert "is not within one contract" in str(entry.content["why"])
     contracts.close(home.meter, date(2025, 5, 31))
-    assert home.utility.verify(question, answer).invoice.replaces == 0
+    with pytest.raises(VerificationFailed, match="entry 1 has refused this answer"):
+        home.utility.verify(question, answer)
+    assert home.bill(TARIFF, may).invoice.replaces == 0
 
 
 def test_a_contract_cannot_be_stretched_over_days_of_another_customer(home: YearHome) -> None:

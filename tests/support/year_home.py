@@ -27,8 +27,9 @@ from tariffs.memory import BillMemory
 from tests.support.command import ROOT
 from utility_server.errors import HubRefused
 from utility_server.head_end import Address, HeadEnd
+from utility_server.retail.billing import BilledPeriod
 from utility_server.retail.claims import BILL, ask, question_of, verify
-from utility_server.retail.utility import BilledPeriod, Utility
+from utility_server.retail.utility import Utility
 
 ZONE: Final = "Europe/Berlin"
 KNOWN: Final = Period.parse("2025-01-01..2026-01-31")

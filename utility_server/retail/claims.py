@@ -408,10 +408,20 @@ def verify(
     supplier = utility.keys.public.public_bytes_raw()
     bundle = claim.bundle.of(question.encode(), answer, enrolment, supplier)
     with refusals_entered(utility, question.about, bundle):
-        _, document, result = claim.verify(bundle)
-        if lists := utility.revocations:
-            known = utility.customers.announcements(question.about.meter)
-            require_standing_days(result.certified, bundle.certifier, lists, known)
+        return check_answer(utility, claim, question, bundle)
+
+
+def check_answer(
+    utility: ClaimingUtility,
+    claim: Claim[QuestionT, DocumentT, ResultT],
+    question: QuestionT,
+    bundle: BillBundle,
+) -> VerifiedAnswer[QuestionT, DocumentT, ResultT]:
+    """Return what an answer proves, without entering anything; raise like `verify`."""
+    _, document, result = claim.verify(bundle)
+    if lists := utility.revocations:
+        known = utility.customers.announcements(question.about.meter)
+        require_standing_days(result.certified, bundle.certifier, lists, known)
     return VerifiedAnswer(claim, question.about, bundle, document, result)
 
 

@@ -16,7 +16,7 @@ from datetime import date
 from hashlib import sha256
 from typing import Final
 
-from sqlalchemy import Engine, func, insert, select
+from sqlalchemy import Connection, Engine, func, insert, select
 from sqlalchemy.exc import DBAPIError
 
 from protocols.canonical.cbor import CborError
@@ -78,34 +78,53 @@ class Ledger:
         `VerificationFailed`, having written nothing, where they do not fit those of earlier
         entries.
         """
+        with writing(self.engine) as connection:
+            return self.append_in(connection, time, kind, meter, content, evidence, days, memory)
+
+    @staticmethod
+    def append_in(
+        connection: Connection,
+        time: int,
+        kind: str,
+        meter: bytes,
+        content: Content,
+        evidence: bytes,
+        days: Sequence[CertifiedDay] = (),
+        memory: Succession | None = None,
+    ) -> LedgerEntry:
+        """Do the same within a transaction that writes more; raises like `append`."""
         evidence_digest = sha256(evidence).digest()
         content = {**content, "evidence": evidence_digest}
-        with writing(self.engine) as connection:
-            extend_chains(connection, days)
-            last = connection.execute(
-                select(ledger_table.c.sequence, ledger_table.c.digest)
-                .order_by(ledger_table.c.sequence.desc())
-                .limit(1)
-            ).one_or_none()
-            sequence, previous = (0, GENESIS) if last is None else (last.sequence, last.digest)
-            sequence += 1
-            if memory is not None:
-                extend_states(connection, memory, sequence)
-            body = encode_row([sequence, time, kind, meter, content])
-            digest = seal(_LABEL, previous, body)
-            known = select(func.count()).where(evidence_table.c.digest == evidence_digest)
-            if not connection.execute(known).scalar_one():
-                connection.execute(
-                    insert(evidence_table).values(
-                        digest=evidence_digest, kind=kind, content=evidence
-                    )
-                )
+        extend_chains(connection, days)
+        last = connection.execute(
+            select(ledger_table.c.sequence, ledger_table.c.digest)
+            .order_by(ledger_table.c.sequence.desc())
+            .limit(1)
+        ).one_or_none()
+        sequence, previous = (0, GENESIS) if last is None else (last.sequence, last.digest)
+        sequence += 1
+        if memory is not None:
+            extend_states(connection, memory, sequence)
+        body = encode_row([sequence, time, kind, meter, content])
+        digest = seal(_LABEL, previous, body)
+        known = select(func.count()).where(evidence_table.c.digest == evidence_digest)
+        if not connection.execute(known).scalar_one():
             connection.execute(
-                insert(ledger_table).values(
-                    sequence=sequence, meter=meter, body=body, digest=digest
-                )
+                insert(evidence_table).values(digest=evidence_digest, kind=kind, content=evidence)
             )
+        connection.execute(
+            insert(ledger_table).values(sequence=sequence, meter=meter, body=body, digest=digest)
+        )
         return LedgerEntry(sequence, time, kind, meter, content, digest)
+
+    def entry(self, sequence: int) -> LedgerEntry:
+        """Return the entry of that number; the chain is not checked."""
+        query = select(ledger_table).where(ledger_table.c.sequence == sequence)
+        with reading(self.engine) as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            raise LedgerTampered(f"ledger: entry {sequence} is missing")
+        return _entry(row.sequence, row.body, row.digest)
 
     def entries(self) -> Iterator[LedgerEntry]:
         """Yield all entries, checking the chain; raise `LedgerTampered` where it breaks."""

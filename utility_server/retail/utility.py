@@ -9,23 +9,23 @@
     limits.toml              how much of a bill's period may be unknown
     authorities/             metering authorities, and their lists of revoked certifiers
 
-ask -> verify -> ledger -> invoice -> deliver. An answer that does not verify is entered in the
-ledger as refused, with the answer as evidence, and no invoice is written.
+ask -> verify -> ledger -> invoice -> deliver, and each step is kept (`retail.questions`). An answer
+that does not verify is entered in the ledger as refused, with the answer as evidence, and no
+invoice is written.
 """
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
 from sqlalchemy import Engine
 
 from applets.billing.messages import AID, BillQuestion
-from applets.billing.statement import VerifiedBill, require_provable
+from applets.billing.statement import require_provable
 from applets.common.questions import CLA, Instruction
 from protocols.aggregation.revocations import RevocationList
 from protocols.canonical.signing import key_id_of
@@ -33,60 +33,23 @@ from protocols.carried import CarriedState
 from protocols.iso7816.apdu import CommandApdu
 from protocols.metrology import Period
 from tariffs import PaymentRefused, Register, Tariff, TariffError, billed_registers
-from tariffs.invoice import Invoice
 from tariffs.signing import sign_document, verify_signed_tariff
 from utility_server.database import open_database
-from utility_server.errors import (
-    AlreadyBilled,
-    CannotVerify,
-    StoreError,
-    VerificationFailed,
-)
+from utility_server.errors import AlreadyBilled, CannotVerify, StoreError
 from utility_server.folders import new_folder
 from utility_server.head_end import Address, HeadEnd
 from utility_server.keys import UtilityKeys, public_pem
-from utility_server.retail.carried_states import (
-    CarriedStates,
-    Succession,
-    require_succession,
-)
-from utility_server.retail.claims import (
-    BILL,
-    bill_correction,
-    bounds_of,
-    enter,
-    question_of,
-    refusals_entered,
-    verify,
-)
+from utility_server.retail.billing import BilledPeriod, take_answer
+from utility_server.retail.carried_states import CarriedStates
+from utility_server.retail.claims import BILL, ask, bounds_of, question_of
 from utility_server.retail.contracts import Contracts
-from utility_server.retail.corrected_bills import BillCorrection
 from utility_server.retail.customers import Customers
 from utility_server.retail.hub_logs import HubLogs
 from utility_server.retail.ledger import Ledger, LedgerEntry
-from utility_server.retail.limits import BillLimits, require_limits
+from utility_server.retail.limits import BillLimits
 from utility_server.retail.published import AskedUnder, Publications
-from utility_server.retail.verification import BillBundle
+from utility_server.retail.questions import KeptInvoice, Questions
 from utility_server.revocations import read_authorities, read_revocations
-
-
-@dataclass(frozen=True, slots=True)
-class BilledPeriod:
-    """A bill that was asked for, verified, entered and invoiced."""
-
-    verified: VerifiedBill
-    tariff: Tariff
-    invoice: Invoice
-    document: bytes
-    """The signed invoice."""
-    entry: LedgerEntry
-    bundle: BillBundle
-    answer_bytes: int
-    correction: BillCorrection | None = None
-    """What corrections made of the bill that it replaces."""
-    void: Mapping[int, Period] = field(default_factory=dict)
-    """The account's later bills, by number, with their days: they went on from one that this bill
-    replaces, and have to be asked for again, in order."""
 
 
 @dataclass(slots=True)
@@ -174,6 +137,11 @@ class Utility:
         return Ledger(self.engine)
 
     @property
+    def questions(self) -> Questions:
+        """What was asked for bills, how far each question has come, and the invoices."""
+        return Questions(self.engine, self.now)
+
+    @property
     def publications(self) -> Publications:
         """The list of what customers are asked under."""
         return Publications(self.folder, self.engine, self.keys.signing, self.customers, self.now)
@@ -208,7 +176,7 @@ class Utility:
     def question(
         self, meter: bytes, period: Period, signed_tariff: bytes, paid: int | None = None
     ) -> BillQuestion:
-        """Return a new question for a customer's bill.
+        """Return the question for a customer's bill: the open one, or a new one, which is kept.
 
         `signed_tariff` must be signed with this utility's key; `paid` is what was paid in advance
         since the bill before, in 10^-6 of the currency; None: what was paid with the bill that this
@@ -230,10 +198,10 @@ class Utility:
             raise CannotVerify(
                 f"the tariff credits feed-in; meter {meter.hex()} has no register of it"
             )
-        paid, paid_with = self._paid(paid, self._replaced(meter, begin, end))
+        paid, paid_with = self._paid(paid, self.replaced_by(meter, begin, end))
         slot_seconds = 60 * self.customers.find(meter, AID).slot_minutes
         state = self._state_before(tariff, meter, bounds)
-        is_last = state is not None and self._ends_contract(meter, period)
+        is_last = state is not None and self.ends_contract(meter, period)
         try:
             require_provable(tariff, begin, end, slot_seconds, state, paid, is_last=is_last)
         except PaymentRefused as error:  # the tariff is none to be blamed for what was paid
@@ -245,7 +213,7 @@ class Utility:
             more = {"state": state.encode(), "paid": paid, "is_last": is_last}
         question = question_of(self, BILL, meter, bounds, signed_tariff, more)
         self.publish(tariff)
-        return question
+        return self.questions.ask(question)
 
     def _state_before(
         self, tariff: Tariff, meter: bytes, bounds: tuple[int, int]
@@ -267,7 +235,7 @@ class Utility:
         ends = [end for bill in own if opened < (end := int(bill.content["end"])) <= bounds[0]]
         return chain.to_go_on_from(*bounds, max([opened, *ends]), zone)
 
-    def _ends_contract(self, meter: bytes, period: Period) -> bool:
+    def ends_contract(self, meter: bytes, period: Period) -> bool:
         """Return whether a contract is closed on a period's last day."""
         return self.contracts.covering(meter, period).last == period.last
 
@@ -300,8 +268,11 @@ class Utility:
             case _:
                 return 0, ""
 
-    def _replaced(self, meter: bytes, begin: int, end: int) -> LedgerEntry | None:
-        """Return the last bill for the period, None if there is none."""
+    def replaced_by(self, meter: bytes, begin: int, end: int) -> LedgerEntry | None:
+        """Return the last bill for the period, which a new one replaces; None if there is none.
+
+        Raises `AlreadyBilled` where a part of it is on another bill.
+        """
         found = None
         for entry in self.ledger.bills(meter):
             match entry.content:
@@ -316,94 +287,44 @@ class Utility:
                     )
         return found
 
-    def deliver(self, billed: BilledPeriod, head_end: HeadEnd, address: Address) -> None:
-        """Hand the invoice to the applet, which keeps it for the resident."""
-        command = CommandApdu(CLA, Instruction.DELIVER, 0, 0, billed.document)
-        head_end.ask(address, self.customers.find(billed.invoice.meter, AID), command)
+    def answer_of(self, question: BillQuestion, head_end: HeadEnd, address: Address) -> bytes:
+        """Return the hub's answer, unverified; one that came before is not asked for again.
+
+        It is kept before it is returned. Raises like `claims.ask`, and `QuestionClosed`.
+        """
+        known = self.questions.answer(question)
+        if known is not None:
+            return known
+        self.questions.asked_at(question, str(address))
+        answer = ask(self, BILL, question, head_end, address)
+        self.questions.answered(question, answer)
+        return answer
 
     def verify(self, question: BillQuestion, answer: bytes) -> BilledPeriod:
-        """Verify an answer and enter what came of it; the invoice is returned, not delivered.
+        """Verify an answer and enter what came of it; the invoice is kept, to be delivered.
 
-        Raises `VerificationFailed` or `CannotVerify` (entered as refused, no invoice), also where
-        the bill does not keep to the utility's `limits`.
+        The same answer again is entered no second time: what came of it is returned. Raises
+        `VerificationFailed` or `CannotVerify` (entered as refused, no invoice), also where the bill
+        does not keep to the utility's `limits`; `QuestionClosed` where no question waits for it.
         """
-        answered = verify(self, BILL, question, answer)
-        bill = answered.result
-        with refusals_entered(self, answered.about, answered.bundle):
-            about, bundle = answered.about, answered.bundle
-            period = Period.filling(about.begin, about.end, bundle.zone)
-            is_end = self._ends_contract(about.meter, period)  # which may have changed since
-            if bill.is_last and not is_end:
-                raise VerificationFailed(
-                    "memory", f"the contract does not end on {period.last}: ask for the bill again"
-                )
-            require_limits(self, about.meter, period, bundle.register, bill)
-            step, void = self._succession(question, bill), self._void_after(bill)
-        replaced = self._replaced(answered.about.meter, bill.begin, bill.end)
-        replaces = 0 if replaced is None else replaced.sequence
-        with refusals_entered(self, answered.about, answered.bundle):
-            correction = bill_correction(self, answered.about.meter, replaces, bill)
-        added = {} if correction is None else correction.facts
-        entry = enter(self, answered, bill.certified, step, **added)
-        invoice = Invoice(
-            number=entry.sequence,
-            issued=entry.time,
-            meter=entry.meter,
-            begin=bill.begin,
-            end=bill.end,
-            currency=bill.currency,
-            total=f"{bill.total:f}",
-            missing=len(bill.missing),
-            tariff=bill.tariff_digest,
-            evidence=sha256(answered.bundle.encode()).digest(),
-            replaces=replaces,
-            difference=None if correction is None else f"{correction.difference:f}",
-            corrected=() if correction is None else correction.days,
-            **_memory_members(bill),
-        )
-        document = invoice.sign(self.keys.signing, key_id_of(self.keys.public))
-        return BilledPeriod(
-            bill, answered.document, invoice, document, entry, answered.bundle, len(answer),
-            correction, void,
-        )  # fmt: skip
+        return take_answer(self, question, answer)
 
-    def _succession(self, question: BillQuestion, bill: VerifiedBill) -> Succession | None:
-        """Return a bill's step from state to state, if it may take it as things are now.
+    def deliver(self, billed: BilledPeriod, head_end: HeadEnd, address: Address) -> None:
+        """Hand the invoice to the applet, which keeps it for the resident."""
+        self.deliver_invoice(BillQuestion.decode(billed.bundle.question), head_end, address)
 
-        The ledger holds it to the same when it is entered.
+    def deliver_invoice(
+        self, question: BillQuestion, head_end: HeadEnd, address: Address
+    ) -> KeptInvoice:
+        """Hand a question's kept invoice to the applet; the outbox has it until that is done.
+
+        Cut off in between, it is handed over again: the hub shows the same document once.
         """
-        before, after = question.carried, bill.state
-        if before is None or after is None:
-            return None
-        account = self.contracts.of(before.meter, bill.begin, bill.end).account
-        if after.account != account:
-            raise VerificationFailed("memory", "the state is of another account than the period's")
-        step = Succession(bill.begin, before, after)
-        require_succession(self.carried_states.of(before.meter, account), step)
-        return step
-
-    def _void_after(self, bill: VerifiedBill) -> dict[int, Period]:
-        """Return the account's bills that come after this one, and went on from one it replaces."""
-        if bill.state is None:
-            return {}
-        meter, number = bill.state.meter, bill.state.number
-        chain, zone = self.carried_states.of(meter, bill.state.account), self.customers.zone(meter)
-        return {
-            later.state.number: Period.filling(*later.bounds, zone)
-            for later in chain.bills[number:]
-        }
-
-
-def _memory_members(bill: VerifiedBill) -> dict[str, Any]:
-    """Return what an invoice says of the state that its bill has left."""
-    if bill.state is None:
-        return {}
-    state = bill.state
-    paid = {"paid": bill.paid} if bill.paid else {}
-    last = {"last": 1} if bill.is_last else {}
-    return {
-        "account": state.account, "bill": state.number, "carried": state.digest, **paid, **last,
-    }  # fmt: skip
+        invoice = self.questions.invoice(question)
+        command = CommandApdu(CLA, Instruction.DELIVER, 0, 0, invoice.document)
+        head_end.ask(address, self.customers.find(question.about.meter, AID), command)
+        self.questions.delivered(question)
+        return invoice
 
 
 def _credits_feed_in(tariff: Tariff, begin: int, end: int) -> bool:

@@ -117,13 +117,15 @@ def supplier_documents(device: Device, applet: bytes) -> SupplierDocuments:
         supplier = Ed25519PublicKey.from_public_bytes(key)
     except ValueError:
         raise InspectionError("the applet's store: the supplier's key is none") from None
+    kept = {document for name, document in documents.items() if name.startswith(INVOICE)}
     try:
-        tariffs, invoices = [], []
-        for name, document in documents.items():
-            if name.startswith(TARIFF):
-                tariffs.append(verify_signed_tariff(document, supplier))
-            elif name.startswith(INVOICE):
-                invoices.append(Invoice.verify(document, supplier))
+        tariffs = [
+            verify_signed_tariff(document, supplier)
+            for name, document in documents.items()
+            if name.startswith(TARIFF)
+        ]
+        # A supplier whose delivery was cut off hands the same invoice over again.
+        invoices = [Invoice.verify(document, supplier) for document in kept]
     except TariffError as error:
         raise InspectionError(f"a document in the applet's store: {error}") from None
     tariffs.sort(key=_order)

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from applets.billing.messages import BillQuestion
+from applets.common.questions import About
 from hub.inspection.views.bill import Verdict, check_invoices
 from hub.machine.machine import AppletMachine
 from meterlet import verify_chain
@@ -30,9 +31,9 @@ from utility_server.errors import (
     NoContract,
     VerificationFailed,
 )
+from utility_server.retail.billing import BilledPeriod
 from utility_server.retail.carried_states import EnteredChains
 from utility_server.retail.claims import check_entry
-from utility_server.retail.utility import BilledPeriod
 
 HEAD = f"""
 format = 1
@@ -228,10 +229,9 @@ def test_a_bill_after_the_last_one_is_refused_until_that_is_replaced(home: YearH
     # nor does an answer to a question of one's own go on from it
     state = february.verified.state
     assert state is not None
-    own = replace(
-        ask(home, MONTHS[1]), about=replace(ask(home, MONTHS[1]).about, begin=state.end,
-        end=MONTHS[2].bounds(ZONE)[1]), state=state.encode(),
-    )  # fmt: skip
+    about = About(home.meter, state.end, MONTHS[2].bounds(ZONE)[1], home.utility.randomness(16))
+    own = replace(ask(home, MONTHS[1]), about=about, state=state.encode())
+    home.utility.questions.ask(own)
     with pytest.raises(VerificationFailed, match=r"memory: .*bill 2 was the contract's last one"):
         home.utility.verify(own, home.ask(own))
     home.bill(INSTALMENT, MONTHS[1])
@@ -244,7 +244,8 @@ def test_a_last_bill_of_a_contract_that_goes_on_is_not_entered(home: YearHome) -
     home.bill(INSTALMENT, MONTHS[0])
     question = ask(home, MONTHS[1])
     assert not question.is_last
-    forged = replace(question, is_last=True)
+    about = replace(question.about, nonce=home.utility.randomness(16))
+    forged = home.utility.questions.ask(replace(question, about=about, is_last=True))
     with pytest.raises(VerificationFailed, match="memory: the contract does not end on 2025-02-28"):
         home.utility.verify(forged, home.ask(forged))
     assert home.bill(INSTALMENT, MONTHS[1]).verified.total == Decimal("95.00")

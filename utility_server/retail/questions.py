@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The questions for bills, and how far each has come: what makes a bill exist exactly once.
+
+    asked --> answered --> entered --> delivered
+      |           |
+      +-----------+--> refused       the answer is wrong, and in the ledger as such
+      +-----------+--> withdrawn     another question took its place, or its days were billed
+
+A question is kept before a hub is asked, under its nonce, which no other has. A customer and period
+have one open question (asked or answered) at most: who asks again gets the same one, and the same
+answer of the hub. An answer is kept before it is verified. Whatever dies on the way, the next one
+goes on from the state that is kept, and the same answer is entered once (`retail.billing`).
+
+Errors: QuestionClosed
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from hashlib import sha256
+from typing import Final
+
+from sqlalchemy import Connection, Engine, Row, Update, delete, insert, select, update
+
+from applets.billing.messages import BillQuestion
+from utility_server.database import answer_table, invoice_table, reading, writing
+from utility_server.database import question_table as table
+from utility_server.errors import QuestionClosed, StoreError
+
+
+class State(StrEnum):
+    """How far a question has come."""
+
+    ASKED = "asked"
+    ANSWERED = "answered"
+    ENTERED = "entered"
+    DELIVERED = "delivered"
+    REFUSED = "refused"
+    WITHDRAWN = "withdrawn"
+
+
+NEXT: Final[Mapping[State, frozenset[State]]] = {
+    State.ASKED: frozenset({State.ANSWERED, State.WITHDRAWN}),
+    State.ANSWERED: frozenset({State.ENTERED, State.REFUSED, State.WITHDRAWN}),
+    State.ENTERED: frozenset({State.DELIVERED}),
+    State.DELIVERED: frozenset(),
+    State.REFUSED: frozenset(),
+    State.WITHDRAWN: frozenset(),
+}
+OPEN: Final = (State.ASKED, State.ANSWERED)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptQuestion:
+    """A question, and how far it has come."""
+
+    question: BillQuestion
+    state: State
+    changed: int
+    """Since when it is in that state, in epoch seconds."""
+    address: str
+    """Where its hub was asked last, HOST:PORT; empty where it was not."""
+    answer: bytes
+    """SHA-256 of the answer that counts; empty before there is one."""
+    entry: int
+    """The number of its entry in the ledger; 0 before there is one."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it still waits for its bill."""
+        return self.state in OPEN
+
+
+@dataclass(frozen=True, slots=True)
+class KeptInvoice:
+    """An invoice as it was signed, and the bills that it has made void, by number."""
+
+    number: int
+    document: bytes
+    void: bytes
+    """The later bills that have to be asked for again, encoded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """The utility's questions for bills."""
+
+    engine: Engine
+    now: Callable[[], int]
+
+    def ask(self, question: BillQuestion) -> BillQuestion:
+        """Keep a new question, and return what is to be asked: the open one, if it is the same.
+
+        The same but for its nonce. An open question for the period that says anything else is
+        withdrawn: its answer would be another bill.
+        """
+        about = question.about
+        with writing(self.engine) as connection:
+            row = connection.execute(
+                select(table).where(
+                    table.c.meter == about.meter,
+                    table.c.begin == about.begin,
+                    table.c.end == about.end,
+                    table.c.state.in_(OPEN),
+                )
+            ).one_or_none()
+            if row is not None:
+                known = _kept(row).question
+                if replace(known, about=about) == question:
+                    return known
+                self.move(connection, known, State.WITHDRAWN)
+            connection.execute(
+                insert(table).values(
+                    nonce=about.nonce,
+                    meter=about.meter,
+                    begin=about.begin,
+                    end=about.end,
+                    state=State.ASKED,
+                    changed=self.now(),
+                    address="",
+                    question=question.encode(),
+                    answer=b"",
+                    entry=0,
+                )
+            )
+        return question
+
+    def find(self, question: BillQuestion) -> KeptQuestion:
+        """Return how far a question has come; raise `QuestionClosed` where it was never asked."""
+        with reading(self.engine) as connection:
+            return self.locked(connection, question)
+
+    def locked(self, connection: Connection, question: BillQuestion) -> KeptQuestion:
+        """Return the same, of a transaction's moment."""
+        row = connection.execute(
+            select(table).where(table.c.nonce == question.about.nonce)
+        ).one_or_none()
+        if row is None or bytes(row.question) != question.encode():
+            raise QuestionClosed(
+                f"meter {question.about.meter.hex()}: this utility has asked no such question; its"
+                " answer makes no bill"
+            )
+        return _kept(row)
+
+    def asked_at(self, question: BillQuestion, address: str) -> None:
+        """Keep where a question's hub is asked, for the invoice to go there as well."""
+        with writing(self.engine) as connection:
+            connection.execute(_update(question).values(address=address))
+
+    def answered(self, question: BillQuestion, answer: bytes) -> KeptQuestion:
+        """Keep an answer, unless its question is closed; return how far that has come.
+
+        Of several answers to an open question the last one is kept; the one that is entered first
+        counts. Raises `QuestionClosed` where the question was withdrawn, never asked, or closed
+        with another answer.
+        """
+        digest, nonce = sha256(answer).digest(), question.about.nonce
+        with writing(self.engine) as connection:
+            kept = self.locked(connection, question)
+            require_this_answer(kept, digest)
+            if not kept.is_open or kept.answer == digest:
+                return kept
+            connection.execute(delete(answer_table).where(answer_table.c.nonce == nonce))
+            connection.execute(insert(answer_table).values(nonce=nonce, content=answer))
+            if kept.state is State.ASKED:
+                self.move(connection, question, State.ANSWERED)
+            connection.execute(_update(question).values(answer=digest))
+            return self.locked(connection, question)
+
+    def answer(self, question: BillQuestion) -> bytes | None:
+        """Return the answer that is kept and not entered yet, None if there is none."""
+        with reading(self.engine) as connection:
+            content = connection.execute(
+                select(answer_table.c.content).where(answer_table.c.nonce == question.about.nonce)
+            ).scalar_one_or_none()
+        return None if content is None else bytes(content)
+
+    def close(
+        self,
+        connection: Connection,
+        question: BillQuestion,
+        answer: bytes,
+        state: State,
+        entry: int,
+    ) -> None:
+        """Say what came of an answer, in the transaction that enters it; the ledger has it now."""
+        self.move(connection, question, state)
+        digest = sha256(answer).digest()
+        connection.execute(_update(question).values(answer=digest, entry=entry))
+
+    def withdraw(self, question: BillQuestion) -> None:
+        """Let no answer to an open question count any more; others stay as they are."""
+        with writing(self.engine) as connection:
+            if self.locked(connection, question).is_open:
+                self.move(connection, question, State.WITHDRAWN)
+
+    def move(self, connection: Connection, question: BillQuestion, state: State) -> None:
+        """Put a question in its next state; raise `StoreError` where that does not follow."""
+        before = self.locked(connection, question).state
+        if state not in NEXT[before]:
+            raise StoreError(f"a question that is {before} cannot become {state}")
+        changed = connection.execute(
+            _update(question).where(table.c.state == before).values(state=state, changed=self.now())
+        )
+        if changed.rowcount != 1:
+            raise StoreError("another process has changed the question at the same time")
+        if state not in OPEN:
+            connection.execute(
+                delete(answer_table).where(answer_table.c.nonce == question.about.nonce)
+            )
+
+    def keep_invoice(
+        self, connection: Connection, question: BillQuestion, invoice: KeptInvoice
+    ) -> None:
+        """Keep a signed invoice in the transaction that enters its bill, until it is delivered."""
+        connection.execute(
+            insert(invoice_table).values(
+                number=invoice.number,
+                nonce=question.about.nonce,
+                document=invoice.document,
+                void=invoice.void,
+            )
+        )
+
+    def invoice(self, question: BillQuestion) -> KeptInvoice:
+        """Return the invoice of a question that is entered."""
+        with reading(self.engine) as connection:
+            row = connection.execute(
+                select(invoice_table).where(invoice_table.c.nonce == question.about.nonce)
+            ).one_or_none()
+        if row is None:
+            raise StoreError("the invoice of an entered bill is not there")
+        return KeptInvoice(row.number, bytes(row.document), bytes(row.void))
+
+    def delivered(self, question: BillQuestion) -> None:
+        """Keep that a question's invoice has reached the hub; again changes nothing."""
+        with writing(self.engine) as connection:
+            if self.locked(connection, question).state is State.ENTERED:
+                self.move(connection, question, State.DELIVERED)
+
+    def waiting(self, meter: bytes | None = None) -> list[KeptQuestion]:
+        """Return the questions that are open or not delivered, of one meter or all.
+
+        Those that are entered come in the order of their invoices, after all others.
+        """
+        query = select(table).where(table.c.state.in_((*OPEN, State.ENTERED)))
+        if meter is not None:
+            query = query.where(table.c.meter == meter)
+        order = (table.c.entry, table.c.changed, table.c.meter, table.c.begin)
+        with reading(self.engine) as connection:
+            rows = connection.execute(query.order_by(*order)).all()
+        return [_kept(row) for row in rows]
+
+
+def require_this_answer(kept: KeptQuestion, digest: bytes) -> None:
+    """Raise `QuestionClosed` where a question is withdrawn, or closed with another answer."""
+    meter = kept.question.about.meter.hex()
+    if kept.state is State.WITHDRAWN:
+        raise QuestionClosed(f"meter {meter}: the question was withdrawn; ask for the bill again")
+    if not kept.is_open and kept.answer != digest:
+        raise QuestionClosed(
+            f"meter {meter}: entry {kept.entry} has another answer to this question; ask for the"
+            " bill again if it has to be replaced"
+        )
+
+
+def _update(question: BillQuestion) -> Update:
+    return update(table).where(table.c.nonce == question.about.nonce)
+
+
+def _kept(row: Row[tuple[object, ...]]) -> KeptQuestion:
+    return KeptQuestion(
+        BillQuestion.decode(bytes(row.question)),
+        State(row.state),
+        row.changed,
+        row.address,
+        bytes(row.answer),
+        row.entry,
+    )
