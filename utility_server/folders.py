@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Folders that are made whole or not at all."""
+"""Folders that are made whole or not at all, and files in them that processes change in turn."""
 
+import fcntl
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,3 +31,20 @@ def new_folder(folder: Path, what: str) -> Iterator[None]:
         if isinstance(error, OSError):
             raise StoreError(f"{error.filename or folder}: {error.strerror}") from error
         raise
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Run the block while no other process is in such a block on this folder.
+
+    For files that are read, changed and put back. The lock ends with the process at the latest.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise StoreError(f"{folder}: {error.strerror}") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from protocols.aggregation.errors import MalformedMessage
 from protocols.aggregation.revocations import RevocationList
 from utility_server.errors import EnrolmentRefused, StoreError
+from utility_server.folders import alone_in
 
 SUFFIX: Final = ".revocations"
 
@@ -63,15 +64,16 @@ def take_revocations(folder: Path, authorities: Sequence[bytes], data: bytes) ->
     if issuer is None:
         raise EnrolmentRefused("issued by no authority that is trusted here")
     path = folder / "authorities" / f"{issuer.hex()[:16]}{SUFFIX}"
-    if path.exists():
-        known = RevocationList.decode(path.read_bytes())
-        if known == new:
-            return new
-        if not new.replaces(known):
-            raise EnrolmentRefused(
-                f"list {new.number} does not go on from list {known.number}, which is known"
-            )
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)
+    with alone_in(path.parent):
+        if path.exists():
+            known = RevocationList.decode(path.read_bytes())
+            if known == new:
+                return new
+            if not new.replaces(known):
+                raise EnrolmentRefused(
+                    f"list {new.number} does not go on from list {known.number}, which is known"
+                )
+        partial = path.with_name(f".{path.name}.partial")
+        partial.write_bytes(data)
+        partial.replace(path)
     return new

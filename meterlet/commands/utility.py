@@ -38,6 +38,7 @@ from meterlet.commands.settle import settle
 from meterlet.commands.tariff_files import write_new
 from meterlet.commands.utility_chain import chain
 from meterlet.commands.utility_contract import contract
+from meterlet.commands.utility_deliver import deliver, status, withdraw
 from meterlet.commands.utility_publish import publish, utility_published
 from meterlet.commands.zones import days_apart, say_notes
 from meterlet.exchanged_meters import exchange_facts, exchange_lines
@@ -45,6 +46,7 @@ from meterlet.key_files import public_key, public_pem
 from meterlet.priced_readings import read_tariff
 from protocols.metrology import Period
 from utility_server.errors import EnrolmentRefused, HeadEndError, UnknownCustomer
+from utility_server.folders import alone_in
 from utility_server.head_end import Address
 from utility_server.retail.billing import BilledPeriod
 from utility_server.retail.carried_states import EnteredChains, facts_of, words_of
@@ -69,7 +71,7 @@ utility.add_command(aggregate)
 utility.add_command(settle)
 
 
-for command in (chain, contract, publish, utility_published):
+for command in (chain, contract, deliver, publish, status, utility_published, withdraw):
     utility.add_command(command)
 
 
@@ -210,7 +212,7 @@ def limits(
     folder: Path, unattributed_wh_per_day: int | None, estimated_permille: int | None
 ) -> Shown:
     """State how much of a bill's period may be unknown; without options, show it."""
-    with one_line_errors(), Utility.open(folder) as utility:
+    with one_line_errors(), Utility.open(folder) as utility, alone_in(folder):
         stated = utility.limits
         if unattributed_wh_per_day is not None:
             stated = replace(stated, unattributed_wh_per_day=unattributed_wh_per_day or None)

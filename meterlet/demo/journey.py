@@ -196,7 +196,7 @@ class Journey:
                 question = utility.question(meter, self.household.period, question.document)
             with self._station("channel, applet and proof"):
                 try:
-                    answer = ask(utility, BILL, question, head_end, address)
+                    answer = utility.answer_of(question, head_end, address)
                 except HubRefused:
                     self._say_why()
                     raise

@@ -75,12 +75,16 @@ class Publisher:
             known = _budget(connection, region)
             if known.spent > nano_rho:
                 raise BudgetSpent(f"region {region}: more than that is spent already")
-            values = {"nano_rho": nano_rho, "spent": known.spent}
+            # Nothing that was read is written back: what is spent meanwhile stays spent.
             changed = connection.execute(
-                update(budget_table).where(budget_table.c.region == region).values(values)
+                update(budget_table)
+                .where(budget_table.c.region == region, budget_table.c.spent <= nano_rho)
+                .values(nano_rho=nano_rho)
             )
             if not changed.rowcount:
-                connection.execute(insert(budget_table).values(region=region, **values))
+                connection.execute(
+                    insert(budget_table).values(region=region, nano_rho=nano_rho, spent=0)
+                )
         return Budget(region, nano_rho, known.spent)
 
     def budget(self, region: str) -> Budget:
@@ -149,17 +153,18 @@ def _budget(connection: Connection, region: str) -> Budget:
 
 
 def _spend(connection: Connection, region: str, nano_rho: int) -> None:
-    budget = _budget(connection, region)
-    if nano_rho > budget.left:
+    left = budget_table.c.nano_rho - budget_table.c.spent
+    paid = connection.execute(
+        update(budget_table)
+        .where(budget_table.c.region == region, left >= nano_rho)
+        .values(spent=budget_table.c.spent + nano_rho)
+    )
+    if not paid.rowcount:
+        budget = _budget(connection, region)
         raise BudgetSpent(
             f"region {region}: ρ = {nano_rho / NANO:g} asked for,"
             f" {budget.left / NANO:g} of {budget.nano_rho / NANO:g} left"
         )
-    connection.execute(
-        update(budget_table)
-        .where(budget_table.c.region == region)
-        .values(spent=budget.spent + nano_rho)
-    )
 
 
 def _question(curve: LoadCurve, nano_rho: int, mechanism: Mechanism) -> bytes:

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet utility status`, `deliver`, `withdraw`: bills that are asked for and not delivered."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from hub.text import utc_text
+from meterlet.commands.common import (
+    Exit,
+    Hex,
+    Shown,
+    fail,
+    json_option,
+    json_or_text,
+    one_line_errors,
+    period_options,
+    print_json,
+    show,
+    utility_option,
+)
+from protocols.metrology import Period
+from utility_server.errors import HeadEndError, UtilityError
+from utility_server.head_end import Address, HeadEnd
+from utility_server.retail.questions import KeptQuestion, State
+from utility_server.retail.utility import Utility
+
+_NEXT = {
+    State.ASKED: "ask for the bill again: it is the same question",
+    State.ANSWERED: "`meterlet utility deliver` enters its bill",
+    State.ENTERED: "`meterlet utility deliver` delivers the invoice",
+}
+
+
+@click.command("status")
+@utility_option
+@click.option("--meter", type=Hex(), help="Of this customer's meter alone.")
+@json_or_text("meterlet.utility.status/1")
+def status(folder: Path, meter: bytes | None) -> Shown:
+    """List the bills that were asked for and are not delivered, and what is to be done."""
+    with one_line_errors(), Utility.open(folder) as utility:
+        waiting = [_facts(utility, kept) for kept in utility.questions.waiting(meter)]
+    lines = [
+        f"{one['meter']} {one['first_day']} to {one['last_day']}: {one['state']} since"
+        f" {one['since']}{_named(one['invoice'])}; {_NEXT[State(one['state'])]}"
+        for one in waiting
+    ]
+    return {
+        "waiting": waiting
+    }, lines or "nothing waits: every bill that was asked for is delivered"
+
+
+@click.command("deliver")
+@utility_option
+@click.option("--meter", type=Hex(), help="To this customer's meter alone.")
+@click.option(
+    "--hub",
+    "address",
+    metavar="HOST:PORT",
+    help="Where the hub is; by default where it was asked last. Goes with --meter.",
+)
+@json_option
+def deliver(folder: Path, meter: bytes | None, address: str | None, as_json: bool) -> None:
+    """Enter the bills that were answered, and deliver the invoices that wait.
+
+    After a crash, or where hubs were not reached. What is delivered already is left alone. If any
+    fails, the rest goes on; the exit code is then that of the first failure.
+    """
+    if address is not None and meter is None:
+        raise click.UsageError("--hub goes with --meter")
+    with one_line_errors(), Utility.open(folder) as utility:
+        where = None if address is None else Address.parse(address)
+        run = _Delivery(utility, utility.head_end(), where)
+        for state in (State.ANSWERED, State.ENTERED):
+            for kept in utility.questions.waiting(meter):
+                if kept.state is state:
+                    run.go_on_with(kept)
+        asked = [_facts(utility, kept) for kept in utility.questions.waiting(meter)]
+    facts = {"delivered": run.delivered, "failed": run.failed, "waiting": asked}
+    if as_json:
+        print_json("meterlet.utility.deliver/1", facts)
+    else:
+        show(
+            "meterlet.utility.deliver/1", facts, run.lines or ["nothing to deliver"], as_json=False
+        )
+    if run.failed:
+        fail(f"{len(run.failed)} could not go on: {run.failed[0]['why']}", run.code)
+
+
+@dataclass(slots=True)
+class _Delivery:
+    utility: Utility
+    head_end: HeadEnd
+    address: Address | None
+    delivered: list[dict[str, Any]] = field(default_factory=list)
+    failed: list[dict[str, Any]] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    code: Exit = Exit.FINE
+
+    def go_on_with(self, kept: KeptQuestion) -> None:
+        """Enter an answer or deliver an invoice; note what came of it."""
+        about = kept.question.about
+        try:
+            if kept.state is State.ANSWERED:
+                answer = self.utility.questions.answer(kept.question)
+                if answer is not None:  # else another process has entered it meanwhile
+                    billed = self.utility.verify(kept.question, answer)
+                    self.lines.append(
+                        f"verified: {billed.verified.total:f} {billed.verified.currency},"
+                        f" invoice {billed.invoice.number} for meter {about.meter.hex()}"
+                    )
+                return
+            if self.address is None and not kept.address:
+                raise HeadEndError("where its hub is, is not known: say --meter and --hub")
+            where = self.address or Address.parse(kept.address)
+            invoice = self.utility.deliver_invoice(kept.question, self.head_end, where)
+        except UtilityError as error:
+            self.code = self.code or Exit(error.exit_code)
+            self.failed.append({**_facts(self.utility, kept), "why": str(error)})
+            return
+        self.delivered.append({"invoice": invoice.number, "meter": about.meter.hex()})
+        self.lines.append(f"delivered: invoice {invoice.number} to meter {about.meter.hex()}")
+
+
+@click.command("withdraw")
+@utility_option
+@period_options()
+@click.option("--meter", type=Hex(), required=True, help="The customer's meter.")
+@json_or_text("meterlet.utility.withdraw/1")
+def withdraw(folder: Path, meter: bytes, period: Period) -> Shown:
+    """Withdraw a period's question that has no bill yet: an answer to it counts no more."""
+    with one_line_errors(), Utility.open(folder) as utility:
+        bounds = period.bounds(utility.customers.zone(meter))
+        for kept in utility.questions.waiting(meter):
+            about = kept.question.about
+            if kept.is_open and (about.begin, about.end) == bounds:
+                utility.questions.withdraw(kept.question)
+                break
+        else:
+            fail(f"meter {meter.hex()}: no question waits for a bill of {_days(period)}")
+    facts = {
+        "meter": meter.hex(),
+        "first_day": str(period.first),
+        "last_day": str(period.last),
+    }
+    return facts, f"withdrawn: the question for {_days(period)} to meter {meter.hex()}"
+
+
+def _facts(utility: Utility, kept: KeptQuestion) -> dict[str, Any]:
+    about = kept.question.about
+    days = Period.filling(about.begin, about.end, utility.customers.zone(about.meter))
+    return {
+        "meter": about.meter.hex(),
+        "first_day": str(days.first),
+        "last_day": str(days.last),
+        "state": str(kept.state),
+        "since": utc_text(kept.changed),
+        "hub": kept.address or None,
+        "invoice": kept.entry or None,
+    }
+
+
+def _named(invoice: int | None) -> str:
+    return "" if invoice is None else f", invoice {invoice}"
+
+
+def _days(period: Period) -> str:
+    return f"{period.first} to {period.last}"
