@@ -101,7 +101,7 @@ def certificate(folder: Path, certificate: Path) -> Shown:
 @json_or_text("meterlet.hub.keys.revoke/1")
 def revoke(folder: Path, revocations: Path) -> Shown:
     """Go by an authority's list of REVOCATIONS: no sum with these meters, about the time after."""
-    with Device.open(folder) as device:
+    with Device.open(folder) as device, device.database.transaction():  # one process at a time
         listed = device.meter_trust.take_revocations(revocations.read_bytes())
     facts = {"number": listed.number, "entries": len(listed.entries)}
     return facts, f"list {listed.number}, {len(listed.entries)} revocations"
