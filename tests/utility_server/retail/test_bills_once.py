@@ -5,7 +5,7 @@ import random
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,13 +15,11 @@ from hypothesis import strategies as st
 from applets.billing.messages import BillQuestion
 from hub.inspection.views.documents import INVOICE, supplier_documents
 from hub.machine.machine import AppletMachine
-from protocols.enrolment import Enrolment
-from protocols.metrology import Period
 from tariffs.invoice import Invoice
-from tariffs.source import load_toml
 from tests.support import crowd
+from tests.support.answered_home import MONTHS, TARIFF, AnsweredHome, make_answered_home
 from tests.support.soak import IS_SOAKING
-from tests.support.year_home import NOW, YearHome, make_year_home, opened
+from tests.support.year_home import NOW, YearHome, opened
 from utility_server.database import open_database, writing
 from utility_server.errors import QuestionClosed, StoreError, VerificationFailed
 from utility_server.retail.claims import check_entry
@@ -29,22 +27,6 @@ from utility_server.retail.ledger import Ledger
 from utility_server.retail.questions import NEXT, OPEN, State
 from utility_server.retail.utility import Utility
 
-KNOWN = Period.parse("2025-03-01..2025-05-31")
-MONTHS = [Period.month(2025, month) for month in (3, 4, 5)]
-TARIFF = load_toml("""
-format = 1
-name = "flat"
-revision = 1
-currency = "EUR"
-zone = "Europe/Berlin"
-valid_from = 2025-01-01
-valid_until = 2026-01-01
-rounding = { rule = "half-up", decimals = 2 }
-[[charge]]
-name = "energy"
-kind = "energy"
-price = "0.31"
-""")
 _OPEN_TOO = (
     "INSERT INTO bill_question SELECT ?, meter, begin, end, state, changed, address, ?, answer,"
     " entry FROM bill_question ORDER BY begin LIMIT 1"
@@ -53,24 +35,9 @@ KILLS = 20 if IS_SOAKING else 4
 ENTRIES = 500 if IS_SOAKING else 20
 
 
-@dataclass(frozen=True, slots=True)
-class AnsweredHome:
-    """A home that was asked for three months, and what it answered; none of it is entered."""
-
-    folder: Path
-    enrolment: Enrolment
-    asked: tuple[tuple[bytes, bytes], ...]
-
-
 @pytest.fixture(scope="module")
 def answered(tmp_path_factory: pytest.TempPathFactory, machine: AppletMachine) -> AnsweredHome:
-    folder = tmp_path_factory.mktemp("home")
-    enrolment = make_year_home(folder, machine, KNOWN)
-    with opened(folder, machine, enrolment) as home:
-        signed = home.utility.sign(TARIFF)
-        questions = [home.utility.question(home.meter, month, signed) for month in MONTHS]
-        asked = tuple((question.encode(), home.ask(question)) for question in questions)
-    return AnsweredHome(folder, enrolment, asked)
+    return make_answered_home(tmp_path_factory.mktemp("home"), machine)
 
 
 @pytest.fixture

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from statistics import fmean, stdev
 
 import pytest
 
+from tests.support import crowd
 from tests.support.mdms import aggregate, new_store, opened
 from utility_server.grid.mdms.errors import BudgetSpent
 from utility_server.grid.mdms.load_curves import LoadCurve, load_curve
@@ -46,6 +47,30 @@ def test_a_budget_is_spent_to_the_last_billionth_and_not_beyond(store: Aggregate
         publisher.publish(exact(store, 4), 1, Mechanism.GAUSSIAN)
     assert publisher.budget("North").spent == 3 * RHO
     assert publisher.budget("South").left == 0
+
+
+def publish_one(ready: Callable[[], object], folder: Path, days: int) -> str:
+    """Publish so many days, worth a tenth; return what came of it."""
+    store = opened(folder)
+    curve = exact(store, days)
+    ready()
+    try:
+        Publisher(store).publish(curve, RHO, Mechanism.GAUSSIAN)
+    except BudgetSpent:
+        return "refused"
+    finally:
+        store.close()
+    return "published"
+
+
+def test_processes_at_once_spend_no_more_than_was_granted(
+    store: AggregateStore, tmp_path: Path
+) -> None:
+    publisher = Publisher(store)
+    publisher.grant("North", 2 * RHO)
+    came = crowd.at_once(publish_one, [(tmp_path, days) for days in range(1, 6)])
+    assert sorted(came) == ["published"] * 2 + ["refused"] * 3
+    assert (publisher.budget("North").spent, publisher.releases("North")) == (2 * RHO, 2)
 
 
 def test_a_regions_groups_are_paid_from_its_budget(store: AggregateStore) -> None:
