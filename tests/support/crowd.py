@@ -10,9 +10,13 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Final
 
+from click.testing import CliRunner
+
 from applets.billing.messages import BillQuestion
+from meterlet.commands.main import main
 from tests.support.waiting import PATIENCE
 from utility_server.database import open_database
+from utility_server.head_end import HeadEnd
 from utility_server.retail.ledger import Ledger
 from utility_server.retail.questions import Questions
 from utility_server.retail.utility import Utility
@@ -68,6 +72,26 @@ def die_after(owner: type | Any, name: str, times: int = 1) -> None:
     setattr(owner, name, staticmethod(dying) if is_static else dying)
 
 
+def command(ready: Callable[[], object], *arguments: str) -> tuple[int, str]:
+    """Run the command; return its exit code and what it printed."""
+    ready()
+    done = CliRunner().invoke(main, arguments)
+    return done.exit_code, done.stdout
+
+
+def command_and_die(arguments: Sequence[str], point: str, times: int) -> None:
+    """Run the command, and die right after so many calls of `point`."""
+    die_after(*_place(point), times)
+    main(arguments)
+
+
+def _place(point: str) -> tuple[type, str]:
+    """Return whose function a point names, and its name."""
+    owner, _, name = point.partition(".")
+    places = {"HeadEnd": HeadEnd, "Ledger": Ledger, "Questions": Questions, "Utility": Utility}
+    return places[owner], name
+
+
 def verify(
     ready: Callable[[], object], folder: Path, question: bytes, answer: bytes
 ) -> tuple[int, int, bytes]:
@@ -86,8 +110,7 @@ def verify_all(folder: Path, asked: Sequence[tuple[bytes, bytes]]) -> None:
 
 def verify_and_die(folder: Path, asked: Sequence[tuple[bytes, bytes]], point: str) -> None:
     """Do the same, and die right after the first call of `point`, as by kill -9."""
-    owner, _, name = point.partition(".")
-    die_after({"Questions": Questions, "Ledger": Ledger, "Utility": Utility}[owner], name)
+    die_after(*_place(point))
     verify_all(folder, asked)
 
 
