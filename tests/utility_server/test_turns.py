@@ -9,7 +9,7 @@ import pytest
 from tests.support import crowd
 from utility_server.errors import StoreError
 from utility_server.folders import alone_in
-from utility_server.grid.authority import MeteringAuthority
+from utility_server.grid.authority import Authority
 from utility_server.retail.limits import BillLimits
 from utility_server.retail.utility import Utility
 
@@ -26,13 +26,13 @@ def test_limits_that_are_stated_at_once_are_both_kept(tmp_path: Path) -> None:
 
 
 def revoke(ready: Callable[[], object], folder: Path, certifier: int) -> int:
-    authority = MeteringAuthority.load(folder)
+    authority = Authority.open(folder)
     ready()
     return authority.revoke(folder, bytes([certifier] * 32), 1_700_000_000, 1_700_000_100).number
 
 
 def test_certifiers_that_are_revoked_at_once_are_all_on_the_list(tmp_path: Path) -> None:
-    MeteringAuthority.create(tmp_path / "authority")
+    Authority.create(tmp_path / "authority")
     told = crowd.at_once(revoke, [(tmp_path / "authority", number) for number in range(1, 6)])
     assert sorted(told) == [1, 2, 3, 4, 5]
 

@@ -13,9 +13,9 @@ Errors: VerificationFailed, CannotVerify (entered as refused, once); QuestionClo
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from applets.billing.messages import AID, BillQuestion
 from applets.billing.statement import VerifiedBill
@@ -27,16 +27,46 @@ from tariffs import Tariff
 from tariffs.invoice import Invoice
 from utility_server.database import writing
 from utility_server.errors import AlreadyBilled, CannotVerify, StoreError, VerificationFailed
-from utility_server.retail.carried_states import Succession, require_succession
+from utility_server.retail.carried_states import CarriedStates, Succession, require_succession
 from utility_server.retail.claims import BILL, VerifiedAnswer, bill_correction, check_answer
 from utility_server.retail.corrected_bills import BillCorrection
 from utility_server.retail.ledger import Content, LedgerEntry
-from utility_server.retail.limits import require_limits
-from utility_server.retail.questions import KeptInvoice, KeptQuestion, State, require_this_answer
+from utility_server.retail.limits import LimitingUtility, require_limits
+from utility_server.retail.questions import (
+    KeptInvoice,
+    KeptQuestion,
+    Questions,
+    State,
+    require_this_answer,
+)
 from utility_server.retail.verification import BillBundle
 
-if TYPE_CHECKING:
-    from utility_server.retail.utility import Utility
+
+class BillingUtility(LimitingUtility, Protocol):
+    """Who bills: what is used here of a `Utility`."""
+
+    @property
+    def engine(self) -> Engine:
+        """The database."""
+        ...
+
+    @property
+    def questions(self) -> Questions:
+        """What was asked for bills, and the invoices."""
+        ...
+
+    @property
+    def carried_states(self) -> CarriedStates:
+        """What bills with memory have left for those after them."""
+        ...
+
+    def ends_contract(self, meter: bytes, period: Period) -> bool:
+        """Return whether a contract is closed on a period's last day."""
+        ...
+
+    def replaced_by(self, meter: bytes, begin: int, end: int) -> LedgerEntry | None:
+        """Return the last bill for the period, which a new one replaces; None if there is none."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +88,7 @@ class BilledPeriod:
     replaces, and have to be asked for again, in order."""
 
 
-def take_answer(utility: "Utility", question: BillQuestion, answer: bytes) -> BilledPeriod:
+def take_answer(utility: BillingUtility, question: BillQuestion, answer: bytes) -> BilledPeriod:
     """Return the bill that an answer makes, entered now or before.
 
     Raises `VerificationFailed` or `CannotVerify` where it is wrong, which is entered as refused;
@@ -89,7 +119,7 @@ def take_answer(utility: "Utility", question: BillQuestion, answer: bytes) -> Bi
 
 
 def _enter(
-    utility: "Utility",
+    utility: BillingUtility,
     connection: Connection,
     question: BillQuestion,
     answered: VerifiedAnswer[BillQuestion, Tariff, VerifiedBill],
@@ -142,7 +172,7 @@ def _enter(
 
 
 def _refuse(
-    utility: "Utility", question: BillQuestion, bundle: BillBundle, error: Exception
+    utility: BillingUtility, question: BillQuestion, bundle: BillBundle, error: Exception
 ) -> None:
     """Enter a refused answer, once, and close its question."""
     about = question.about
@@ -157,7 +187,7 @@ def _refuse(
             )
 
 
-def _billed_before(utility: "Utility", kept: KeptQuestion) -> BilledPeriod:
+def _billed_before(utility: BillingUtility, kept: KeptQuestion) -> BilledPeriod:
     """Return what came of a question's answer when it was entered."""
     entry = utility.ledger.entry(kept.entry)
     if kept.state is State.REFUSED:
@@ -192,7 +222,7 @@ def _decode_void(encoded: bytes) -> dict[int, Period]:
 
 
 def _succession(
-    utility: "Utility", question: BillQuestion, bill: VerifiedBill
+    utility: BillingUtility, question: BillQuestion, bill: VerifiedBill
 ) -> Succession | None:
     """Return a bill's step from state to state, if it may take it as things are now."""
     before, after = question.carried, bill.state
@@ -206,7 +236,7 @@ def _succession(
     return step
 
 
-def _void_after(utility: "Utility", bill: VerifiedBill) -> dict[int, Period]:
+def _void_after(utility: BillingUtility, bill: VerifiedBill) -> dict[int, Period]:
     """Return the account's bills that come after this one, and went on from one it replaces."""
     if bill.state is None:
         return {}
