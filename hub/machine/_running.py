@@ -7,18 +7,22 @@ Raw errors come out of here as wasmtime's; `AppletInstance` tells what they mean
 import ctypes
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import wasmtime
 from wasmtime import _ffi as ffi
 from wasmtime import component
 
 from hub.machine import host_calls as host
+from hub.machine import limits
 from hub.machine._abi import Function, Value
 from hub.machine._clock import EngineClock
 from hub.machine._composition import Part, linked
 from hub.machine._engine import closed_at_exit
-from hub.machine.contract import Contract
+from hub.machine.contract import PLATFORM, Contract
+
+_COPIED_TOO_MUCH: Final = "too much data is being copied"
+"""What wasmtime says where a call would take more than `limits.MAX_COPIED` out of a component."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +52,14 @@ class Running:
         self._contract = program.contract
         self._clock, self._ticks = program.clock, program.ticks
         self._store = closed_at_exit(wasmtime.Store(program.engine))
-        # With libraries there are more memories, and together they are no larger.
+        # The limit is each memory's: one a component, and together no larger than the applet's.
         parts = 1 + len(program.libraries)
         self._store.set_limits(
             memory_bytes // parts,
             table_elements=20_000,
             instances=40 * parts,
             tables=8 * parts,
-            memories=2 * parts,
+            memories=parts,
         )
         self._context = self._store._context()
         self._attached = host.attach(self._context, behind)
@@ -67,6 +71,7 @@ class Running:
                 linker = linked(self._store, linker, program.libraries, behind)
             self._instance = linker.instantiate(self._store, program.component)
         except BaseException:
+            behind.owed += self.fuel_used
             self.close()
             raise
 
@@ -105,9 +110,15 @@ class Running:
                     1,
                 )
             if error:
-                raise wasmtime.WasmtimeError._from_ptr(error)
+                raised = wasmtime.WasmtimeError._from_ptr(error)
+                if _COPIED_TOO_MUCH in str(raised):
+                    self.host.owed += limits.CALL_FUEL_BYTE * limits.MAX_COPIED
+                raise raised
             assert function.result is not None
-            return function.result.lift(result)
+            answer = function.result.lift(result)
+            if self._contract is PLATFORM:  # bytes of others than Python cross one by one
+                self.host.owed += limits.CALL_FUEL_BYTE * host.size_of(answer.value)
+            return answer
         finally:
             for value in (*values, result):
                 ffi.wasmtime_component_val_delete(ctypes.byref(value))

@@ -49,6 +49,8 @@ class Host:
         """Whether a command is being answered, so that there is a transaction to work in."""
         self.pending: BaseException | None = None
         self.calls = 0
+        self.owed = 0
+        """Fuel for what is done already and what the tank did not hold: the minute pays for it."""
         self.library_functions: list[component.Func] = []
         """What libraries in the instance's store export, by number."""
         self._log_left = 0
@@ -57,7 +59,7 @@ class Host:
 
     def begin(self, *, answering: bool) -> None:
         """Get ready for a call into the applet."""
-        self.answering, self.pending, self.calls = answering, None, 0
+        self.answering, self.pending, self.calls, self.owed = answering, None, 0, 0
         self._log_left = limits.MAX_LOG
 
     @property
@@ -78,6 +80,11 @@ class Host:
         if fuel:
             ffi.wasmtime_context_set_fuel(self._context, left.value - fuel)
         return left.value - fuel
+
+    def carried(self, fuel: int) -> None:
+        """Take fuel for values that have crossed already; what the tank lacks is owed."""
+        self.owed += max(0, fuel - self.take(0))
+        self.take(fuel)
 
     @contextmanager
     def answering_from(self, context: Any) -> Iterator[None]:
@@ -246,7 +253,8 @@ def _arrive(
         lifted = _lift(host, function, arguments)
         host.calls += 1
         with host.answering_from(context):
-            host.take(_fuel(lifted) + limits.EXTRA_FUEL.get((call.interface, call.method), 0))
+            host.carried(_fuel(lifted))
+            host.take(limits.EXTRA_FUEL.get((call.interface, call.method), 0))
             value = _answered(host, call, lifted)
             if function.result is not None:
                 host.take(_fuel(value))
@@ -279,17 +287,18 @@ def _answered(host: Host, call: PlatformCall, lifted: list[Any]) -> Any:
 
 def _fuel(values: Any) -> int:
     """Return what carrying the values takes."""
-    return limits.CALL_FUEL + limits.CALL_FUEL_BYTE * _size(values)
+    return limits.CALL_FUEL + limits.CALL_FUEL_BYTE * size_of(values)
 
 
-def _size(value: Any) -> int:
+def size_of(value: Any) -> int:
+    """Return how many bytes and characters there are in what crosses."""
     match value:
         case bytes() | str():
             return len(value)
         case list() | tuple():
-            return sum(map(_size, value))
+            return sum(map(size_of, value))
         case Ok():
-            return _size(value.value)
+            return size_of(value.value)
         case _:
             return 0
 
