@@ -91,8 +91,11 @@ def applet(files: Mapping[str, bytes] | None = None, runtime: str = "python") ->
     return Bundle(text, files or {"sample/__init__.py": b"", "sample/applet.py": APPLET.encode()})
 
 
-def importing(shapes: str = SHAPES) -> bytes:
-    """Return the counter as one that imports the tools: FE and a number let them work."""
+def importing(shapes: str = SHAPES, changes: Mapping[str, str] | None = None) -> bytes:
+    """Return the counter as one that imports the tools: FE and a number let them work.
+
+    `changes` are made to the text at last, each where its words first stand.
+    """
     source = COUNTER.replace(
         "(core module $memory_of",
         f'(import "vendor:tools/tools@1.0.0" {shapes})\n  (core module $memory_of',
@@ -143,6 +146,9 @@ def importing(shapes: str = SHAPES) -> bytes:
           (i32.store (i32.const 80) (call $measure (local.get $command) (local.get $length)))
           {tail}""",
     )
+    for old, new in (changes or {}).items():
+        assert old in source
+        source = source.replace(old, new, 1)
     return bytes(wasmtime.wat2wasm(source))
 
 
