@@ -36,10 +36,6 @@ _PLAIN: Final[Mapping[type[component.ValType], str]] = {
         component.String,
     )
 }  # fmt: skip
-_COUNTED: Final = {
-    ffi.WASMTIME_COMPONENT_LIST.value: "list",
-    ffi.WASMTIME_COMPONENT_STRING.value: "string",
-}
 
 
 def exports_of(engine: wasmtime.Engine, compiled: component.Component) -> Interfaces:
@@ -182,7 +178,7 @@ def _pass_on(
 def _paid(host: host_calls.Host, context: Any, values: Any, count: int) -> int:
     """Take the fuel for values; return 0, or an error where it is too little or they too many."""
     try:
-        size = _size(values, count)
+        size = host_calls.size_as_it_came(values, count)
         with host.answering_from(context):
             host.carried(limits.CALL_FUEL + limits.CALL_FUEL_BYTE * size)
         if size > limits.MAX_CARRIED:
@@ -195,12 +191,3 @@ def _paid(host: host_calls.Host, context: Any, values: Any, count: int) -> int:
         host.pending = error
         return host_calls.native_error(type(error).__name__)
     return 0
-
-
-def _size(values: Any, count: int) -> int:
-    size = 0
-    for index in range(count):
-        kind = _COUNTED.get(values[index].kind)
-        if kind is not None:
-            size += getattr(values[index].of, kind).size
-    return size

@@ -7,7 +7,7 @@ Raw errors come out of here as wasmtime's; `AppletInstance` tells what they mean
 import ctypes
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import wasmtime
 from wasmtime import _ffi as ffi
@@ -20,9 +20,6 @@ from hub.machine._clock import EngineClock
 from hub.machine._composition import Part, linked
 from hub.machine._engine import closed_at_exit
 from hub.machine.contract import PLATFORM, Contract
-
-_COPIED_TOO_MUCH: Final = "too much data is being copied"
-"""What wasmtime says where a call would take more than `limits.MAX_COPIED` out of a component."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +38,15 @@ class Program:
     """How many ticks of the clock a call may take, if there is one."""
     libraries: tuple[Part, ...] = ()
     """Components that this one imports, and what they export."""
+
+
+def _is_trap(text: str) -> bool:
+    """Return whether the code itself failed; else wasmtime did not take what it handed over.
+
+    How much had been copied by then is not told: it is paid for as the most that there may be. The
+    cause stands last, behind names that the vendor has chosen.
+    """
+    return "wasm trap:" in text.rpartition("Caused by:")[2]
 
 
 class Running:
@@ -111,7 +117,7 @@ class Running:
                 )
             if error:
                 raised = wasmtime.WasmtimeError._from_ptr(error)
-                if _COPIED_TOO_MUCH in str(raised):
+                if self.host.pending is None and not _is_trap(str(raised)):
                     self.host.owed += limits.CALL_FUEL_BYTE * limits.MAX_COPIED
                 raise raised
             assert function.result is not None

@@ -243,6 +243,12 @@ def detach(address: int) -> None:
     _HOSTS.pop(address, None)
 
 
+_COUNTED: Final = {
+    ffi.WASMTIME_COMPONENT_LIST.value: "list",
+    ffi.WASMTIME_COMPONENT_STRING.value: "string",
+}
+
+
 @ffi.wasmtime_component_func_callback_t  # type: ignore[untyped-decorator]
 def _arrive(
     entry: int | None, context: Any, _type: Any, arguments: Any, count: int, results: Any, _: int
@@ -250,9 +256,10 @@ def _arrive(
     host = host_of(context)
     try:
         function, call = _ENTRIES[entry or 0]
-        lifted = _lift(host, function, arguments)
         host.calls += 1
         with host.answering_from(context):
+            _require_short(host, size_as_it_came(arguments, count))
+            lifted = _lift(host, function, arguments)
             host.carried(_fuel(lifted))
             host.take(limits.EXTRA_FUEL.get((call.interface, call.method), 0))
             value = _answered(host, call, lifted)
@@ -264,6 +271,27 @@ def _arrive(
         host.pending = error
         return native_error(type(error).__name__)
     return 0
+
+
+def _require_short(host: Host, size: int) -> None:
+    """Return unless a call carries more than any may: that is paid for, and not copied again."""
+    if size > limits.MAX_ARGUMENTS:
+        host.carried(limits.CALL_FUEL_BYTE * size)
+        raise host.fault(
+            FaultKind.TRAP,
+            f"a call to the platform carries at most {limits.MAX_ARGUMENTS} bytes, and this one"
+            f" {size}",
+        )
+
+
+def size_as_it_came(values: Any, count: int) -> int:
+    """Return how many bytes of text and items of lists there are in wasmtime's values."""
+    size = 0
+    for index in range(count):
+        kind = _COUNTED.get(values[index].kind)
+        if kind is not None:
+            size += getattr(values[index].of, kind).size
+    return size
 
 
 def _lift(host: Host, function: Function, arguments: Any) -> list[Any]:

@@ -54,6 +54,8 @@ MAX_STACK: Final = 1 << 20
 MAX_COMMAND: Final = 1 << 18
 MAX_CARRIED: Final = 1 << 20
 """Bytes of texts and lists that a call between an applet and its library carries, each way."""
+MAX_ARGUMENTS: Final = 4 << 20
+"""Bytes and texts in one call to the platform; what each of them may have is in its row."""
 MAX_COPIED: Final = (128 << 20) // 48
 """Bytes of a list that wasmtime takes out of a component before the hub hears of it: a list of more
 is refused before anything is copied. It allows 128 MiB a call, and holds a byte in 48."""

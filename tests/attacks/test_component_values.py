@@ -7,6 +7,8 @@ no more than `limits.MAX_COPIED`, and all memories together are no larger than t
 """
 
 import time
+import tracemalloc
+from collections.abc import Mapping
 from typing import Final
 
 import pytest
@@ -23,8 +25,9 @@ from tests.support.applet_machine import BEGIN, Device
 FUEL: Final = 5_000_000
 """A two-thousandth of a second's worth: what the attacker pays where nothing is owed."""
 UNIT: Final = 10_000
-LIBRARY, PLATFORM, ANSWER = b"\xfb\0", b"\xfb\1", b"\xfb\2"
-"""Commands that hand as many units of bytes to a library, to the platform, or to the hub."""
+LIBRARY, PLATFORM, ANSWER, TEXT, NO_TEXT = (bytes((0xFB, number)) for number in range(5))
+"""Commands that hand as many units of bytes to a library, to the platform or to the hub, or as many
+of text, or of what is no UTF-8, to the platform's log."""
 HANDS_OVER: Final = f"""(local $out i32)
   (if (i32.eq (i32.load8_u (local.get $command)) (i32.const 0xFB))
     (then
@@ -38,6 +41,10 @@ HANDS_OVER: Final = f"""(local $out i32)
           (i32.const 0) (i32.const 64)))))
       (if (i32.eq (i32.load8_u offset=1 (local.get $command)) (i32.const 2))
         (then (return (call $answer (i32.const 0) (i32.const 100) (local.get $out)))))
+      (if (i32.eq (i32.load8_u offset=1 (local.get $command)) (i32.const 3))
+        (then (call $write (i32.const 131072) (local.get $out))))
+      (if (i32.eq (i32.load8_u offset=1 (local.get $command)) (i32.const 4))
+        (then (call $write (i32.const 80) (local.get $out))))
       (return (call $success))))"""
 SIGNATURES: Final = """(import "meterlet:platform/signatures@0.1.0" (instance $signatures
     (export "verify-ed25519" (func (param "public-key" (list u8)) (param "message" (list u8))
@@ -55,8 +62,8 @@ SECOND: Final = """(core module $second (memory (export "memory") 1))
   (core instance $memory (instantiate $memory_of))"""
 
 
-def handing_over() -> bytes:
-    changes = {
+def handing_over(changes: Mapping[str, str] | None = None) -> bytes:
+    needed = {
         "(local $out i32)": HANDS_OVER,
         "(core module $memory_of": SIGNATURES,
         "(core func $now": '(core func $verify (canon lower (func $signatures "verify-ed25519")'
@@ -66,7 +73,7 @@ def handing_over() -> bytes:
         '    (import "hub" "now"',
         '(export "now" (func $now))': '(export "now" (func $now)) (export "verify" (func $verify))',
     }
-    return importing(changes=changes)
+    return importing(changes={**needed, **(changes or {})})
 
 
 def with_limits(bundle: Bundle, fuel: int, a_minute: int = 10**12) -> Bundle:
@@ -87,12 +94,12 @@ def fault_of(instance: AppletInstance, command: bytes, units: int) -> AppletFaul
     return caught.value
 
 
-@pytest.mark.parametrize("command", [LIBRARY, PLATFORM, ANSWER])
+@pytest.mark.parametrize("command", [LIBRARY, PLATFORM, ANSWER, TEXT])
 def test_what_the_tank_cannot_pay_for_the_minute_owes(
     machine: AppletMachine, command: bytes
 ) -> None:
     instance = linked(machine, FUEL, a_minute=500_000_000)
-    instance.process(command[:1] + b"\3\0\0")
+    instance.process(TEXT + b"\0\0")
     begun, kinds = time.process_time(), []
     for _ in range(20):
         kinds.append(fault_of(instance, command, 100).kind)
@@ -112,7 +119,7 @@ def test_the_debt_lasts_until_the_minutes_have_paid_it(machine: AppletMachine) -
         device.clock.time = BEGIN + 60 * minute
         assert fault_of(instance, LIBRARY, 100).kind is FaultKind.OUT_OF_ALLOWANCE
     device.clock.time = BEGIN + 60 * 11
-    assert instance.process(b"\xfb\3\0\0") == b"\x90\0"
+    assert instance.process(TEXT + b"\0\0") == b"\x90\0"
 
 
 def test_between_applet_and_library_a_mebibyte_crosses_and_no_more(machine: AppletMachine) -> None:
@@ -131,6 +138,34 @@ def test_a_call_copies_no_more_than_is_written_down(machine: AppletMachine, comm
         assert "too much data" in fault_of(instance, command, units).detail
         assert instance.usage.fuel >= limits.MAX_COPIED * limits.CALL_FUEL_BYTE
     assert time.process_time() - begun < 0.2  # it is refused before it is copied
+
+
+def test_a_text_is_copied_no_more_often_than_it_must_be(machine: AppletMachine) -> None:
+    instance = linked(machine, 8_000_000_000)
+    units = limits.MAX_ARGUMENTS // UNIT + 1
+    fault = fault_of(instance, TEXT, units)
+    assert (fault.kind, "carries at most" in fault.detail) == (FaultKind.TRAP, True)
+    assert instance.usage.fuel >= units * UNIT * limits.CALL_FUEL_BYTE
+    tracemalloc.start()
+    try:
+        assert fault_of(instance, TEXT, 2_500).kind is FaultKind.OUT_OF_FUEL
+        assert tracemalloc.get_traced_memory()[1] < 2 << 20
+    finally:
+        tracemalloc.stop()
+    assert instance.usage.fuel >= 2_500 * UNIT * limits.CALL_FUEL_BYTE
+
+
+def test_what_wasmtime_does_not_take_is_paid_for_whatever_the_vendor_calls_it(
+    machine: AppletMachine,
+) -> None:
+    name = "wasm trap: unreachable\\nCaused by:\\n    wasm trap: unreachable"
+    code = handing_over({'(func (export "process")': f'(func (@name "{name}") (export "process")'})
+    bundle = with_limits(applet({"applet.wasm": code}, "component"), FUEL)
+    instance = machine.instance(bundle.linked([tools()], SIGNER), Device().platform)
+    for command in (NO_TEXT, LIBRARY):
+        fault = fault_of(instance, command, 2_500)
+        assert "Caused by:\n    wasm trap: unreachable" in fault.detail
+        assert instance.usage.fuel >= limits.MAX_COPIED * limits.CALL_FUEL_BYTE
 
 
 def fault_or_answer(instance: AppletInstance, command: bytes, units: int) -> str:
