@@ -197,9 +197,10 @@ class AppletInstance:
 
     def _note(self, running: Running, payer: WorkMeter | None = None) -> None:
         self.usage = Usage(running.fuel_used + running.host.owed, running.host.calls)
-        left = 0 if payer is None else payer.left or 0
-        paid = min(self.usage.fuel, left)
-        if payer is not None:
+        paid = 0
+        if payer is not None and payer.left is not None:
+            # What the server owes beyond its part of the client's fuel is the server's own.
+            paid = min(self.usage.fuel, payer.left // 2)
             payer.charge(paid)
         self._allowance.charge(self.usage.fuel - paid)
 

@@ -19,8 +19,9 @@ from hub.machine.bundle import Bundle
 from hub.machine.errors import AppletFault, FaultKind
 from hub.machine.instance import AppletInstance
 from hub.machine.machine import AppletMachine
+from hub.machine.meter import WorkMeter
 from tests.hub.machine.test_libraries import COUNTER, SIGNER, TOOLS, applet, importing, tools
-from tests.support.applet_machine import BEGIN, Device
+from tests.support.applet_machine import BEGIN, Device, bundle
 
 FUEL: Final = 5_000_000
 """A two-thousandth of a second's worth: what the attacker pays where nothing is owed."""
@@ -84,8 +85,8 @@ def with_limits(bundle: Bundle, fuel: int, a_minute: int = 10**12) -> Bundle:
 
 
 def linked(machine: AppletMachine, fuel: int, a_minute: int = 10**12) -> AppletInstance:
-    bundle = with_limits(applet({"applet.wasm": handing_over()}, "component"), fuel, a_minute)
-    return machine.instance(bundle.linked([tools()], SIGNER), Device().platform)
+    package = with_limits(applet({"applet.wasm": handing_over()}, "component"), fuel, a_minute)
+    return machine.instance(package.linked([tools()], SIGNER), Device().platform)
 
 
 def fault_of(instance: AppletInstance, command: bytes, units: int) -> AppletFault:
@@ -112,8 +113,8 @@ def test_what_the_tank_cannot_pay_for_the_minute_owes(
 
 def test_the_debt_lasts_until_the_minutes_have_paid_it(machine: AppletMachine) -> None:
     device = Device()
-    bundle = with_limits(applet({"applet.wasm": handing_over()}, "component"), FUEL, 100_000_000)
-    instance = machine.instance(bundle.linked([tools()], SIGNER), device.platform)
+    package = with_limits(applet({"applet.wasm": handing_over()}, "component"), FUEL, 100_000_000)
+    instance = machine.instance(package.linked([tools()], SIGNER), device.platform)
     assert fault_of(instance, LIBRARY, 100).kind is FaultKind.OUT_OF_FUEL
     for minute in range(1, 10):
         device.clock.time = BEGIN + 60 * minute
@@ -155,13 +156,39 @@ def test_a_text_is_copied_no_more_often_than_it_must_be(machine: AppletMachine) 
     assert instance.usage.fuel >= 2_500 * UNIT * limits.CALL_FUEL_BYTE
 
 
+def test_a_server_that_owes_more_than_its_client_pays_owes_it_itself(
+    machine: AppletMachine,
+) -> None:
+    body = """
+def process(self, command): return Response()
+def serve(self, client, service, request): self.platform.log.write("x" * 3_000_000)
+"""
+    text = bundle(body, limits="fuel = 2_000_000_000\nfuel_per_minute = 500_000_000")
+    server, payer, tank = machine.instance(text, Device().platform), WorkMeter(), [1_000_000_000]
+    server.start()
+
+    def take(fuel: int) -> int:
+        tank[0] -= fuel
+        return tank[0]
+
+    payer.put_in(take)
+    with pytest.raises(AppletFault) as caught:
+        server.serve(b"client", 1, b"", payer)
+    assert caught.value.kind is FaultKind.OUT_OF_FUEL
+    assert server.usage.fuel >= 3_000_000 * limits.CALL_FUEL_BYTE
+    assert tank == [500_000_000]  # the client is left with enough to hear that it broke
+    with pytest.raises(AppletFault) as caught:
+        server.serve(b"client", 1, b"", payer)
+    assert caught.value.kind is FaultKind.OUT_OF_ALLOWANCE
+
+
 def test_what_wasmtime_does_not_take_is_paid_for_whatever_the_vendor_calls_it(
     machine: AppletMachine,
 ) -> None:
     name = "wasm trap: unreachable\\nCaused by:\\n    wasm trap: unreachable"
     code = handing_over({'(func (export "process")': f'(func (@name "{name}") (export "process")'})
-    bundle = with_limits(applet({"applet.wasm": code}, "component"), FUEL)
-    instance = machine.instance(bundle.linked([tools()], SIGNER), Device().platform)
+    package = with_limits(applet({"applet.wasm": code}, "component"), FUEL)
+    instance = machine.instance(package.linked([tools()], SIGNER), Device().platform)
     for command in (NO_TEXT, LIBRARY):
         fault = fault_of(instance, command, 2_500)
         assert "Caused by:\n    wasm trap: unreachable" in fault.detail
@@ -183,8 +210,8 @@ def test_a_start_is_paid_for_whether_it_comes_to_its_end_or_not(
     text = applet().manifest_text.replace('runtime = "python"', 'runtime = "component"')
     text = text[: text.index("[[libraries]]")]
     files = {"applet.wasm": bytes(wasmtime.wat2wasm(source))}
-    bundle = with_limits(Bundle(text, files), FUEL, 10_000_000)
-    instance = machine.instance(bundle, Device().platform)
+    package = with_limits(Bundle(text, files), FUEL, 10_000_000)
+    instance = machine.instance(package, Device().platform)
     with pytest.raises(AppletFault) as caught:
         instance.process(b"\xff\1")
     assert caught.value.kind is (FaultKind.BAD_CODE if end else FaultKind.TRAP)
@@ -201,7 +228,7 @@ def test_a_second_memory_is_no_way_to_more(machine: AppletMachine, where: str) -
     first = "(core instance $memory (instantiate $memory_of))"
     library = tools(TOOLS.replace(first, SECOND, 1) if where == "library" else TOOLS)
     code = importing(changes={first: SECOND} if where == "applet" else {})
-    bundle = applet({"applet.wasm": code}, "component").linked([library], SIGNER)
+    package = applet({"applet.wasm": code}, "component").linked([library], SIGNER)
     with pytest.raises(AppletFault) as caught:
-        machine.instance(bundle, Device().platform).process(b"\xfe\2\0\0")
+        machine.instance(package, Device().platform).process(b"\xfe\2\0\0")
     assert (caught.value.kind, "memory" in caught.value.detail) == (FaultKind.BAD_CODE, True)
