@@ -20,8 +20,8 @@ from hub.machine.errors import AppletFault, FaultKind
 from hub.machine.instance import AppletInstance
 from hub.machine.machine import AppletMachine
 from hub.machine.meter import WorkMeter
-from tests.hub.machine.test_libraries import COUNTER, SIGNER, TOOLS, applet, importing, tools
 from tests.support.applet_machine import BEGIN, Device, bundle
+from tests.support.components import COUNTER, SIGNER, TOOLS, applet, importing, tools
 
 FUEL: Final = 5_000_000
 """A two-thousandth of a second's worth: what the attacker pays where nothing is owed."""

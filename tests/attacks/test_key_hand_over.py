@@ -11,7 +11,6 @@ from typing import Final
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hub.card.commands.put_key import private_key
 from protocols.iso7816.apdu import CommandApdu
@@ -23,9 +22,9 @@ from protocols.secure_channel.keys import StaticKeys
 from protocols.secure_channel.scp03 import Scp03
 from protocols.secure_channel.scp11 import Scp11, Variant
 from protocols.secure_channel.session import Role, SecurityLevel
-from tests.hub.card.test_scp11 import own_certificate
 from tests.support.card import DOMAIN, ISSUER, KEYS
 from tests.support.card_host import Manager
+from tests.support.host_certificates import own_certificate, point
 from tests.support.key_hand_over import EPHEMERAL, STORE, Field, card_in_the_field
 
 MINE: Final = StaticKeys(b"\1" * 16, b"\2" * 16, b"\3" * 16)
@@ -130,8 +129,7 @@ def test_hosts_that_the_parent_knows_do_not_open_a_domain_with_keys(
     """SCP03 takes the nearest domain's keys, and so does SCP11 where it lets a host in."""
     authority, host = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     manager = Manager(field.card)
-    point = authority.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-    key = b"\xb0\x41" + point + b"\xf0\x01\x00\x00"
+    key = b"\xb0\x41" + point(authority) + b"\xf0\x01\x00\x00"
     assert manager.sw("80D80010", bytes((CA_VERSION,)) + key) == "9000"
     manager.ok(f"80F100{variant.value:02X}", bytes((CA_VERSION,)) + b"\xf0\x01\x00")
     assert opened(field, DOMAIN, variant, authority, host) == "9000"  # it has no keys yet
