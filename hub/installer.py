@@ -306,13 +306,14 @@ class Installer:
         return versions
 
     def _enrolment(self, applet: bytes, version: int, keys: StaticKeys) -> Enrolment:
-        description, certifier = self.device.description, self.device.main.certifier.keys
-        manifest = self.bundle(applet).manifest
+        granted = granted_registers(self.device.every_register, self.bundle(applet).manifest)
+        [main, *_] = granted.values()
+        series, certifier = main.certifier.series, main.certifier.keys
         return Enrolment(
-            meter=description.meter,
-            register=description.register,
-            zone=description.zone,
-            slot_minutes=description.slot_minutes,
+            meter=series.meter,
+            register=series.register,
+            zone=series.zone,
+            slot_minutes=series.slot_minutes,
             certifier=certifier.public_key.public_bytes_raw(),
             applet=applet,
             security_domain=_named(applet, DOMAIN),
@@ -320,9 +321,9 @@ class Installer:
             keys=keys,
             others=tuple(
                 sorted(
-                    register.channel.register
-                    for register in granted_registers(self.device.registers, manifest).values()
-                    if register is not self.device.main
+                    one.channel.register
+                    for one in granted.values()
+                    if one is not main and one.channel.meter == series.meter
                 )
             ),
             announcements=certifier.announcements,

@@ -46,17 +46,25 @@ def accept(device: Device, numbers: Sequence[int]) -> Accepted:
     with device.database.transaction():
         chosen = device.quarantine.find(numbers)
         for one in sorted(chosen, key=lambda one: one.telegram.time or 0):
-            last = device.last_readout()
-            readout = _readout(device, one, last)
+            meter = meter_of(device, one.telegram)
+            last = meter.last_readout()
+            readout = _readout(meter, one, last)
             if last is None or readout.time > last.time:
-                stored += device.store([readout])
+                stored += meter.store([readout])
             else:
-                device.correct([readout], may_replace=True)
+                meter.correct([readout], may_replace=True)
                 corrected += 1
+            device.quarantine.keep_clock(meter.mounted_meter, None)
         device.quarantine.remove([one.number for one in chosen])
-        device.quarantine.keep_clock(device.mounted_meter, None)
         days = device.certify()
     return Accepted(stored, corrected, days)
+
+
+def meter_of(device: Device, telegram: OddTelegram) -> Device:
+    """Return the meter of a hub that a telegram is of, by its registers; else the hub's own."""
+    codes = telegram.registers.keys()
+    found = (one for one in device.every_meter if codes == one.registers.keys())
+    return next(found, device)
 
 
 def drop(device: Device, numbers: Sequence[int]) -> int:

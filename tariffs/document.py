@@ -26,9 +26,9 @@ from hashlib import sha256
 from itertools import pairwise
 from operator import add, lt
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from protocols.canonical.cbor import CborValue, encode
+from protocols.canonical.day_zone import zone_named
 from tariffs._document_reader import TariffReader, decode_document
 from tariffs.arithmetic import V
 from tariffs.charges import LinearCharge
@@ -310,7 +310,7 @@ def _effort_of(value: CborValue) -> int:
 def _period_text(begin: int, end: int, zone: str) -> str:
     """Return [begin, end) as local days or, where it is not of whole days, as local times."""
     try:
-        first, past = (datetime.fromtimestamp(moment, ZoneInfo(zone)) for moment in (begin, end))
+        first, past = (datetime.fromtimestamp(moment, zone_named(zone)) for moment in (begin, end))
     except (OSError, OverflowError, ValueError):
         return f"{utc_text(begin)} to {utc_text(end)}"
     if first < past and first.time() == past.time() == time():

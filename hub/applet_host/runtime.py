@@ -60,6 +60,7 @@ from protocols.aggregation.revocations import RevocationList
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.platform.errors import Refusal, Refused
 from protocols.platform.services import Log, Platform
+from sml_codec import Obis
 
 SW_SUCCESS: Final = 0x9000
 SW_SECURITY: Final = 0x6982
@@ -107,8 +108,10 @@ class HubParts(Protocol):
 
     database: Database
     disclosure: Disclosure
-    registers: Mapping[bytes, MeteredRegister]
-    """By OBIS code; the first is the main one."""
+
+    @property
+    def every_register(self) -> Mapping[bytes, MeteredRegister]:
+        """Those of all meters, by OBIS code; the first is the main one."""
 
     @property
     def main(self) -> MeteredRegister:
@@ -439,13 +442,15 @@ class MachineRuntime:
         if entry.data_quota is not None:
             quota = min(quota, entry.data_quota)
         log, meter = _HeardLog(HubLog(hub.database, entry.aid, hub.now)), WorkMeter()
-        registers = granted_registers(hub.registers, manifest)
+        registers = granted_registers(hub.every_register, manifest)
+        [main, *_] = registers.values()
         desk = StatementDesk.of(
             hub, manifest, bundle.digest, self._stack, meter, self._jobs, entry.aid
         )
         platform = Platform(
             statements=HubStatements(
-                entry.aid, bundle.digest, manifest, registers, hub.disclosure, self._stack, desk,
+                entry.aid, bundle.digest, manifest, registers, str(Obis(hub.main.channel.register)),
+                hub.disclosure, self._stack, desk,
             ),
             calendar=HubCalendar(
                 registers,
@@ -458,7 +463,7 @@ class MachineRuntime:
             log=log,
         )  # fmt: skip
         if board is not None:
-            minutes = manifest.resolution_minutes or hub.main.slot_minutes
+            minutes = manifest.resolution_minutes or main.slot_minutes
             readings = HubReadings(registers, minutes, meter)
             platform = replace(platform, readings=readings, outputs=board)
         else:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from hub.meters.emulated import is_emulated
-from hub.meters.fuse import Fuse
+from hub.meters.fuse import Limit
 from hub.meters.odd import Odd, OddTelegram
 from hub.readings import ReadingFlag, Readout
 from hub.text import utc_text
@@ -56,7 +56,7 @@ class Candidate:
 class Admission:
     """Judges what a meter shows, one telegram after the other."""
 
-    fuse: Fuse
+    fuse: Limit
     stored: Callable[[int], Mapping[bytes, int] | None]
     """What the registers showed at a moment, where readings of that very moment are stored."""
     last: Readout | None

@@ -4,7 +4,6 @@
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from rich.console import Console
 from rich.table import Column, Table
@@ -12,6 +11,7 @@ from rich.text import Text
 
 from hub.text import counted
 from meterlet.commands.common import LAST_BILL
+from protocols.canonical.day_zone import zone_named
 from tariffs import Bill, BillMemory, Tariff
 from tariffs.clock import date_of
 from tariffs.describe import (
@@ -85,7 +85,7 @@ def print_bill(bill: Bill, tariff: Tariff) -> None:
         table.add_row(
             Text(item.component), Text(item.label), *quantity_texts(item, bill.currency), amount
         )
-    zone = ZoneInfo(tariff.zone)
+    zone = zone_named(tariff.zone)
     begin, end = (datetime.fromtimestamp(moment, zone) for moment in (bill.begin, bill.end))
     console.print(
         Text(f"{bill.tariff_name}, {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} {tariff.zone}"),

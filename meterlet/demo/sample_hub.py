@@ -152,6 +152,7 @@ class SampleHub:
                 self.bundle.digest,
                 manifest,
                 registers,
+                REGISTER,
                 device.disclosure,
                 self._stack,
                 StatementDesk.of(
