@@ -93,9 +93,7 @@ def plan_hand_over(device: Device, first_day: date | None = None) -> HandOver:
             f"a custody can begin with {due} only, the first day that is not certified yet:"
             f" hand over on the day itself, not {first_day}"
         )
-    stays = sum(
-        len(_readings_from(register, due)) for register in device.every_register.values()
-    )
+    stays = sum(len(_readings_from(register, due)) for register in device.every_register.values())
     goes = _counted(device)
     return HandOver(
         device.description.meter, due, b"", {**goes, "readings": goes["readings"] - stays}, stays

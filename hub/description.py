@@ -128,10 +128,7 @@ class Description:
     def to_toml(self) -> str:
         """Return the text of hub.toml."""
         number = FORMAT_OF_SEVERAL if self.meters else FORMAT
-        further = (
-            f"\n[meters.{name}]\n{one._members()}"  # noqa: SLF001 - of the same class
-            for name, one in self.meters.items()
-        )
+        further = (f"\n[meters.{name}]\n{one._members()}" for name, one in self.meters.items())
         return f"format = {number}\n{self._members()}{''.join(further)}"
 
     def _members(self) -> str:
@@ -206,9 +203,7 @@ class Description:
                 if flow is not None and type(flow) is not int:
                     raise ValueError(f"meters.{name}: largest_flow is a whole number")
                 registers = tuple(Obis.parse(str(code)).code for code in codes)
-                return cls(
-                    bytes.fromhex(meter), registers, zone, slot_minutes, largest_flow=flow
-                )
+                return cls(bytes.fromhex(meter), registers, zone, slot_minutes, largest_flow=flow)
             case _:
                 raise ValueError(
                     f"meters.{name} needs just meter, registers, zone and slot_minutes; it may"

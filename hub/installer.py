@@ -38,6 +38,7 @@ from protocols.enrolment import Enrolment, following_version
 from protocols.secure_channel.errors import CardRefused, RemoteChannelError
 from protocols.secure_channel.host import CardClient
 from protocols.secure_channel.keys import StaticKeys
+from sml_codec import Obis
 
 DOMAIN: Final = 0xD0
 PACKAGE: Final = 0xE0
@@ -195,11 +196,14 @@ class Installer:
     ) -> Enrolment:
         """Install an applet with a security domain and channel keys of its own.
 
+        An applet of a further meter is told its register, behind the parameters.
+
         The resident, who calls this, consents to the statements that the manifest names. Returns
         what its recipient needs, the channel's secret keys included: they are nowhere else in the
         clear. Raises `InstallationError`, leaving nothing behind.
         """
         manifest = package.manifest
+        parameters += self._register_of(manifest)
         if self.card.find(manifest.aid) is not None:
             raise InstallationError(f"applet {manifest.aid.hex().upper()} is installed already")
         if self.card.bundle(package.cap.file.aid) not in {None, package.cap.file.bundle}:
@@ -304,6 +308,22 @@ class Installer:
                 if found is not None:
                     versions[entry.aid] = found.version
         return versions
+
+    def _register_of(self, manifest: Manifest) -> bytes:
+        """Return the code of the register that an applet of a further meter is about; else nothing.
+
+        Raises `InstallationError` where it is about registers of a kind that no meter here has.
+        """
+        every = self.device.every_register
+        named = [register for grant in manifest.statements for register in grant.registers]
+        there = {code[0] for code in every}
+        if named and not any(Obis.parse(one).code[0] in there for one in named):
+            raise InstallationError(
+                f"the applet is about {named[0]}, and no meter of this hub counts that:"
+                " `meterlet hub meters add` adds one"
+            )
+        [main, *_] = granted_registers(every, manifest).values()
+        return b"" if main.channel.meter == self.device.description.meter else main.channel.register
 
     def _enrolment(self, applet: bytes, version: int, keys: StaticKeys) -> Enrolment:
         granted = granted_registers(self.device.every_register, self.bundle(applet).manifest)

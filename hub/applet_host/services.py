@@ -496,7 +496,9 @@ class HubStatements:
 
     def _asked(self, meters: Sequence[MeteredRegister], begin: int, end: int) -> "_Asked":
         if len({one.certifier.series.meter for one in meters}) != 1:
-            raise Refused(Refusal.MALFORMED)  # each meter has days, slots and a certifier of its own
+            raise Refused(
+                Refusal.MALFORMED
+            )  # each meter has days, slots and a certifier of its own
         period = _period(meters[0], begin, end)
         self._custody.require(meters, period)
         # Before anything is counted or opened day by day: a period may claim 200 years.

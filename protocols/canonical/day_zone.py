@@ -4,9 +4,9 @@
     Europe/Berlin           the IANA zone; a day begins at midnight
     Europe/Berlin@06:00     the same clock on the wall; a day lasts from 06:00 to 06:00
 
-Such a zone is the IANA one with its clock put back by so many hours. All that is worked out of days,
-months and slots then holds for it, with 23 and 25 hours where the clock changes. `wall_zone` gives
-the zone whose clock people read.
+Such a zone is the IANA one with its clock put back by so many hours. All that is worked out of
+days, months and slots then holds for it, with 23 and 25 hours where the clock changes. `wall_zone`
+gives the zone whose clock people read.
 """
 
 import re

@@ -219,9 +219,7 @@ def test_a_hand_over_is_of_all_meters(tmp_path: Path) -> None:
 
 
 def test_what_was_set_aside_becomes_a_reading_of_its_meter(home: Path) -> None:
-    odd = OddTelegram(
-        Odd.LEAPT, "it rose", 0, at(9), WATER.meter, at(5), {WATER_VOLUME: 90_000}
-    )
+    odd = OddTelegram(Odd.LEAPT, "it rose", 0, at(9), WATER.meter, at(5), {WATER_VOLUME: 90_000})
     with Device.open(home, now=lambda: at(10)) as device:
         device.quarantine.add([odd])
         done = accept(device, [one.number for one in device.quarantine.all()])

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Final, Protocol
 
-
 from sqlalchemy import Connection, Engine, delete, insert, select
 
 from protocols.canonical.cbor import CborError

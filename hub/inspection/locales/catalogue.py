@@ -35,7 +35,7 @@ MOST_PREFERENCES: Final = 20
 
 PPM_DECIMALS: Final = 4
 SHOWN_DECIMALS: Final = 4
-RATE_UNITS: Final = {"Wh": "kWh", "W": "kW"}
+RATE_UNITS: Final = {"Wh": "kWh", "W": "kW", "l": "m³"}
 UNKNOWN: Final = "–"
 
 
@@ -92,6 +92,10 @@ class Catalogue:
         if watt_hours is None:
             return UNKNOWN
         return f"{self.number(Decimal(watt_hours).scaleb(-3), 3)}\N{NO-BREAK SPACE}kWh"
+
+    def volume(self, litres: int) -> str:
+        """Return a volume in cubic metres, with three decimals."""
+        return f"{self.number(Decimal(litres).scaleb(-3), 3)}\N{NO-BREAK SPACE}m³"
 
     def power(self, watts: int | None) -> str:
         """Return power in W."""
@@ -150,6 +154,8 @@ class Catalogue:
         match item.unit:
             case "Wh":
                 return self.energy(item.quantity)
+            case "l":
+                return self.volume(item.quantity)
             case "W":
                 return self.power(item.quantity)
             case "":

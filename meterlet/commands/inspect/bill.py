@@ -333,6 +333,8 @@ def _quantity(item: dict[str, Any]) -> str:
         return ""
     if item["unit"] == "Wh":
         return f"{Decimal(item['quantity']).scaleb(-3):,.3f} kWh"
+    if item["unit"] == "l":
+        return f"{Decimal(item['quantity']).scaleb(-3):,.3f} m3"
     return f"{item['quantity']} {item['unit']}"
 
 
@@ -341,5 +343,5 @@ def _price(item: dict[str, Any], currency: str) -> str:
         return ""
     if item["kind"] == "tax":
         return f"{Decimal(item['rate']).scaleb(-4).normalize():f} %"
-    unit = {"Wh": "kWh", "W": "kW"}.get(item["unit"], item["unit"])
+    unit = {"Wh": "kWh", "W": "kW", "l": "m3"}.get(item["unit"], item["unit"])
     return f"{Decimal(item['rate']).scaleb(-6):.6f} {currency}/{unit}"
