@@ -73,8 +73,6 @@ class Description:
         find_zone(self.zone)
         if self.slot_minutes not in SLOT_MINUTES:
             raise ValueError(f"slots of {self.slot_minutes} minutes: only 5, 15, 30 or 60")
-        if len({medium_of(register) for register in self.registers}) > 1:
-            raise ValueError("the registers of a meter count one thing")
         if self.largest_flow is not None:
             FlowLimit(self.largest_flow, self.medium)
         self._check_further()
@@ -102,7 +100,7 @@ class Description:
 
     @property
     def medium(self) -> Medium:
-        """What the meter measures."""
+        """What the main register counts."""
         return medium_of(self.register)
 
     @property

@@ -134,8 +134,6 @@ def test_a_description_is_written_and_read_again(tmp_path: Path) -> None:
     ):
         with pytest.raises((ValueError, GridError), match=what):
             Description.from_toml(text)
-    with pytest.raises(ValueError, match="count one thing"):
-        Description(b"one", (GAS_VOLUME, WATER_VOLUME), "UTC", 60)
 
 
 def test_a_meter_is_added_and_there_from_the_next_opening(tmp_path: Path) -> None:
