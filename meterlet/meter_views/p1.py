@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""P1 telegrams as JSON."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from meter_codecs.p1 import (
+    Damage,
+    EncodingError,
+    Event,
+    Reading,
+    Telegram,
+    Undeciphered,
+    decode_stream,
+    readings,
+)
+from meter_codecs.p1.ciphering import LUXEMBOURG, P1Keys
+
+_START: Final = re.compile(rb"(?:\A|[\r\n\0\x06])\s*/[A-Za-z]{3}[^\r\n]{0,64}\r?\n")
+_SEALED: Final = re.compile(
+    rb"\xdb\x08.{8}(?:[\x11-\x7f]|\x81.|\x82..)[\x10\x20\x30][\0-\xff]{4}", re.DOTALL
+)
+_DATA: Final = re.compile(rb"^[0-9A-Z:.*&-]{3,20}\([^()\r\n]*\)", re.MULTILINE)
+
+
+def is_p1(data: bytes) -> bool:
+    """Whether bytes look like P1 or D0: an identification line, lines of codes and values."""
+    return bool(_START.search(data)) and bool(_DATA.search(data))
+
+
+def keys_of(key: bytes | None, auth_key: bytes | None) -> P1Keys | None:
+    """Return the keys; the authentication key is Luxembourg's unless one is given."""
+    return None if key is None else P1Keys(key, auth_key or LUXEMBOURG)
+
+
+def view(
+    data: bytes, *, key: bytes | None = None, auth_key: bytes | None = None
+) -> dict[str, Any]:
+    """Return what a capture holds; raise `EncodingError` for a key that is none."""
+    events = decode_stream(data, keys=keys_of(key, auth_key))
+    bad = sum(isinstance(event, Damage) for event in events)
+    telegrams = [telegram_view(event) for event in events if not isinstance(event, Damage)]
+    return {"frames": len(events) - bad, "frames_bad": bad, "telegrams": telegrams}
+
+
+def telegram_view(event: Telegram | Undeciphered) -> dict[str, Any]:
+    """Return one telegram; one that stays closed has no values and says why."""
+    view: dict[str, Any] = {"offset": event.offset, "protocol": "p1", "meter": None, "time": None}
+    if isinstance(event, Undeciphered):
+        envelope = event.envelope
+        return view | {
+            "encrypted": True,
+            "authenticated": False if event.is_forged else None,
+            "system_title": envelope.system_title.hex(),
+            "counter": envelope.counter,
+            "values": None,
+            "error": event.reason,
+        }
+    found = readings(event)
+    clock = next((r.time for r in found if r.obis.removesuffix("*255") == "0-0:1.0.0"), None)
+    view |= {
+        "meter": event.identification,
+        "time": clock.isoformat() if clock and clock.tzinfo else None,
+        "encrypted": event.ciphering is not None,
+        "authenticated": event.ciphering.is_authenticated if event.ciphering else None,
+    }
+    if event.ciphering:
+        view["system_title"] = event.ciphering.system_title.hex()
+        view["counter"] = event.ciphering.counter
+    view["values"] = [value_view(reading) for reading in found]
+    if event.unreadable:
+        view["unreadable"] = [event.lines[i].text for i in event.unreadable]
+    return view
+
+
+def value_view(reading: Reading) -> dict[str, Any]:
+    """Return one value; keys that say nothing are left out."""
+    view: dict[str, Any] = {
+        "obis": reading.obis,
+        "value": reading.value,
+        "scaler": reading.scaler,
+        "unit": reading.unit,
+    }
+    if reading.time is not None:
+        view["time"] = reading.time.isoformat()
+    if reading.event_time is not None:
+        view["event_time"] = reading.event_time.isoformat()
+    if reading.of is not None:
+        view["of"] = reading.of
+    if reading.index is not None:
+        view["index"] = reading.index
+    return view
+
+
+def damage_of(events: list[Event]) -> list[str]:
+    """Return what is wrong with a capture, a line for each damage."""
+    return [
+        f"byte {event.offset}: {event.reason}" for event in events if isinstance(event, Damage)
+    ]
