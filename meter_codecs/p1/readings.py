@@ -59,6 +59,7 @@ def readings(telegram: Telegram, *, winter: timedelta = HOUR) -> list[Reading]:
     `winter` is how far winter time is ahead of UTC in the meter's country.
     """
     found: list[Reading] = []
+    make, kind, append = tuple.__new__, Reading, found.append  # looked up once
     profile: _Profile | None = None
     last = ""
     for code, values, rest in telegram.lines:
@@ -70,16 +71,15 @@ def readings(telegram: Telegram, *, winter: timedelta = HOUR) -> list[Reading]:
         last, profile = code, None
         if len(values) == 1:
             text = values[0]
-            number = _NUMBER(text)
-            if number is not None:
-                whole, digits, unit = number.groups()
-                if digits is None:
-                    found.append(Reading(code, int(whole), 0, unit))
-                else:
-                    found.append(Reading(code, int(whole + digits), -len(digits), unit))
+            number, _, unit = text.partition("*")
+            whole, _, digits = number.partition(".")
+            digits_of_both = whole + digits
+            # The same that _reading does, for the line that is most frequent by far.
+            if unit and digits and digits_of_both.isdecimal() and _NUMBER(text):
+                value = (code, int(digits_of_both), -len(digits), unit, None, None, None, None)
+                append(make(kind, value))
             else:
-                time = read_time(text, winter) if has_season(text) else None
-                found.append(Reading(code, text, None, None, time))
+                append(_reading(code, text, winter))
         elif len(values) == 2 and has_season(values[0]):
             time = read_time(values[0], winter)
             found.append(_reading(code, values[1], winter, time=time))
@@ -159,13 +159,13 @@ def _many(code: str, values: Sequence[str], winter: timedelta) -> Iterator[Readi
         while names < len(values) and _CODE(values[names]):
             names += 1
     if names > 1:
-        yield from _entries(code, values[1:names], values[names:], winter)
+        yield from _entries(code, values[0], values[1:names], values[names:], winter)
     else:
         yield from _of_one_moment(code, values, winter)
 
 
 def _entries(
-    code: str, names: Sequence[str], values: Sequence[str], winter: timedelta
+    code: str, count: str, names: Sequence[str], values: Sequence[str], winter: timedelta
 ) -> Iterator[Reading]:
     """Yield the entries of a log or list: one or two times, then a value for them.
 
@@ -185,6 +185,8 @@ def _entries(
         event = times[1] if len(times) > 1 else None
         yield _reading(name, text, winter)._replace(time=time, of=code, event_time=event)
         column += 1
+    if not values:  # an empty log: how many entries it has is all that it says
+        yield Reading(code, count)
 
 
 def _of_one_moment(code: str, values: Sequence[str], winter: timedelta) -> Iterator[Reading]:
