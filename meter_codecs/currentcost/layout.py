@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which tags a message has, and what stands between them.
 
-Current Cost's XML has tags without attributes, texts without entities, and one root. A display sends
-the same tags again and again. So a message is cut at its brackets: every second piece is a tag. The
-sequence of tags is looked at once, with care: whether each one is closed, which ones hold a text,
-and what that text means. The next message with the same tags has its texts in the same places.
+Current Cost's XML has tags without attributes, texts without entities, and one root. A display
+sends the same tags again and again. So a message is cut at its brackets: every second piece is a
+tag. The sequence of tags is looked at once, with care: whether each one is closed, which ones hold
+a text, and what that text means. The next message with the same tags has its texts in the same
+places.
 """
 
 from __future__ import annotations
@@ -27,8 +28,21 @@ _TAG: Final = re.compile(r"/?[A-Za-z][A-Za-z0-9_-]{0,31}", re.ASCII).fullmatch
 _HISTORY: Final = re.compile(r"([hdmy])(\d{1,4})", re.ASCII).fullmatch
 _CHANNEL: Final = re.compile(r"ch(\d{1,2})", re.ASCII).fullmatch
 NUMBERS: Final = frozenset(
-    ["dsb", "hr", "min", "sec", "dsw", "sensor", "id", "type", "tmpr", "tmprF", "watts"]
-    + ["imp", "ipu"]
+    [
+        "dsb",
+        "hr",
+        "min",
+        "sec",
+        "dsw",
+        "sensor",
+        "id",
+        "type",
+        "tmpr",
+        "tmprF",
+        "watts",
+        "imp",
+        "ipu",
+    ]
 )
 """The tags whose texts are numbers, beside those of the history."""
 
@@ -69,8 +83,12 @@ class Layout:
     slots: tuple[Slot, ...]
     between: Callable[[Sequence[str]], tuple[str, ...]]
     """Takes the texts that stand between tags; they are blank."""
+    size: int
+    """How many texts there are, one after each tag."""
+    clock_at: int | None
+    """Which text is the time of day."""
 
-    def place(self, *paths: str) -> int | None:
+    def index_of(self, *paths: str) -> int | None:
         """Return which text the first of `paths` has that is there."""
         for path in paths:
             for leaf, at in self.leaves:
@@ -108,8 +126,9 @@ def layout_of(tags: tuple[str, ...]) -> Layout:
         raise MalformedMessage("not one whole <msg>")
     template = "".join([f"<{tag}>%s" for tag in tags])
     numbers = tuple(leaf for leaf in leaves if _is_number(leaf[0].rpartition("/")[2]))
-    pick = itemgetter(*between) if len(between) > 1 else lambda texts: (texts[between[0]],)
-    return Layout(template, tuple(leaves), numbers, _slots(leaves), pick)
+    pick = itemgetter(0, *between)  # twice the first, so that there are always two or more
+    clock = dict(leaves).get("time")
+    return Layout(template, tuple(leaves), numbers, _slots(leaves), pick, len(tags), clock)
 
 
 def _is_number(tag: str) -> bool:
@@ -118,6 +137,7 @@ def _is_number(tag: str) -> bool:
 
 def _slots(leaves: Sequence[tuple[str, int]]) -> tuple[Slot, ...]:
     """Return the values: the temperature first, which is the display's own and of no sensor."""
+    first: list[Slot] = []
     found: list[Slot] = []
     sensors: dict[str, int] = {}
     units: int | None = None
@@ -130,7 +150,7 @@ def _slots(leaves: Sequence[tuple[str, int]]) -> tuple[Slot, ...]:
         elif tag in _QUANTITIES:
             name, unit = _QUANTITIES[tag]
             if name == "temperature":
-                found.insert(sum(slot.name == name for slot in found), Slot(at, name, unit))
+                first.append(Slot(at, name, unit))
             else:
                 channel = _CHANNEL(parent.rpartition("/")[2])
                 number = int(channel[1]) if channel else None
@@ -141,7 +161,7 @@ def _slots(leaves: Sequence[tuple[str, int]]) -> tuple[Slot, ...]:
             found.append(
                 Slot(at, "energy", "kWh", None, age[1], int(age[2]), sensor, unit_at=units)
             )
-    return tuple(found)
+    return tuple(first + found)
 
 
 def _nearest(sensors: dict[str, int], parent: str) -> int | None:

@@ -5,8 +5,9 @@
     <sensor>0</sensor><id>00077</id><type>1</type><ch1><watts>02474</watts></ch1></msg>
 
 That is CC128 and EnviR; the Classic (CC02) has `date` and `src` in parts. Use of past hours, days,
-months and years is in `hist`. There is no date: `dsb` counts the days since the display was made, or
-reset. There is no checksum either: that tags nest and numbers are numbers is all that can be checked.
+months and years is in `hist`. There is no date: `dsb` counts the days since the display was made,
+or reset. There is no checksum either: all that can be checked is that tags nest and that numbers
+are numbers.
 
 Decoding loses nothing: `encode` gives the bytes that came.
 """
@@ -57,7 +58,7 @@ class Message:
     offset: int = field(default=0, compare=False)
 
     def __post_init__(self) -> None:
-        if self.layout.template.count("%s") != len(self.texts):
+        if self.layout.size != len(self.texts):
             raise EncodingError("a message has one text for each tag")
 
     def encode(self) -> bytes:
@@ -72,7 +73,7 @@ class Message:
 
     def text(self, *paths: str) -> str | None:
         """Return the text of the first of `paths` (as `date/dsb`) that is there, or None."""
-        at = self.layout.place(*paths)
+        at = self.layout.index_of(*paths)
         return None if at is None else self.texts[at]
 
     @property
@@ -120,10 +121,8 @@ class Message:
         texts = self.texts
         found = []
         for slot in self.layout.slots:
-            match = _NUMBER(texts[slot.at])
-            assert match is not None  # `read_message` looked at each
-            sign, whole, digits = match.groups()
-            digits = digits or ""
+            text = texts[slot.at]
+            value, scaler = (int(text), 0) if text.isdecimal() else _scaled(text)
             sensor: int | None = None
             if slot.name != "temperature":
                 sensor = 0 if slot.sensor_at is None else int(texts[slot.sensor_at])
@@ -131,18 +130,17 @@ class Message:
             if slot.unit_at is not None:
                 unit = _UNITS.get(texts[slot.unit_at].lower(), texts[slot.unit_at])
             found.append(
-                Value(
-                    slot.name,
-                    int(sign + whole + digits),
-                    -len(digits),
-                    unit,
-                    sensor,
-                    slot.channel,
-                    slot.period,
-                    slot.age,
-                )
+                Value(slot.name, value, scaler, unit, sensor, slot.channel, slot.period, slot.age)
             )
         return found
+
+
+def _scaled(text: str) -> tuple[int, int]:
+    match = _NUMBER(text)
+    assert match is not None  # `read_message` has looked at it
+    sign, whole, digits = match.groups()
+    digits = digits or ""
+    return int(f"{sign}{whole}{digits}"), -len(digits)
 
 
 def _whole(text: str | None) -> int | None:
@@ -156,17 +154,18 @@ def read_message(data: bytes, *, offset: int = 0) -> Message:
     layout = layout_of(tuple(pieces[1::2]))
     texts = tuple(pieces[2::2])
     # Equal only if brackets opened and closed in turn, and nothing was before the first.
-    if len(texts) != layout.template.count("%s") or layout.template % texts != text:
+    if len(texts) != layout.size or layout.template % texts != text:
         raise MalformedMessage("brackets do not open and close in turn")
     if "&" in text or not (text.isascii() and (text.isprintable() or _is_plain(text))):
         raise MalformedMessage("characters that no display sends")
-    if not (blanks := "".join(layout.between(texts))) == "" and blanks.translate(_BLANKS):
+    blanks = "".join(layout.between(texts))
+    if blanks and blanks.translate(_BLANKS):
         raise MalformedMessage(f"text between tags: {blanks.strip()[:20]!r}")
     for path, at in layout.numbers:
         number = texts[at]
-        if not (number.isdecimal() or _is_number(path, number)):
+        if not ((number.isdecimal() and len(number) < 16) or _is_number(path, number)):
             raise MalformedMessage(f"<{path.rpartition('/')[2]}> is no number: {number[:20]!r}")
-    time = layout.place("time")
+    time = layout.clock_at
     if time is not None and _CLOCK(texts[time]) is None:
         raise MalformedMessage(f"<time> is no time: {texts[time][:20]!r}")
     return Message(layout, texts, offset)

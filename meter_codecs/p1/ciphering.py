@@ -84,5 +84,7 @@ class P1Keys:
         """Say which key is wrong: the enciphering key alone decides how the inside looks."""
         plain = self._without_tag(vector, envelope.content)
         if envelope.security & ENCIPHERED and plain[:1] == b"/" and plain[:5].isascii():
-            return "the authentication key is wrong, or the frame was changed; the other key is right"
+            return (
+                "the authentication key is wrong, or the frame was changed; the other key is right"
+            )
         return "the enciphering key is wrong, or the frame was damaged"

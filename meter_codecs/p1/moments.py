@@ -14,7 +14,7 @@ otherwise. Times that no calendar has (`632525252525W`, a clock that was never s
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Final
 
@@ -39,7 +39,7 @@ def read_time(text: str, winter: timedelta = HOUR) -> datetime | None:
     if len(text) == 13:
         season, digits = (text[12], text[:12]) if text[12] in "WSws" else (text[0], text[1:])
         if season == "2":
-            offset = timezone.utc
+            offset = UTC
         elif season in _SEASONS:
             offset = timezone(winter + _SEASONS[season] * HOUR)
         else:

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the lines of a telegram mean: numbers, units, times, lists.
 
-    1-0:1.8.1(000004.426*kWh)                                   a number with a unit
-    0-0:96.14.0(0002)                                           a text; so is a number without a unit
-    0-1:24.2.1(170102161005W)(00000.107*m3)                     a time, then its number
-    1.6.1(0.345*kW)(0512081415)                                 a number, then its time (IEC 62056-21)
-    1-0:99.97.0(2)(0-0:96.7.19)(TIME)(240*s)(TIME)(301*s)       a log: how many, of what, entries
-    0-0:98.1.0(1)(1-0:1.6.0)(1-0:1.6.0)(TIME)(TIME)(3.695*kW)   a list: when stored, when it was, how much
-    0-0:98.1.0(TIME)(40.777*kWh)(8.950*kWh)                     values of one moment
-    0-1:24.3.0(TIME)(00)(60)(1)(0-1:24.2.1)(m3)                 a profile: status, minutes, how many values,
-    (00001.001)                                                 code and unit of each; values follow
+1-0:1.8.1(000004.426*kWh)                                   a number with a unit
+0-0:96.14.0(0002)                                           a text; so is a number without a unit
+0-1:24.2.1(170102161005W)(00000.107*m3)                     a time, then its number
+1.6.1(0.345*kW)(0512081415)                                 a number, then its time (IEC 62056-21)
+1-0:99.97.0(2)(0-0:96.7.19)(TIME)(240*s)(TIME)(301*s)       a log: how many, of what, entries
+0-0:98.1.0(1)(1-0:1.6.0)(1-0:1.6.0)(TIME)(TIME)(3.695*kW)   a list: when stored, when it was, how much
+0-0:98.1.0(TIME)(40.777*kWh)(8.950*kWh)                     values of one moment
+0-1:24.3.0(TIME)(00)(60)(1)(0-1:24.2.1)(m3)                 a profile: status, minutes, how many values,
+(00001.001)                                                 code and unit of each; values follow
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from meter_codecs.p1.moments import HOUR, has_season, may_be_time, read_time
-from meter_codecs.p1.telegram import CODE, Line, Telegram
+from meter_codecs.p1.telegram import CODE, Telegram
 
 _NUMBER: Final = re.compile(r" *([+-]?\d{1,20})(?:\.(\d{1,20}))?\*([^*]+)", re.ASCII).fullmatch
 _BARE: Final = re.compile(r" *([+-]?\d{1,20})(?:\.(\d{1,20}))?", re.ASCII).fullmatch

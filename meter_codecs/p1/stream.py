@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
 from meter_codecs.p1.crc import from_seven_bits
-from meter_codecs.p1.envelope import START as SEALED
 from meter_codecs.p1.envelope import AUTHENTICATED, Ciphering, Envelope, measure
+from meter_codecs.p1.envelope import START as SEALED
 from meter_codecs.p1.errors import CannotDecipher, P1Error
 from meter_codecs.p1.telegram import Telegram, read_telegram
 
@@ -214,7 +214,9 @@ class StreamDecoder:
         header = self._buffer[begin : begin + 10]
         again = self._buffer.find(header, begin + 1, end)
         if again >= 0:
-            return self._damage(again, DamageKind.RESTART, "another frame begins in this one", again)
+            return self._damage(
+                again, DamageKind.RESTART, "another frame begins in this one", again
+            )
         if end > len(self._buffer):
             if self._closing:  # noise may look like the start of one: what is behind it counts
                 end = len(self._buffer)

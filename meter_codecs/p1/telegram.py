@@ -28,9 +28,7 @@ from meter_codecs.p1.crc import bcc, crc16
 from meter_codecs.p1.envelope import Ciphering
 from meter_codecs.p1.errors import ChecksumMismatch, EncodingError, MalformedP1
 
-CODE: Final = (
-    r"(?:\d{1,3}-)?(?:\d{1,3}:)?[0-9A-Z]{1,3}(?:[.:][0-9A-Z]{1,3}){1,4}(?:[*&]\d{1,3})?"
-)
+CODE: Final = r"(?:\d{1,3}-)?(?:\d{1,3}:)?[0-9A-Z]{1,3}(?:[.:][0-9A-Z]{1,3}){1,4}(?:[*&]\d{1,3})?"
 """A-B:C.D.E*F; IEC 62056-21 may leave out A, B, E and F. DSMR 4.0 has `99:97.0` and `0:96.7.19`."""
 
 _GROUPS: Final = re.compile(r"([^(]*)((?:\([^()]*\))*)(.*)", re.DOTALL).fullmatch
@@ -148,7 +146,9 @@ def read_telegram(wire: bytes, *, offset: int = 0, ciphering: Ciphering | None =
     """
     end = wire.find(b"\n")
     if not wire.startswith(b"/") or end < 0:
-        raise MalformedP1("not a P1 telegram: it begins with / and an identification", offset=offset)
+        raise MalformedP1(
+            "not a P1 telegram: it begins with / and an identification", offset=offset
+        )
     newline = "\r\n" if wire.endswith(b"\r", 0, end) else "\n"
     text = wire.decode("latin-1")
     identification = text[1 : end + 1 - len(newline)]

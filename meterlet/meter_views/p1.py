@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from meter_codecs.p1 import (
     Damage,
-    EncodingError,
     Event,
     Reading,
     Telegram,
@@ -35,9 +34,7 @@ def keys_of(key: bytes | None, auth_key: bytes | None) -> P1Keys | None:
     return None if key is None else P1Keys(key, auth_key or LUXEMBOURG)
 
 
-def view(
-    data: bytes, *, key: bytes | None = None, auth_key: bytes | None = None
-) -> dict[str, Any]:
+def view(data: bytes, *, key: bytes | None = None, auth_key: bytes | None = None) -> dict[str, Any]:
     """Return what a capture holds; raise `EncodingError` for a key that is none."""
     events = decode_stream(data, keys=keys_of(key, auth_key))
     bad = sum(isinstance(event, Damage) for event in events)
@@ -96,6 +93,4 @@ def value_view(reading: Reading) -> dict[str, Any]:
 
 def damage_of(events: list[Event]) -> list[str]:
     """Return what is wrong with a capture, a line for each damage."""
-    return [
-        f"byte {event.offset}: {event.reason}" for event in events if isinstance(event, Damage)
-    ]
+    return [f"byte {event.offset}: {event.reason}" for event in events if isinstance(event, Damage)]
