@@ -27,22 +27,9 @@ DEEPEST: Final = 8
 _TAG: Final = re.compile(r"/?[A-Za-z][A-Za-z0-9_-]{0,31}", re.ASCII).fullmatch
 _HISTORY: Final = re.compile(r"([hdmy])(\d{1,4})", re.ASCII).fullmatch
 _CHANNEL: Final = re.compile(r"ch(\d{1,2})", re.ASCII).fullmatch
+_DECIMALS: Final = ("tmpr", "tmprF", "watts")
 NUMBERS: Final = frozenset(
-    [
-        "dsb",
-        "hr",
-        "min",
-        "sec",
-        "dsw",
-        "sensor",
-        "id",
-        "type",
-        "tmpr",
-        "tmprF",
-        "watts",
-        "imp",
-        "ipu",
-    ]
+    ["dsb", "hr", "min", "sec", "dsw", "sensor", "id", "type", "imp", "ipu", *_DECIMALS]
 )
 """The tags whose texts are numbers, beside those of the history."""
 

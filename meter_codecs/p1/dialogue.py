@@ -2,12 +2,12 @@
 """Asking a meter for its readout, without I/O: both ends of IEC 62056-21, modes A, B and C.
 
     reader                                  meter
-    /?00112233! CR LF             --->                              at 300 baud, seven bits, even parity
-                                  <---      /XXX5identification CR LF
-    ACK 0 5 0 CR LF               --->                              mode C: take speed 5, read out
-                                  <---      STX lines ! CR LF ETX BCC       at 9600 baud
-    NAK, if the block check is wrong  --->
-                                  <---      the same again
+    /?00112233! CR LF  --->                                 at 300 baud, seven bits, even parity
+                       <---  /XXX5identification CR LF
+    ACK 0 5 0 CR LF    --->                                 mode C: take speed 5, read out
+                       <---  STX lines ! CR LF ETX BCC      at 9600 baud
+    NAK                --->                                 if the block check is wrong
+                       <---  the same again
 
 In mode B the meter changes its speed unasked, in mode A nobody does. The character after the three
 letters says which speed, and so which mode. A meter in mode D sends by itself, at 2400 baud:
@@ -88,7 +88,7 @@ class ReadoutClient:
     def __init__(
         self, address: str = "", *, fastest: int | None = None, longest: int = LONGEST
     ) -> None:
-        """`address` is for several meters on a line; `fastest` is the most baud that the line does."""
+        """`address` is for several meters on a line, `fastest` for a line slower than the meter."""
         self._request = f"/?{address}!\r\n".encode("ascii", "replace")
         if _REQUEST.fullmatch(self._request) is None:
             raise SessionError(f"an address has letters and digits, 32 at most: {address!r}")
@@ -130,7 +130,7 @@ class ReadoutClient:
         return self.start()
 
     def _identification(self) -> list[Action]:
-        """Answer the identification; what is before it, an echo of the request perhaps, is passed."""
+        """Answer the identification; what comes before it, an echo perhaps, is passed."""
         match = _IDENTIFICATION.search(bytes(self._buffer))
         if match is None:
             return []

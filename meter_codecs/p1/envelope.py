@@ -78,7 +78,7 @@ def _octets(first: int) -> int:
 
 
 def measure(data: bytes | bytearray, begin: int) -> int | None:
-    """Return how long the frame at `begin` is; 0 if none is there, None if more bytes are needed."""
+    """Return how long the frame at `begin` is: 0 if none is there, None if not known yet."""
     have = len(data) - begin
     if have <= LENGTH_AT:
         return None

@@ -14,7 +14,7 @@ otherwise. Times that no calendar has (`632525252525W`, a clock that was never s
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import Final
 
@@ -35,7 +35,7 @@ def may_be_time(text: str) -> bool:
 @lru_cache(maxsize=4096)
 def read_time(text: str, winter: timedelta = HOUR) -> datetime | None:
     """Return the moment that a text says; local, without an offset, where it has no season."""
-    offset: timezone | None = None
+    offset: tzinfo | None = None
     if len(text) == 13:
         season, digits = (text[12], text[:12]) if text[12] in "WSws" else (text[0], text[1:])
         if season == "2":

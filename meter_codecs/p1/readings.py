@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the lines of a telegram mean: numbers, units, times, lists.
 
-1-0:1.8.1(000004.426*kWh)                                   a number with a unit
-0-0:96.14.0(0002)                                           a text; so is a number without a unit
-0-1:24.2.1(170102161005W)(00000.107*m3)                     a time, then its number
-1.6.1(0.345*kW)(0512081415)                                 a number, then its time (IEC 62056-21)
-1-0:99.97.0(2)(0-0:96.7.19)(TIME)(240*s)(TIME)(301*s)       a log: how many, of what, entries
-0-0:98.1.0(1)(1-0:1.6.0)(1-0:1.6.0)(TIME)(TIME)(3.695*kW)   a list: when stored, when it was, how much
-0-0:98.1.0(TIME)(40.777*kWh)(8.950*kWh)                     values of one moment
-0-1:24.3.0(TIME)(00)(60)(1)(0-1:24.2.1)(m3)                 a profile: status, minutes, how many values,
-(00001.001)                                                 code and unit of each; values follow
+    1-0:1.8.1(000004.426*kWh)                  a number with a unit
+    0-0:96.14.0(0002)                          a text; a number without a unit is one, too
+    0-1:24.2.1(170102161005W)(00000.107*m3)    a time, then its number
+    1.6.1(0.345*kW)(0512081415)                a number, then its time (IEC 62056-21)
+    1-0:99.97.0(1)(0-0:96.7.19)(TIME)(240*s)   a log: how many entries, of what, then each
+    0-0:98.1.0(1)(1-0:1.6.0)(1-0:1.6.0)(TIME)(TIME)(3.695*kW)
+                                               a list: when it was stored, when it was, how much
+    0-0:98.1.0(TIME)(40.777*kWh)(8.950*kWh)    values of one moment
+    0-1:24.3.0(TIME)(00)(60)(1)(0-1:24.2.1)(m3)
+    (00001.001)                                a profile: status, minutes, how many columns, code
+                                               and unit of each; the values follow
+
+A value is a whole number and a power of ten, as many decimals as were sent: never a float.
 """
 
 from __future__ import annotations
@@ -40,7 +44,7 @@ class Reading(NamedTuple):
     """When it was, or was stored, where the line says."""
     of: str | None = None
     """The code of the log, list or profile that it stands in."""
-    index: int | None = None
+    position: int | None = None
     """Its place in a line of many values."""
     event_time: datetime | None = None
     """In lists of peaks: when the peak was."""
@@ -96,15 +100,15 @@ def _reading(
     winter: timedelta,
     *,
     time: datetime | None = None,
-    index: int | None = None,
+    position: int | None = None,
 ) -> Reading:
     number = _NUMBER(text)
     if number is None:
         own = read_time(text, winter) if time is None and has_season(text) else time
-        return Reading(code, text, None, None, own, None, index)
+        return Reading(code, text, None, None, own, None, position)
     whole, digits, unit = number.groups()
     digits = digits or ""
-    return Reading(code, int(whole + digits), -len(digits), unit, time, None, index)
+    return Reading(code, int(whole + digits), -len(digits), unit, time, None, position)
 
 
 @dataclass(slots=True)
@@ -200,5 +204,5 @@ def _of_one_moment(code: str, values: Sequence[str], winter: timedelta) -> Itera
         time = read_time(rest.pop(), winter)
     if all(has_season(text) for text in rest):
         rest = list(values)
-    for index, text in enumerate(rest):
-        yield _reading(code, text, winter, time=time, index=index if len(rest) > 1 else None)
+    for position, text in enumerate(rest):
+        yield _reading(code, text, winter, time=time, position=position if len(rest) > 1 else None)

@@ -26,6 +26,7 @@ LONGEST_SEALED: Final = 8192
 """The longest enciphered frame; only its length says where it ends, and noise may say anything."""
 
 CUT: Final = "the stream ends in it"
+ANOTHER: Final = "another telegram begins in this one"
 
 _START: Final = re.compile(rb"/[A-Za-z]{3}|\xdb\x08")
 _AGAIN: Final = re.compile(rb"/[A-Za-z]{3}")
@@ -156,7 +157,7 @@ class StreamDecoder:
             return self._give_up()
         at = turn.start() + 1
         if self._buffer[at] == 0x2F:
-            return self._damage(at, DamageKind.RESTART, "another telegram begins in this one", at)
+            return self._damage(at, DamageKind.RESTART, ANOTHER, at)
         end = self._end_of_tail(at)
         if end is None:
             self._scan = at - 1
@@ -192,8 +193,7 @@ class StreamDecoder:
         except P1Error as error:
             last = _last_start(wire)
             if last:
-                reason = "another telegram begins in this one"
-                self._damage(begin + last, DamageKind.RESTART, reason, begin + last)
+                self._damage(begin + last, DamageKind.RESTART, ANOTHER, begin + last)
                 self._begin = begin + last
                 return self._finish(end)
             return self._damage(end, DamageKind.BAD, getattr(error, "reason", str(error)), end)

@@ -7,7 +7,7 @@
     0-1:24.2.1(170102161005W)(00000.107*m3)   code ( value ) ( value )
     0-1:24.3.0(090212160000)(00)(60)(1)(0-1:24.2.1)(m3)
     (00001.001)                            values of the line before
-    !6EEE                                  end, and a CRC-16/ARC of all from / to ! (DSMR 4 and later)
+    !6EEE                                  end; CRC-16/ARC of all from / to ! (since DSMR 4)
 
 IEC 62056-21 has the same lines. In its modes A to C a block check takes the CRC's place:
 
@@ -146,9 +146,7 @@ def read_telegram(wire: bytes, *, offset: int = 0, ciphering: Ciphering | None =
     """
     end = wire.find(b"\n")
     if not wire.startswith(b"/") or end < 0:
-        raise MalformedP1(
-            "not a P1 telegram: it begins with / and an identification", offset=offset
-        )
+        raise MalformedP1("no / and identification: not a P1 telegram", offset=offset)
     newline = "\r\n" if wire.endswith(b"\r", 0, end) else "\n"
     text = wire.decode("latin-1")
     identification = text[1 : end + 1 - len(newline)]

@@ -86,8 +86,8 @@ def value_view(reading: Reading) -> dict[str, Any]:
         view["event_time"] = reading.event_time.isoformat()
     if reading.of is not None:
         view["of"] = reading.of
-    if reading.index is not None:
-        view["index"] = reading.index
+    if reading.position is not None:
+        view["index"] = reading.position
     return view
 
 
