@@ -13,7 +13,7 @@ the sign-on of meters that wait to be asked; neither is imported here.
 
 from meter_codecs.p1.channels import Channel, Medium, channels
 from meter_codecs.p1.crc import crc16
-from meter_codecs.p1.envelope import Ciphering, Envelope
+from meter_codecs.p1.envelope import Ciphering, Envelope, Opened
 from meter_codecs.p1.errors import (
     CannotDecipher,
     ChecksumMismatch,
@@ -49,6 +49,7 @@ __all__ = [
     "Line",
     "MalformedP1",
     "Medium",
+    "Opened",
     "P1Error",
     "Reading",
     "SessionError",

@@ -16,7 +16,14 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR, GCM
 
-from meter_codecs.p1.envelope import AUTHENTICATED, ENCIPHERED, TAG_SIZE, Ciphering, Envelope
+from meter_codecs.p1.envelope import (
+    AUTHENTICATED,
+    ENCIPHERED,
+    TAG_SIZE,
+    Ciphering,
+    Envelope,
+    Opened,
+)
 from meter_codecs.p1.errors import CannotDecipher, EncodingError
 from meter_codecs.p1.telegram import Telegram
 
@@ -29,22 +36,23 @@ class P1Keys:
     """The two keys of a meter's P1 port."""
 
     enciphering: bytes = field(repr=False)
-    authentication: bytes = field(default=LUXEMBOURG, repr=False)
+    authentication: bytes | None = field(default=None, repr=False)
+    """None if it is not known: Luxembourg's is tried, and what it does not fit is not checked."""
 
     def __post_init__(self) -> None:
         for name, key in (
             ("enciphering", self.enciphering),
             ("authentication", self.authentication),
         ):
-            if len(key) not in {16, 32}:
+            if key is not None and len(key) not in {16, 32}:
                 raise EncodingError(f"the {name} key has 16 bytes (or 32), not {len(key)}")
 
-    def decipher(self, envelope: Envelope) -> bytes:
+    def decipher(self, envelope: Envelope) -> Opened:
         """Return what is inside; raise `CannotDecipher` if it was not made with these keys."""
         vector = envelope.system_title + envelope.counter.to_bytes(4, "big")
-        beside = bytes([envelope.security]) + self.authentication
         if not envelope.security & AUTHENTICATED:
-            return self._without_tag(vector, envelope.content)
+            return Opened(self._without_tag(vector, envelope.content), None)
+        beside = bytes([envelope.security]) + (self.authentication or LUXEMBOURG)
         is_enciphered = bool(envelope.security & ENCIPHERED)
         mode = GCM(vector, envelope.tag, min_tag_length=TAG_SIZE)
         work = Cipher(AES(self.enciphering), mode).decryptor()
@@ -52,8 +60,10 @@ class P1Keys:
         try:
             plain = work.update(envelope.content if is_enciphered else b"") + work.finalize()
         except InvalidTag:
+            if self.authentication is None and is_enciphered:
+                return Opened(self._without_tag(vector, envelope.content), None)
             raise CannotDecipher(self._why(vector, envelope), is_forged=True) from None
-        return plain if is_enciphered else envelope.content
+        return Opened(plain if is_enciphered else envelope.content, True)
 
     def encipher(self, telegram: Telegram, ciphering: Ciphering) -> bytes:
         """Return the frame with a telegram in it; a counter must never be used twice."""
@@ -61,7 +71,7 @@ class P1Keys:
         vector = ciphering.system_title + ciphering.counter.to_bytes(4, "big")
         is_enciphered = bool(ciphering.security & ENCIPHERED)
         work = Cipher(AES(self.enciphering), GCM(vector)).encryptor()
-        beside = bytes([ciphering.security]) + self.authentication
+        beside = bytes([ciphering.security]) + (self.authentication or LUXEMBOURG)
         work.authenticate_additional_data(beside if is_enciphered else beside + plain)
         content = work.update(plain) if is_enciphered else plain
         work.finalize()

@@ -11,7 +11,7 @@ enciphered, 10 authenticated; its low nibble is the suite. The length counts all
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from meter_codecs.p1.errors import EncodingError, MalformedP1
 
@@ -25,7 +25,7 @@ TAG_SIZE: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class Ciphering:
-    """How a telegram was enciphered; `is_authenticated` is None where it had no tag."""
+    """How a telegram was enciphered; `is_authenticated` is None where no tag was checked."""
 
     system_title: bytes
     security: int
@@ -34,6 +34,13 @@ class Ciphering:
     length_octets: int
     trailer: bytes
     """What followed the telegram inside, a line end as a rule."""
+
+
+class Opened(NamedTuple):
+    """What is inside a frame; `is_authenticated` is None where nothing could say who made it."""
+
+    plain: bytes
+    is_authenticated: bool | None
 
 
 @dataclass(frozen=True, slots=True)

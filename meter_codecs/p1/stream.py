@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
 from meter_codecs.p1.crc import from_seven_bits
-from meter_codecs.p1.envelope import AUTHENTICATED, Ciphering, Envelope, measure
 from meter_codecs.p1.envelope import START as SEALED
+from meter_codecs.p1.envelope import Ciphering, Envelope, Opened, measure
 from meter_codecs.p1.errors import CannotDecipher, P1Error
 from meter_codecs.p1.telegram import Telegram, read_telegram
 
@@ -76,7 +76,7 @@ Event: TypeAlias = Telegram | Undeciphered | Damage
 class Decipher(Protocol):
     """What opens enciphered telegrams: `ciphering.P1Keys`, or a vault that holds the keys."""
 
-    def decipher(self, envelope: Envelope) -> bytes:
+    def decipher(self, envelope: Envelope) -> Opened:
         """Return what is inside; raise `CannotDecipher` if it cannot be told."""
         ...
 
@@ -232,18 +232,15 @@ class StreamDecoder:
         if self._keys is None:
             return Undeciphered(offset, length, envelope, "enciphered, and no key is given", False)
         try:
-            plain = self._keys.decipher(envelope)
+            opened = self._keys.decipher(envelope)
         except CannotDecipher as error:
             return Undeciphered(offset, length, envelope, error.reason, error.is_forged)
         try:
-            return _unpack(plain, envelope, offset)
+            return _unpack(opened, envelope, offset)
         except P1Error as error:
-            tagged = bool(envelope.security & AUTHENTICATED)
-            reason = (
-                f"what is inside is no P1 telegram: {error}"
-                if tagged
-                else "the enciphering key is wrong, or the frame was damaged"
-            )
+            reason = f"what is inside is no P1 telegram: {error}"
+            if not opened.is_authenticated and not opened.plain.startswith(b"/"):
+                reason = "the enciphering key is wrong, or the frame was damaged"
             return Undeciphered(offset, length, envelope, reason, False)
 
     def _wait(self) -> bool:
@@ -279,17 +276,16 @@ def _last_start(wire: bytes) -> int:
     return found
 
 
-def _unpack(plain: bytes, envelope: Envelope, offset: int) -> Telegram:
+def _unpack(opened: Opened, envelope: Envelope, offset: int) -> Telegram:
     """Return the telegram inside; a line end may follow it."""
-    inside = plain.rstrip(b"\r\n\0")
-    tagged = bool(envelope.security & AUTHENTICATED)
+    inside = opened.plain.rstrip(b"\r\n\0")
     ciphering = Ciphering(
         envelope.system_title,
         envelope.security,
         envelope.counter,
-        True if tagged else None,
+        opened.is_authenticated,
         envelope.length_octets,
-        plain[len(inside) :],
+        opened.plain[len(inside) :],
     )
     return read_telegram(inside, offset=offset, ciphering=ciphering)
 

@@ -8,35 +8,42 @@ from typing import Any, Final
 
 from meter_codecs.p1 import (
     Damage,
-    Event,
     Reading,
     Telegram,
     Undeciphered,
     decode_stream,
     readings,
 )
-from meter_codecs.p1.ciphering import LUXEMBOURG, P1Keys
+from meter_codecs.p1.ciphering import P1Keys
 
-_START: Final = re.compile(rb"(?:\A|[\r\n\0\x06])\s*/[A-Za-z]{3}[^\r\n]{0,64}\r?\n")
-_SEALED: Final = re.compile(
-    rb"\xdb\x08.{8}(?:[\x11-\x7f]|\x81.|\x82..)[\x10\x20\x30][\0-\xff]{4}", re.DOTALL
-)
+_START: Final = re.compile(rb"/[A-Za-z]{3}[^\r\n]{0,64}\r?\n")
 _DATA: Final = re.compile(rb"^[0-9A-Z:.*&-]{3,20}\([^()\r\n]*\)", re.MULTILINE)
 
 
 def is_p1(data: bytes) -> bool:
-    """Whether bytes look like P1 or D0: an identification line, lines of codes and values."""
+    """Whether bytes look like P1 or D0 in the clear: an identification, and lines of values.
+
+    Enciphered frames do not show what is in them: try `view` with the key.
+    """
+    return _is_clear(data) or is_seven_bits(data)
+
+
+def is_seven_bits(data: bytes) -> bool:
+    """Whether bytes look like P1 or D0 of a line of seven bits that was read with eight."""
+    return not data.isascii() and not _is_clear(data) and _is_clear(from_seven_bits(data))
+
+
+def _is_clear(data: bytes) -> bool:
     return bool(_START.search(data)) and bool(_DATA.search(data))
 
 
-def keys_of(key: bytes | None, auth_key: bytes | None) -> P1Keys | None:
-    """Return the keys; the authentication key is Luxembourg's unless one is given."""
-    return None if key is None else P1Keys(key, auth_key or LUXEMBOURG)
-
-
 def view(data: bytes, *, key: bytes | None = None, auth_key: bytes | None = None) -> dict[str, Any]:
-    """Return what a capture holds; raise `EncodingError` for a key that is none."""
-    events = decode_stream(data, keys=keys_of(key, auth_key))
+    """Return what a capture holds; raise `EncodingError` for a key that is none.
+
+    Without `auth_key`, the one that all meters in Luxembourg have is tried.
+    """
+    keys = None if key is None else P1Keys(key, auth_key)
+    events = decode_stream(data, keys=keys, seven_bits=is_seven_bits(data))
     bad = sum(isinstance(event, Damage) for event in events)
     telegrams = [telegram_view(event) for event in events if not isinstance(event, Damage)]
     return {"frames": len(events) - bad, "frames_bad": bad, "telegrams": telegrams}
@@ -89,8 +96,3 @@ def value_view(reading: Reading) -> dict[str, Any]:
     if reading.position is not None:
         view["index"] = reading.position
     return view
-
-
-def damage_of(events: list[Event]) -> list[str]:
-    """Return what is wrong with a capture, a line for each damage."""
-    return [f"byte {event.offset}: {event.reason}" for event in events if isinstance(event, Damage)]
