@@ -17,7 +17,7 @@ from meter_codecs.p1.crc import from_seven_bits
 from meter_codecs.p1.envelope import START as SEALED
 from meter_codecs.p1.envelope import Ciphering, Envelope, Opened, measure
 from meter_codecs.p1.errors import CannotDecipher, P1Error
-from meter_codecs.p1.telegram import Telegram, read_telegram
+from meter_codecs.p1.telegram import TURN, Telegram, read_telegram
 
 LONGEST: Final = 65536
 """The longest frame that is waited for, unless the caller says otherwise."""
@@ -30,11 +30,12 @@ ANOTHER: Final = "another telegram begins in this one"
 
 _START: Final = re.compile(rb"/[A-Za-z]{3}|\xdb\x08")
 _AGAIN: Final = re.compile(rb"/[A-Za-z]{3}")
-_TURN: Final = re.compile(rb"[\r\n](?:!|/[A-Za-z]{3})")
 _BLOCK: Final = re.compile(rb"[^\n]*\n(?:\x06[0-9A-Z]{3}\r\n)?\x02")
 _KEEP: Final = 4
 """How many bytes a start may have that is not all there yet, or a turn, less one."""
 _HEX: Final = frozenset(b"0123456789ABCDEFabcdef")
+SLASH: Final = 0x2F
+MARK: Final = 0x21  # !
 _LINE_ENDS: Final = frozenset(b"\r\n")
 
 
@@ -149,19 +150,22 @@ class StreamDecoder:
         """Go to the end of the frame; return whether it was there."""
         if self._buffer[self._begin] == SEALED[0]:
             return self._find_sealed_end()
-        turn = _TURN.search(self._buffer, self._scan)
+        turn = TURN.search(self._buffer, self._scan)
         if turn is None:
             self._scan = max(self._scan, len(self._buffer) - _KEEP)
             return self._wait()
         if turn.end() - self._begin > self._longest:
             return self._give_up()
-        at = turn.start() + 1
-        if self._buffer[at] == 0x2F:
+        if self._buffer[turn.end() - 1] != MARK:
+            at = turn.start() + 1
             return self._damage(at, DamageKind.RESTART, ANOTHER, at)
+        at = turn.end() - 1
         end = self._end_of_tail(at)
         if end is None:
-            self._scan = at - 1
+            self._scan = turn.start()
             return self._wait()
+        if self._buffer[end - 1] == SLASH and self._buffer[at + 1] not in _LINE_ENDS:
+            return self._damage(end - 1, DamageKind.RESTART, ANOTHER, end - 1)
         if end - self._begin > self._longest:
             return self._give_up()
         return self._finish(end)

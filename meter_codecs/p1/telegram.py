@@ -32,6 +32,9 @@ CODE: Final = r"(?:\d{1,3}-)?(?:\d{1,3}:)?[0-9A-Z]{1,3}(?:[.:][0-9A-Z]{1,3}){1,4
 """A-B:C.D.E*F; IEC 62056-21 may leave out A, B, E and F. DSMR 4.0 has `99:97.0` and `0:96.7.19`."""
 
 _GROUPS: Final = re.compile(r"([^(]*)((?:\([^()]*\))*)(.*)", re.DOTALL).fullmatch
+TURN: Final = re.compile(rb"[\r\n](?:\x02?!|/[A-Za-z]{3})")
+"""Where a line begins that ends a telegram, or begins another."""
+
 _HEX: Final = re.compile(r"[0-9A-Fa-f]{1,4}").fullmatch
 _READABLE: Final = re.compile(rf"({CODE}|)(\([^()]*\))+|", re.ASCII).fullmatch
 _ACKNOWLEDGED: Final = re.compile(r"(\x06[0-9A-Z]{3}\r\n)?\x02").match
@@ -102,12 +105,15 @@ class Telegram:
         head = f"/{self.identification}{self.newline}"
         try:
             if self.framing is Framing.BLOCK:
-                start = f"{head}{self.acknowledgement}{STX}".encode("latin-1")
-                block = f"{body}!{self.newline}{ETX}".encode("latin-1")
-                return start + block + bytes([bcc(block)])
+                head += self.acknowledgement + STX
             data = f"{head}{body}!".encode("latin-1")
         except UnicodeEncodeError as error:
             raise EncodingError("a telegram has one byte for each character") from error
+        if TURN.search(data, 1, len(data) - 1):
+            raise EncodingError("a line of a telegram begins neither with ! nor with /")
+        if self.framing is Framing.BLOCK:
+            block = data[len(head) :] + f"{self.newline}{ETX}".encode()
+            return data[: len(head)] + block + bytes([bcc(block)])
         if self.checksum is None:
             return data
         crc = crc16(data)
@@ -133,8 +139,6 @@ class Telegram:
         texts = [self.identification, *(line.text for line in self.lines)]
         if self.newline not in {"\r\n", "\n"} or any("\n" in text for text in texts):
             raise EncodingError("a line of a telegram has no line end in it")
-        if any(text.startswith(("!", "/")) for text in texts[1:]):
-            raise EncodingError("a line of a telegram begins with neither ! nor /")
         if any(Line.decode(line.text) != line for line in self.lines):
             raise EncodingError("a value has no parentheses in it, and a code is not a value")
 
@@ -153,10 +157,15 @@ def read_telegram(wire: bytes, *, offset: int = 0, ciphering: Ciphering | None =
     body = text[end + 1 :]
     block = _ACKNOWLEDGED(body)
     if block is not None:
-        return _read_block(identification, newline, body, block, offset, ciphering)
+        lines = _lines_of_block(wire, end + 1 + block.end(), newline, offset)
+        noted = block[1] or ""
+        return Telegram(
+            identification, lines, None, newline, Framing.BLOCK, noted, ciphering, offset
+        )
     close = body.rfind("!")
     if close < 0 or (close and body[close - 1] != "\n"):
         raise MalformedP1("the telegram has no end", offset=offset)
+    _check_one(wire, end + 1 + close, offset)
     checksum = body[close + 1 :]
     lines = _lines(body[:close], newline, offset)
     if checksum:
@@ -168,30 +177,24 @@ def read_telegram(wire: bytes, *, offset: int = 0, ciphering: Ciphering | None =
     )
 
 
-def _read_block(
-    identification: str,
-    newline: str,
-    body: str,
-    start: re.Match[str],
-    offset: int,
-    ciphering: Ciphering | None,
-) -> Telegram:
-    """Return a telegram that ends with a block check."""
-    block = body[start.end() :]
-    tail = f"!{newline}{ETX}"
-    close = len(block) - len(tail) - 1
-    if close < 0 or block[close:-1] != tail or (close and block[close - 1] != "\n"):
+def _lines_of_block(wire: bytes, begin: int, newline: str, offset: int) -> tuple[Line, ...]:
+    """Return the lines of the block after STX at `begin`, once its check is right."""
+    tail = f"!{newline}{ETX}".encode()
+    close = len(wire) - len(tail) - 1
+    if not wire.startswith(tail, max(begin, close)) or wire[close - 1] not in b"\n\x02":
         raise MalformedP1("the block has no end", offset=offset)
-    expected = bcc(block[:-1].encode("latin-1"))
-    if ord(block[-1]) != expected:
-        raise ChecksumMismatch(
-            f"block check {ord(block[-1]):02X} for {expected:02X}", offset=offset
-        )
-    acknowledgement = start[1] or ""
-    lines = _lines(block[:close], newline, offset)
-    return Telegram(
-        identification, lines, None, newline, Framing.BLOCK, acknowledgement, ciphering, offset
-    )
+    _check_one(wire, close, offset)
+    expected = bcc(wire[begin:-1])
+    if wire[-1] != expected:
+        raise ChecksumMismatch(f"block check {wire[-1]:02X} for {expected:02X}", offset=offset)
+    return _lines(wire[begin:close].decode("latin-1"), newline, offset)
+
+
+def _check_one(wire: bytes, close: int, offset: int) -> None:
+    """Refuse a telegram that ends, or in which another begins, before its `!` at `close`."""
+    turn = TURN.search(wire, 1, close)
+    if turn is not None:
+        raise MalformedP1("another telegram begins in this one", offset=offset + turn.start() + 1)
 
 
 def _lines(text: str, newline: str, offset: int) -> tuple[Line, ...]:

@@ -15,6 +15,7 @@ from meter_codecs.p1 import (
     readings,
 )
 from meter_codecs.p1.ciphering import P1Keys
+from meter_codecs.p1.crc import from_seven_bits
 
 _START: Final = re.compile(rb"/[A-Za-z]{3}[^\r\n]{0,64}\r?\n")
 _DATA: Final = re.compile(rb"^[0-9A-Z:.*&-]{3,20}\([^()\r\n]*\)", re.MULTILINE)
