@@ -37,6 +37,14 @@ RECORDS: Final = frozenset({0x51, 0x5A, 0x5B, 0x72, 0x78, 0x7A})
 FORMATS: Final = frozenset({0x69, 0x6A, 0x6B})
 """Whose content is the format of a compact frame."""
 
+APPLICATION_ERROR: Final = frozenset({0x6E, 0x6F, 0x70})
+APPLICATION_ERRORS: Final = {
+    0: "unspecified", 1: "CI not known", 2: "too long", 3: "too many records",
+    4: "a record ends too early", 5: "more than 10 DIFEs", 6: "more than 10 VIFEs",
+    8: "too busy", 9: "too many readouts",
+}  # fmt: skip
+"""What a meter says that it cannot do."""
+
 MODES: Final = {
     0: "not enciphered", 1: "a manufacturer's own", 2: "DES-CBC without date",
     3: "DES-CBC with date", 4: "AES-CBC with a vector of zeros", 5: "AES-CBC",

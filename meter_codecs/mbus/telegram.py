@@ -21,6 +21,7 @@ from meter_codecs.mbus.errors import (
     KeyMissing,
     MalformedMbus,
     MbusError,
+    RequestRefused,
     UnsupportedMode,
     WrongKey,
 )
@@ -28,6 +29,8 @@ from meter_codecs.mbus.fixed import FixedData, decode_fixed
 from meter_codecs.mbus.frames import LongFrame
 from meter_codecs.mbus.keys import BLOCK, NO_KEYS, KeyRing, MeterKey
 from meter_codecs.mbus.layers import (
+    APPLICATION_ERROR,
+    APPLICATION_ERRORS,
     COMPACT,
     COMPACT_LONG,
     COMPACT_SHORT,
@@ -206,6 +209,9 @@ class _Reading:
         """Return what the header carries, deciphered, its authentication code checked."""
         header, data = self.header, payload[at:]
         mode = header.mode if header else 0
+        if data.startswith(_CHECK) or not (header and header.configuration & 0xFF):
+            # Deciphered by who received it; or of another mode, and no byte of it enciphered.
+            mode = mode if mode in (5, 7) else 0
         if mode not in (0, 5, 7):
             self.is_encrypted = True
             raise UnsupportedMode(
@@ -214,7 +220,6 @@ class _Reading:
         if self.authentication is not None:
             self.check_mac(self.authentication, payload[start:])
         plain: bytes | None = data
-        # What begins with the check bytes was deciphered by who received it.
         if header is not None and mode and not data.startswith(_CHECK):
             self.is_encrypted = True
             plain = self.open_blocks(header, data)
@@ -265,6 +270,9 @@ class _Reading:
         elif ci in FORMATS and self.formats is not None and len(plain) > 3:
             self.formats.add(read_format(plain[3:]))
             self.content = Body(())
+        elif ci in APPLICATION_ERROR and len(plain) == 1:
+            reason = APPLICATION_ERRORS.get(plain[0], f"number {plain[0]}")
+            raise RequestRefused(f"the meter sends an application error: {reason}")
         else:
             raise MalformedMbus(f"CI {ci:02x} ({content_name(ci)}) has no values", offset=0)
 

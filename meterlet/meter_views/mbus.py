@@ -29,11 +29,14 @@ Json: TypeAlias = dict[str, Any]
 
 
 def is_wired(data: bytes) -> bool:
-    """Whether there is an intact frame of wired M-Bus with values in these bytes."""
+    """Whether these bytes begin like a long frame of M-Bus with values, or hold an intact one.
+
+    Below CI 20 there is DLMS, which M-Bus only carries.
+    """
+    if len(data) > 6 and data[0] == data[3] == 0x68 and data[1] == data[2]:
+        return data[1] >= 3 and data[6] > 0x1F
     return any(
-        isinstance(event, Received)
-        and isinstance(event.frame, LongFrame)
-        and event.frame.ci > 0x1F  # below: DLMS, which M-Bus only carries
+        isinstance(event, Received) and isinstance(event.frame, LongFrame) and event.frame.ci > 0x1F
         for event in decode_stream(data)
     )
 
