@@ -27,13 +27,22 @@ _KAMSTRUP: Final = (
 
 
 def read_format(heads: bytes) -> tuple[Head, ...]:
-    """Return the heads of a format frame's content."""
+    """Return the heads that stand one after the other in `heads`."""
     found, at = [], 0
     while at < len(heads):
         head = read_head(heads, at)
         found.append(head)
         at += len(head.wire)
     return tuple(found)
+
+
+def decode_format(data: bytes) -> tuple[Head, ...]:
+    """Return the heads of a format frame: its length, its signature, and the heads."""
+    if len(data) < 3 or data[0] != len(data) - 1:
+        raise MalformedMbus("a format frame is not as long as it says", offset=0)
+    if crc16(data[3:]) != int.from_bytes(data[1:3], "little"):
+        raise ChecksumMismatch("format frame", offset=1)
+    return read_format(data[3:])
 
 
 class FormatMemory:

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 from meter_codecs.mbus._twins import twin
 from meter_codecs.mbus.address import Address
-from meter_codecs.mbus.compact import FormatMemory, decode_compact, read_format
+from meter_codecs.mbus.compact import FormatMemory, decode_compact, decode_format
 from meter_codecs.mbus.crc import crc16
 from meter_codecs.mbus.errors import (
     ChecksumMismatch,
@@ -53,6 +53,8 @@ from meter_codecs.mbus.records import Body, Record, decode_body
 
 _CHECK: Final = b"\x2f\x2f"
 _AFL: Final = b"\x90"
+_CMACS: Final = frozenset({5, 6, 7})
+"""The kinds of authentication code that count: AES-CMAC of 8, 12 and 16 bytes; 2 are guessed."""
 _ZEROS: Final = bytes(BLOCK)
 
 Content: TypeAlias = Body | FixedData
@@ -225,6 +227,8 @@ class _Reading:
             plain = self.open_blocks(header, data)
             if plain is None:
                 raise self.wrong_key("it does not begin with 2f2f")
+            if mode == 7 and self.is_authenticated is None:
+                raise ForgedMessage("mode 7 without an authentication code of 8 bytes or more")
         if self.is_authenticated is False:
             raise ForgedMessage("the authentication code is wrong: it is not what the meter sent")
         return plain if plain is not None else data
@@ -234,8 +238,8 @@ class _Reading:
         key = self.keys.find(self.meter, self.link)
         if key is None or layer.counter is None or layer.mac is None or self.meter is None:
             return
-        if (layer.control or 0) & 0x0F not in range(3, 8):
-            return  # another kind of code than AES-CMAC
+        if (layer.control or 0) & 0x0F not in _CMACS:
+            return
         mac = key.derive(1, layer.counter, self.meter.number)
         expected = mac.mac(layer.authenticated() + content)[: len(layer.mac)]
         self.is_authenticated = compare_digest(expected, layer.mac)
@@ -267,8 +271,10 @@ class _Reading:
             self.content = body
         elif ci in (COMPACT, COMPACT_SHORT) or (ci == COMPACT_LONG and self.is_radio):
             self.content = decode_compact(plain.removeprefix(_CHECK), self.formats or _NOTHING)
-        elif ci in FORMATS and self.formats is not None and len(plain) > 3:
-            self.formats.add(read_format(plain[3:]))
+        elif ci in FORMATS:
+            heads = decode_format(plain)
+            if self.formats is not None:
+                self.formats.add(heads)
             self.content = Body(())
         elif ci in APPLICATION_ERROR and len(plain) == 1:
             reason = APPLICATION_ERRORS.get(plain[0], f"number {plain[0]}")
