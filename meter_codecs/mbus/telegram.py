@@ -157,7 +157,7 @@ class _Reading:
     def read(self, payload: bytes) -> None:
         """Read all layers; `payload` begins with a CI byte."""
         at = 0
-        if ELL_SHORT <= payload[0] <= ELL_LONG_SESSION:
+        if payload and ELL_SHORT <= payload[0] <= ELL_LONG_SESSION:
             self.extended, at = read_extended_link(payload, 0)
             if self.extended.session is not None:
                 payload, at = self.open_session(self.extended, payload[at:]), 0
