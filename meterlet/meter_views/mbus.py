@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""M-Bus and wireless M-Bus as the JSON of `meterlet meter decode`."""
+
+from __future__ import annotations
+
+from datetime import date, time
+from typing import Any, TypeAlias
+
+from meter_codecs.mbus import (
+    Body,
+    Damage,
+    DamageKind,
+    FixedData,
+    FormatMemory,
+    KeyRing,
+    LongFrame,
+    MbusError,
+    MeterKey,
+    Received,
+    Record,
+    Telegram,
+    decode_link,
+    decode_stream,
+    read_wired,
+    read_wireless,
+)
+
+Json: TypeAlias = dict[str, Any]
+
+
+def is_wired(data: bytes) -> bool:
+    """Whether these bytes begin like a long frame of M-Bus with values, or hold an intact one.
+
+    Below CI 20 there is DLMS, which M-Bus only carries.
+    """
+    if len(data) > 6 and data[0] == data[3] == 0x68 and data[1] == data[2]:
+        return data[1] >= 3 and data[6] > 0x1F
+    return any(
+        isinstance(event, Received) and isinstance(event.frame, LongFrame) and event.frame.ci > 0x1F
+        for event in decode_stream(data)
+    )
+
+
+def is_wireless(data: bytes) -> bool:
+    """Whether these bytes are one frame of wireless M-Bus."""
+    try:
+        return decode_link(data).control & 0x40 != 0
+    except MbusError:
+        return False
+
+
+def decode_mbus(data: bytes, *, keys: KeyRing) -> Json:
+    """Return the frames and telegrams of a capture of either kind."""
+    return (
+        decode_wireless_capture(data, keys=keys)
+        if is_wireless(data)
+        else decode_wired_capture(data, keys=keys)
+    )
+
+
+def key_ring(key: bytes | None) -> KeyRing:
+    """Return a ring with one key for all meters, or none."""
+    return KeyRing(default=MeterKey(key) if key else None)
+
+
+def decode_wired_capture(data: bytes, *, keys: KeyRing) -> Json:
+    """Return the frames and telegrams of a wired line."""
+    formats = FormatMemory()
+    frames, bad, telegrams = 0, 0, []
+    for event in decode_stream(data):
+        if isinstance(event, Damage):
+            bad += event.kind is not DamageKind.NOISE
+            continue
+        frames += 1
+        if isinstance(event.frame, LongFrame):
+            telegram = read_wired(event.frame, keys=keys, formats=formats)
+            telegrams.append(telegram_json(telegram, event.offset, "m-bus"))
+    return {"frames": frames, "frames_bad": bad, "telegrams": telegrams}
+
+
+def decode_wireless_capture(
+    data: bytes, *, keys: KeyRing, formats: FormatMemory | None = None
+) -> Json:
+    """Return the one frame that a wireless capture is."""
+    try:
+        frame = decode_link(data)
+    except MbusError as error:
+        return {"frames": 0, "frames_bad": 1, "telegrams": [], "error": str(error)}
+    telegram = read_wireless(frame, keys=keys, formats=formats)
+    return {"frames": 1, "frames_bad": 0, "telegrams": [telegram_json(telegram, 0, "wm-bus")]}
+
+
+def telegram_json(telegram: Telegram, offset: int, protocol: str) -> Json:
+    """Return one telegram."""
+    shown: Json = {"offset": offset, "protocol": protocol, "meter": _meter(telegram), "time": None}
+    shown["encrypted"] = telegram.is_encrypted
+    shown["authenticated"] = telegram.is_authenticated
+    if telegram.meter is not None:
+        shown |= {
+            "manufacturer": telegram.meter.manufacturer,
+            "id": telegram.meter.number,
+            "version": telegram.meter.version,
+            "medium": telegram.meter.medium,
+        }
+    if telegram.ci is not None:
+        shown["ci"] = telegram.ci
+    if telegram.header is not None:
+        shown |= {"access": telegram.header.access, "status": telegram.header.status}
+        shown["mode"] = telegram.header.mode
+    if telegram.counter is not None:
+        shown["counter"] = telegram.counter
+    shown["values"] = _values(telegram)
+    if isinstance(telegram.content, Body):
+        if telegram.content.own_data is not None:
+            shown["manufacturer_data"] = telegram.content.own_data.hex()
+        if telegram.content.more_follows:
+            shown["more"] = True
+    if telegram.error is not None:
+        shown["error"] = str(telegram.error)
+    return shown
+
+
+def _meter(telegram: Telegram) -> str | None:
+    if isinstance(telegram.content, FixedData):
+        return telegram.content.number
+    return str(telegram.meter) if telegram.meter else None
+
+
+def _values(telegram: Telegram) -> list[Json] | None:
+    match telegram.content:
+        case FixedData() as fixed:
+            return [
+                {
+                    "name": counter.quantity.name,
+                    "storage": counter.storage,
+                    "value": counter.value,
+                    "scaler": None if counter.value is None else counter.quantity.scaler,
+                    "unit": counter.quantity.unit,
+                }
+                for counter in fixed.counters
+            ]
+        case Body() as body:
+            return [record_json(record) for record in body.records]
+        case None:
+            return None
+
+
+def record_json(record: Record) -> Json:
+    """Return one value, as sent, before scaling."""
+    value = record.value
+    if isinstance(value, date | time):
+        value = value.isoformat()
+    shown = {
+        "name": record.name,
+        "storage": record.storage,
+        "tariff": record.tariff,
+        "subunit": record.subunit,
+        "function": record.function.value,
+        "value": value,
+        "scaler": record.scaler,
+        "unit": record.unit,
+    }
+    if record.head.extensions:
+        shown["vife"] = record.head.extensions.hex()
+    return shown
