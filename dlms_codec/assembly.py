@@ -104,7 +104,8 @@ class MessageDecoder:
         return events
 
     def _messages(
-        self, frames: list[HdlcFrame | Damage] | list[MbusFrame | Damage] | list[WrapperFrame | Damage]
+        self,
+        frames: list[HdlcFrame | Damage] | list[MbusFrame | Damage] | list[WrapperFrame | Damage],
     ) -> list[Event]:
         events: list[Event] = []
         for frame in frames:

@@ -132,7 +132,7 @@ def _is_descriptor(data: bytes, at: int) -> bool:
 
 
 def _items(tag: int, values: list[Data], width: int) -> Array | Structure:
-    kind = Structure if tag == 2 else Array
+    kind: type[Array] | type[Structure] = Structure if tag == 2 else Array
     return kind(values, width) if width else _new_tuple(kind, values)
 
 

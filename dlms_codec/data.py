@@ -161,8 +161,7 @@ class CompactArray:
 
 
 Data: TypeAlias = (
-    None
-    | SizedInt
+    SizedInt
     | bytes
     | Array
     | Structure
@@ -172,6 +171,7 @@ Data: TypeAlias = (
     | CompactArray
     | Descriptor
     | DontCare
+    | None
 )
 """Any value. `bytes` is an octet string, or a text, or one of `DateTime`, `Date` and `Time`."""
 

@@ -213,9 +213,7 @@ class HdlcDecoder:
         if len(buffer) < header:
             return None
         # Checked as soon as it is here: a flag within other bytes does not hold up what follows.
-        if (
-            crc_hqx(buffer[at + 1 : header].translate(REFLECTED), 0xFFFF) != RESIDUE
-        ):
+        if crc_hqx(buffer[at + 1 : header].translate(REFLECTED), 0xFFFF) != RESIDUE:
             return self._bad(at, length, "FCS" if stop == header else "HCS")
         if len(buffer) <= stop:
             return None

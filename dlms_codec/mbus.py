@@ -125,7 +125,7 @@ class MbusDecoder:
             right = wire[4] == 0x16 and (wire[1] + wire[2]) & 0xFF == wire[3]
             return self._short(at, wire) if right else noise
         head = buffer[at : at + 4]
-        if len(head) > 2 and head[1] != head[2] or len(head) > 3 and head[3] != 0x68:
+        if (len(head) > 2 and head[1] != head[2]) or (len(head) > 3 and head[3] != 0x68):
             return noise
         if len(head) < 4:
             return None

@@ -20,6 +20,9 @@ class Quirk(enum.Flag):
     ALL = TAGGED_TIME | BARE_DESCRIPTORS
 
 
+NO_QUIRK = Quirk(0)
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """The most that a decoder takes from a stranger.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The wrapper of TCP and UDP (IEC 62056-47).
 
-    0001 | source, 2 bytes | destination, 2 bytes | length, 2 bytes | APDU
+0001 | source, 2 bytes | destination, 2 bytes | length, 2 bytes | APDU
 """
 
 from __future__ import annotations
