@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
+from dlms_codec._make import twin
 from dlms_codec.blocks import BlockAssembler, GeneralBlockTransfer
 from dlms_codec.errors import MalformedDlms
 from dlms_codec.frames import Damage, DamageKind
-from dlms_codec.hdlc import FrameKind, HdlcDecoder, HdlcFrame
+from dlms_codec.hdlc import KINDS, FrameKind, HdlcDecoder, HdlcFrame
 from dlms_codec.mbus import MbusDecoder, MbusFrame
 from dlms_codec.options import DEFAULT_LIMITS, Limits
 from dlms_codec.wrapper import WrapperDecoder, WrapperFrame
@@ -21,6 +22,8 @@ from dlms_codec.wrapper import WrapperDecoder, WrapperFrame
 LLC_REQUEST: Final = b"\xe6\xe6\x00"
 LLC_RESPONSE: Final = b"\xe6\xe7\x00"
 _LLC: Final = (LLC_REQUEST, LLC_RESPONSE)
+_CARRIES: Final = tuple(kind in (FrameKind.I, FrameKind.UI) for kind in KINDS)
+"""By control field: whether a frame has a piece of a message."""
 
 
 class Transport(enum.Enum):
@@ -44,6 +47,17 @@ class Message:
 
 
 Event: TypeAlias = AnyFrame | Damage | Message
+_MessageTwin: Final = twin(Message)
+
+
+def _message(offset: int, apdu: bytes, frames: int) -> Message:
+    made: Any = _MessageTwin()
+    made.offset = offset
+    made.apdu = apdu
+    made.frames = frames
+    made.__class__ = Message
+    message: Message = made
+    return message
 
 
 def strip_llc(information: bytes) -> bytes:
@@ -132,9 +146,9 @@ class MessageDecoder:
         return peer
 
     def _hdlc(self, frame: HdlcFrame, events: list[Event]) -> None:
-        if not frame.information or frame.kind not in (FrameKind.I, FrameKind.UI):
-            return
         information = frame.information
+        if not information or not _CARRIES[frame.control]:
+            return
         peer = self._peer((frame.source, frame.destination), events)
         has_llc = information[:3] in _LLC
         if has_llc and peer.pieces:
@@ -191,10 +205,10 @@ class MessageDecoder:
     def _apdu(
         self, peer: _Segments, offset: int, apdu: bytes, frames: int, events: list[Event]
     ) -> None:
-        if apdu[:1] != b"\xe0":
+        if not apdu or apdu[0] != 0xE0:
             if peer.blocks.waiting:
                 self._lose(peer, events, "its last block is missing")
-            events.append(Message(offset, apdu, frames))
+            events.append(_message(offset, apdu, frames))
             return
         try:
             block = GeneralBlockTransfer.decode(apdu)
@@ -210,7 +224,7 @@ class MessageDecoder:
             events.append(Damage(start, 0, DamageKind.INCOMPLETE, error.reason))
             return
         if message is not None:
-            events.append(Message(peer.blocks_offset, message, peer.frames))
+            events.append(_message(peer.blocks_offset, message, peer.frames))
 
     def _drop_segments(self, peer: _Segments, events: list[Event], reason: str) -> None:
         if peer.pieces:

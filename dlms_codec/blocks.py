@@ -9,8 +9,9 @@ Block control: 80 the last block, 40 more come without being asked for, low six 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
+from dlms_codec._make import twin
 from dlms_codec.axdr import encode_octets, read_length
 from dlms_codec.data import OctetString
 from dlms_codec.errors import EncodingError, LimitExceeded, MalformedDlms
@@ -57,18 +58,23 @@ class GeneralBlockTransfer:
     @classmethod
     def decode(cls, apdu: bytes) -> GeneralBlockTransfer:
         """Return the block that an APDU is."""
-        if len(apdu) < 7 or apdu[0] != cls.tag:
+        if len(apdu) < 7 or apdu[0] != 0xE0:
             raise MalformedDlms("not a block", offset=0)
         size, begin, width = read_length(apdu, 6)
         piece = apdu[begin:]
         if len(piece) != size:
             raise MalformedDlms(f"{len(piece)} bytes in a block of {size}", offset=begin)
-        return cls(
-            apdu[1],
-            apdu[2] << 8 | apdu[3],
-            apdu[4] << 8 | apdu[5],
-            OctetString(piece, width) if width else piece,
-        )
+        made: Any = _BlockTwin()
+        made.control = apdu[1]
+        made.number = apdu[2] << 8 | apdu[3]
+        made.acknowledged = apdu[4] << 8 | apdu[5]
+        made.piece = OctetString(piece, width) if width else piece
+        made.__class__ = GeneralBlockTransfer
+        block: GeneralBlockTransfer = made
+        return block
+
+
+_BlockTwin: Final = twin(GeneralBlockTransfer)
 
 
 class BlockAssembler:

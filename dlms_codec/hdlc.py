@@ -13,8 +13,9 @@ from __future__ import annotations
 import enum
 from binascii import crc_hqx
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
+from dlms_codec._make import twin
 from dlms_codec.crc import REFLECTED, RESIDUE, check_sequence
 from dlms_codec.errors import EncodingError, MalformedDlms
 from dlms_codec.frames import Damage, DamageKind
@@ -139,6 +140,7 @@ def encode_frame(
 
 
 HdlcEvent: TypeAlias = HdlcFrame | Damage
+_FrameTwin: Final = twin(HdlcFrame)
 
 
 class HdlcDecoder:
@@ -151,7 +153,6 @@ class HdlcDecoder:
     def __init__(self) -> None:
         self._buffer = b""
         self._offset = 0  # of the buffer's first byte in the stream
-        self._damage: Damage | None = None  # the last one, until it is known where it ends
 
     def feed(self, data: bytes) -> list[HdlcEvent]:
         """Take the next bytes; return the frames and the damage that they complete, in order."""
@@ -201,11 +202,14 @@ class HdlcDecoder:
         """Return the frame whose flag is at `at`, what is wrong with it, or None for more bytes."""
         length = (buffer[at + 1] & 7) << 8 | buffer[at + 2]
         stop = at + 1 + length
-        destination = _address_end(buffer, at + 3)
-        source = _address_end(buffer, destination) if destination > 0 else destination
-        if destination == 0 or source == 0:
+        try:
+            destination = at + 4 if buffer[at + 3] & 1 else _address_end(buffer, at + 3)
+            source = (
+                destination + 1 if buffer[destination] & 1 else _address_end(buffer, destination)
+            )
+        except IndexError:
             return None
-        if destination < 0 or source < 0:
+        if source < 0:
             return self._bad(at, length, "address")
         header = source + 3  # control and HCS, or FCS
         if stop < header or header < stop < header + 3:
@@ -213,7 +217,8 @@ class HdlcDecoder:
         if len(buffer) < header:
             return None
         # Checked as soon as it is here: a flag within other bytes does not hold up what follows.
-        if crc_hqx(buffer[at + 1 : header].translate(REFLECTED), 0xFFFF) != RESIDUE:
+        register = crc_hqx(buffer[at + 1 : header].translate(REFLECTED), 0xFFFF)
+        if register != RESIDUE:
             return self._bad(at, length, "FCS" if stop == header else "HCS")
         if len(buffer) <= stop:
             return None
@@ -221,31 +226,35 @@ class HdlcDecoder:
             return self._bad(at, length, "no flag where the length says")
         if (
             stop != header
-            and crc_hqx(buffer[at + 1 : stop].translate(REFLECTED), 0xFFFF) != RESIDUE
+            and crc_hqx(buffer[header:stop].translate(REFLECTED), register) != RESIDUE
         ):
             return self._bad(at, length, "FCS")
-        return HdlcFrame(
-            self._offset + at,
-            buffer[at : stop + 1],
-            buffer[at + 3 : destination],
-            buffer[destination:source],
-            buffer[source],
-            buffer[header : stop - 2] if stop != header else b"",
-            bool(buffer[at + 1] & 8),
-        )
+        made: Any = _FrameTwin()
+        made.offset = self._offset + at
+        made.wire = buffer[at : stop + 1]
+        made.destination = buffer[at + 3 : destination]
+        made.source = buffer[destination:source]
+        made.control = buffer[source]
+        made.information = buffer[header : stop - 2] if stop != header else b""
+        made.segmented = bool(buffer[at + 1] & 8)
+        made.__class__ = HdlcFrame
+        frame: HdlcFrame = made
+        return frame
 
     def _bad(self, at: int, length: int, reason: str) -> Damage:
         return Damage(self._offset + at, length + 2, DamageKind.BAD, reason)
 
 
 def _address_end(buffer: bytes, at: int) -> int:
-    """Return where an address ends; 0 if it is not all there, -1 if it has another size."""
-    for size in (1, 2, 3, 4):
-        if at + size > len(buffer):
-            return 0
-        if buffer[at + size - 1] & 1:
-            return -1 if size == 3 else at + size
-    return -1
+    """Return where an address ends; -1 if it has another size than 1, 2 or 4 bytes.
+
+    Raises IndexError if it is not all there.
+    """
+    if buffer[at] & 1:
+        return at + 1
+    if buffer[at + 1] & 1:
+        return at + 2
+    return -1 if buffer[at + 2] & 1 or not buffer[at + 3] & 1 else at + 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ Security control: low four bits the suite, 10 authenticated, 20 enciphered, 40 b
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
+from dlms_codec._make import twin
 from dlms_codec.axdr import encode_length, encode_octets
 from dlms_codec.errors import EncodingError, MalformedDlms
 from dlms_codec.reader import Reader
@@ -85,8 +86,18 @@ class ProtectedText:
         stop = len(body) - tagged
         if stop < 5:
             raise MalformedDlms(f"{size} bytes of a protected text", offset=start)
-        counter = int.from_bytes(body[1:5], "big")
-        return cls(body[0], counter, body[5:stop], body[stop:], width)
+        made: Any = _TextTwin()
+        made.control = body[0]
+        made.counter = int.from_bytes(body[1:5], "big")
+        made.text = body[5:stop]
+        made.tag = body[stop:]
+        made.width = width
+        made.__class__ = ProtectedText
+        protected: ProtectedText = made
+        return protected
+
+
+_TextTwin: Final = twin(ProtectedText)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +119,10 @@ class GeneralCiphered:
     @classmethod
     def decode(cls, apdu: bytes) -> GeneralCiphered:
         """Return what an APDU is."""
-        reader = Reader(apdu)
-        tag = reader.uint(1)
-        if tag not in (cls.GLOBAL_TAG, cls.DEDICATED_TAG):
+        tag = apdu[0] if apdu else -1
+        if tag not in (0xDB, 0xDC):
             raise MalformedDlms("no general ciphering", offset=0)
+        reader = Reader(apdu, 1)
         title = reader.octets()
         if len(title) not in (0, 8):
             raise MalformedDlms(f"a system title of {len(title)} bytes", offset=1)

@@ -12,9 +12,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import repeat
+from operator import call
 from struct import Struct
 from typing import Any, Final, TypeAlias
 
+from dlms_codec._make import twin
 from dlms_codec.apdus.notifications import DataNotification
 from dlms_codec.axdr import encode_data, encode_length
 from dlms_codec.data import Array, Data, Structure, VisibleString
@@ -34,7 +38,8 @@ _CODES: Final = {(1, True): "b", (2, True): "h", (4, True): "i", (8, True): "q",
                  (1, False): "B", (2, False): "H", (4, False): "I", (8, False): "Q"}  # fmt: skip
 _new_int = int.__new__
 _new_bytes = bytes.__new__
-_new_value = tuple.__new__
+_new_tuple = tuple.__new__
+_PushTwin: Final = twin(Push)
 
 
 _Maker: TypeAlias = Callable[[Any, Any], Any]
@@ -88,17 +93,23 @@ class PushReader:
 
     def _by_shape(self, apdu: bytes, shape: _Shape) -> Push:
         raw = shape.unpack(apdu)
-        values = [
-            _new_value(PushValue, (meaning, make(kind, part)))
-            for meaning, make, kind, part in zip(
-                shape.meanings, shape.makers, shape.kinds, raw[1:], strict=True
-            )
-        ]
+        # In the C of `map`: this is where the time goes.
+        made = map(call, shape.makers, shape.kinds, raw[1:])
+        values = tuple(map(_new_tuple, repeat(PushValue), zip(shape.meanings, made, strict=True)))
         if shape.has_time:
             time: DateTime | None = _new_bytes(DateTime, raw[0])
         else:
             time = _first_time(values, shape.clocks)
-        return Push(apdu, time, tuple(values), shape.profile, self._limits, self._quirks)
+        push: Any = _PushTwin()
+        push.wire = apdu
+        push.time = time
+        push.values = values
+        push.profile = shape.profile
+        push.limits = self._limits
+        push.quirks = self._quirks
+        push.__class__ = Push
+        made_push: Push = push
+        return made_push
 
     def _by_value(self, apdu: bytes) -> Push:
         notification = DataNotification.decode(apdu, limits=self._limits, quirks=self._quirks)
@@ -227,6 +238,15 @@ class _Learner:
         ):
             return len(value), _new_bytes, type(value), f"{len(value)}s"
         return 0, _constant, value, ""
+
+
+@lru_cache(maxsize=16)
+def shared_reader(limits: Limits, quirks: Quirk, thread: int) -> PushReader:
+    """Return the reader that the calls of one thread share, with the known profiles.
+
+    `thread` is that of the caller: what a reader remembers is not locked.
+    """
+    return PushReader(limits=limits, quirks=quirks)
 
 
 def clocks(values: Sequence[PushValue]) -> list[int]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from threading import get_ident
+from typing import Any, Final, TypeAlias
 
+from dlms_codec._make import twin
 from dlms_codec.apdus import APDU_TAGS, Apdu, decode_apdu
 from dlms_codec.assembly import Message, MessageDecoder, Transport, strip_llc
 from dlms_codec.errors import DlmsError, MalformedDlms, WrongAuthenticationKey, WrongKey
@@ -15,7 +17,7 @@ from dlms_codec.options import DEFAULT_LIMITS, Limits, Quirk
 from dlms_codec.profiles import PROFILES, Profile
 from dlms_codec.protection import GeneralCiphered, GeneralCiphering, ServiceCiphered
 from dlms_codec.push import Push
-from dlms_codec.push_reader import PushReader
+from dlms_codec.push_reader import PushReader, shared_reader
 from dlms_codec.security import Keys, decipher_apdu
 
 NO_KEYS: Final = Keys()
@@ -56,6 +58,31 @@ class Telegram:
         return decode_apdu(self.message)
 
 
+_TelegramTwin: Final = twin(Telegram)
+
+
+def _telegram(
+    message: Message,
+    protection: Protection | None,
+    clear: bytes,
+    authenticated: bool | None,
+    push: Push | None,
+    error: DlmsError | None,
+) -> Telegram:
+    made: Any = _TelegramTwin()
+    made.offset = message.offset
+    made.frames = message.frames
+    made.wire = message.apdu
+    made.protection = protection
+    made.message = clear
+    made.authenticated = authenticated
+    made.push = push
+    made.error = error
+    made.__class__ = Telegram
+    telegram: Telegram = made
+    return telegram
+
+
 class TelegramReader:
     """Reads messages with the keys of a meter."""
 
@@ -67,44 +94,46 @@ class TelegramReader:
         limits: Limits = DEFAULT_LIMITS,
         quirks: Quirk = Quirk.ALL,
         profiles: Sequence[Profile] = PROFILES,
+        pushes: PushReader | None = None,
     ) -> None:
-        """`system_title` is the sender's, for messages that do not say it."""
+        """`system_title` is the sender's, for messages that do not say it.
+
+        `pushes` is for going on with the shapes that another stream taught.
+        """
         self._keys = keys
         self._title = system_title
         self._limits = limits
         self._quirks = quirks
-        self._pushes = PushReader(limits=limits, quirks=quirks, profiles=profiles)
+        self._pushes = pushes or PushReader(limits=limits, quirks=quirks, profiles=profiles)
 
     def read(self, message: Message) -> Telegram:
         """Return what a message says; what is wrong with it is in `error`."""
         apdu = message.apdu
-        offset, frames = message.offset, message.frames
         tag = apdu[0] if apdu else -1
         if tag == _PUSH:
             try:
                 push = self._pushes.read(apdu)
             except DlmsError as error:
-                return Telegram(offset, frames, apdu, None, b"", None, None, error)
-            return Telegram(offset, frames, apdu, None, apdu, None, push, None)
+                return _telegram(message, None, b"", None, None, error)
+            return _telegram(message, None, apdu, None, push, None)
         if tag in _PROTECTED:
             return self._protected(message)
         try:
             decoded = self._decode(apdu)
         except DlmsError as error:
-            return Telegram(offset, frames, apdu, None, b"", None, None, error)
+            return _telegram(message, None, b"", None, None, error)
         if isinstance(decoded, ServiceCiphered):
             return self._protected(message)
-        return Telegram(offset, frames, apdu, None, apdu, None, None, None)
+        return _telegram(message, None, apdu, None, None, None)
 
     def _decode(self, apdu: bytes) -> Apdu:
         return decode_apdu(apdu, limits=self._limits, quirks=self._quirks)
 
     def _protected(self, message: Message) -> Telegram:
-        offset, frames, wire = message.offset, message.frames, message.apdu
         try:
-            outer = self._decode(wire)
+            outer = self._decode(message.apdu)
         except DlmsError as error:
-            return Telegram(offset, frames, wire, None, b"", None, None, error)
+            return _telegram(message, None, b"", None, None, error)
         if not isinstance(outer, GeneralCiphered | GeneralCiphering | ServiceCiphered):
             raise AssertionError("a protected message has the tag of one")
         try:
@@ -115,7 +144,7 @@ class TelegramReader:
             failed = False if isinstance(error, WrongAuthenticationKey) else None
             if isinstance(error, WrongKey) and self._checked(outer):
                 failed = False
-            return Telegram(offset, frames, wire, outer, b"", failed, None, error)
+            return _telegram(message, outer, b"", failed, None, error)
         plain, authenticated = clear.apdu, clear.authenticated
         push = None
         try:
@@ -124,8 +153,8 @@ class TelegramReader:
             else:
                 self._decode(plain)
         except DlmsError as error:
-            return Telegram(offset, frames, wire, outer, b"", authenticated, None, error)
-        return Telegram(offset, frames, wire, outer, plain, authenticated, push, None)
+            return _telegram(message, outer, b"", authenticated, None, error)
+        return _telegram(message, outer, plain, authenticated, push, None)
 
     def _checked(self, outer: Protection) -> bool:
         """Whether there was a tag, and a key to check it with."""
@@ -160,10 +189,16 @@ class StreamDecoder:
         limits: Limits = DEFAULT_LIMITS,
         quirks: Quirk = Quirk.ALL,
         profiles: Sequence[Profile] = PROFILES,
+        pushes: PushReader | None = None,
     ) -> None:
         self._messages = MessageDecoder(transport, limits=limits)
         self._reader = TelegramReader(
-            keys=keys, system_title=system_title, limits=limits, quirks=quirks, profiles=profiles
+            keys=keys,
+            system_title=system_title,
+            limits=limits,
+            quirks=quirks,
+            profiles=profiles,
+            pushes=pushes,
         )
         self.frames = 0
 
@@ -198,7 +233,12 @@ def decode_stream(
 ) -> list[Telegram | Damage]:
     """Return what is in a whole capture, in order."""
     decoder = StreamDecoder(
-        transport, keys=keys, system_title=system_title, limits=limits, quirks=quirks
+        transport,
+        keys=keys,
+        system_title=system_title,
+        limits=limits,
+        quirks=quirks,
+        pushes=shared_reader(limits, quirks, get_ident()),
     )
     return decoder.feed(data) + decoder.close()
 
@@ -212,7 +252,13 @@ def decode_telegram(
     quirks: Quirk = Quirk.ALL,
 ) -> Telegram:
     """Return what one APDU says, that came without a frame; an LLC header may be in front."""
-    reader = TelegramReader(keys=keys, system_title=system_title, limits=limits, quirks=quirks)
+    reader = TelegramReader(
+        keys=keys,
+        system_title=system_title,
+        limits=limits,
+        quirks=quirks,
+        pushes=shared_reader(limits, quirks, get_ident()),
+    )
     return reader.read(Message(0, strip_llc(apdu), 1))
 
 
