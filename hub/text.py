@@ -35,3 +35,9 @@ def missing_in_words(number: int) -> str:
 def printable(text: str) -> str:
     """Return text of a stranger's making with nothing in it that a terminal would obey."""
     return "".join(mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in text)
+
+
+def printed_id(meter: bytes) -> str:
+    """Return a meter's identification as people read it: its letters, or its bytes in hex."""
+    text = meter.decode("latin-1")
+    return text if text.isascii() and text.isprintable() else meter.hex()
