@@ -24,6 +24,7 @@ from hub.inspection.views.bucket import UseBucket
 from hub.inspection.views.bucket_cache import BucketCache
 from hub.inspection.views.calendar import By, calendar_period
 from hub.inspection.views.documents import TariffBook, tariff_book
+from hub.inspection.views.door import door_view
 from hub.inspection.views.live import newest_day, power_now, today
 from hub.inspection.views.readings import ReadingsView, readings_view
 from hub.inspection.views.releases import (
@@ -156,6 +157,9 @@ class InspectionTui(App[None]):
             days = f"{words.day(span[0])} – {words.day(span[1])}"
         lines.append((words.t("tui.days"), days))
         lines.append((words.t("tui.last_release"), self._last_release()))
+        waiting = door_view(device).set_aside
+        aside = words.n("tui.set_aside_value", waiting) if waiting else words.t("tui.none_aside")
+        lines.append((words.t("tui.set_aside"), aside))
         width = max(len(name) for name, _ in lines) + 2
         return Text("\n".join(f"{name:{width}}{value}" for name, value in lines))
 

@@ -32,6 +32,7 @@ from meterlet.commands.common import (
     print_json,
     show,
 )
+from meterlet.commands.tariff_files import write_over
 from meterlet.key_files import private_key, public_key
 from meterlet.resources import SOURCES
 
@@ -52,7 +53,14 @@ for command in (key, new, run):
 
 
 @applet.command()
-@click.argument("folders", metavar="FOLDER...", nargs=-1, required=True, type=PRESENT_FOLDER)
+@click.argument(
+    "folders",
+    metavar="FOLDER...",
+    nargs=-1,
+    required=True,
+    type=PRESENT_FOLDER,
+    help="Folder of the applet's sources with its manifest.",
+)
 @click.option(
     "--key", "signer", type=FILE, required=True, help="The vendor's private key (PEM, Ed25519)."
 )
@@ -69,7 +77,7 @@ def build(folders: tuple[Path, ...], signer: Path, manifest: str, output: Path |
     output = output or Path(f"{folders[0].name}.cap")
     search_path = [*dict.fromkeys(folder.resolve().parent for folder in folders), SOURCES]
     content = build_packages(folders, private_key(signer), search_path, manifest)
-    output.write_bytes(content)
+    write_over(output, content, 0o644)
     facts = {"package": str(output), "bytes": len(content)}
     packed = ", ".join(str(folder) for folder in folders)
     return facts, f"packed {packed} as {output}, {len(content):,} bytes"
@@ -77,7 +85,7 @@ def build(folders: tuple[Path, ...], signer: Path, manifest: str, output: Path |
 
 @applet.command()
 @hub_option
-@click.argument("package", type=FILE)
+@click.argument("package", type=FILE, help="A package that `meterlet applet build` has made.")
 @click.option(
     "--recipient", type=FILE, required=True, help="The recipient's public key (PEM, Ed25519)."
 )
@@ -135,7 +143,7 @@ def install(
 
 @applet.command()
 @hub_option
-@click.argument("package", type=FILE)
+@click.argument("package", type=FILE, help="A package that `meterlet applet build` has made.")
 @click.option("--yes", is_flag=True, help="Consent without being asked.")
 @click.option("--dry-run", is_flag=True, help="Show what would be asked, and change nothing.")
 @json_or_text(UPGRADE)

@@ -22,8 +22,10 @@ from meterlet.commands.common import (
     FILE,
     PRESENT_FOLDER,
     Exit,
+    Shown,
     fail,
     json_option,
+    json_or_text,
     open_machine,
     print_json,
 )
@@ -57,7 +59,7 @@ SHOWN: Final = 48
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", help="The applet's name: small letters, digits and hyphens.")
 @click.option("--vendor", default="A vendor", show_default=True, help="Who you are.")
 @click.option("--raw", is_flag=True, help="A raw applet: sees readings, has fixed outputs.")
 @click.option(
@@ -67,7 +69,8 @@ SHOWN: Final = 48
     default=Path(),
     help="Where its folder goes; by default here.",
 )
-def new(name: str, vendor: str, raw: bool, parent: Path) -> None:
+@json_or_text("meterlet.applet.new/1")
+def new(name: str, vendor: str, raw: bool, parent: Path) -> Shown:
     """Write the skeleton of an applet NAME: manifest, applet, messages, check and tests."""
     package = name.replace("-", "_")
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,40}", name) or keyword.iskeyword(package):
@@ -85,18 +88,24 @@ def new(name: str, vendor: str, raw: bool, parent: Path) -> None:
     }
     if folder.exists():
         fail(f"{folder}: exists already")
+    written = []
     for target, source in (RAW_FILES if raw else FILES).items():
         path = folder / target.format(package=package)
         path.parent.mkdir(parents=True, exist_ok=True)
         template = (SKELETON / f"{source}.tmpl").read_text(encoding="utf-8")
         path.write_text(Template(template).substitute(values), encoding="utf-8")
-    click.echo(f"wrote {folder}{os.sep}; try it: python -m pytest {folder}")
-    click.echo(f"and in a hub's machine:  meterlet applet run {folder}")
+        written.append(str(path))
+    facts = {"folder": str(folder), "applet": values["aid"], "files": written}
+    return facts, [
+        f"wrote {folder}{os.sep}; try it: python -m pytest {folder}",
+        f"and in a hub's machine:  meterlet applet run {folder}",
+    ]
 
 
 @click.command()
-@click.argument("path", type=FILE)
-def key(path: Path) -> None:
+@click.argument("path", type=FILE, help="Where the private key goes: a new file.")
+@json_or_text("meterlet.applet.key/1")
+def key(path: Path) -> Shown:
     """Make a key pair: the private key in PATH, the public one beside it with `.pub`.
 
     A vendor signs applets with it, or a recipient is known by it.
@@ -107,18 +116,29 @@ def key(path: Path) -> None:
         fail(f"{beside}: exists already")
     write_secret(path, private_pem(made))
     beside.write_bytes(public_pem(made.public_key()))
-    click.echo(f"made {path}, which is secret, and {beside}")
+    facts = {"private_key": str(path), "public_key": str(beside)}
+    return facts, f"made {path}, which is secret, and {beside}"
 
 
 @click.command()
-@click.argument("folder", type=PRESENT_FOLDER)
+@click.argument(
+    "folder", type=PRESENT_FOLDER, help="Folder of the applet's sources with its manifest."
+)
 @click.option("--send", multiple=True, help="A command, in hexadecimal, instead of run.apdu.")
 @click.option("--parameters", default="", help="What the applet is installed with, in hexadecimal.")
 @click.option(
     "--first", type=DAY, default="2026-03-01", show_default=True, help="The household's first day."
 )
-@click.option("--days", type=click.IntRange(2, 92), default=31, show_default=True)
-@click.option("--zone", default="Europe/Berlin", show_default=True)
+@click.option(
+    "--days",
+    type=click.IntRange(2, 92),
+    default=31,
+    show_default=True,
+    help="Days of readings that the hub has.",
+)
+@click.option(
+    "--zone", default="Europe/Berlin", show_default=True, help="Time zone of the hub (IANA name)."
+)
 @json_option
 def run(
     folder: Path,

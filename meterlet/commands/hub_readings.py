@@ -61,7 +61,13 @@ def _chosen(device: Device, numbers: tuple[int, ...], every: bool) -> list[int]:
     return [one.number for one in device.quarantine.all()]
 
 
-_numbers = click.argument("numbers", type=click.IntRange(1), nargs=-1, metavar="[NUMBER]...")
+_numbers = click.argument(
+    "numbers",
+    type=click.IntRange(1),
+    nargs=-1,
+    metavar="[NUMBER]...",
+    help="Numbers that `list` shows.",
+)
 _all = click.option("--all", "every", is_flag=True, help="All that are set aside.")
 
 

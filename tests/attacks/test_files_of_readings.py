@@ -48,7 +48,7 @@ def read(path: Path, form: FileForm) -> int:
     replay = CsvReplay(path, {ACTIVE_ENERGY_IMPORT: ()}, None, None, CLOCK, form=form)
     uses = replay.uses(report=report)
     known = uses.wh or {}
-    limit = form.largest_watts * uses.interval_seconds / 3600 + 1
+    limit = form.fuse.watts * uses.interval_seconds / 3600 + 1
     assert all(0 <= wh <= limit for wh in known.values())
     starts = sorted(known)
     assert all(b - a >= uses.interval_seconds for a, b in pairwise(starts))
@@ -127,10 +127,10 @@ def test_a_row_counts_once(tmp_path: Path, text: str) -> None:
 
 def test_more_than_the_fuse_lets_through_is_not_billed(tmp_path: Path) -> None:
     path = tmp_path / "file.csv"
-    for text in (made.PLAIN.replace("0.07", "43.2"), made.OCTOPUS.replace("0.07", "43.2"),
-                 made.NEM12.replace("0.07", "43.2")):  # fmt: skip
+    for text in (made.PLAIN.replace("0.07", "60"), made.OCTOPUS.replace("0.07", "60"),
+                 made.NEM12.replace("0.07", "60")):  # fmt: skip
         path.write_text(text)
-        with pytest.raises(ReplayError, match="172.5 kW flow through the fuse"):
+        with pytest.raises(ReplayError, match="237.187 kW flow through the fuse"):
             read(path, FileForm())
-    path.write_text(made.PLAIN.replace("0.07", "43.1"))
+    path.write_text(made.PLAIN.replace("0.07", "59"))
     assert read(path, FileForm()) > made.TOTAL_WH

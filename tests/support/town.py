@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A home with a hub and its supplier, each command in a process of its own."""
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ def refused(*arguments: object) -> tuple[int, str]:
     ran = run_meterlet(*arguments)
     assert ran.stdout == ""
     (line,) = ran.stderr.splitlines()
+    if "--json" in arguments:
+        return ran.returncode, json.loads(line)["message"]
     assert line.startswith("meterlet: ")
     return ran.returncode, line
 

@@ -28,6 +28,7 @@ from hub.inspection.views.bill import CheckedBill, ProofCheck, Verdict
 from hub.inspection.views.bucket import BandUse, StateCounts, UseBucket
 from hub.inspection.views.calendar import By
 from hub.inspection.views.demand_items import DemandDetail
+from hub.inspection.views.door import SetAsideView
 from hub.inspection.views.estimates import FORECAST_METHOD, BillForecast, TariffOffer
 from hub.inspection.views.learned import Learned
 from hub.inspection.views.live import FineUse
@@ -36,9 +37,11 @@ from hub.inspection.views.meters import MeterSwap
 from hub.inspection.views.readings import Comparison, ReadingsView
 from hub.inspection.views.releases import Field, OutgoingMessage, RecordedRelease, ReleasesView
 from hub.inspection.views.tariff_views import PriceRow, TariffColumn
+from hub.meters.odd import Odd
 from hub.text import local_day, local_text
 from protocols.metrology import Period
 from protocols.published import DocumentKind
+from sml_codec import Obis
 
 DAY_SECONDS: Final = 86_400
 TOGETHER: Final = "all of them together"
@@ -375,6 +378,44 @@ class ConsentsJson(JsonView, frozen=True):
     """What the resident has allowed, past consents included."""
 
     consents: list[_Consent]
+
+
+class _OddTelegram(JsonView, frozen=True):
+    number: int
+    kind: Odd
+    reason: str
+    meter: str
+    time: Moment | None
+    """The moment that it would stand for, where that is known."""
+    arrived: Moment
+    registers: dict[str, int]
+    """What the hub's registers show in it, in watt-hours, by OBIS code."""
+
+
+class SetAsideJson(JsonView, frozen=True):
+    """Telegrams that could not be taken as readings, the newest first."""
+
+    total: int
+    """How many are set aside."""
+    beyond: int
+    """How many more came when there was no more room; they are not kept."""
+    set_aside: list[_OddTelegram]
+    """The newest of them."""
+
+
+def set_aside_json(view: SetAsideView) -> SetAsideJson:
+    """Return what is set aside."""
+    telegrams = [
+        _OddTelegram.of(
+            one.telegram,
+            number=one.number,
+            meter=one.telegram.meter.hex(),
+            arrived=one.telegram.arrival,
+            registers={str(Obis(code)): wh for code, wh in one.telegram.registers.items()},
+        )
+        for one in view.newest
+    ]
+    return SetAsideJson.of(view, set_aside=telegrams)
 
 
 class _Activation(JsonView, frozen=True):

@@ -13,6 +13,7 @@ from hub.inspection.locales.catalogue import LANGUAGES, catalogue
 from hub.inspection.tui import InspectionTui
 from hub.inspection.views.calendar import By
 from hub.inspection.views.readings import readings_view
+from hub.meters.odd import Odd, OddTelegram
 from protocols.metrology import Period
 from tariffs import Tariff
 from tests.hub.inspection.conftest import NOON, household, put_documents
@@ -74,6 +75,23 @@ def test_now_says_power_use_cost_and_the_last_release(told: Device) -> None:
             assert word in shown
 
     run(told, see)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_now_says_what_is_set_aside(told: Device, language: str) -> None:
+    def seen(words: str) -> None:
+        async def see(app: InspectionTui, pilot: Pilot[None]) -> None:
+            assert words in text(app, "now")
+
+        run(told, see, language)
+
+    words, code = catalogue(language), told.description.register
+    seen(words.t("tui.none_aside"))
+    with Device.open(told.folder, now=lambda: NOON) as device:
+        device.quarantine.add([OddTelegram(Odd.FELL, "", 0, NOON, b"m", NOON, {code: 5})])
+    seen(words.n("tui.set_aside_value", 1))
+    with Device.open(told.folder, now=lambda: NOON) as device:
+        device.quarantine.remove([one.number for one in device.quarantine.all()])
 
 
 def test_readings_change_scale_and_period_by_key(told: Device) -> None:
