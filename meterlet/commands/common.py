@@ -19,6 +19,7 @@ from hub.errors import HubError
 from meterlet.commands.refusals import kind_of, refuse
 from meterlet.extras import missing_extra, needs_extra
 from meterlet.key_files import KeyFileProblem
+from meterlet.own_words import error_in_own_words
 from protocols.metrology import GridError, MetrologyError, Period
 
 if TYPE_CHECKING:
@@ -269,7 +270,7 @@ def _text(error: Exception) -> str:
         name = error.filename2 or error.filename  # of two, the one that was to be made
         place = f"{name}: " if name else ""
         return f"{place}{error.strerror or error}"
-    return str(error)
+    return error_in_own_words(error)
 
 
 def _roots() -> tuple[type[Exception], ...]:

@@ -28,6 +28,7 @@ from meterlet.commands.common import Exit, show
 from meterlet.commands.file_options import gap_facts, say_gaps, say_report
 from meterlet.commands.intake import LOST_SHOWN, lost_facts
 from meterlet.commands.refusals import INTERRUPTED, refuse
+from meterlet.own_words import reason_in_own_words
 from sml_codec import Obis
 
 BATCH: Final = 4096
@@ -132,7 +133,9 @@ class Intake:
             if sum(known.kind is one.kind for known in self.odd) < ODD_SHOWN:
                 self.odd.append(one)
                 place = f"{self.source}: byte {one.offset}"
-                click.echo(f"meterlet: {place}: set aside: {one.reason}", err=True)
+                click.echo(
+                    f"meterlet: {place}: set aside: {reason_in_own_words(one.reason)}", err=True
+                )
 
     def _fetch_odd(self) -> list[OddTelegram]:
         admission = self.door.admission

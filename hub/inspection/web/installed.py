@@ -12,9 +12,8 @@ from hub.card.entries import Kind
 from hub.card.packages.cap_file import CapFile, PackageError
 from hub.card.registry import Registry
 from hub.device import Device
-from hub.disclosure import ConsentTerms
 from hub.inspection.errors import InspectionError
-from hub.installer import InstallationError, consent_terms, the_one
+from hub.installer import InstallationError
 from hub.machine.bundle import Bundle
 from hub.machine.errors import BundleError, MachineError
 from hub.machine.manifest import Manifest
@@ -108,20 +107,23 @@ def signer_of(device: Device, content: bytes, module: bytes) -> Vendor | None:
     return None
 
 
-def read_package(device: Device, content: bytes) -> tuple[Bundle, Vendor, list[ConsentTerms]]:
-    """Return a package's bundle, who signed it, and the consents it asks for.
+def read_package(device: Device, content: bytes) -> list[tuple[Bundle, Vendor]]:
+    """Return the bundles of a package's applets, each with who signed it.
 
     Raises `InstallationError` where its form or its signature is not right.
     """
     try:
         cap = CapFile.decode(content)
-        bundle = the_one(bundles_of(cap.file.bundle, device.vendors()))
+        bundles = bundles_of(cap.file.bundle, device.vendors())
     except (PackageError, BundleError) as error:
         raise InstallationError(f"the package: {error}") from None
-    vendor = signer_of(device, cap.file.bundle, bundle.manifest.aid)
-    if vendor is None:
-        raise InstallationError("the package: signed by nobody who is trusted to sign applets")
-    return bundle, vendor, consent_terms(bundle)
+    signed = []
+    for bundle in bundles:
+        vendor = signer_of(device, cap.file.bundle, bundle.manifest.aid)
+        if vendor is None:
+            raise InstallationError("the package: signed by nobody who is trusted to sign applets")
+        signed.append((bundle, vendor))
+    return signed
 
 
 def _key_name(path: Path) -> bytes:
