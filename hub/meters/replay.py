@@ -214,7 +214,7 @@ class CsvReplay:
         seconds: int,
     ) -> None:  # fmt: skip
         """Refuse more energy than the fuse lets through in that time."""
-        limit = self.form.fuse.watts
+        limit, unit = self.form.fuse.per_hour, self.form.medium.shown_unit
         for column, value in zip(self.columns.values(), values, strict=False):
             if value is None:
                 continue
@@ -222,8 +222,8 @@ class CsvReplay:
                 name = column if isinstance(column, str) else "+".join(column)
                 raise self._wrong(
                     row.line,
-                    f"{name or 'it'} is {_kwh(value)} kWh: no home uses that in {seconds} s"
-                    f" ({_kwh(Fraction(limit))} kW flow through the fuse); a register needs"
+                    f"{name or 'it'} is {_kwh(value)} {unit}: no home uses that in {seconds} s"
+                    f" ({_flow(limit, unit)}); a register needs"
                     " --cumulative, another unit --unit, a larger connection --fuse",
                 )
 
@@ -271,3 +271,10 @@ def _readout(
 
 def _kwh(watt_hours: Fraction) -> str:
     return f"{float(watt_hours / 1000):.12g}"
+
+
+def _flow(limit: int, unit: str) -> str:
+    """Return what flows at most, in words."""
+    if unit == "kWh":
+        return f"{_kwh(Fraction(limit))} kW flow through the fuse"
+    return f"{_kwh(Fraction(limit))} {unit} flow through the meter in an hour"

@@ -65,6 +65,11 @@ class MeterDoor:
     _last: tuple[int, tuple[int, ...]] | None = None
     _last_time: int | None = None
 
+    @property
+    def printed_meter(self) -> str:
+        """Which meter counts, as people read it."""
+        return printed_id(self.mounted())
+
     def shown(self, telegram: MeterTelegram) -> dict[bytes, Counted] | None:
         """Return what its registers show; None where the telegram lacks one of them."""
         found: dict[bytes, Counted] = {}

@@ -15,12 +15,13 @@ from typing import Any, Final, NoReturn
 import rich_click as click
 
 from hub.device import Device
-from hub.meters.admission import LARGEST_LEAD, Admission
-from hub.meters.clocks import TwoClocks
+from hub.doors import Door, Shown
+from hub.meters.admission import LARGEST_LEAD
 from hub.meters.files.opened import FileReport
 from hub.meters.odd import Odd, OddTelegram
-from hub.meters.sml_intake import NoTimeOfDay, SmlIntake
-from hub.quarantining import exchange_command, stored_at
+from hub.meters.sml_intake import NoTimeOfDay
+from hub.meters.telegram_intake import NoTimeInTelegrams
+from hub.quarantining import exchange_command, meter_of
 from hub.readings import ReadingFlag, Readout
 from hub.text import counted, utc_text
 from hub.vault.vault import ReadingRefused
@@ -51,7 +52,7 @@ class Intake:
 
     device: Device
     source: str
-    door: SmlIntake
+    door: Door
     limit: int | None
     stored: int = 0
     days: int = 0
@@ -67,7 +68,7 @@ class Intake:
 
     def swallow(self, chunks: Iterator[bytes]) -> None:
         """Take a whole file."""
-        waiting: list[Readout] = []
+        waiting: list[Shown] = []
         for chunk in chunks:
             waiting += self.door.feed(chunk)
             if len(waiting) >= BATCH:
@@ -77,7 +78,7 @@ class Intake:
                     break
         try:
             waiting += self.door.close()
-        except NoTimeOfDay:
+        except (NoTimeOfDay, NoTimeInTelegrams):
             show_lost(self.source, self.door)
             raise
         self._store(waiting)
@@ -86,15 +87,16 @@ class Intake:
     def follow(self, chunks: Iterator[bytes]) -> None:
         """Take readings as they come, each kept at once, until the line or the user ends it."""
         signal.signal(signal.SIGTERM, _end)
-        slot_seconds, slot = 60 * self.device.main.slot_minutes, None
+        slot_seconds = 60 * min(one.main.slot_minutes for one in self.device.every_meter)
+        slot: int | None = None
         try:
             for chunk in chunks:
                 readouts = self.door.feed(chunk)
                 self._store(readouts)
                 if self.is_full:
                     break
-                if readouts and readouts[-1].time // slot_seconds != slot:
-                    slot = readouts[-1].time // slot_seconds
+                if readouts and (latest := _latest(readouts)) // slot_seconds != slot:
+                    slot = latest // slot_seconds
                     self.days += self.device.certify()  # a slot is signed when it ends
             else:
                 self._store(self.door.close())
@@ -109,21 +111,25 @@ class Intake:
         """Whether the limit is reached."""
         return self.limit is not None and self.stored >= self.limit
 
-    def _store(self, readouts: list[Readout]) -> None:
+    def _store(self, readouts: list[Shown]) -> None:
         if self.limit is not None:
             readouts = readouts[: self.limit - self.stored]
-        odd = self._fetch_odd()
-        if readouts and readouts[-1].time > self.device.now() + LARGEST_LEAD:
-            raise ReadingRefused(f"{utc_text(readouts[-1].time)}: that time has not come yet")
+        odd = self.door.fetch_odd()
+        if readouts and (latest := _latest(readouts)) > self.device.now() + LARGEST_LEAD:
+            raise ReadingRefused(f"{utc_text(latest)}: that time has not come yet")
         if not readouts and not odd:
             return
+        by_meter: dict[str, tuple[Device, list[Readout]]] = {}
+        for meter, readout in readouts:
+            by_meter.setdefault(meter.name, (meter, []))[1].append(readout)
         with self.device.database.transaction():
-            self.stored += self.device.store(readouts)
+            for meter, shown in by_meter.values():
+                self.stored += meter.store(shown)
             self._count(self.device.quarantine.add(odd), odd)
-            if self.door.clocks is not None and readouts:
-                self.device.quarantine.keep_clock(self.door.meter, self.door.clocks.anchor)
+            if readouts:
+                self.door.stored()
         if readouts:
-            self.is_coarse = bool(readouts[-1].flags & ReadingFlag.COARSE)
+            self.is_coarse = bool(readouts[-1][1].flags & ReadingFlag.COARSE)
 
     def _count(self, new: list[OddTelegram], odd: list[OddTelegram]) -> None:
         """Count what was set aside; what was set aside before has come again."""
@@ -137,80 +143,14 @@ class Intake:
                     f"meterlet: {place}: set aside: {reason_in_own_words(one.reason)}", err=True
                 )
 
-    def _fetch_odd(self) -> list[OddTelegram]:
-        admission = self.door.admission
-        if admission is None or not admission.set_aside:
-            return []
-        odd, admission.set_aside = admission.set_aside, []
-        clocks = self.door.clocks
-        stepped = clocks is not None and any(one.kind is Odd.STEPPED for one in odd)
-        if stepped and self.device.quarantine.clock(self.door.meter) is None:
-            # The resident has accepted one of them: both clocks are compared anew.
-            self.door.clocks = TwoClocks()
-        return odd
-
-
-def open_door(
-    device: Device,
-    *,
-    is_live: bool = False,
-    is_file: bool = False,
-    is_replay: bool = False,
-    start: int | None = None,
-    step: int | None = None,
-    every_seconds: int = 0,
-) -> SmlIntake:
-    """Return the door of a hub, for a live line, a file, or bytes on standard input.
-
-    `start` is when a capture began, `step` the seconds between two telegrams that bring no time. A
-    replay is of interval data: it goes on where the hub stands, or is refused as a whole.
-    """
-    if is_replay:
-        return SmlIntake(
-            device.mounted_meter,
-            device.description.registers,
-            device.now,
-            every_seconds=every_seconds,
-        )
-    known = stored_at(device)
-
-    def covered(time: int) -> bool:
-        begin = time - time % every_seconds
-        main = device.main
-        found = main.vault.between(main.channel, begin, begin + every_seconds - 1)
-        return any(begin <= reading.time < begin + every_seconds for reading in found)
-
-    admission = Admission(
-        device.fuse,
-        known,
-        device.last_readout(),
-        is_live=is_live,
-        covered=covered if every_seconds else None,
-    )
-    meter = device.mounted_meter
-    by_arrival = start is None and not is_file
-    return SmlIntake(
-        meter,
-        device.description.registers,
-        device.now,
-        capture_start=start,
-        every_seconds=every_seconds,
-        admission=admission,
-        clocks=TwoClocks(device.quarantine.clock(meter)) if by_arrival else None,
-        is_capture=is_file,
-        capture_step=step,
-        mounted=lambda: device.mounted_meter,
-        latest=device.last_readout,
-    )
-
 
 def report(intake: Intake, file: FileReport, as_json: bool) -> None:
     """Say what came of it, and end with the exit code for it; return if all was well.
 
     `file` is what was seen in a file of interval data.
     """
-    source, door, admission = intake.source, intake.door, intake.door.admission
-    repeated = intake.repeated + (0 if admission is None else admission.repeated)
+    source, door = intake.source, intake.door
+    repeated = intake.repeated + door.repeated
     facts: dict[str, Any] = {
         "readings": intake.stored,
         "set_aside": intake.set_aside,
@@ -241,7 +181,7 @@ def report(intake: Intake, file: FileReport, as_json: bool) -> None:
     say_gaps(source, file)
     show_lost(source, door)
     if is_nothing and not intake.set_aside and not door.lost:
-        click.echo(f"meterlet: {source}: {_why_nothing(door)}", err=True)
+        click.echo(f"meterlet: {source}: {door.why_nothing}", err=True)
     sys.stderr.flush()
     show("meterlet.hub.ingest/1", facts, text, as_json=as_json)
     if intake.is_interrupted:
@@ -277,7 +217,9 @@ def door_facts(device: Device) -> dict[str, Any]:
 def _advise(intake: Intake) -> None:
     """Say what the resident can do about it."""
     foreign = next((one for one in intake.odd if one.kind is Odd.FOREIGN), None)
-    command = None if foreign is None else exchange_command(intake.device, foreign)
+    command = None
+    if foreign is not None:
+        command = exchange_command(meter_of(intake.device, foreign), foreign)
     if command is not None:
         click.echo(f"meterlet: if the meter was exchanged, say: {command}", err=True)
     if intake.is_coarse:
@@ -288,7 +230,7 @@ def _advise(intake: Intake) -> None:
         )
 
 
-def show_lost(source: str, door: SmlIntake) -> None:
+def show_lost(source: str, door: Door) -> None:
     """Say which bytes no reading could be taken from."""
     for lost in door.lost[:LOST_SHOWN]:
         click.echo(f"meterlet: {source}: byte {lost.offset}: {lost.reason}", err=True)
@@ -296,12 +238,6 @@ def show_lost(source: str, door: SmlIntake) -> None:
         click.echo(f"meterlet: {source}: and {len(door.lost) - LOST_SHOWN} more", err=True)
 
 
-def _why_nothing(door: SmlIntake) -> str:
-    """Return why no reading came of a stream."""
-    if not door.telegrams:
-        return "no SML telegram in it"
-    if not door.lists:
-        return "no telegram has a list of values"
-    wanted = ", ".join(str(Obis(code)) for code in door.registers)
-    sent = ", ".join(map(str, door.seen)) or "nothing"
-    return f"no telegram has {wanted}; the meter sends {sent}"
+def _latest(readouts: list[Shown]) -> int:
+    """Return the latest moment of readouts."""
+    return max(readout.time for _, readout in readouts)

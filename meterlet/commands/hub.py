@@ -15,12 +15,14 @@ import rich_click as click
 
 from hub.device import Description, Device
 from hub.disclosure.countersigned import HeadDesk
+from hub.doors import Door, DoorOptions, ListeningDoor, replay_door
 from hub.link import CallerMemory
 from hub.link import serve as serve_link
 from hub.metering import MeteredRegister
 from hub.meters.emulated import emulated_meter_id, telegrams
 from hub.meters.files.opened import FileReport
 from hub.meters.fuse import DEFAULT_FUSE, LARGEST_AMPERES, Fuse
+from hub.meters.kinds import MeterKeys
 from hub.meters.replay import parse_interval
 from hub.meters.simulator import SyntheticHousehold
 from hub.readings import Readout
@@ -38,11 +40,12 @@ from meterlet.commands.common import (
     open_machine,
     period_options,
 )
-from meterlet.commands.door import Intake, door_facts, open_door, report
+from meterlet.commands.door import Intake, door_facts, report
 from meterlet.commands.file_options import FileChoice, file_options
 from meterlet.commands.hand_over import exchange_meter, hand_over
 from meterlet.commands.hub_correct import correct
 from meterlet.commands.hub_keys import keys
+from meterlet.commands.hub_meters import further_meter, key_options, meters_group
 from meterlet.commands.hub_probe import probe_line
 from meterlet.commands.hub_published import hub_published
 from meterlet.commands.hub_readings import readings
@@ -75,8 +78,8 @@ def hub() -> None:
 
 
 for command in (
-    correct, exchange_meter, hand_over, hub_published, keys, probe_line, reader, readings, restore,
-    snapshot, unblock,
+    correct, exchange_meter, hand_over, hub_published, keys, meters_group, probe_line, reader,
+    readings, restore, snapshot, unblock,
 ):  # fmt: skip
     hub.add_command(command)
 
@@ -89,6 +92,7 @@ for command in (
     help="Where the hub is to live: a new or empty folder.",
 )
 @click.option("--meter", type=Hex(), help="The meter's server identification.")
+@click.option("--meter-text", help="The same in letters, for meters that do not speak SML.")
 @click.option(
     "--serial",
     type=click.IntRange(1, (1 << 40) - 1),
@@ -146,6 +150,7 @@ for command in (
 def init(
     folder: Path,
     meter: bytes | None,
+    meter_text: str | None,
     serial: int | None,
     registers: tuple[str, ...],
     feed_in_register: str | None,
@@ -157,6 +162,8 @@ def init(
     phases: int | None,
 ) -> Shown:
     """Make a hub with new keys in FOLDER, which must be new or empty."""
+    if meter_text is not None and meter is None:
+        meter = meter_text.encode()
     if (meter is None) == (serial is None):
         raise click.UsageError("say which meter: either --meter HEX or --serial N")
     if phases is not None and amperes is None:
@@ -205,6 +212,8 @@ def init(
 @click.option("--login", type=click.File("r"), help="File with user:password, for HTTP.")
 @click.option("--once", is_flag=True, help="Live sources: end when the line does.")
 @click.option("--limit", type=click.IntRange(1), help="Stop after so many readings (live sources).")
+@click.option("--of", metavar="NAME", help="Take readings of this further meter alone.")
+@key_options
 @json_option
 def ingest(
     folder: Path,
@@ -218,33 +227,42 @@ def ingest(
     login: IO[str] | None,
     once: bool,
     limit: int | None,
+    of: str | None,
+    keys: MeterKeys,
     choice: FileChoice,
     as_json: bool,
 ) -> None:
     """Store readings, and certify the days that are over.
 
-    SOURCE is a capture of SML telegrams (a file, or - for standard input), a file of interval data
+    SOURCE is a capture of telegrams (a file, or - for standard input), a file of interval data
     or registers (.csv, .tsv, .xml, packed or not, or any with --format or --column), a serial line
     (serial:///dev/ttyUSB0?baud=9600), a TCP peer (tcp://HOST:PORT), a web address that answers with
     the latest telegram (http://...), or `synthetic`. The register goes on from the last reading,
     and the time between is missing. Gaps are told. A live line that breaks is opened again.
 
+    The language is found from the bytes: SML, DLMS, P1, M-Bus, Current Cost. All meters of the hub
+    that are heard are taken, but for SML, where it is the hub's own or the one of --of.
+
     Damaged telegrams are reported. Odd ones are set aside: `meterlet hub readings quarantine`. The
     intact ones are stored either way, and the exit code is then 1.
     """
-    with Device.open(folder) as device:
+    with Device.open(folder) as home:
+        device = home if of is None else further_meter(home, of)
         meter = device.description
         every_seconds = 0 if every == "0s" else parse_interval(every)
         live = "://" in source
-        door = open_door(
-            device,
+        options = DoorOptions(
             is_live=live,
             is_file=not live and source != "-",
-            is_replay=source == "synthetic" or choice.takes(source),
             start=None if start is None else int(start.replace(tzinfo=UTC).timestamp()),
             step=None if step is None else parse_interval(step),
             every_seconds=every_seconds,
+            keys=keys,
         )
+        meters = home.every_meter if of is None else (device,)
+        door: Door = ListeningDoor(device, meters, options)
+        if source == "synthetic" or choice.takes(source):
+            door = replay_door(device, every_seconds)
         latest = device.main.vault.newest_received(device.main.channel)
         file_report = FileReport()
         start_wh = _registers_stand(device)
@@ -272,7 +290,9 @@ def ingest(
             chunks: Iterator[bytes] = telegrams(device.mounted_meter, following(latest, readouts))
         elif choice.takes(source):
             columns = columns_of(meter, choice)
-            replay = choice.replay(Path(source), columns, meter.zone, fuse=device.fuse)
+            replay = choice.replay(
+                Path(source), columns, meter.zone, fuse=device.fuse, medium=meter.medium
+            )
             readouts = replace(replay, start_wh=start_wh).readouts(report=file_report)
             chunks = telegrams(device.mounted_meter, following(latest, readouts))
         elif "://" in source:
@@ -282,7 +302,7 @@ def ingest(
         else:
             chunks = hex_or_bytes(file_chunks(source))
         no_further = device.certified_no_further()
-        intake = Intake(device, source, door, limit)
+        intake = Intake(home, source, door, limit)
         if live:
             intake.follow(chunks)
         else:

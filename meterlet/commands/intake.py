@@ -22,6 +22,7 @@ from sml_codec import Obis
 from sml_codec.hextext import HexText
 
 if TYPE_CHECKING:
+    from hub.doors import Door
     from sml_codec.sources import Interruption
 
 CHUNK: Final = 1 << 14
@@ -63,7 +64,7 @@ def columns_of(meter: Description, choice: FileChoice) -> dict[bytes, tuple[str,
     return {register: tuple(chosen[register]) for register in meter.registers}
 
 
-def lost_facts(door: SmlIntake) -> list[dict[str, object]]:
+def lost_facts(door: "Door | SmlIntake") -> list[dict[str, object]]:
     """Return what could not be read, as the JSON outputs show it."""
     return [{"offset": lost.offset, "reason": lost.reason} for lost in door.lost]
 

@@ -48,7 +48,7 @@ def read(path: Path, form: FileForm) -> int:
     replay = CsvReplay(path, {ACTIVE_ENERGY_IMPORT: ()}, None, None, CLOCK, form=form)
     uses = replay.uses(report=report)
     known = uses.wh or {}
-    limit = form.fuse.watts * uses.interval_seconds / 3600 + 1
+    limit = form.fuse.per_hour * uses.interval_seconds / 3600 + 1
     assert all(0 <= wh <= limit for wh in known.values())
     starts = sorted(known)
     assert all(b - a >= uses.interval_seconds for a, b in pairwise(starts))

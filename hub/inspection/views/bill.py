@@ -109,7 +109,8 @@ def check_invoices(device: Device, applet: bytes) -> list[CheckedBill]:
 
 
 def check_invoice(device: Device, documents: SupplierDocuments, invoice: Invoice) -> CheckedBill:
-    """Return one invoice of `documents` with its verdict."""
+    """Return one invoice of `documents` with its verdict, against the readings of its meter."""
+    device = meter_billed(device, invoice)
     place = documents.invoices.index(invoice)
     earlier, later = documents.invoices[:place], documents.invoices[place + 1 :]
     checked = _at_its_time(device, documents, invoice)
@@ -120,6 +121,12 @@ def check_invoice(device: Device, documents: SupplierDocuments, invoice: Invoice
         swaps=swaps_between(device, invoice.begin, invoice.end),
     )
     return _once(_difference_checked(checked, earlier), earlier)
+
+
+def meter_billed(device: Device, invoice: Invoice) -> Device:
+    """Return the hub's meter that an invoice is for; its own where it is for none of them."""
+    meters = (one for one in device.every_meter if one.description.meter == invoice.meter)
+    return next(meters, device)
 
 
 def _at_its_time(device: Device, documents: SupplierDocuments, invoice: Invoice) -> CheckedBill:

@@ -277,7 +277,15 @@ def _unit(table: Table, columns: Columns) -> EnergyUnit:
     named.discard(None)
     if len(named) > 1:
         raise table.request.wrong_file("the columns count in different units; say --unit")
-    return next(iter(named)) or EnergyUnit.KWH if named else EnergyUnit.KWH
+    medium = table.request.form.medium
+    usual = EnergyUnit.M3 if medium.counts_volume else EnergyUnit.KWH
+    unit = next(iter(named), None) or usual
+    if unit.is_volume is not medium.counts_volume:
+        raise table.request.wrong_file(
+            f"the columns count in {unit.value}, the meter counts {medium.shown_unit}; is it the"
+            " file of another meter? Else say --unit"
+        )
+    return unit
 
 
 def _label(

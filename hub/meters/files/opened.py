@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 from hub.meters.files.cells import EnergyUnit
 from hub.meters.files.errors import ReplayError, wrong_file, wrong_line
 from hub.meters.files.moments import DAY_FIRST, TimeReader
-from hub.meters.fuse import DEFAULT_FUSE, Fuse
+from hub.meters.fuse import DEFAULT_FUSE, Limit
+from protocols.metrology import Medium
 
 MOST_ROWS: Final = 1 << 23
 OTHER_SECONDS: Final = 900
@@ -42,8 +43,10 @@ class FileForm:
     label: Label | None = None
     cumulative: bool | None = None
     skip: int | None = None
-    fuse: Fuse = DEFAULT_FUSE
+    fuse: Limit = DEFAULT_FUSE
     """What does not flow through it is no use of an interval."""
+    medium: Medium = Medium.ELECTRICITY
+    """What the meter counts."""
     local_zone: ZoneInfo | None = None
     """The home's clock, where no clock was said for times without an offset: formats with a name
     write local times."""

@@ -23,7 +23,7 @@ from hub.inspection.api.json_views import (
 from hub.inspection.errors import InspectionError
 from hub.inspection.views.bill import CheckedBill, Verdict, check_invoice
 from hub.inspection.views.calendar import By
-from hub.inspection.views.documents import supplier_documents, tariff_book
+from hub.inspection.views.documents import supplied_applets, supplier_documents, tariff_book
 from hub.inspection.views.estimates import FORECAST_METHOD, forecast, offers
 from hub.inspection.views.money import Money
 from hub.inspection.views.readings import readings_view
@@ -44,6 +44,7 @@ from meterlet.commands.common import (
     period_options,
     print_json,
 )
+from meterlet.commands.hub_meters import further_meter
 from meterlet.commands.inspect.proofs import BillingProofs
 from meterlet.commands.inspect.readings import last_certified_day
 from meterlet.commands.inspect.releases import show_released
@@ -68,7 +69,10 @@ WORST_FIRST: Final = (Verdict.DIFFERS, Verdict.CANNOT_TELL, Verdict.MATCHES)
 
 @click.command("bill")
 @hub_option
-@click.option("--applet", "aid", type=Aid(), default=BILLING, show_default=True, help="Whose bill.")
+@click.option(
+    "--applet", "aid", type=Aid(), help="Whose bill; by default that of the billing applet."
+)
+@click.option("--of", metavar="NAME", help="Instead: the bill of this further meter, as gas.")
 @click.option("--proof", "with_proof", is_flag=True, help="Check the supplier's proof as well.")
 @click.option(
     "--tariff",
@@ -83,7 +87,8 @@ WORST_FIRST: Final = (Verdict.DIFFERS, Verdict.CANNOT_TELL, Verdict.MATCHES)
 @json_option
 def inspect_bill(
     folder: Path,
-    aid: bytes,
+    aid: bytes | None,
+    of: str | None,
     with_proof: bool,
     files: tuple[Path, ...],
     number: int | None,
@@ -117,7 +122,24 @@ def inspect_bill(
                 as_json=as_json,
             )
         else:
-            _check(device, aid, number, with_proof=with_proof, as_json=as_json)
+            _check(device, _applet(device, aid, of), number, with_proof=with_proof, as_json=as_json)
+
+
+def _applet(device: Device, aid: bytes | None, of: str | None) -> bytes:
+    """Return the applet whose bill is meant."""
+    if aid is not None and of is not None:
+        raise click.UsageError("say --applet or --of, not both")
+    supplied = supplied_applets(device)
+    if of is not None:
+        meter = further_meter(device, of).description.meter
+        for one in supplied:
+            if any(each.meter == meter for each in supplier_documents(device, one).invoices):
+                return one
+        raise InspectionError(f"no invoice of {of} has arrived yet")
+    if aid is not None:
+        return aid
+    usual = bytes.fromhex(BILLING)
+    return supplied[0] if len(supplied) == 1 and usual not in supplied else usual
 
 
 def _check(

@@ -83,7 +83,7 @@ def test_a_port_is_a_meter_for_each_thing_it_counts() -> None:
     assert water.shown(ACTIVE_ENERGY_IMPORT) is None
 
 
-EXPECTED = {
+EXPECTED: dict[str, list[tuple[str, Quantity, int | None]]] = {
     "isk_m550t_1011": [("E0034006810516416", DRAWN, 6_757_178),
                        ("G0039001700460117", GAS, 1_569_646)],
     "fluvius_171": [("1SAG3101021605", DRAWN, 15_792), ("7FLO2119033733", GAS, 112_384),
@@ -139,7 +139,7 @@ def test_real_meters_show_what_their_displays_did() -> None:
 
 
 def test_the_language_of_every_framed_capture_is_found() -> None:
-    wanted = {
+    wanted: dict[str, set[MeterKind | None]] = {
         "p1": {MeterKind.P1}, "currentcost": {MeterKind.CURRENT_COST},
         "m-bus": {MeterKind.MBUS}, "wm-bus": {MeterKind.WIRELESS},
         "dlms": {MeterKind.DLMS_HDLC, MeterKind.DLMS_MBUS, MeterKind.DLMS_WRAPPER, None},
