@@ -27,7 +27,9 @@ from meter_codecs.mbus.sealing import seal_mode_5, seal_mode_7, seal_session
 METER = Address.of("EFE", "43054304", 0, 4)
 SECRET = bytes.fromhex("622b9656991ff0c1574c0950cf9278d1")
 KEYS = KeyRing({METER.number: MeterKey(SECRET)})
-BODY = make_body([make_record(b"\x04\x06", 9341), make_record(b"\x04\x13", 1348631)]).encode()
+VALUES = [9341, 1348631, 2853]
+HEADS = [b"\x04\x06", b"\x04\x13", b"\x44\x06"]
+BODY = make_body(map(make_record, HEADS, VALUES)).encode()
 KEY = MeterKey(SECRET)
 SEALED = {
     "mode 5": seal_mode_5(METER, BODY, KEY, access=3),
@@ -43,7 +45,7 @@ def bare(payload: bytes, address: Address = METER) -> LinkFrame:
 def test_each_is_read_as_it_was_sent() -> None:
     for payload in SEALED.values():
         telegram = read_wireless(bare(payload), keys=KEYS)
-        assert [record.value for record in telegram.records] == [9341, 1348631]
+        assert [record.value for record in telegram.records] == VALUES
 
 
 def test_an_authenticated_telegram_changed_anywhere_has_no_values() -> None:
@@ -55,7 +57,7 @@ def test_an_authenticated_telegram_changed_anywhere_has_no_values() -> None:
             changed[place] ^= 1 << bit
             telegram = read_wireless(bare(bytes(changed)), keys=KEYS)
             if place in numbered and telegram.content is not None:
-                assert [record.value for record in telegram.records] == [9341, 1348631]
+                assert [record.value for record in telegram.records] == VALUES
                 continue
             assert telegram.content is None, (place, bit)
             assert telegram.records == ()
