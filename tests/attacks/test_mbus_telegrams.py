@@ -72,13 +72,29 @@ def test_a_changed_value_is_a_forgery_not_a_wrong_key() -> None:
     assert telegram.plain is None
 
 
-def test_a_telegram_cannot_be_passed_off_as_another_meters() -> None:
+@pytest.mark.parametrize("kind", ["mode 7", "session"])
+def test_a_telegram_cannot_be_passed_off_as_another_meters(kind: str) -> None:
     other = Address.of("EFE", "43054305", 0, 4)
     keys = KeyRing(default=MeterKey(SECRET))  # the worst case: both have the same key
-    for payload in SEALED.values():
-        telegram = read_wireless(bare(payload, other), keys=keys)
-        assert isinstance(telegram.error, SecurityError)
-        assert telegram.records == ()
+    telegram = read_wireless(bare(SEALED[kind], other), keys=keys)
+    assert isinstance(telegram.error, SecurityError)
+    assert telegram.records == ()
+
+
+def test_what_mode_5_and_sessions_let_through_is_never_called_authentic() -> None:
+    """They hide values and do not protect them; this shows how, and what the reader is told.
+
+    In mode 5 the address goes into the first block: a bit of it turns a bit of the first value.
+    """
+    changed = bytearray(SEALED["mode 5"])
+    changed[1] ^= 1  # the access number is in the last bytes of the block
+    turned = read_wireless(bare(bytes(changed)), keys=KEYS)
+    assert turned.error is None
+    assert [record.value for record in turned.records] != VALUES
+    for kind in ("mode 5", "session"):
+        assert read_wireless(bare(SEALED[kind]), keys=KEYS).is_authenticated is None
+    assert turned.is_authenticated is None
+    assert read_wireless(bare(SEALED["mode 7"]), keys=KEYS).is_authenticated is True
 
 
 def test_a_message_counter_cannot_be_turned_forward() -> None:
