@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from meter_codecs.mbus import (
     Body,
+    ChecksumMismatch,
     Damage,
     DamageKind,
     FixedData,
@@ -21,6 +22,7 @@ from meter_codecs.mbus import (
     Telegram,
     decode_link,
     decode_stream,
+    manufacturer_text,
     read_wired,
     read_wireless,
 )
@@ -41,12 +43,26 @@ def is_wired(data: bytes) -> bool:
     )
 
 
+_CONTROLS = frozenset(
+    {0x06, 0x08, 0x18, 0x28, 0x38, 0x40, 0x43, 0x44, 0x46, 0x47, 0x48, 0x53, 0x73}
+)
+"""The control bytes of a radio link that carry values, or ask for a meter to be installed."""
+
+
 def is_wireless(data: bytes) -> bool:
-    """Whether these bytes are one frame of wireless M-Bus."""
+    """Whether these bytes are one frame of wireless M-Bus, or would be if its checksums held."""
+    start = 2 if data[:2] in (b"\x54\xcd", b"\x54\x3d") and len(data) != 0x55 else 0
+    if len(data) < start + 11 or data[start + 1] not in _CONTROLS:
+        return False
+    if not manufacturer_text(data[start + 2] | data[start + 3] << 8).isalpha():
+        return False
     try:
-        return decode_link(data).control & 0x40 != 0
+        decode_link(data)
+    except ChecksumMismatch:
+        return True
     except MbusError:
         return False
+    return True
 
 
 def decode_mbus(data: bytes, *, keys: KeyRing) -> Json:

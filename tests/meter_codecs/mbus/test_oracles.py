@@ -70,3 +70,18 @@ def test_a_wireless_frame_is_encoded_to_the_same_bytes(name: str) -> None:
     telegram = read_wireless(frame, keys=KeyRing(default=MeterKey(key) if key else None))
     if isinstance(telegram.content, Body):
         assert telegram.content.encode() == telegram.plain
+
+
+def test_a_wireless_frame_whose_checksum_is_wrong_is_a_bad_frame_not_another_kind() -> None:
+    changed = bytearray(capture("wireless_crc_a_2"))
+    changed[30] ^= 1
+    shown = decode_mbus(bytes(changed), keys=key_ring(None))
+    assert (shown["frames"], shown["frames_bad"], shown["telegrams"]) == (0, 1, [])
+    assert "block 3: wrong checksum" in shown["error"]
+
+
+def test_a_wired_frame_whose_checksum_is_wrong_is_a_bad_frame() -> None:
+    changed = bytearray(capture("wired_lgb_g350"))
+    changed[30] ^= 1
+    shown = decode_mbus(bytes(changed), keys=key_ring(None))
+    assert (shown["frames"], shown["frames_bad"], shown["telegrams"]) == (0, 1, [])
