@@ -196,12 +196,10 @@ class _Reading:
             raise UnsupportedMode(
                 f"extended link layer: enciphering {layer.encryption} is reserved"
             )
-        assert self.link is not None or not self.is_radio
-        address = self.link.encode_link() if self.link else layer.peer
+        if self.link is None:
+            raise MalformedMbus("a session on the wire, where there is none", offset=0)
         session = (layer.session or 0).to_bytes(4, "little")
-        start = address + bytes([layer.control]) + session + bytes(3)
-        if len(start) != BLOCK:
-            raise MalformedMbus("a session without an address", offset=0)
+        start = self.link.encode_link() + bytes([layer.control]) + session + bytes(3)
         plain = self.key().apply_ctr(start, data)
         if not _has_crc(plain):
             raise self.wrong_key("the CRC of what it carries is wrong")

@@ -27,7 +27,7 @@ from meter_codecs.mbus import (
     decode_stream,
     read_wired,
 )
-from meterlet.meter_views.mbus import decode_mbus
+from meterlet.meter_views.mbus import view
 from tests.support.mbus_captures import NAMES, capture
 
 KEYS = KeyRing(default=MeterKey(bytes(16)))
@@ -38,7 +38,7 @@ def check(data: bytes) -> None:
     for decode in (decode_body, decode_fixed, decode_frame, decode_link):
         with suppress(MbusError):
             assert decode(data).encode() == data
-    decode_mbus(data, keys=KEYS)
+    view(data, keys=KEYS)
     content = data[:250]
     if content:
         frame = LongFrame(8, 1, content[0], content[1:])

@@ -25,7 +25,7 @@ from meter_codecs.mbus import (
 )
 from meter_codecs.mbus.layers import read_authentication, read_extended_link, read_header
 from meter_codecs.mbus.records import _KNOWN, HEADS_KEPT
-from meterlet.meter_views.mbus import decode_mbus
+from meterlet.meter_views.mbus import view
 from tests.meter_codecs.mbus.strategies import bodies, records
 
 KEYS = KeyRing(default=MeterKey(bytes(16)))
@@ -110,7 +110,7 @@ def test_any_content_is_read_as_far_as_it_goes(data: bytes) -> None:
 
 @given(telling)
 def test_what_is_shown_of_any_bytes_adds_up(data: bytes) -> None:
-    shown = decode_mbus(data, keys=KEYS)
+    shown = view(data, keys=KEYS)
     assert shown["frames"] >= len(shown["telegrams"])
 
 
