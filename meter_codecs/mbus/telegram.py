@@ -147,6 +147,10 @@ class _Reading:
             raise KeyMissing(f"enciphered, and there is no key for {self.meter or 'this meter'}")
         return key
 
+    def source(self) -> tuple[Address | None, bool]:
+        """Return whose formats are meant; clear frames teach nothing about enciphered ones."""
+        return self.meter, self.is_encrypted
+
     def wrong_key(self, sign: str) -> WrongKey:
         unchecked = (
             isinstance(self.frame, LinkFrame) and self.frame.frame_format is FrameFormat.BARE
@@ -209,9 +213,9 @@ class _Reading:
         """Return what the header carries, deciphered, its authentication code checked."""
         header, data = self.header, payload[at:]
         mode = header.mode if header else 0
-        if data.startswith(_CHECK) or not (header and header.configuration & 0xFF):
-            # Deciphered by who received it; or of another mode, and no byte of it enciphered.
-            mode = mode if mode in (5, 7) else 0
+        nothing = header is not None and mode < 5 and not header.configuration & 0xFF
+        if mode not in (5, 7) and (nothing or data.startswith(_CHECK)):
+            mode = 0  # no byte is enciphered, or who received it has deciphered it
         if mode not in (0, 5, 7):
             self.is_encrypted = True
             raise UnsupportedMode(
@@ -265,14 +269,16 @@ class _Reading:
         if ci in RECORDS:
             body = decode_body(plain)
             if self.formats is not None:
-                self.formats.learn(body)
+                self.formats.learn(body, self.source())
             self.content = body
         elif ci in (COMPACT, COMPACT_SHORT) or (ci == COMPACT_LONG and self.is_radio):
-            self.content = decode_compact(plain.removeprefix(_CHECK), self.formats or _NOTHING)
+            self.content = decode_compact(
+                plain.removeprefix(_CHECK), self.formats or _NOTHING, self.source()
+            )
         elif ci in FORMATS:
             heads = decode_format(plain)
             if self.formats is not None:
-                self.formats.add(heads)
+                self.formats.add(heads, self.source())
             self.content = Body(())
         elif ci in APPLICATION_ERROR and len(plain) == 1:
             reason = APPLICATION_ERRORS.get(plain[0], f"number {plain[0]}")

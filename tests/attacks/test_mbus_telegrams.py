@@ -3,20 +3,24 @@
 
 import pickle
 import traceback
+from itertools import product
 
 import pytest
 
 from meter_codecs.mbus import (
     Address,
     Authentication,
+    FormatMemory,
     FrameFormat,
     KeyRing,
     LinkFrame,
     LongFrame,
     MeterKey,
+    crc16,
     decode_body,
     decode_link,
     decode_stream,
+    encode_compact,
     make_body,
     make_record,
     read_wireless,
@@ -155,6 +159,36 @@ def test_a_wired_frame_with_a_changed_byte_is_never_taken() -> None:
             changed[place] ^= change
             events = decode_stream(bytes(changed))
             assert not any(isinstance(getattr(event, "frame", None), LongFrame) for event in events)
+
+
+def test_a_telegram_made_up_in_clear_is_never_called_enciphered() -> None:
+    """It is read, as many meters send in clear: who has a key for the meter refuses it."""
+    deciphered = b"\x7a" + bytes([3, 0, 0x20, 5]) + b"\x2f\x2f" + BODY
+    session = seal_session(METER, b"\x78" + BODY, None, control=0x20, access=3, session=77)
+    for payload in (b"\x78" + BODY, deciphered, session):
+        telegram = read_wireless(bare(payload), keys=KEYS)
+        assert [record.value for record in telegram.records] == VALUES
+        assert (telegram.is_encrypted, telegram.is_authenticated) == (False, None)
+
+
+def test_a_format_made_up_in_clear_does_not_change_what_enciphered_values_mean() -> None:
+    """The signature of a format has 16 bits: another format with the same one is soon found."""
+    signature = crc16(b"".join(HEADS))
+    tries = (
+        bytes([0x04, 0x93, 0x80 | low, 0x80 | high, last]) + b"".join(HEADS[1:])
+        for last, high, low in product(range(0x40), range(128), range(128))
+    )
+    forged = next(heads for heads in tries if crc16(heads) == signature)
+    formats = FormatMemory()
+    full = seal_session(METER, b"\x78" + BODY, KEY, control=0x20, access=3, session=77)
+    compact = b"\x79" + encode_compact(decode_body(BODY))
+    short = seal_session(METER, compact, KEY, control=0x20, access=4, session=78)
+    read_wireless(bare(full), keys=KEYS, formats=formats)
+    lie = b"\x69" + bytes([len(forged) + 2]) + signature.to_bytes(2, "little") + forged
+    assert read_wireless(bare(lie), formats=formats).error is None
+    telegram = read_wireless(bare(short), keys=KEYS, formats=formats)
+    assert [record.name for record in telegram.records] == ["energy", "volume", "energy"]
+    assert [record.value for record in telegram.records] == VALUES
 
 
 def test_no_error_and_no_trace_tells_a_key() -> None:
