@@ -168,7 +168,7 @@ class _Reading:
         if payload[at : at + 1] == _AFL:
             self.authentication, at = read_authentication(payload, at)
             if self.authentication.is_fragment:
-                raise MalformedMbus("a fragment of a longer message", offset=0)
+                raise MalformedMbus("a fragment of a longer message: join them first", offset=0)
         if at >= len(payload):
             raise MalformedMbus("end before the content", offset=at)
         ci = self.ci = payload[at]
