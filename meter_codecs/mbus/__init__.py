@@ -33,6 +33,7 @@ from meter_codecs.mbus.errors import (
     WrongKey,
 )
 from meter_codecs.mbus.fixed import Counter, FixedData, decode_fixed
+from meter_codecs.mbus.fragments import FragmentJoiner
 from meter_codecs.mbus.frames import (
     Ack,
     Damage,
@@ -92,6 +93,7 @@ __all__ = [
     "FixedData",
     "ForgedMessage",
     "FormatMemory",
+    "FragmentJoiner",
     "Frame",
     "FrameFormat",
     "Function",

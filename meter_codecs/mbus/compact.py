@@ -10,6 +10,7 @@ heads and values as the full frame has them, so values under a wrong format are 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Hashable
 from typing import Final
 
 from meter_codecs.mbus.crc import crc16
@@ -46,27 +47,31 @@ def decode_format(data: bytes) -> tuple[Head, ...]:
 
 
 class FormatMemory:
-    """The formats that were met, the last `FORMATS_KEPT` of them, and Kamstrup's."""
+    """The formats that were met, the last `FORMATS_KEPT` of them, and Kamstrup's.
+
+    A signature has 16 bits, so others can make a format with the same one. Formats are kept by
+    their source, who is any hashable thing, and Kamstrup's are not replaced.
+    """
 
     def __init__(self) -> None:
-        self._formats: OrderedDict[int, tuple[Head, ...]] = OrderedDict()
+        self._formats: OrderedDict[tuple[Hashable, int], tuple[Head, ...]] = OrderedDict()
 
-    def learn(self, body: Body) -> None:
+    def learn(self, body: Body, source: Hashable = None) -> None:
         """Remember the format of a full frame."""
         if body.records:
-            self.add(tuple(record.head for record in body.records))
+            self.add(tuple(record.head for record in body.records), source)
 
-    def add(self, heads: tuple[Head, ...]) -> None:
+    def add(self, heads: tuple[Head, ...], source: Hashable = None) -> None:
         """Remember a format."""
-        signature = crc16(b"".join(head.wire for head in heads))
-        self._formats[signature] = heads
-        self._formats.move_to_end(signature)
+        key = source, crc16(b"".join(head.wire for head in heads))
+        self._formats[key] = heads
+        self._formats.move_to_end(key)
         while len(self._formats) > FORMATS_KEPT:
             self._formats.popitem(last=False)
 
-    def find(self, signature: int) -> tuple[Head, ...]:
+    def find(self, signature: int, source: Hashable = None) -> tuple[Head, ...]:
         """Return the format of a signature; raise `UnknownFormat` for one not met."""
-        found = self._formats.get(signature) or _known().get(signature)
+        found = _known().get(signature) or self._formats.get((source, signature))
         if found is None:
             raise UnknownFormat(
                 f"compact frame of format {signature:04x}: no full frame has shown it yet"
@@ -85,11 +90,11 @@ def _known() -> dict[int, tuple[Head, ...]]:
     return _FIRST
 
 
-def decode_compact(data: bytes, formats: FormatMemory) -> Body:
+def decode_compact(data: bytes, formats: FormatMemory, source: Hashable = None) -> Body:
     """Return the body that the full frame would have."""
     if len(data) < 4:
         raise MalformedMbus("end within the head of a compact frame", offset=len(data))
-    heads = formats.find(int.from_bytes(data[:2], "little"))
+    heads = formats.find(int.from_bytes(data[:2], "little"), source)
     full, at = bytearray(), 4
     for head in heads:
         size = head.size

@@ -175,6 +175,7 @@ def read_extended_link(data: bytes, at: int) -> tuple[ExtendedLink, int]:
     return ExtendedLink(ci, control, access, peer, number), at + 4 * session
 
 
+_RESERVED: Final = 0x8100  # of a fragment's control field
 _MAC_SIZES: Final = {3: 2, 4: 4, 5: 8, 6: 12, 7: 16, 8: 12}
 
 
@@ -227,6 +228,8 @@ def read_authentication(data: bytes, at: int) -> tuple[Authentication, int]:
     end = at + 2 + data[at + 1]
     _need(data, at, end - at, "the authentication layer")
     fragment = int.from_bytes(data[at + 2 : at + 4], "little")
+    if fragment & _RESERVED:
+        raise MalformedMbus("reserved bits of the authentication layer are set", offset=at + 3)
     at += 4
 
     def number(present: int, size: int) -> int | None:

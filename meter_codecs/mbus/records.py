@@ -132,6 +132,12 @@ class Record:
         return binary and self.data[-1:] == b"\x80" and not any(self.data[:-1])
 
     @property
+    def flags(self) -> int | None:
+        """A binary number as bits, without a sign, as error flags and inputs are meant."""
+        binary = self.head.decode is values.integer
+        return int.from_bytes(self.data, "little") if binary else None
+
+    @property
     def scaled(self) -> Decimal | None:
         """The exact value in `unit`; None if it is invalid or no number."""
         if not isinstance(self.value, int | float) or self.is_invalid:

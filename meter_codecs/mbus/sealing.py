@@ -72,14 +72,22 @@ def seal_mode_7(
 
 
 def seal_session(
-    meter: Address, payload: bytes, key: MeterKey | None, *, control: int, access: int, session: int
+    meter: Address,
+    payload: bytes,
+    key: MeterKey | None,
+    *,
+    control: int,
+    access: int,
+    session: int,
+    peer: Address | None = None,
 ) -> bytes:
     """Return a payload under the extended link layer, by AES-CTR; in clear without a key.
 
-    The three highest bits of `session` say which; they are set here.
+    The three highest bits of `session` say which; they are set here. `peer` is who it is for.
     """
     session = session & 0x1FFFFFFF | (0x20000000 if key else 0)
-    layer = ExtendedLink(0x8D, control, access, session=session)
+    other = peer.encode_link() if peer else b""
+    layer = ExtendedLink(0x8F if peer else 0x8D, control, access, other, session)
     content = crc16(payload).to_bytes(2, "little") + payload
     if key is not None:
         start = meter.encode_link() + bytes([control]) + session.to_bytes(4, "little") + bytes(3)

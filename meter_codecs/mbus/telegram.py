@@ -147,6 +147,10 @@ class _Reading:
             raise KeyMissing(f"enciphered, and there is no key for {self.meter or 'this meter'}")
         return key
 
+    def source(self) -> tuple[Address | None, bool]:
+        """Return whose formats are meant; clear frames teach nothing about enciphered ones."""
+        return self.meter, self.is_encrypted
+
     def wrong_key(self, sign: str) -> WrongKey:
         unchecked = (
             isinstance(self.frame, LinkFrame) and self.frame.frame_format is FrameFormat.BARE
@@ -164,7 +168,7 @@ class _Reading:
         if payload[at : at + 1] == _AFL:
             self.authentication, at = read_authentication(payload, at)
             if self.authentication.is_fragment:
-                raise MalformedMbus("a fragment of a longer message", offset=0)
+                raise MalformedMbus("a fragment of a longer message: join them first", offset=0)
         if at >= len(payload):
             raise MalformedMbus("end before the content", offset=at)
         ci = self.ci = payload[at]
@@ -196,12 +200,10 @@ class _Reading:
             raise UnsupportedMode(
                 f"extended link layer: enciphering {layer.encryption} is reserved"
             )
-        assert self.link is not None or not self.is_radio
-        address = self.link.encode_link() if self.link else layer.peer
+        if self.link is None:
+            raise MalformedMbus("a session on the wire, where there is none", offset=0)
         session = (layer.session or 0).to_bytes(4, "little")
-        start = address + bytes([layer.control]) + session + bytes(3)
-        if len(start) != BLOCK:
-            raise MalformedMbus("a session without an address", offset=0)
+        start = self.link.encode_link() + bytes([layer.control]) + session + bytes(3)
         plain = self.key().apply_ctr(start, data)
         if not _has_crc(plain):
             raise self.wrong_key("the CRC of what it carries is wrong")
@@ -211,9 +213,9 @@ class _Reading:
         """Return what the header carries, deciphered, its authentication code checked."""
         header, data = self.header, payload[at:]
         mode = header.mode if header else 0
-        if data.startswith(_CHECK) or not (header and header.configuration & 0xFF):
-            # Deciphered by who received it; or of another mode, and no byte of it enciphered.
-            mode = mode if mode in (5, 7) else 0
+        nothing = header is not None and mode < 5 and not header.configuration & 0xFF
+        if mode not in (5, 7) and (nothing or data.startswith(_CHECK)):
+            mode = 0  # no byte is enciphered, or who received it has deciphered it
         if mode not in (0, 5, 7):
             self.is_encrypted = True
             raise UnsupportedMode(
@@ -267,14 +269,16 @@ class _Reading:
         if ci in RECORDS:
             body = decode_body(plain)
             if self.formats is not None:
-                self.formats.learn(body)
+                self.formats.learn(body, self.source())
             self.content = body
         elif ci in (COMPACT, COMPACT_SHORT) or (ci == COMPACT_LONG and self.is_radio):
-            self.content = decode_compact(plain.removeprefix(_CHECK), self.formats or _NOTHING)
+            self.content = decode_compact(
+                plain.removeprefix(_CHECK), self.formats or _NOTHING, self.source()
+            )
         elif ci in FORMATS:
             heads = decode_format(plain)
             if self.formats is not None:
-                self.formats.add(heads)
+                self.formats.add(heads, self.source())
             self.content = Body(())
         elif ci in APPLICATION_ERROR and len(plain) == 1:
             reason = APPLICATION_ERRORS.get(plain[0], f"number {plain[0]}")

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from meter_codecs.mbus import (
     Body,
+    ChecksumMismatch,
     Damage,
     DamageKind,
     FixedData,
@@ -21,6 +22,7 @@ from meter_codecs.mbus import (
     Telegram,
     decode_link,
     decode_stream,
+    manufacturer_text,
     read_wired,
     read_wireless,
 )
@@ -41,57 +43,86 @@ def is_wired(data: bytes) -> bool:
     )
 
 
+_CONTROLS = frozenset(
+    {0x06, 0x08, 0x18, 0x28, 0x38, 0x40, 0x43, 0x44, 0x46, 0x47, 0x48, 0x53, 0x73}
+)
+"""The control bytes of a radio link that carry values, or ask for a meter to be installed."""
+
+
 def is_wireless(data: bytes) -> bool:
-    """Whether these bytes are one frame of wireless M-Bus."""
+    """Whether these bytes are one frame of wireless M-Bus, or would be if its checksums held."""
+    start = 2 if data[:2] in (b"\x54\xcd", b"\x54\x3d") and len(data) != 0x55 else 0
+    if len(data) < start + 11 or data[start + 1] not in _CONTROLS:
+        return False
+    if not manufacturer_text(data[start + 2] | data[start + 3] << 8).isalpha():
+        return False
     try:
-        return decode_link(data).control & 0x40 != 0
+        decode_link(data)
+    except ChecksumMismatch:
+        return True
     except MbusError:
         return False
+    return True
 
 
-def decode_mbus(data: bytes, *, keys: KeyRing) -> Json:
-    """Return the frames and telegrams of a capture of either kind."""
-    return (
-        decode_wireless_capture(data, keys=keys)
-        if is_wireless(data)
-        else decode_wired_capture(data, keys=keys)
-    )
+def is_mbus(data: bytes) -> bool:
+    """Whether these bytes are M-Bus with values, wired or wireless."""
+    return is_wired(data) or is_wireless(data)
 
 
-def key_ring(key: bytes | None) -> KeyRing:
-    """Return a ring with one key for all meters, or none."""
-    return KeyRing(default=MeterKey(key) if key else None)
+def view(
+    data: bytes,
+    *,
+    key: bytes | None = None,
+    keys: KeyRing | None = None,
+    formats: FormatMemory | None = None,
+) -> Json:
+    """Return what a capture holds; raise `EncodingError` for a key that is none.
+
+    `key` is that of all meters; `keys` are those of several. `formats` remembers what compact
+    frames need, from one capture to the next.
+    """
+    ring = keys or KeyRing(default=None if key is None else MeterKey(key))
+    memory = formats or FormatMemory()
+    if is_wireless(data) and not is_wired(data):
+        return _view_wireless(data, ring, memory)
+    return _view_wired(data, ring, memory)
 
 
-def decode_wired_capture(data: bytes, *, keys: KeyRing) -> Json:
-    """Return the frames and telegrams of a wired line."""
-    formats = FormatMemory()
-    frames, bad, telegrams = 0, 0, []
+def _view_wired(data: bytes, keys: KeyRing, formats: FormatMemory) -> Json:
+    frames, damage, telegrams = 0, [], []
     for event in decode_stream(data):
         if isinstance(event, Damage):
-            bad += event.kind is not DamageKind.NOISE
+            if event.kind is not DamageKind.NOISE:
+                damage.append(_damage(event.offset, event.reason))
             continue
         frames += 1
         if isinstance(event.frame, LongFrame):
             telegram = read_wired(event.frame, keys=keys, formats=formats)
-            telegrams.append(telegram_json(telegram, event.offset, "m-bus"))
-    return {"frames": frames, "frames_bad": bad, "telegrams": telegrams}
+            telegrams.append(telegram_view(telegram, event.offset))
+    return _shown(frames, damage, telegrams)
 
 
-def decode_wireless_capture(
-    data: bytes, *, keys: KeyRing, formats: FormatMemory | None = None
-) -> Json:
-    """Return the one frame that a wireless capture is."""
+def _view_wireless(data: bytes, keys: KeyRing, formats: FormatMemory) -> Json:
     try:
         frame = decode_link(data)
     except MbusError as error:
-        return {"frames": 0, "frames_bad": 1, "telegrams": [], "error": str(error)}
-    telegram = read_wireless(frame, keys=keys, formats=formats)
-    return {"frames": 1, "frames_bad": 0, "telegrams": [telegram_json(telegram, 0, "wm-bus")]}
+        return _shown(0, [_damage(0, str(error))], [])
+    return _shown(1, [], [telegram_view(read_wireless(frame, keys=keys, formats=formats), 0)])
 
 
-def telegram_json(telegram: Telegram, offset: int, protocol: str) -> Json:
-    """Return one telegram."""
+def _damage(offset: int, reason: str) -> Json:
+    return {"offset": offset, "reason": reason}
+
+
+def _shown(frames: int, damage: list[Json], telegrams: list[Json]) -> Json:
+    shown: Json = {"frames": frames, "frames_bad": len(damage), "telegrams": telegrams}
+    return shown | {"damage": damage} if damage else shown
+
+
+def telegram_view(telegram: Telegram, offset: int) -> Json:
+    """Return one telegram; one that cannot be read has no values and says why."""
+    protocol = "m-bus" if isinstance(telegram.frame, LongFrame) else "wm-bus"
     shown: Json = {"offset": offset, "protocol": protocol, "meter": _meter(telegram), "time": None}
     shown["encrypted"] = telegram.is_encrypted
     shown["authenticated"] = telegram.is_authenticated
@@ -140,12 +171,12 @@ def _values(telegram: Telegram) -> list[Json] | None:
                 for counter in fixed.counters
             ]
         case Body() as body:
-            return [record_json(record) for record in body.records]
+            return [value_view(record) for record in body.records]
         case None:
             return None
 
 
-def record_json(record: Record) -> Json:
+def value_view(record: Record) -> Json:
     """Return one value, as sent, before scaling."""
     value = record.value
     if isinstance(value, date | time):

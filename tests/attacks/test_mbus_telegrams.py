@@ -3,20 +3,24 @@
 
 import pickle
 import traceback
+from itertools import product
 
 import pytest
 
 from meter_codecs.mbus import (
     Address,
     Authentication,
+    FormatMemory,
     FrameFormat,
     KeyRing,
     LinkFrame,
     LongFrame,
     MeterKey,
+    crc16,
     decode_body,
     decode_link,
     decode_stream,
+    encode_compact,
     make_body,
     make_record,
     read_wireless,
@@ -27,7 +31,9 @@ from meter_codecs.mbus.sealing import seal_mode_5, seal_mode_7, seal_session
 METER = Address.of("EFE", "43054304", 0, 4)
 SECRET = bytes.fromhex("622b9656991ff0c1574c0950cf9278d1")
 KEYS = KeyRing({METER.number: MeterKey(SECRET)})
-BODY = make_body([make_record(b"\x04\x06", 9341), make_record(b"\x04\x13", 1348631)]).encode()
+VALUES = [9341, 1348631, 2853]
+HEADS = [b"\x04\x06", b"\x04\x13", b"\x44\x06"]
+BODY = make_body(map(make_record, HEADS, VALUES)).encode()
 KEY = MeterKey(SECRET)
 SEALED = {
     "mode 5": seal_mode_5(METER, BODY, KEY, access=3),
@@ -43,7 +49,7 @@ def bare(payload: bytes, address: Address = METER) -> LinkFrame:
 def test_each_is_read_as_it_was_sent() -> None:
     for payload in SEALED.values():
         telegram = read_wireless(bare(payload), keys=KEYS)
-        assert [record.value for record in telegram.records] == [9341, 1348631]
+        assert [record.value for record in telegram.records] == VALUES
 
 
 def test_an_authenticated_telegram_changed_anywhere_has_no_values() -> None:
@@ -55,7 +61,7 @@ def test_an_authenticated_telegram_changed_anywhere_has_no_values() -> None:
             changed[place] ^= 1 << bit
             telegram = read_wireless(bare(bytes(changed)), keys=KEYS)
             if place in numbered and telegram.content is not None:
-                assert [record.value for record in telegram.records] == [9341, 1348631]
+                assert [record.value for record in telegram.records] == VALUES
                 continue
             assert telegram.content is None, (place, bit)
             assert telegram.records == ()
@@ -70,13 +76,29 @@ def test_a_changed_value_is_a_forgery_not_a_wrong_key() -> None:
     assert telegram.plain is None
 
 
-def test_a_telegram_cannot_be_passed_off_as_another_meters() -> None:
+@pytest.mark.parametrize("kind", ["mode 7", "session"])
+def test_a_telegram_cannot_be_passed_off_as_another_meters(kind: str) -> None:
     other = Address.of("EFE", "43054305", 0, 4)
     keys = KeyRing(default=MeterKey(SECRET))  # the worst case: both have the same key
-    for payload in SEALED.values():
-        telegram = read_wireless(bare(payload, other), keys=keys)
-        assert isinstance(telegram.error, SecurityError)
-        assert telegram.records == ()
+    telegram = read_wireless(bare(SEALED[kind], other), keys=keys)
+    assert isinstance(telegram.error, SecurityError)
+    assert telegram.records == ()
+
+
+def test_what_mode_5_and_sessions_let_through_is_never_called_authentic() -> None:
+    """They hide values and do not protect them; this shows how, and what the reader is told.
+
+    In mode 5 the address goes into the first block: a bit of it turns a bit of the first value.
+    """
+    changed = bytearray(SEALED["mode 5"])
+    changed[1] ^= 1  # the access number is in the last bytes of the block
+    turned = read_wireless(bare(bytes(changed)), keys=KEYS)
+    assert turned.error is None
+    assert [record.value for record in turned.records] != VALUES
+    for kind in ("mode 5", "session"):
+        assert read_wireless(bare(SEALED[kind]), keys=KEYS).is_authenticated is None
+    assert turned.is_authenticated is None
+    assert read_wireless(bare(SEALED["mode 7"]), keys=KEYS).is_authenticated is True
 
 
 def test_a_message_counter_cannot_be_turned_forward() -> None:
@@ -137,6 +159,36 @@ def test_a_wired_frame_with_a_changed_byte_is_never_taken() -> None:
             changed[place] ^= change
             events = decode_stream(bytes(changed))
             assert not any(isinstance(getattr(event, "frame", None), LongFrame) for event in events)
+
+
+def test_a_telegram_made_up_in_clear_is_never_called_enciphered() -> None:
+    """It is read, as many meters send in clear: who has a key for the meter refuses it."""
+    deciphered = b"\x7a" + bytes([3, 0, 0x20, 5]) + b"\x2f\x2f" + BODY
+    session = seal_session(METER, b"\x78" + BODY, None, control=0x20, access=3, session=77)
+    for payload in (b"\x78" + BODY, deciphered, session):
+        telegram = read_wireless(bare(payload), keys=KEYS)
+        assert [record.value for record in telegram.records] == VALUES
+        assert (telegram.is_encrypted, telegram.is_authenticated) == (False, None)
+
+
+def test_a_format_made_up_in_clear_does_not_change_what_enciphered_values_mean() -> None:
+    """The signature of a format has 16 bits: another format with the same one is soon found."""
+    signature = crc16(b"".join(HEADS))
+    tries = (
+        bytes([0x04, 0x93, 0x80 | low, 0x80 | high, last]) + b"".join(HEADS[1:])
+        for last, high, low in product(range(0x40), range(128), range(128))
+    )
+    forged = next(heads for heads in tries if crc16(heads) == signature)
+    formats = FormatMemory()
+    full = seal_session(METER, b"\x78" + BODY, KEY, control=0x20, access=3, session=77)
+    compact = b"\x79" + encode_compact(decode_body(BODY))
+    short = seal_session(METER, compact, KEY, control=0x20, access=4, session=78)
+    read_wireless(bare(full), keys=KEYS, formats=formats)
+    lie = b"\x69" + bytes([len(forged) + 2]) + signature.to_bytes(2, "little") + forged
+    assert read_wireless(bare(lie), formats=formats).error is None
+    telegram = read_wireless(bare(short), keys=KEYS, formats=formats)
+    assert [record.name for record in telegram.records] == ["energy", "volume", "energy"]
+    assert [record.value for record in telegram.records] == VALUES
 
 
 def test_no_error_and_no_trace_tells_a_key() -> None:

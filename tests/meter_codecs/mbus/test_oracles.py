@@ -16,7 +16,7 @@ from meter_codecs.mbus import (
     read_wired,
     read_wireless,
 )
-from meterlet.meter_views.mbus import decode_mbus, is_wired, is_wireless, key_ring
+from meterlet.meter_views.mbus import is_wired, is_wireless, view
 from tests.support.mbus_captures import (
     NAMES,
     WIRED,
@@ -33,12 +33,12 @@ pytestmark = needs_captures
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_capture_is_as_its_oracle_says(name: str) -> None:
-    shown = decode_mbus(capture(name), keys=key_ring(key_of(name)))
+    shown = view(capture(name), key=key_of(name))
     assert compare()(oracle(name), json.loads(json.dumps(shown))) == []
 
 
 def test_a_telegram_that_differs_would_be_found() -> None:
-    shown = decode_mbus(capture("wired_lgb_g350"), keys=key_ring(None))
+    shown = view(capture("wired_lgb_g350"))
     shown["telegrams"][0]["values"][0]["value"] += 1
     assert compare()(oracle("wired_lgb_g350"), shown)
 
@@ -70,3 +70,19 @@ def test_a_wireless_frame_is_encoded_to_the_same_bytes(name: str) -> None:
     telegram = read_wireless(frame, keys=KeyRing(default=MeterKey(key) if key else None))
     if isinstance(telegram.content, Body):
         assert telegram.content.encode() == telegram.plain
+
+
+def test_a_wireless_frame_whose_checksum_is_wrong_is_a_bad_frame_not_another_kind() -> None:
+    changed = bytearray(capture("wireless_crc_a_2"))
+    changed[30] ^= 1
+    shown = view(bytes(changed))
+    assert (shown["frames"], shown["frames_bad"], shown["telegrams"]) == (0, 1, [])
+    assert "block 3: wrong checksum" in shown["damage"][0]["reason"]
+
+
+def test_a_wired_frame_whose_checksum_is_wrong_is_a_bad_frame() -> None:
+    changed = bytearray(capture("wired_lgb_g350"))
+    changed[30] ^= 1
+    shown = view(bytes(changed))
+    assert (shown["frames"], shown["frames_bad"], shown["telegrams"]) == (0, 1, [])
+    assert shown["damage"] == [{"offset": 0, "reason": "frame: wrong checksum (at byte 68)"}]

@@ -25,7 +25,7 @@ from meter_codecs.mbus import (
 )
 from meter_codecs.mbus.layers import read_authentication, read_extended_link, read_header
 from meter_codecs.mbus.records import _KNOWN, HEADS_KEPT
-from meterlet.meter_views.mbus import decode_mbus
+from meterlet.meter_views.mbus import view
 from tests.meter_codecs.mbus.strategies import bodies, records
 
 KEYS = KeyRing(default=MeterKey(bytes(16)))
@@ -34,8 +34,9 @@ KEYS = KeyRing(default=MeterKey(bytes(16)))
 telling = st.lists(
     st.sampled_from(
         [b"\x2f", b"\x0f", b"\x1f", b"\x04\x13", b"\x84", b"\xfd\x17", b"\xfc\x02",
-         b"\x0d\x78", b"\x72", b"\x7a\x01\x00\x10\x05", b"\x7a\x01\x00\x10\x07\x10", b"\x8c\x20\x01",
-         b"\x8d\x20\x01", b"\x90\x0f\x00\x2c\x25", b"\x79", b"\xed\xa8", b"\x78", b"\x2f\x2f"]
+         b"\x0d\x78", b"\x72", b"\x7a\x01\x00\x10\x05", b"\x7a\x01\x00\x10\x07\x10",
+         b"\x8c\x20\x01", b"\x8d\x20\x01", b"\x90\x0f\x00\x2c\x25", b"\x79",
+         b"\xed\xa8", b"\x78", b"\x2f\x2f"]
     )
     | st.binary(max_size=6),
     max_size=30,
@@ -109,7 +110,7 @@ def test_any_content_is_read_as_far_as_it_goes(data: bytes) -> None:
 
 @given(telling)
 def test_what_is_shown_of_any_bytes_adds_up(data: bytes) -> None:
-    shown = decode_mbus(data, keys=KEYS)
+    shown = view(data, keys=KEYS)
     assert shown["frames"] >= len(shown["telegrams"])
 
 

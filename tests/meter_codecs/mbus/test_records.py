@@ -167,6 +167,11 @@ def test_numbers_that_mean_no_value_have_no_scaled_value() -> None:
         assert record.scaled is None
 
 
+def test_flags_have_no_sign() -> None:
+    assert only("01fd17 81").flags == 0x81
+    assert only("09fd17 81").flags is None
+
+
 def test_a_number_is_shown_as_sent_even_if_it_means_none() -> None:
     assert only("0265 0080").value == -32768
 

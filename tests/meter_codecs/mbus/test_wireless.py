@@ -11,6 +11,7 @@ from meter_codecs.mbus import (
     Body,
     ChecksumMismatch,
     EncodingError,
+    ExtendedLink,
     FormatMemory,
     FrameFormat,
     KeyMissing,
@@ -150,17 +151,41 @@ def test_mode_7_comes_back_authenticated(
     assert (telegram.counter, telegram.is_authenticated) == (counter, True)
 
 
-@given(plain_bodies, st.integers(0, 0x1FFFFFFF), st.booleans())
-def test_a_session_comes_back(body: Body, session: int, encrypted: bool) -> None:
+@given(plain_bodies, st.integers(0, 0x1FFFFFFF), st.booleans(), st.none() | addresses)
+def test_a_session_comes_back(
+    body: Body, session: int, encrypted: bool, peer: Address | None
+) -> None:
     key = KEY if encrypted else None
-    payload = seal_session(
-        METER, b"\x78" + body.encode(), key, control=0x20, access=7, session=session
-    )
+    content = b"\x78" + body.encode()
+    payload = seal_session(METER, content, key, control=0x20, access=7, session=session, peer=peer)
     telegram = decode_wireless(frame(payload), keys=KEYS)
     assert [r.value for r in telegram.records] == [r.value for r in body.records]
     assert telegram.is_encrypted == encrypted
     assert telegram.extended_link is not None
     assert payload.startswith(telegram.extended_link.encode())
+
+
+@pytest.mark.parametrize("peer", [None, METER])
+def test_a_link_layer_without_a_session_is_passed_through(peer: Address | None) -> None:
+    other = peer.encode_link() if peer else b""
+    layer = ExtendedLink(0x8E if peer else 0x8C, 0x20, 3, other)
+    inner = seal_mode_5(METER, BODY.encode(), KEY, access=3)
+    telegram = decode_wireless(frame(layer.encode() + inner), keys=KEYS)
+    assert telegram.extended_link == layer
+    assert [record.value for record in telegram.records] == [6408, 6000]
+
+
+@pytest.mark.parametrize("kind", [2, 5, 7])
+def test_a_session_of_another_kind_is_named_and_refused(kind: int) -> None:
+    layer = ExtendedLink(0x8D, 0x20, 3, b"", kind << 29)
+    with pytest.raises(UnsupportedMode, match=f"enciphering {kind} is reserved"):
+        decode_wireless(frame(layer.encode() + bytes(20)), keys=KEYS)
+
+
+def test_a_session_in_clear_with_a_wrong_checksum_is_damaged() -> None:
+    layer = ExtendedLink(0x8D, 0x20, 3, b"", 5)
+    with pytest.raises(ChecksumMismatch, match="extended link layer"):
+        decode_wireless(frame(layer.encode() + bytes(20)), keys=KEYS)
 
 
 def sealed(kind: str) -> bytes:
