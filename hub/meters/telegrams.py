@@ -16,6 +16,8 @@ from protocols.metrology import Medium
 TOTAL: Final = 0
 """In group E: over all tariffs."""
 MOST_TARIFFS: Final = 4
+MOST_METERS: Final = 4096
+"""Whose counters are remembered."""
 LARGEST_DIGITS: Final = 30
 UNITS: Final[Mapping[str, tuple[int, int]]] = {
     "Wh": (1, 1),
@@ -103,6 +105,28 @@ class LostBytes:
 
     offset: int
     reason: str
+
+
+IN_CLEAR: Final = "it came in clear, and there is a key for this meter: anybody can have sent it"
+SEEN_BEFORE: Final = "its counter is not above the last one: it was sent before"
+
+
+@dataclass(slots=True)
+class Counters:
+    """The highest counter of each meter's protected messages: an earlier one was sent before."""
+
+    _last: dict[bytes, int] = field(default_factory=dict)
+
+    def follows(self, meter: bytes, counter: int | None) -> bool:
+        """Tell whether a counter is above the last one of a meter; one without is no matter."""
+        if counter is None:
+            return True
+        last = self._last.get(meter)
+        if last is not None and counter <= last:
+            return False
+        if last is not None or len(self._last) < MOST_METERS:
+            self._last[meter] = counter
+        return True
 
 
 @dataclass(slots=True)

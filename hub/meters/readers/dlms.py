@@ -20,7 +20,10 @@ from dlms_codec import (
     VisibleString,
 )
 from hub.meters.telegrams import (
+    IN_CLEAR,
+    SEEN_BEFORE,
     Counted,
+    Counters,
     Heard,
     LostBytes,
     MeterTelegram,
@@ -45,7 +48,8 @@ class DlmsReader:
         keys: Keys = NO_KEYS,
         system_title: bytes | None = None,
     ) -> None:
-        self._zone = zone
+        self._zone, self._counters = zone, Counters()
+        self._is_sealed = keys.encryption is not None
         self._decoder = StreamDecoder(transport, keys=keys, system_title=system_title)
 
     def feed(self, data: bytes) -> Heard:
@@ -68,8 +72,22 @@ class DlmsReader:
                     why = str(event.error) if event.error is not None else reason
                     heard.lost.append(LostBytes(event.offset, why))
                 case Telegram(push=push) if push is not None:
-                    heard.telegrams.append(self._telegram(event, push))
+                    if why := self._untrusted(event):
+                        heard.lost.append(LostBytes(event.offset, why))
+                    else:
+                        heard.telegrams.append(self._telegram(event, push))
         return heard
+
+    def _untrusted(self, telegram: Telegram) -> str:
+        """Return why a push is not believed; nothing if it is."""
+        if not self._is_sealed:
+            return ""
+        protection = telegram.protection
+        if protection is None or not protection.protected.encrypted:
+            return IN_CLEAR
+        title = getattr(protection, "system_title", b"")
+        counter = protection.protected.counter
+        return "" if self._counters.follows(title, counter) else SEEN_BEFORE
 
     def _telegram(self, telegram: Telegram, push: Push) -> MeterTelegram:
         meter = next(

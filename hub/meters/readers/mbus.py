@@ -13,7 +13,10 @@ from hub.meters.telegrams import (
     GAS,
     HEAT,
     HOT_WATER,
+    IN_CLEAR,
+    SEEN_BEFORE,
     Counted,
+    Counters,
     Heard,
     LostBytes,
     MeterTelegram,
@@ -74,7 +77,7 @@ class WiredReader:
     """Reads what meters on a bus answer."""
 
     def __init__(self, zone: tzinfo, keys: KeyRing = NO_KEYS) -> None:
-        self._zone, self._keys = zone, keys
+        self._zone, self._keys, self._counters = zone, keys, Counters()
         self._decoder, self._formats = StreamDecoder(), FormatMemory()
 
     def feed(self, data: bytes) -> Heard:
@@ -94,7 +97,10 @@ class WiredReader:
                         heard.lost.append(LostBytes(event.offset, event.reason))
                 case Received(frame=LongFrame() as frame):
                     telegram = read_wired(frame, keys=self._keys, formats=self._formats)
-                    _take(heard, telegram, event.offset, PROTOCOL, self._zone)
+                    if why := _untrusted(telegram, self._keys, self._counters):
+                        heard.lost.append(LostBytes(event.offset, why))
+                    else:
+                        _take(heard, telegram, event.offset, PROTOCOL, self._zone)
                 case _:
                     pass
         return heard
@@ -105,7 +111,7 @@ class RadioReader:
 
     def __init__(self, zone: tzinfo, keys: KeyRing = NO_KEYS) -> None:
         self._zone, self._keys, self._formats = zone, keys, FormatMemory()
-        self._offset = 0
+        self._offset, self._counters = 0, Counters()
 
     def feed(self, data: bytes) -> Heard:
         """Return what a frame says."""
@@ -119,12 +125,25 @@ class RadioReader:
             heard.lost.append(LostBytes(offset, str(error)))
             return heard
         telegram = read_wireless(frame, keys=self._keys, formats=self._formats)
-        _take(heard, telegram, offset, RADIO, self._zone)
+        if why := _untrusted(telegram, self._keys, self._counters):
+            heard.lost.append(LostBytes(offset, why))
+        else:
+            _take(heard, telegram, offset, RADIO, self._zone)
         return heard
 
     def close(self) -> Heard:
         """Return nothing: frames come whole."""
         return Heard()
+
+
+def _untrusted(telegram: Telegram, keys: KeyRing, counters: Counters) -> str:
+    """Return why a telegram that can be read is not believed; nothing if it is."""
+    if telegram.error is not None or telegram.meter is None or keys.find(telegram.meter) is None:
+        return ""
+    if not telegram.is_encrypted:
+        return IN_CLEAR
+    meter = str(telegram.meter).encode()
+    return "" if counters.follows(meter, telegram.counter) else SEEN_BEFORE
 
 
 def _take(heard: Heard, telegram: Telegram, offset: int, protocol: str, zone: tzinfo) -> None:

@@ -13,7 +13,10 @@ from hub.meters.telegrams import (
     GAS,
     HEAT,
     HOT_WATER,
+    IN_CLEAR,
+    SEEN_BEFORE,
     Counted,
+    Counters,
     Heard,
     LostBytes,
     MeterTelegram,
@@ -64,7 +67,7 @@ class P1Reader:
     def __init__(
         self, zone: tzinfo, keys: P1Keys | None = None, *, seven_bits: bool = False
     ) -> None:
-        self._zone = zone
+        self._zone, self._is_sealed, self._counters = zone, keys is not None, Counters()
         self._decoder = StreamDecoder(keys=keys, seven_bits=seven_bits)
 
     def feed(self, data: bytes) -> Heard:
@@ -82,8 +85,20 @@ class P1Reader:
                 case Damage() | Undeciphered():
                     heard.lost.append(LostBytes(event.offset, event.reason))
                 case Telegram():
-                    heard.telegrams += self._telegrams(event)
+                    if why := self._untrusted(event):
+                        heard.lost.append(LostBytes(event.offset, why))
+                    else:
+                        heard.telegrams += self._telegrams(event)
         return heard
+
+    def _untrusted(self, telegram: Telegram) -> str:
+        """Return why a telegram is not believed; nothing if it is."""
+        if not self._is_sealed:
+            return ""
+        seal = telegram.ciphering
+        if seal is None:
+            return IN_CLEAR
+        return "" if self._counters.follows(seal.system_title, seal.counter) else SEEN_BEFORE
 
     def _telegrams(self, telegram: Telegram) -> list[MeterTelegram]:
         every = readings(telegram)

@@ -260,3 +260,41 @@ def test_no_message_breaks_the_reader(topic: str, payload: bytes) -> None:
 
 def test_heat_is_counted_in_watt_hours() -> None:
     assert MeterTelegram(0, "M-Bus", b"", {HEAT: Counted(7, 1)}).shown(HEAT_ENERGY) == Counted(7, 1)
+
+
+def test_a_meter_whose_key_is_known_is_not_believed_in_clear() -> None:
+    keys = MeterKeys(bytes(range(16)))
+    clear = {
+        "isk_m550t_1011",
+        "aidon_sweden_push",
+        "wired_acw_itron_bm_plus_m",
+        "wireless_itron_12345698",
+    }
+    tried = set()
+    for name, data, _ in captures():
+        if name in clear:
+            kind = kind_of(data)
+            assert kind is not None
+            result = heard(kind, data, keys)
+            assert result.telegrams == []
+            assert any("in clear" in one.reason for one in result.lost), name
+            tried.add(name)
+    assert tried == clear
+
+
+def test_what_was_sent_before_is_not_believed_again() -> None:
+    for name, data, oracle in captures():
+        if name in {
+            "aidon_sweden_ciphered_aad",
+            "wireless_mode7_sensostar",
+            "smarty_encrypted_esphome",
+        }:
+            key, own = str(oracle["key"]), str(oracle.get("auth_key") or "")
+            keys = MeterKeys(bytes.fromhex(key), bytes.fromhex(own) or None)
+            kind = kind_of(data)
+            assert kind is not None
+            reader = reader_of(kind, BERLIN, lambda: 0, keys)
+            first, again = reader.feed(data), reader.feed(data)
+            assert first.telegrams, name
+            assert again.telegrams == [], name
+            assert "sent before" in again.lost[0].reason, name
