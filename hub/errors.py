@@ -24,6 +24,7 @@ HubError
   FormerCustody               days were asked for that are of a custody before this one
   HandOverRefused             a hub cannot be handed over now
   InspectionError             there is nothing to inspect, or it cannot be read
+    NoSuchMeter               no meter of the hub has this name
     ResidentError             a resident cannot be added or changed as was asked
   InstallationError           a package cannot be built, installed or removed
   LogTampered                 the disclosure log is not what was written

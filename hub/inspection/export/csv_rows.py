@@ -36,7 +36,7 @@ def readings_rows(view: ReadingsView) -> Iterator[tuple[str, ...]]:
 
     A bucket with several bands names each with its watt-hours, `F1 120; F2 80`.
     """
-    zone = ZoneInfo(view.zone)
+    zone = view.clock
     yield (*READINGS_HEADER, FEED_IN) if view.feeds_in else READINGS_HEADER
     for bucket in view.buckets:
         states, money = bucket.states, bucket.cost or bucket.energy_cost

@@ -1,10 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which meters were exchanged in a stretch of time, as the resident sees it."""
+"""The hub's meters as the resident sees them: which there are, which were exchanged when."""
 
 from dataclasses import dataclass, field
 
 from hub.certifier import NewMeter
 from hub.device import Device
+from hub.inspection.errors import InspectionError
+
+
+class NoSuchMeter(InspectionError):
+    """A name that none of the hub's meters has."""
+
+
+def meter_called(device: Device, name: str) -> Device:
+    """Return a further meter by its name, or the hub's own, which has none or its medium's.
+
+    Raises `NoSuchMeter` where there is none of that name.
+    """
+    if name in device.meters:
+        return device.meters[name]
+    if name in ("", str(device.description.medium).replace(" ", "-")):
+        return device
+    known = ", ".join(device.meters) or "none"
+    raise NoSuchMeter(f"the hub has no further meter {name[:32]!r}; it has {known}")
 
 
 @dataclass(frozen=True, slots=True)

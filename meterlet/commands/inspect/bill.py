@@ -342,6 +342,8 @@ def _carried(one: dict[str, Any]) -> str:
     match one["unit"]:
         case "Wh":
             value = f"{Decimal(one['value']).scaleb(-3):,.3f} kWh"
+        case "l":
+            value = f"{Decimal(one['value']).scaleb(-3):,.3f} m3"
         case "W":
             value = f"{one['value']:,} W"
         case currency:
