@@ -130,6 +130,16 @@ class Catalogue:
 
     # Meters
 
+    @property
+    def unit(self) -> str:
+        """The unit of the meter's amounts."""
+        return "m³" if self.medium.counts_volume else "kWh"
+
+    @property
+    def flow_key(self) -> str:
+        """Ends the names of texts about how much flows: water has no power."""
+        return "flow" if self.medium.counts_volume else "power"
+
     def meter(self, name: str, medium: Medium) -> str:
         """Return what people call a meter: by what it measures, and its name where that is more."""
         measured = replace(self, prefix="").t(f"medium.{medium.name.lower()}")
@@ -270,7 +280,9 @@ class Catalogue:
 
     def begins_day(self, time: int) -> bool:
         """Tell whether such a day begins at a moment."""
-        return datetime.fromtimestamp(time, UTC).astimezone(self.days or self.zone).time() == MIDNIGHT
+        return (
+            datetime.fromtimestamp(time, UTC).astimezone(self.days or self.zone).time() == MIDNIGHT
+        )
 
     def day_of(self, time: int) -> str:
         """Return the local day of a moment."""

@@ -21,6 +21,7 @@ from fractions import Fraction
 from typing import Protocol
 
 from hub.certifier import DayUse
+from hub.description import Description
 from hub.device import Device
 from hub.inspection.errors import InspectionError
 from hub.inspection.views.bucket import BandUse, band_uses
@@ -81,6 +82,8 @@ class CheckedBill:
     """What the powers billed are made of."""
     swaps: tuple[MeterSwap, ...] = ()
     """The meters that were exchanged in the period."""
+    about: Description | None = None
+    """The hub's meter that it is for; None: it is for none of them."""
 
     @property
     def difference(self) -> Fraction | None:
@@ -119,6 +122,7 @@ def check_invoice(device: Device, documents: SupplierDocuments, invoice: Invoice
         checked,
         replaced_by=successors[0] if successors else None,
         swaps=swaps_between(device, invoice.begin, invoice.end),
+        about=device.description if device.description.meter == invoice.meter else None,
     )
     return _once(_difference_checked(checked, earlier), earlier)
 

@@ -3,8 +3,8 @@
 
 Nothing of an applet is believed: a tariff or an invoice counts only if the supplier's key, which
 lies beside it, has signed it. Which tariff holds at a moment: that of the latest invoice for the
-time, or else the one that began last, of these the highest revision. A meter has the tariffs for what
-it measures; where a supplier has billed it, not those of suppliers that have billed others alone.
+time, or else the one that began last, of these the highest revision. A meter has the tariffs for
+what it measures; where a supplier has billed it, not those of who has billed others alone.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -160,7 +160,8 @@ def _warm(parts: Parts) -> None:
         for name in parts.templates.list_templates():
             parts.templates.get_template(name)
         with parts.settings.open_device() as device, open_inspection(device) as database:
-            warm(device, tariff_book(device), BucketCache.of(device, database))
+            for meter in device.every_meter:
+                warm(meter, tariff_book(meter), BucketCache.of(meter, database))
     except (*SHOWN_ERRORS, sqlite3.Error) as error:
         parts.settings.complain(f"sums not kept: {error}")
     finally:

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from hub.inspection.web.access.residents import ResidentRole
 from hub.inspection.web.page_request import Page, PageRequest
-from hub.quarantining import accept, drop
+from hub.quarantining import accept, drop, meter_of
 
 MOST_SHOWN: Final = 200
 
@@ -18,9 +18,9 @@ def show_set_aside(request: PageRequest) -> Response:
         waiting = list(reversed(device.quarantine.all()))
         return request.page(
             "set_aside.html",
-            waiting=waiting[:MOST_SHOWN],
+            waiting=[(one, meter_of(device, one.telegram)) for one in waiting[:MOST_SHOWN]],
             number=len(waiting),
-            main=device.description.register,
+            names_meters=bool(device.meters),
         )
 
 
