@@ -441,7 +441,7 @@ def _slot_items(
         match charge:
             case BlockCharge():
                 amounts = charge.slot_amounts(piece.part, usage, carried)
-            case EnergyCharge() | SeriesCharge():
+            case EnergyCharge() | SeriesCharge() | GasCharge():
                 amounts = charge.slot_amounts(piece.part, usage)
             case _:  # powers, and what is netted, are not of a slot
                 continue

@@ -107,6 +107,18 @@ class GasCharge:
         lines, _ = self.remembered(part, self.own(part, usage), {}, WHOLE)
         return [ChargeLine(one.label, one.quantity, one.unit, one.rate, one.nano) for one in lines]
 
+    def slot_amounts(self, part: Part, usage: KnownUsage) -> list[int]:
+        """Return what each slot adds, in 10^-9 of the currency; together they are the charge."""
+        litres, values = usage.energy(Register.IMPORT), dict(self.calorific_values)
+        amounts = [0] * len(usage.starts)
+        for key, slots in self.own_slots(part, usage).items():
+            volume = before = 0
+            for slot in slots:
+                volume += litres[slot]
+                energy = self._energy(volume, values[key.day], WHOLE)
+                amounts[slot], before = (energy - before) * self.price, energy
+        return amounts
+
     def remembered(
         self,
         part: Part,

@@ -22,6 +22,7 @@ from hub.meters.fuse import Limit
 from hub.meters.odd import Odd, OddTelegram
 from hub.readings import ReadingFlag, Readout
 from hub.text import utc_text
+from protocols.metrology import Medium, medium_of
 from sml_codec import Obis
 
 EARLIEST: Final = 1_199_145_600
@@ -37,7 +38,7 @@ LONGEST_UNCONFIRMED: Final = 86_400
 LONGEST_FIRST_GAP: Final = 40 * 86_400
 """Between a hub's first two readings: a longer one is a wrong stamp."""
 COARSE_WH: Final = 1_000
-"""The step of a register that is not unlocked."""
+"""The step of a register that is not unlocked, or counts whole cubic metres."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Candidate:
     offset: int
     arrival: int
     steps: Mapping[bytes, int]
-    """By what each register goes on at least, in watt-hours, as the telegram's scaler says."""
+    """By what each register goes on at least, in its whole steps, as the telegram's scaler says."""
 
 
 @dataclass(slots=True)
@@ -214,17 +215,19 @@ class Admission:
         for code, reading in candidate.readout.readings.items():
             before = last.readings[code].register_wh
             rise = reading.register_wh - before
-            name = Obis(code)
+            name, medium = Obis(code), medium_of(code)
             if rise < 0:
+                is_whole = reading.register_wh == before - before % COARSE_WH
+                may_be_locked = is_whole and medium is Medium.ELECTRICITY
                 return Odd.FELL, (
-                    f"{name} fell from {before:,} to {reading.register_wh:,} Wh"
-                    + (_LOCKED_NOW if reading.register_wh == before - before % COARSE_WH else "")
+                    f"{name} fell from {before:,} to {reading.register_wh:,} {medium.step}"
+                    + (_LOCKED_NOW if may_be_locked else "")
                 )
             step = max(candidate.steps.get(code, 1), self._coarse_step(candidate, code))
             if not self.fuse.lets_through(rise, seconds, step):
                 return Odd.LEAPT, (
-                    f"{name} rose by {rise:,} Wh in {seconds:,} s: more than flows through"
-                    f" {self.fuse}"
+                    f"{name} rose by {rise:,} {medium.step} in {seconds:,} s: more than flows"
+                    f" through {self.fuse}"
                 )
         return None
 
@@ -233,7 +236,7 @@ class Admission:
         return COARSE_WH if is_whole and not is_emulated(candidate.meter) else 1
 
     def with_resolution(self, candidate: Candidate) -> Readout:
-        """Return the readout, its registers that count whole kilowatt-hours marked as such."""
+        """Return the readout, its registers that count whole kWh or m3 marked as such."""
         if is_emulated(candidate.meter):
             return candidate.readout
         return Readout(
@@ -246,7 +249,7 @@ class Admission:
         )
 
     def _is_coarse(self, candidate: Candidate, code: bytes) -> bool:
-        """Tell whether a register counts whole kilowatt-hours.
+        """Tell whether a register counts whole kilowatt-hours, or cubic metres.
 
         The telegram's scaler says so; or the register has only ever shown whole ones, or has just
         gone on by one.

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 import rich_click as click
 
@@ -45,7 +45,12 @@ from meterlet.commands.file_options import FileChoice, file_options
 from meterlet.commands.hand_over import exchange_meter, hand_over
 from meterlet.commands.hub_correct import correct
 from meterlet.commands.hub_keys import keys
-from meterlet.commands.hub_meters import further_meter, key_options, meters_group
+from meterlet.commands.hub_meters import (
+    description_facts,
+    key_options,
+    meter_of,
+    meters_group,
+)
 from meterlet.commands.hub_probe import probe_line
 from meterlet.commands.hub_published import hub_published
 from meterlet.commands.hub_readings import readings
@@ -247,7 +252,7 @@ def ingest(
     intact ones are stored either way, and the exit code is then 1.
     """
     with Device.open(folder) as home:
-        device = home if of is None else further_meter(home, of)
+        device = meter_of(home, of)
         meter = device.description
         every_seconds = 0 if every == "0s" else parse_interval(every)
         live = "://" in source
@@ -353,6 +358,7 @@ def status(folder: Path) -> Shown:
             "last_day": None if span is None else span[1].isoformat(),
             "certifier": device.main.certifier.keys.signing_public_key.hex(),
             **_meter_facts(device),
+            **_further_facts(device),
             **door_facts(device),
             "log_entries": device.disclosure.log.verify(),
             "log_seen": [
@@ -374,9 +380,11 @@ def status(folder: Path) -> Shown:
             "wrong": strangers.wrong,
         }
         codes = device.description.registers
+        further = facts.get("meters")
     seen = [f"{kept.recipient} up to {kept.countersigned.head.length}" for kept in signed]
     shown = {
         **facts,
+        **({"meters": "; ".join(map(_further_text, further))} if further else {}),
         "registers": ", ".join(map(str, map(Obis, codes))),
         "strangers": f"{strangers.connections:,} connections without a key,"
         f" {strangers.turned_away:,} turned away",
@@ -386,6 +394,35 @@ def status(folder: Path) -> Shown:
         f"{name.replace('_', ' '):17} {'-' if value is None else value}"
         for name, value in shown.items()
     ]
+
+
+def _further_facts(device: Device) -> dict[str, list[dict[str, Any]]]:
+    """Return what there is to say of further meters, if there are any."""
+    found = [
+        {
+            "name": one.name,
+            **description_facts(one.description),
+            **_meter_facts(one),
+            "readings": one.main.vault.count(one.main.channel),
+            "last_reading": _last_reading(one),
+            "certified_days": _certified_days(one.main),
+            "certifier": one.main.certifier.keys.signing_public_key.hex(),
+        }
+        for one in device.meters.values()
+    ]
+    return {"meters": found} if found else {}
+
+
+def _last_reading(device: Device) -> str | None:
+    latest = device.main.vault.latest(device.main.channel)
+    return None if latest is None else utc_text(latest.time)
+
+
+def _further_text(facts: dict[str, Any]) -> str:
+    return (
+        f"{facts['name']} ({facts['medium']} {facts['printed']}): {facts['readings']:,} readings,"
+        f" the last {facts['last_reading'] or 'never'}, {facts['certified_days']} days"
+    )
 
 
 def _certified_days(register: MeteredRegister) -> int:

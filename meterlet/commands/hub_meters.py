@@ -77,7 +77,7 @@ def add(
         except (ValueError, GridError) as error:
             raise click.UsageError(str(error)) from None
         device.add_meter(name, description)
-    facts = {"hub": str(folder), "name": name, **_facts(description)}
+    facts = {"hub": str(folder), "name": name, **description_facts(description)}
     return facts, (
         f"{folder} is for {name}, too: {medium} meter {printed_id(identity)},"
         f" {', '.join(map(str, map(Obis, codes)))}, days of {description.zone}; up to"
@@ -99,7 +99,7 @@ def list_(folder: Path) -> Shown:
             found.append(
                 {
                     "name": one.name,
-                    **_facts(one.description),
+                    **description_facts(one.description),
                     "last_reading": read,
                     "certified_days": 0 if span is None else span[2],
                 }
@@ -115,7 +115,8 @@ def list_(folder: Path) -> Shown:
     return {"meters": found}, "\n".join(lines)
 
 
-def _facts(description: Description) -> dict[str, Any]:
+def description_facts(description: Description) -> dict[str, Any]:
+    """Return which meter a description is of."""
     return {
         "medium": str(description.medium),
         "meter": description.meter.hex(),
@@ -125,6 +126,16 @@ def _facts(description: Description) -> dict[str, Any]:
         "slot_minutes": description.slot_minutes,
         "unit": description.medium.shown_unit,
     }
+
+
+of_option = click.option(
+    "--of", metavar="NAME", help="Instead of the hub's own meter: this further one, as gas."
+)
+
+
+def meter_of(device: Device, name: str | None) -> Device:
+    """Return the meter that a command is about: a further one, or the hub's own."""
+    return device if name is None else further_meter(device, name)
 
 
 def further_meter(device: Device, name: str) -> Device:

@@ -114,7 +114,7 @@ def set_aside(device: Device) -> None:
     """Set aside a telegram of the water meter."""
     odd = OddTelegram(
         Odd.LEAPT, "8-0:1.0.0*255 rose by 90,000 l in 60 s: more than flows through 16,000 l/h",
-        0, NOON, WATER.meter, NOON, {WATER_VOLUME: 90_000},
+        0, NOON, WATER.meter, NOON + 60, {WATER_VOLUME: 90_000},
     )  # fmt: skip
     device.quarantine.add([odd])
 

@@ -204,3 +204,14 @@ def test_energy_is_rounded_once(litres: int, state: int, value: int) -> None:
     energy = charge._energy(litres, value, WHOLE)
     exact = Fraction(litres * state * value, 10**7)
     assert energy == half_up(exact)
+
+
+@given(USES)
+def test_what_each_slot_adds_is_the_charge_together(uses: list[int]) -> None:
+    begin, end = Period.quarter(2025, 3).bounds(GAS.zone)  # with a change of the calorific value
+    starts = range(begin, end, 3600)
+    litres = [*spread(uses, starts)[:200], *[0] * (len(starts) - 200)]
+    bill = compute_bill(GAS, starts, 3600, litres, by_slot=True)
+    energy = sum(item.amount_exact for item in bill.items if item.kind == "gas")
+    assert sum(slot.amount_exact for slot in bill.slots) == energy
+    assert all(slot.amount_exact >= 0 for slot in bill.slots)

@@ -99,7 +99,7 @@ def export_readings(device: Device, number: int, minutes: int | None = None) -> 
             revised=device.registers[register].revised(period),
         )
     )
-    content = slots_csv(slots, device.zone).encode()
+    content = slots_csv(slots, device.description).encode()
     return Copy(f"export-{number}.csv", CSV_TYPE, content, len(slots))
 
 

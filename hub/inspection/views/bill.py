@@ -101,14 +101,20 @@ class CheckedBill:
         )
 
 
-def check_invoices(device: Device, applet: bytes) -> list[CheckedBill]:
+def check_invoices(device: Device, applet: bytes, meter: bytes | None = None) -> list[CheckedBill]:
     """Return every invoice the applet was handed, oldest first, each with its verdict.
+
+    With `meter`, only those that are for the meter of this identification.
 
     Raises `InspectionError` where the applet keeps nothing, or a document in its store is not
     signed by the supplier.
     """
     documents = supplier_documents(device, applet)
-    return [check_invoice(device, documents, invoice) for invoice in documents.invoices]
+    return [
+        check_invoice(device, documents, invoice)
+        for invoice in documents.invoices
+        if meter in (None, invoice.meter)
+    ]
 
 
 def check_invoice(device: Device, documents: SupplierDocuments, invoice: Invoice) -> CheckedBill:

@@ -44,14 +44,15 @@ from meterlet.commands.common import (
     period_options,
     print_json,
 )
-from meterlet.commands.hub_meters import further_meter
+from meterlet.commands.hub_meters import further_meter, meter_of, of_option
 from meterlet.commands.inspect.proofs import BillingProofs
 from meterlet.commands.inspect.readings import last_certified_day
 from meterlet.commands.inspect.releases import show_released
 from meterlet.commands.inspect.swaps import swap_lines
 from meterlet.own_words import reason_in_own_words
 from meterlet.priced_readings import read_tariff
-from protocols.metrology import Period
+from protocols.canonical.day_zone import wall_zone
+from protocols.metrology import Medium, Period
 from tariffs import Tariff
 
 BILLING: Final = "F04D544C010101"
@@ -72,7 +73,7 @@ WORST_FIRST: Final = (Verdict.DIFFERS, Verdict.CANNOT_TELL, Verdict.MATCHES)
 @click.option(
     "--applet", "aid", type=Aid(), help="Whose bill; by default that of the billing applet."
 )
-@click.option("--of", metavar="NAME", help="Instead: the bill of this further meter, as gas.")
+@click.option("--of", metavar="NAME", help="The bill of this further meter, as gas.")
 @click.option("--proof", "with_proof", is_flag=True, help="Check the supplier's proof as well.")
 @click.option(
     "--tariff",
@@ -107,7 +108,8 @@ def inspect_bill(
         raise click.UsageError("a period goes with --tariff: which one to work out")
     if number is not None and (ahead or files):
         raise click.UsageError("--invoice says which to check: without --tariff and --forecast")
-    with Device.open(folder) as device:
+    with Device.open(folder) as hub:
+        device = meter_of(hub, of)
         if ahead:
             latest = device.main.vault.latest(device.main.channel)
             if latest is None:
@@ -122,7 +124,8 @@ def inspect_bill(
                 as_json=as_json,
             )
         else:
-            _check(device, _applet(device, aid, of), number, with_proof=with_proof, as_json=as_json)
+            aid = _applet(hub, aid, of)
+            _check(hub, aid, number, of=of, with_proof=with_proof, as_json=as_json)
 
 
 def _applet(device: Device, aid: bytes | None, of: str | None) -> bytes:
@@ -143,9 +146,15 @@ def _applet(device: Device, aid: bytes | None, of: str | None) -> bytes:
 
 
 def _check(
-    device: Device, aid: bytes, number: int | None, *, with_proof: bool, as_json: bool
+    device: Device,
+    aid: bytes,
+    number: int | None,
+    *,
+    of: str | None,
+    with_proof: bool,
+    as_json: bool,
 ) -> None:
-    checked = _checked(device, aid, number)
+    checked = _checked(device, aid, number, None if of is None else further_meter(device, of))
     proof = BillingProofs().check(device, aid, checked.invoice) if with_proof else None
     facts = {
         **invoice_json(checked, device.zone, proof).as_json(),
@@ -156,7 +165,8 @@ def _check(
     else:
         console = Console()
         show_bill(console, facts)
-        for line in swap_lines(checked.swaps, device.zone):
+        medium = Medium.ELECTRICITY if checked.about is None else checked.about.medium
+        for line in swap_lines(checked.swaps, wall_zone(device.description.zone), medium):
             console.print(line, soft_wrap=True)
         if proof is not None:
             said = reason_in_own_words(proof.reason)
@@ -167,17 +177,22 @@ def _check(
     raise SystemExit(int(VERDICT_EXITS[worst]))
 
 
-def _checked(device: Device, aid: bytes, number: int | None) -> CheckedBill:
-    """Return an invoice with its verdict: the last one, or the one of a number."""
+def _checked(device: Device, aid: bytes, number: int | None, meter: Device | None) -> CheckedBill:
+    """Return an invoice with its verdict: the last one, or the one of a number; of a meter."""
     documents = supplier_documents(device, aid)
-    numbers = [invoice.number for invoice in documents.invoices]
+    invoices = [
+        invoice
+        for invoice in documents.invoices
+        if meter is None or invoice.meter == meter.description.meter
+    ]
+    numbers = [invoice.number for invoice in invoices]
     if not numbers:
         raise InspectionError("no invoice has arrived yet")
     if number is not None and number not in numbers:
         there = ", ".join(map(str, numbers))
         raise InspectionError(f"there is no invoice {number}; there are {there}")
     place = -1 if number is None else numbers.index(number)
-    return check_invoice(device, documents, documents.invoices[place])
+    return check_invoice(device, documents, invoices[place])
 
 
 def _last_month(device: Device) -> Period:
@@ -245,11 +260,12 @@ def _money(money: Money | None) -> str:
 
 @click.command("tariffs")
 @hub_option
+@of_option
 @json_or_text("meterlet.inspect.tariffs/1")
-def tariffs(folder: Path) -> Shown:
+def tariffs(folder: Path, of: str | None) -> Shown:
     """Show the versions of your tariffs side by side."""
     with Device.open(folder) as device:
-        table = tariff_table(tariff_book(device))
+        table = tariff_table(tariff_book(meter_of(device, of)))
     shown = Table("", "band", "when")
     for column in table.columns:
         title = f"{column.name} {column.revision}\n{column.first_day} to {column.last_day}"

@@ -21,6 +21,7 @@ from meterlet.commands.common import (
     json_or_text,
     period_options,
 )
+from meterlet.commands.hub_meters import meter_of, of_option
 from meterlet.commands.inspect.proofs import BillingProofs
 from meterlet.commands.tariff_files import errors_at, write_new
 from protocols.metrology import Period
@@ -47,12 +48,16 @@ def export() -> None:
     show_default=True,
     help="How the file is written.",
 )
+@of_option
 @output_option
 @yes_option
 @json_or_text(EXPORTED)
-def own_readings(folder: Path, period: Period, form: str, output: Path, *, yes: bool) -> Shown:
+def own_readings(
+    folder: Path, period: Period, form: str, of: str | None, output: Path, *, yes: bool
+) -> Shown:
     """Take out a copy of your own readings: CSV, or Green Button (ESPI) XML."""
-    with Device.open(folder) as device:
+    with Device.open(folder) as hub:
+        device = meter_of(hub, of)
         _ask(f"Write all readings of {period.first} to {period.last} to {output}?", output, yes=yes)
         return _write(output, copy_readings(device, period, FORMS[form]))
 

@@ -38,6 +38,7 @@ EXAMPLES = {
     "/v1/messages/{entry}": "/v1/messages/{message}",
     "/v1/attack": "/v1/attack?from=2025-03-25&until=2025-03-26",
     "/v1/bills": "/v1/bills",
+    "/v1/meters": "/v1/meters",
     "/v1/tariffs": "/v1/tariffs",
     "/v1/forecast": "/v1/forecast",
 }
@@ -130,6 +131,7 @@ def test_every_object_of_the_document_is_closed_and_names_what_is_always_there(
         ("Bill", "memory"),
         ("Bill", "meter_exchanges"),
         ("Bill", "proof"),
+        ("Known", "of_meters"),
         ("Memory", "last"),
         ("Readings", "meter_exchanges"),
     }

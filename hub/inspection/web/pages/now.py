@@ -58,7 +58,7 @@ def show_now(request: PageRequest) -> Response:
         day = today(device)
         view = readings_view(device, Period(day, day), By.DAY, look.book, look.kept)
         power = power_now(device)
-        releases = releases_view(device)
+        releases = releases_view(look.hub)
         return request.page(
             "now.html",
             view=view,
