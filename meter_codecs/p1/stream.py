@@ -227,8 +227,12 @@ class StreamDecoder:
                 return self._damage(end, DamageKind.TRUNCATED, CUT, begin + 1)
             return False
         envelope = Envelope.decode(bytes(self._buffer[begin:end]))
-        self._events.append(self._open(envelope, self._offset + begin, size))
+        event = self._open(envelope, self._offset + begin, size)
+        self._events.append(event)
         self._begin = end
+        if isinstance(event, Undeciphered):  # if it was cut, the next one may begin near its end
+            tails = (end - k for k in range(9, 0, -1) if self._buffer.endswith(header[:k], 0, end))
+            self._begin = next(tails, end)
         self._inside = False
         return True
 
