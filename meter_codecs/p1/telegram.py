@@ -136,8 +136,12 @@ class Telegram:
         return line.values[0] if line and line.values else None
 
     def _check(self) -> None:
-        texts = [self.identification, *(line.text for line in self.lines)]
-        if self.newline not in {"\r\n", "\n"} or any("\n" in text for text in texts):
+        head = f"{self.identification}{self.newline}"
+        if self.newline not in {"\r\n", "\n"} or head.find("\n") != len(head) - 1:
+            raise EncodingError("an identification is one line")
+        if self.newline == "\n" and head.endswith("\r\n"):
+            raise EncodingError("an identification has the same line end as all lines")
+        if any(self.newline in line.text for line in self.lines):
             raise EncodingError("a line of a telegram has no line end in it")
         if any(Line.decode(line.text) != line for line in self.lines):
             raise EncodingError("a value has no parentheses in it, and a code is not a value")
