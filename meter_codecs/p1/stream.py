@@ -30,6 +30,7 @@ ANOTHER: Final = "another telegram begins in this one"
 
 _START: Final = re.compile(rb"/[A-Za-z]{3}|\xdb\x08")
 _AGAIN: Final = re.compile(rb"/[A-Za-z]{3}")
+_CLOCK: Final = re.compile(rb"\n0-0:1\.0\.0(?:\*255)?\(")
 _BLOCK: Final = re.compile(rb"[^\n]*\n(?:\x06[0-9A-Z]{3}\r\n)?\x02")
 _KEEP: Final = 4
 """How many bytes a start may have that is not all there yet, or a turn, less one."""
@@ -186,7 +187,7 @@ class StreamDecoder:
 
     def _may_end(self, mark: int, at: int) -> bool:
         """Whether a stream may end right after `!`: where the telegram is of a kind without CRC."""
-        return at > mark + 1 or b"\n0-0:1.0.0(" not in self._buffer[self._begin : mark]
+        return at > mark + 1 or _CLOCK.search(self._buffer, self._begin, mark) is None
 
     def _finish(self, end: int) -> bool:
         """Check the frame that ends here."""

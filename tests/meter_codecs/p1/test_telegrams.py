@@ -204,6 +204,26 @@ def test_values_without_a_code_belong_to_the_line_before() -> None:
     ]
 
 
+def test_heat_meters_send_several_codes_on_a_line() -> None:
+    wire = (
+        b"/LUGCUH50\r\n6.8(0011562*kWh)6.26(01234.67*m3)9.21(12345678)\r\n"
+        b"F(0)6.35(60*m)9.4(097.4*C&096.2*C)\r\n!"
+    )
+    telegram = read_telegram(wire)
+    assert telegram.encode() == wire
+    assert [(r.obis, r.value, r.scaler, r.unit, r.position) for r in readings(telegram)] == [
+        ("6.8", 11562, 0, "kWh", None),
+        ("6.26", 123467, -2, "m3", None),
+        ("9.21", "12345678", None, None, None),
+        ("F", "0", None, None, None),
+        ("6.35", 60, 0, "m", None),
+        ("9.4", 974, -1, "C", 0),
+        ("9.4", 962, -1, "C", 1),
+    ]
+    with pytest.raises(EncodingError, match="does not go on"):
+        replace(telegram, lines=telegram.lines[:2]).encode()
+
+
 def test_winter_time_is_that_of_the_country() -> None:
     line = Line.decode("0-0:1.0.0(230201090000W)")
     (reading,) = readings(Telegram("XXX5", (line,), None), winter=timedelta(hours=2))
