@@ -21,6 +21,7 @@ from meter_codecs.p1 import (
     channels,
     crc16,
     decode_stream,
+    meter_number,
     read_telegram,
     readings,
 )
@@ -406,6 +407,23 @@ def test_channels_say_what_they_measure_and_which_are_dead() -> None:
     ]
     assert found[0].identification == "G0039001700460117"
     assert found[1].identification == "7FLO2119033733"
+
+
+@pytest.mark.parametrize(
+    ("lines", "number"),
+    [
+        (["0-0:96.1.1(4B384547303034303436333935353037)"], "K8EG004046395507"),
+        (["0-0:96.1.4(50217)", "0-0:96.1.1(3153414733313031303231363035)"], "1SAG3101021605"),
+        (["0-0:42.0.0(53414733303832323030303032313630)", "0-0:96.1.0(38)"], "SAG3082200002160"),
+        (["1-0:0.0.0*255(1336001560)"], "1336001560"),
+        (["6.8(0011562*kWh)6.26(01234.67*m3)9.21(12345678)"], "12345678"),
+        (["0-0:96.1.1()", "0-1:96.1.0(38)"], None),
+        ([], None),
+    ],
+)
+def test_a_meter_says_its_number(lines: list[str], number: str | None) -> None:
+    every = [part for line in lines for part in Line.decode_all(line)]
+    assert meter_number(Telegram("XXX5", tuple(every), None)) == number
 
 
 def test_meters_that_do_not_say_the_time_have_live_channels() -> None:
