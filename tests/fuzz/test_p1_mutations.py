@@ -18,8 +18,8 @@ pytestmark = needs_meter_captures
 TRIALS = int(os.environ.get("METERLET_FUZZ", "20000" if IS_SOAKING else "600"))
 TELLING = (
     b"/ABC5\r\n", b"!", b"\r\n", b"\n", b"(", b")", b")(", b"*", b"&", b"\x02", b"\x03",
-    b"\xdb\x08", b"<msg>", b"</msg>", b"<", b">", b"%s", b"!1234\r\n", b"0-1:24.3.0(", b"\x82\x01\x00\x30",
-    b"METERLET", b"<sensor>", b"00", b"-", b".",
+    b"\xdb\x08", b"<msg>", b"</msg>", b"<", b">", b"%s", b"!1234\r\n", b"0-1:24.3.0(",
+    b"\x82\x01\x00\x30", b"METERLET", b"<sensor>", b"00", b"-", b".",
 )  # fmt: skip
 
 
