@@ -26,6 +26,8 @@ PAGES: Final = {
 PACKAGES: Final = (
     "meterlet",
     "sml_codec",
+    "meter_codecs.p1",
+    "meter_codecs.currentcost",
     "tariffs",
     "applets.sdk",
     "applets.sdk.testing",
