@@ -64,6 +64,7 @@ search: $(VENV)/.test ## search for what breaks the promise to the resident (SEA
 
 fuzz: $(VENV)/.fuzz ## fuzz decoder and card for a while (FUZZ_SECONDS=60)
 	$(BIN)/python -m tests.fuzz.sml -max_total_time=$(FUZZ_SECONDS)
+	$(BIN)/python -m tests.fuzz.dlms -max_total_time=$(FUZZ_SECONDS)
 	METERLET_FUZZ=2000 $(BIN)/python -m pytest -q tests/fuzz
 
 bench: $(VENV)/.bench build/compiled/.built ## benchmarks, as ratios against peers or the naive way

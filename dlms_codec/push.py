@@ -180,7 +180,7 @@ def _coded(items: Array | Structure) -> Iterator[PushValue]:
         elif is_code(item) and isinstance(item, bytes):
             code, class_id, attribute = Obis(item), None, None
         else:
-            if isinstance(item, Array | Structure):
+            if isinstance(item, Array | Structure) and not _objects(item):
                 yield from _coded(item)
             continue
         if at == count or _is_no_value(items[at]):
@@ -196,7 +196,7 @@ def _is_no_value(value: Data) -> bool:
     """Whether what stands behind a code is not its value: six octets, a scaler, more entries."""
     if isinstance(value, Array | Structure):
         return scaler_unit(value) is not None or next(_coded(value), None) is not None
-    return isinstance(value, Descriptor) or (isinstance(value, bytes) and len(value) == 6)
+    return isinstance(value, Descriptor) or (type(value) is bytes and len(value) == 6)
 
 
 def scaler_unit(value: Data) -> tuple[int, int] | None:
@@ -210,12 +210,8 @@ def scaler_unit(value: Data) -> tuple[int, int] | None:
 
 def _listed(items: Array | Structure) -> list[PushValue] | None:
     """Return the values of a push that begins with its list of objects; None if it does not."""
-    head = items[0] if items else None
-    if not isinstance(head, Array) or not head:
-        return None
-    objects = [_object(entry) for entry in head]
-    known = [entry for entry in objects if entry is not None]
-    if len(known) != len(objects):
+    known = _objects(items[0]) if items else []
+    if not known:
         return None
     # The list is an object of its own, or stands in front of the objects.
     own = known[0].class_id == PUSH_SETUP and len(known) == len(items)
@@ -223,6 +219,14 @@ def _listed(items: Array | Structure) -> list[PushValue] | None:
     if len(values) != len(known):
         return None
     return [PushValue(meaning, value) for meaning, value in zip(known, values, strict=True)]
+
+
+def _objects(value: Data) -> list[Meaning]:
+    """Return the objects that a list of objects names; none if a value is no such list."""
+    if not isinstance(value, Array):
+        return []
+    found = [_object(entry) for entry in value]
+    return [] if None in found else [entry for entry in found if entry is not None]
 
 
 def _object(entry: Data) -> Meaning | None:
@@ -239,11 +243,7 @@ def _object(entry: Data) -> Meaning | None:
 
 def is_object_list(entry: PushValue) -> bool:
     """Return whether a value is the list of objects that a push begins with."""
-    return (
-        entry.meaning.class_id == PUSH_SETUP
-        and isinstance(entry.value, Array)
-        and all(_object(item) is not None for item in entry.value)
-    )
+    return entry.meaning.class_id == PUSH_SETUP and bool(_objects(entry.value))
 
 
 def text_of(value: Data) -> str | None:
