@@ -225,11 +225,11 @@ def _objects(value: Data) -> list[Meaning]:
     """Return the objects that a list of objects names; none if a value is no such list."""
     if not isinstance(value, Array):
         return []
-    found = [_object(entry) for entry in value]
+    found = [object_of(entry) for entry in value]
     return [] if None in found else [entry for entry in found if entry is not None]
 
 
-def _object(entry: Data) -> Meaning | None:
+def object_of(entry: Data) -> Meaning | None:
     """Return what an entry [class, code, attribute, index, ...] of a list of objects names."""
     if not isinstance(entry, Structure) or len(entry) < 4:
         return None

@@ -26,7 +26,15 @@ from dlms_codec.datetimes import DateTime
 from dlms_codec.numbers import Float32, Float64, SizedInt
 from dlms_codec.options import DEFAULT_LIMITS, Limits, Quirk
 from dlms_codec.profiles import PROFILES, Profile
-from dlms_codec.push import CLOCK_GROUPS, Meaning, Push, PushValue, scaler_unit, values_of
+from dlms_codec.push import (
+    CLOCK_GROUPS,
+    Meaning,
+    Push,
+    PushValue,
+    object_of,
+    scaler_unit,
+    values_of,
+)
 
 SHAPES_OF_A_LENGTH: Final = 4
 LENGTHS: Final = 64
@@ -201,7 +209,7 @@ class _Learner:
     def _tree(self, value: Data, *, first: bool) -> None:
         """Add a value; what is wanted of it may differ, unless the meaning hangs on it."""
         place = self._wanted.get(id(value))
-        if isinstance(value, Array | Structure) and place is None and scaler_unit(value) is None:
+        if isinstance(value, Array | Structure) and place is None and not _is_fixed(value):
             self._fixed(bytes([value.tag]) + encode_length(len(value), value.width))
             for number, item in enumerate(value):
                 self._tree(item, first=first and number == 0)
@@ -247,6 +255,11 @@ def shared_reader(limits: Limits, quirks: Quirk, thread: int) -> PushReader:
     `thread` is that of the caller: what a reader remembers is not locked.
     """
     return PushReader(limits=limits, quirks=quirks)
+
+
+def _is_fixed(value: Data) -> bool:
+    """Whether the meaning of other values hangs on a value: scaler and unit, an object's name."""
+    return scaler_unit(value) is not None or object_of(value) is not None
 
 
 def clocks(values: Sequence[PushValue]) -> list[int]:

@@ -20,7 +20,7 @@ from dlms_codec import (
     is_object_list,
     recognise,
 )
-from dlms_codec.data import DateTime
+from dlms_codec.datetimes import DateTime
 from meterlet.meter_views.dlms_trees import apdu_tree, data_tree, plain_value
 
 _ASCII: Final = {"m³": "m3", "m³/h": "m3/h", "m³/d": "m3/d", "°C": "degC", "°": "deg", "": None}

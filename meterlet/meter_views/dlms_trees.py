@@ -30,15 +30,13 @@ from dlms_codec.data import (
     Array,
     BitString,
     CompactArray,
-    Date,
-    DateTime,
     Descriptor,
     DontCare,
     Structure,
-    Time,
     Utf8String,
     VisibleString,
 )
+from dlms_codec.datetimes import Date, DateTime, Time
 from dlms_codec.numbers import Bcd, Boolean, Enum, Float32, Float64, SizedInt
 from dlms_codec.protection import GeneralCiphered, GeneralCiphering, ProtectedText, ServiceCiphered
 

@@ -219,4 +219,19 @@ flat_pushes = st.builds(
     st.lists(entries(), min_size=1, max_size=8),
 )
 bare_pushes = st.lists(push_values, min_size=1, max_size=8).map(Structure)
-push_bodies: st.SearchStrategy[Data] = st.one_of(nested_pushes, flat_pushes, bare_pushes, data)
+listed_objects = st.tuples(
+    st.sampled_from([1, 3, 8, 40]).map(UInt16), push_codes, st.just(Int8(2)), st.just(UInt16(0))
+).map(Structure)
+
+
+@st.composite
+def listed_pushes(draw: st.DrawFn) -> Structure:
+    """A list of objects, and their values: one for each, one less, or one more."""
+    objects = draw(st.lists(listed_objects, min_size=1, max_size=5))
+    size = len(objects) + draw(st.sampled_from([-1, 0, 0, 1]))
+    return Structure((Array(objects), *draw(st.lists(push_values, min_size=size, max_size=size))))
+
+
+push_bodies: st.SearchStrategy[Data] = st.one_of(
+    nested_pushes, flat_pushes, bare_pushes, listed_pushes(), data
+)

@@ -281,6 +281,8 @@ def test_wrappers_follow_each_other_and_noise_is_reported() -> None:
 noise = st.binary(max_size=20)
 wires = st.one_of(
     noise,
+    noise.map(lambda rest: b"\x7e\xa0" + rest),
+    st.lists(st.sampled_from([0, 1, 0x10, 0x7E, 0xA0, 0x68]), max_size=12).map(bytes),
     st.binary(max_size=60).map(lambda piece: pushed(LLC + piece)),
     st.binary(max_size=60).map(lambda piece: pushed(LLC + piece[:20], piece[20:] or b"x")),
     st.binary(min_size=1, max_size=60).map(

@@ -231,7 +231,7 @@ def test_by_shape_comes_out_the_same_as_value_by_value(
         changed = bytearray(wire)
         for _ in range(draw.draw(st.integers(0, 6))):
             place = draw.draw(st.integers(1, len(wire) - 1))
-            changed[place] = draw.draw(st.sampled_from([0, 1, 2, 6, 9, 12, 0x7F, 0xFF]))
+            changed[place] = draw.draw(st.sampled_from([0, 1, 2, 3, 6, 9, 12, 40, 0x7F, 0xFF]))
         try:
             fresh = PushReader().read(bytes(changed))
         except DlmsError as error:
