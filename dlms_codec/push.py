@@ -5,6 +5,7 @@
     code, value, [scaler, unit], code, ...   Austria, Kamstrup, Landis+Gyr: one after the other,
                                              with or without scalers, behind a version or a clock
     [[class, code, attribute, index], ...], value, value, ...     the push's own list of objects
+    [class, code, attribute, value]          a descriptor
     [class code attribute, value]            Czech: the descriptor without data tags
     value, value, ...                        no codes: the position counts (`index`)
 
@@ -174,11 +175,16 @@ def _coded(items: Array | Structure) -> Iterator[PushValue]:
     while at < count:
         item = items[at]
         at += 1
+        class_id: int | None = None
+        attribute: int | None = None
         if isinstance(item, Descriptor):
             code: Obis | None = item.obis
             class_id, attribute = item.class_id, item.attribute
+        elif isinstance(item, UInt16) and (named := _named(items[at - 1 : at + 3])) is not None:
+            code, class_id, attribute = named.obis, named.class_id, named.attribute
+            at += 2
         elif is_code(item) and isinstance(item, bytes):
-            code, class_id, attribute = Obis(item), None, None
+            code = Obis(item)
         else:
             if isinstance(item, Array | Structure) and not _objects(item):
                 yield from _coded(item)
@@ -190,6 +196,18 @@ def _coded(items: Array | Structure) -> Iterator[PushValue]:
         if at < count and (found := scaler_unit(items[at])) is not None:
             (scaler, unit), at = found, at + 1
         yield PushValue(Meaning(code, scaler, unit, None, class_id, attribute), value)
+
+
+def _named(items: tuple[Data, ...]) -> Meaning | None:
+    """Return what class, code and attribute name, if a value is behind them."""
+    if len(items) < 4 or not isinstance(items[0], UInt16) or not isinstance(items[2], Int8):
+        return None
+    class_id, code, attribute = items[:3]
+    if not is_code(code) or not isinstance(code, bytes) or is_code(items[3]):
+        return None
+    assert isinstance(class_id, UInt16)
+    assert isinstance(attribute, Int8)
+    return Meaning(obis=Obis(code), class_id=int(class_id), attribute=int(attribute))
 
 
 def _is_no_value(value: Data) -> bool:

@@ -31,6 +31,7 @@ from dlms_codec.push import (
     Meaning,
     Push,
     PushValue,
+    is_code,
     object_of,
     scaler_unit,
     values_of,
@@ -211,8 +212,12 @@ class _Learner:
         place = self._wanted.get(id(value))
         if isinstance(value, Array | Structure) and place is None and not _is_fixed(value):
             self._fixed(bytes([value.tag]) + encode_length(len(value), value.width))
+            beside = _beside_codes(value)
             for number, item in enumerate(value):
-                self._tree(item, first=first and number == 0)
+                if number in beside and id(item) not in self._wanted:
+                    self._fixed(encode_data(item))  # class or attribute of a descriptor
+                else:
+                    self._tree(item, first=first and number == 0)
             return
         wire = encode_data(value)
         size, make, kind, code = self._openness(value, first=first)
@@ -255,6 +260,13 @@ def shared_reader(limits: Limits, quirks: Quirk, thread: int) -> PushReader:
     `thread` is that of the caller: what a reader remembers is not locked.
     """
     return PushReader(limits=limits, quirks=quirks)
+
+
+def _beside_codes(items: Array | Structure) -> set[int]:
+    """Return where numbers stand next to what may be a code."""
+    codes = [place for place, item in enumerate(items) if is_code(item)]
+    beside = {place + step for place in codes for step in (-1, 1)}
+    return {p for p in beside if 0 <= p < len(items) and isinstance(items[p], SizedInt)}
 
 
 def _is_fixed(value: Data) -> bool:

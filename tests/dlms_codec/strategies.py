@@ -232,6 +232,10 @@ def listed_pushes(draw: st.DrawFn) -> Structure:
     return Structure((Array(objects), *draw(st.lists(push_values, min_size=size, max_size=size))))
 
 
+descriptors = st.tuples(
+    integers(UInt16), push_codes, integers(Int8), push_values, scaler_units
+).map(Structure)
+described_pushes = st.builds(Array, st.lists(descriptors, min_size=1, max_size=5))
 push_bodies: st.SearchStrategy[Data] = st.one_of(
-    nested_pushes, flat_pushes, bare_pushes, listed_pushes(), data
+    nested_pushes, flat_pushes, bare_pushes, listed_pushes(), described_pushes, data
 )

@@ -176,6 +176,16 @@ def test_segments_are_put_together_and_none_is_made_up() -> None:
     assert messages(events) == [b"\x0f2"]
 
 
+def test_meters_that_send_no_llc_header_are_read_if_nothing_is_missing() -> None:
+    apdu = bytes.fromhex("0f0000000100020309060100010700ff060000000502020f00161b")
+    assert messages(decode_messages(Transport.HDLC, pushed(apdu))) == [apdu]
+    assert messages(decode_messages(Transport.HDLC, pushed(apdu[:9], apdu[9:]))) == [apdu]
+    for rest in (pushed(apdu[1:]), pushed(apdu[:-1]), pushed(apdu[9:])):
+        events = decode_messages(Transport.HDLC, rest)
+        assert messages(events) == []
+        assert damage(events)[0].reason == "its first segment is missing"
+
+
 def test_two_meters_on_a_line_are_kept_apart() -> None:
     one, two = encode_address(1, 17), encode_address(1, 18)
     first = encode_frame(CLIENT, one, 0x13, LLC + b"\x0fA", segmented=True)

@@ -104,6 +104,17 @@ def test_lists_of_objects_name_the_values_that_follow() -> None:
     ))  # fmt: skip
 
 
+def test_descriptors_name_values() -> None:
+    entry = Structure((UInt16(3), ENERGY.code, Int8(2), UInt32(1234), ENTRY[2]))
+    other = Structure((UInt16(1), POWER.code, Int8(2), UInt16(5)))
+    for body in (Array((entry, other)), Structure((*entry, *other))):
+        found = values_of(body)
+        assert [(e.obis, e.value, e.meaning.class_id, e.meaning.attribute) for e in found] == [
+            (ENERGY, 1234, 3, 2), (POWER, 5, 1, 2)
+        ]  # fmt: skip
+        assert found[0].scaled == Decimal("123.4")
+
+
 def test_descriptors_without_tags_name_values() -> None:
     wire = bytes.fromhex("0f8000000100020216010101020200030100010700ff0206000007a4")
     read = PushReader().read(wire)
