@@ -66,6 +66,7 @@ fuzz: $(VENV)/.fuzz ## fuzz decoder and card for a while (FUZZ_SECONDS=60)
 	$(BIN)/python -m tests.fuzz.sml -max_total_time=$(FUZZ_SECONDS)
 	$(BIN)/python -m tests.fuzz.mbus -max_total_time=$(FUZZ_SECONDS)
 	$(BIN)/python -m tests.fuzz.p1 -max_total_time=$(FUZZ_SECONDS)
+	$(BIN)/python -m tests.fuzz.dlms -max_total_time=$(FUZZ_SECONDS)
 	METERLET_FUZZ=2000 $(BIN)/python -m pytest -q tests/fuzz
 
 bench: $(VENV)/.bench build/compiled/.built ## benchmarks, as ratios against peers or the naive way

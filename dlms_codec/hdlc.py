@@ -203,10 +203,8 @@ class HdlcDecoder:
         length = (buffer[at + 1] & 7) << 8 | buffer[at + 2]
         stop = at + 1 + length
         try:
-            destination = at + 4 if buffer[at + 3] & 1 else _address_end(buffer, at + 3)
-            source = (
-                destination + 1 if buffer[destination] & 1 else _address_end(buffer, destination)
-            )
+            destination = _address_end(buffer, at + 3)
+            source = _address_end(buffer, destination) if destination > 0 else -1
         except IndexError:
             return None
         if source < 0:
