@@ -23,13 +23,20 @@ def done(*arguments: object) -> str:
     return ran.stdout
 
 
+def provisional(*arguments: object) -> str:
+    """Ask for a bill that must be provisional; return what was printed of it."""
+    ran = run_meterlet(*arguments)
+    assert (ran.returncode, "provisional: " in ran.stderr) == (4, True), ran.stderr
+    return ran.stdout
+
+
 def refused(*arguments: object) -> tuple[int, str]:
     """Run a command that must fail in one line; return exit code and line."""
     ran = run_meterlet(*arguments)
     assert ran.stdout == ""
     (line,) = ran.stderr.splitlines()
     if "--json" in arguments:
-        return ran.returncode, json.loads(line)["message"]
+        return ran.returncode, f"meterlet: {json.loads(line)['message']}"
     assert line.startswith("meterlet: ")
     return ran.returncode, line
 
