@@ -289,7 +289,7 @@ class MachineRuntime:
         desk = HeadDesk(self.hub.disclosure.log)
         if desk.is_meant(command) and context.is_protected:
             if command.p1 == P1_DAYS and manifest.confinement is not Confinement.RAW:
-                return tell_span(granted_registers(self.hub.registers, manifest), command)
+                return tell_span(granted_registers(self.hub.every_register, manifest), command)
             return desk.answer(context.instance.aid, manifest.recipient, command, self.hub.now())
         running, since = self._start(context.instance), self.hub.disclosure.log.length()
         running.log.last = ""
