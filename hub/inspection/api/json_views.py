@@ -637,7 +637,7 @@ def disclosed_json(view: ReleasesView, zone: ZoneInfo) -> DisclosedJson:
     known = view.known | ({TOGETHER: view.together} if len(view.known) > 1 else {})
     return DisclosedJson.of(
         view,
-        released=[_release(record, zone) for record in view.releases],
+        released=list(map(_release, view.releases)),
         known={name: _known(learned, zone) for name, learned in known.items()},
         refusals=[_Refusal.of(entry, **entry.facts) for entry in view.refusals],
         outputs=[
@@ -660,7 +660,7 @@ def disclosed_json(view: ReleasesView, zone: ZoneInfo) -> DisclosedJson:
     )
 
 
-def _release(record: RecordedRelease, zone: ZoneInfo) -> _Release:
+def _release(record: RecordedRelease) -> _Release:
     return _Release.of(
         record.release,
         register=next(filter(None, record.release.registers), None),
@@ -670,7 +670,7 @@ def _release(record: RecordedRelease, zone: ZoneInfo) -> _Release:
         corrected_slots=record.release.corrected_slots,
         goes_on_from=record.release.recalled_from,
         end=record.end,
-        **_local_days(record.begin, record.end, zone),
+        **_local_days(record.begin, record.end, find_zone(record.about.zone)),
         size=record.size,
     )
 

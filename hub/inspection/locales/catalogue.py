@@ -7,7 +7,8 @@ text with a number in it has a table of plural forms, `one` and `other`.
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
@@ -18,6 +19,7 @@ from typing import Final
 
 from babel import Locale
 from babel.dates import format_date, format_datetime, format_time, get_month_names
+from babel.lists import format_list
 from babel.numbers import format_currency, format_decimal, format_percent
 
 from hub.description import Description
@@ -27,7 +29,8 @@ from hub.inspection.views.demand_items import DemandDetail
 from hub.inspection.views.memory import CarriedAmount
 from hub.inspection.views.money import Money
 from protocols.canonical.day_zone import wall_zone
-from protocols.metrology import Medium, Period, date_at, find_zone
+from protocols.metrology import Medium, Period, date_at, find_zone, medium_of
+from sml_codec import Obis
 from tariffs import Bill
 from tariffs.bill import BillItem
 
@@ -92,6 +95,20 @@ class Catalogue:
         if self.prefix + name not in self.texts:
             name = f"{key}.other"
         return self.t(name, n=self.number(number), **values)
+
+    def meters_of(self, registers: Iterable[str]) -> str:
+        """Return what people call the meters of registers, by their OBIS codes in text.
+
+        Empty where these are of electricity alone, as most are. What is no code is passed over.
+        """
+        found = set[Medium]()
+        for name in registers:
+            with suppress(ValueError):
+                found.add(medium_of(Obis.parse(name).code))
+        media = sorted(found)
+        if media in ([], [Medium.ELECTRICITY]):
+            return ""
+        return format_list([self.your_meter("", one) for one in media], locale=self.locale)
 
     # Numbers
 

@@ -9,6 +9,7 @@ import pytest
 
 from hub.description import Description
 from hub.device import Device
+from hub.inspection.api.json_views import disclosed_json
 from hub.inspection.locales.catalogue import LANGUAGES, catalogue
 from hub.inspection.locales.learning import learned_in_words
 from hub.inspection.store import open_inspection
@@ -173,3 +174,24 @@ def test_amounts_are_written_in_the_units_of_the_meter() -> None:
 )
 def test_a_meter_is_named_by_what_it_measures(name: str, medium: Medium, said: str) -> None:
     assert catalogue("en").meter(name, medium) == said
+
+
+@pytest.mark.parametrize(
+    ("registers", "said"),
+    [
+        (["1-0:1.8.0*255", "1-0:2.8.0*255"], ""),
+        (["7-0:3.0.0*255"], "your gas meter"),
+        (["8-0:1.0.0*255", "7-0:3.0.0*255"], "your gas meter and your water meter"),
+        (["anything at all", ""], ""),
+    ],
+)
+def test_an_applet_is_about_meters_in_words(registers: list[str], said: str) -> None:
+    assert catalogue("en").meters_of(registers) == said
+
+
+def test_what_left_is_of_the_meters_own_days(home: Device) -> None:
+    told = disclosed_json(releases_view(home), BERLIN).as_json()["released"]
+    days = {(one["recipient"], one["first_day"], one["last_day"]) for one in told}
+    assert days == {
+        ("supplier", "2025-03-01", "2025-03-31"), ("gas supplier", "2025-03-01", "2025-03-31"),
+    }  # fmt: skip
