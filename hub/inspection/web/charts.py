@@ -117,9 +117,18 @@ def bar_chart(
             Mark(HEIGHT - BOTTOM - height(wh), _thousands(wh)) for wh in range(0, ceiling + 1, step)
         ),
         tuple(_spread(edges, labels)),
-        tuple(sorted({block.kind for bar in bars for block in bar.blocks})),
+        tuple(sorted(_kinds(buckets, bars))),
         unit,
     )
+
+
+def _kinds(buckets: Sequence[UseBucket], bars: Sequence[Bar]) -> set[str]:
+    """Return what is drawn and needs a word; not a plain bar whose cost is known all the same."""
+    kinds = {block.kind for bar in bars for block in bar.blocks}
+    used = (bucket for bucket in buckets if bucket.energy_wh)
+    if all(bucket.energy_cost is not None for bucket in used):
+        kinds.discard(PLAIN)
+    return kinds
 
 
 def _stack(
