@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads pushes, and remembers their shapes: a meter sends the same one for years.
 
-The first push of a shape is decoded value by value. From it comes a pattern that fixes all that
-its meaning hangs on: tags, lengths, codes, scalers, units; what may differ are numbers, octets and
-texts of the same length. A push that fits a pattern byte for byte is read by it at once, with the
-same outcome.
+The first pushes of a shape are decoded value by value. From them comes a pattern that fixes all
+that their meaning hangs on: tags, lengths, codes, scalers, units. What may differ are numbers, and
+octets and texts of the same length. A push that fits a pattern byte for byte is read by it at once,
+with the same outcome.
 """
 
 from __future__ import annotations
@@ -91,7 +91,8 @@ class PushReader:
         self._limits = limits
         self._quirks = quirks
         self._profiles = tuple(profiles)
-        self._shapes: dict[int, list[_Shape]] = {}
+        self._shapes: dict[int, tuple[_Shape, ...]] = {}
+        self._seen: set[int] = set()  # lengths that came once
 
     def read(self, apdu: bytes) -> Push:
         """Return the push that an APDU is; raise `MalformedDlms` if it is none."""
@@ -136,17 +137,30 @@ class PushReader:
             and isinstance(body, Array | Structure)
             and Quirk.BARE_DESCRIPTORS not in notification.quirks  # tried where all else fails
         ):
-            shape = _Learner(notification, values, profile).shape(apdu)
-            if shape is not None:
-                self._remember(len(apdu), shape)
+            self._learn(apdu, notification, values, profile)
         return Push(apdu, time, values, profile, self._limits, self._quirks)
 
-    def _remember(self, length: int, shape: _Shape) -> None:
+    def _learn(
+        self,
+        apdu: bytes,
+        notification: DataNotification,
+        values: Sequence[PushValue],
+        profile: str | None,
+    ) -> None:
+        """Remember the shape of a push, if one of its length came before: learning takes longer."""
+        length = len(apdu)
+        if length not in self._seen:
+            if len(self._seen) >= LENGTHS:
+                self._seen.clear()
+            self._seen.add(length)
+            return
+        shape = _Learner(notification, values, profile).shape(apdu)
+        if shape is None:
+            return
         if length not in self._shapes and len(self._shapes) >= LENGTHS:
-            del self._shapes[next(iter(self._shapes))]
-        shapes = self._shapes.setdefault(length, [])
-        shapes.insert(0, shape)
-        del shapes[SHAPES_OF_A_LENGTH:]
+            self._shapes.pop(next(iter(self._shapes)), None)  # the one that was learned first
+        known = self._shapes.get(length, ())
+        self._shapes[length] = (shape, *known[: SHAPES_OF_A_LENGTH - 1])
 
 
 class _Learner:

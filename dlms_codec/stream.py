@@ -98,12 +98,14 @@ class TelegramReader:
     ) -> None:
         """`system_title` is the sender's, for messages that do not say it.
 
-        `pushes` is for going on with the shapes that another stream taught.
+        `pushes` remembers the shapes of pushes; without it, all readers of a thread share one.
         """
         self._keys = keys
         self._title = system_title
         self._limits = limits
         self._quirks = quirks
+        if pushes is None and profiles is PROFILES:
+            pushes = shared_reader(limits, quirks, get_ident())
         self._pushes = pushes or PushReader(limits=limits, quirks=quirks, profiles=profiles)
 
     def read(self, message: Message) -> Telegram:
@@ -238,7 +240,6 @@ def decode_stream(
         system_title=system_title,
         limits=limits,
         quirks=quirks,
-        pushes=shared_reader(limits, quirks, get_ident()),
     )
     return decoder.feed(data) + decoder.close()
 
@@ -257,7 +258,6 @@ def decode_telegram(
         system_title=system_title,
         limits=limits,
         quirks=quirks,
-        pushes=shared_reader(limits, quirks, get_ident()),
     )
     return reader.read(Message(0, strip_llc(apdu), 1))
 
