@@ -48,13 +48,14 @@ _THREE_PHASES: Final = (
     *(_row(f"1-0:{group}.7.0", -3, AMPERE) for group in (31, 51, 71)),
     *(_row(f"1-0:{group}.7.0", -1, VOLT) for group in (32, 52, 72)),
 )
+_CLOCK: Final = _row("0-0:1.0.0")
 _HOUR: Final = (
-    _row("0-0:1.0.0"),
+    _CLOCK,
     _row("1-0:1.8.0", 0, WATT_HOUR), _row("1-0:2.8.0", 0, WATT_HOUR),
     _row("1-0:3.8.0", 0, VAR_HOUR), _row("1-0:4.8.0", 0, VAR_HOUR),
 )  # fmt: skip
 _KAIFA: Final = {
-    len(rows): rows
+    len(rows): tuple(replace(row, index=place) for place, row in enumerate(rows))
     for rows in (
         _POWERS[:1],
         _NAMES + _POWERS + _ONE_PHASE,
@@ -76,16 +77,13 @@ def _kaifa(body: Data, values: Sequence[PushValue], quirks: Quirk) -> tuple[Push
         value = entry.value
         if row.unit is not None:
             right = isinstance(value, UInt32)
-        elif row is _HOUR[0]:
+        elif row.obis == _CLOCK.obis:
             right = type(value) is bytes and len(value) == 12
         else:
             right = type(value) is bytes and (place > 0 or value.startswith(b"KFM_"))
         if not right or entry.meaning.obis is not None:
             return None
-    return tuple(
-        PushValue(replace(row, index=place), entry.value)
-        for place, (row, entry) in enumerate(zip(rows, values, strict=True))
-    )
+    return tuple(PushValue(row, entry.value) for row, entry in zip(rows, values, strict=True))
 
 
 _KAMSTRUP_NAMES: Final = ("1-1:0.0.5*255", "1-1:96.1.1*255")

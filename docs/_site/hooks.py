@@ -25,6 +25,7 @@ PAGES: Final = {
 }
 PACKAGES: Final = (
     "meterlet",
+    "dlms_codec",
     "sml_codec",
     "tariffs",
     "applets.sdk",
