@@ -31,10 +31,7 @@ def attribute(interface, code, number):
 
 def main():
     line = BlockingTcpIO("127.0.0.1", OPTIONS["port"], timeout=5)
-    if OPTIONS["hdlc"]:
-        transport = HdlcTransport(1, 1, line)
-    else:
-        transport = TcpTransport(1, 1, line)
+    transport = HdlcTransport(1, 1, line) if OPTIONS["hdlc"] else TcpTransport(1, 1, line)
     client = DlmsClient(
         transport,
         HighLevelSecurityGmacAuthentication(challenge_length=32),

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A client made of gurux-dlms (GPL), for our server: run it in a process and environment of its own.
+"""A client made of gurux-dlms (GPL), for our server: run it in a process of its own environment.
 
-Associates with GMAC, reads a register, the clock, rows of a profile by entry, a list of two values
-and the list of objects; prints them as JSON.
+Associates, with GMAC or another mechanism, reads a register, the clock, rows of a profile by entry,
+a list of two values and the list of objects; prints them as JSON.
 
 gurux_client.py '{"port": 4059, "hdlc": false, "suite": 0, "rows": 60, "dedicated": false}'
 """
@@ -23,9 +23,11 @@ OPTIONS = json.loads(sys.argv[1])
 class Meter:
     def __init__(self):
         interface = InterfaceType.HDLC if OPTIONS["hdlc"] else InterfaceType.WRAPPER
-        self.client = GXDLMSSecureClient(True, 1, 1, Authentication.HIGH_GMAC, None, interface)
+        mechanism = Authentication(OPTIONS.get("mechanism", 5))
+        self.client = GXDLMSSecureClient(True, 1, 1, mechanism, OPTIONS.get("secret"), interface)
         cipher = self.client.ciphering
-        cipher.security = Security.AUTHENTICATION_ENCRYPTION
+        if OPTIONS.get("protects", True):
+            cipher.security = Security.AUTHENTICATION_ENCRYPTION
         cipher.securitySuite = SecuritySuite(OPTIONS["suite"])
         cipher.systemTitle = bytearray(b"GRX\0\0\0\0\x02")
         cipher.blockCipherKey = bytearray(range(16))
@@ -71,9 +73,10 @@ def main():
     if OPTIONS["hdlc"]:
         client.parseUAResponse(meter.ask(client.snrmRequest()).data)
     client.parseAareResponse(meter.ask(client.aarqRequest()).data)
-    client.parseApplicationAssociationResponse(
-        meter.ask(client.getApplicationAssociationRequest()).data
-    )
+    if OPTIONS.get("mechanism", 5) > 1:
+        client.parseApplicationAssociationResponse(
+            meter.ask(client.getApplicationAssociationRequest()).data
+        )
     told = {}
     told["energy"] = meter.read(GXDLMSRegister("1.0.1.8.0.255"), 2)
     told["clock"] = str(meter.read(GXDLMSClock("0.0.1.0.0.255"), 2))
@@ -86,7 +89,9 @@ def main():
     [messages] = client.readList(items)
     told["list"] = list(meter.ask(messages).value)
     client.parseObjects(meter.ask(client.getObjectsRequest()).data, True)
-    told["objects"] = sorted(f"{int(item.objectType)} {item.logicalName}" for item in client.objects)
+    told["objects"] = sorted(
+        f"{int(item.objectType)} {item.logicalName}" for item in client.objects
+    )
     meter.ask(client.releaseRequest())
     if OPTIONS["hdlc"]:
         meter.ask(client.disconnectRequest())

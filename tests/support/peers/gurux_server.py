@@ -29,7 +29,7 @@ from gurux_dlms.objects.enums import SecuritySuite
 from gurux_dlms.secure import GXDLMSSecureServer
 
 OPTIONS = json.loads(sys.argv[1])
-START = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
+START = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 ENERGY = (3, "1.0.1.8.0.255", 2)
 CLOCK = (8, "0.0.1.0.0.255", 2)
 PROFILE = (7, "1.0.99.1.0.255")
