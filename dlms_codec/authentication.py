@@ -29,12 +29,13 @@ from cryptography.hazmat.primitives.hashes import SHA256, SHA384, HashAlgorithm
 from dlms_codec.apdus.acse import Mechanism
 from dlms_codec.errors import EncodingError, MissingKey, SecurityError
 from dlms_codec.protection import AUTHENTICATED, ProtectedText
-from dlms_codec.security import Keys, decipher, protect
+from dlms_codec.security import KEY_SIZES, Keys, decipher, protect
 
 SHORTEST_CHALLENGE: Final = 8
 LONGEST_CHALLENGE: Final = 64
 CHALLENGE: Final = 32
 """Bytes of the challenges that this side makes."""
+CURVE_BITS: Final = {1: 256, 2: 384}
 PROVED: Final = frozenset(
     {Mechanism.MD5, Mechanism.SHA1, Mechanism.GMAC, Mechanism.SHA256, Mechanism.ECDSA}
 )
@@ -81,6 +82,17 @@ class Exchange:
     """What the verifier sent."""
     own_challenge: bytes
     """What the prover sent."""
+
+
+def check_suite(credentials: Credentials, suite: int) -> None:
+    """Raise `EncodingError` if the curve of ecdsa is not that of the suite."""
+    if suite not in KEY_SIZES:
+        raise EncodingError(f"security suite {suite}; there are 0, 1 and 2")
+    if credentials.mechanism is not Mechanism.ECDSA:
+        return
+    for key in (credentials.signing_key, credentials.peer_key):
+        if key is not None and key.curve.key_size != CURVE_BITS.get(suite):
+            raise EncodingError("ecdsa has keys on P-256 in suite 1, on P-384 in suite 2")
 
 
 def check_challenge(challenge: bytes | None) -> bytes:

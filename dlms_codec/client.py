@@ -24,7 +24,15 @@ from dlms_codec.client_settings import ClientSettings
 from dlms_codec.data import Data
 from dlms_codec.datetimes import DateTime
 from dlms_codec.dialogue import ClientDialogue, ProfileRows
-from dlms_codec.errors import ConnectionLost, DialogueError, DlmsError, NoAnswer, UnexpectedAnswer
+from dlms_codec.errors import (
+    ConnectionLost,
+    DialogueError,
+    DlmsError,
+    EncodingError,
+    NoAnswer,
+    RequestRefused,
+    UnexpectedAnswer,
+)
 from dlms_codec.link import HdlcLink, Link, Steps, WrapperLink
 from dlms_codec.numbers import SizedInt
 from dlms_codec.obis import Obis
@@ -75,7 +83,8 @@ class DlmsClient:
     """One association with one meter; one request at a time.
 
     `answer_seconds` limits each wait for an answer, `whole_seconds` each operation as a whole.
-    After an error of the dialogue the association is not to be trusted: close it and connect anew.
+    Settings with keys need a `counter`, and should have a `received`, that outlive the client.
+    After any error but `RequestRefused` the association is given up: close it and connect anew.
     """
 
     def __init__(
@@ -90,8 +99,11 @@ class DlmsClient:
         whole_seconds: float = 600.0,
         retries: int = 2,
     ) -> None:
+        if settings.needs_counter and counter is None:
+            raise EncodingError("keys need a counter that outlives the client: SendCounter")
         self._line = line
         self._link = link
+        self._given_up = False
         self._dialogue = ClientDialogue(
             settings, secrets.token_bytes, counter or SendCounter(), received or CounterGuard()
         )
@@ -169,6 +181,9 @@ class DlmsClient:
     async def _run(self, steps: Steps[T]) -> T:
         """Go through the steps of an operation."""
         async with self._turn:
+            if self._given_up:
+                raise ConnectionLost("the association was given up after an error: connect anew")
+            self._given_up = True  # until it went well
             try:
                 async with asyncio.timeout(self._whole_seconds):
                     out = next(steps)
@@ -176,7 +191,11 @@ class DlmsClient:
                         out = steps.send(await self._exchange(self._link.exchange(out)))
             except StopIteration as end:
                 result: T = end.value
+                self._given_up = False
                 return result
+            except RequestRefused:
+                self._given_up = False
+                raise
             except TimeoutError:
                 raise NoAnswer(f"not done within {self._whole_seconds:g} s") from None
             finally:

@@ -8,7 +8,7 @@ from typing import Final
 
 from dlms_codec.apdus.acse import Mechanism
 from dlms_codec.apdus.initiate import Conformance
-from dlms_codec.authentication import NOBODY, PROVED, Credentials
+from dlms_codec.authentication import NOBODY, PROVED, Credentials, check_suite
 from dlms_codec.errors import EncodingError
 from dlms_codec.options import DEFAULT_LIMITS, Limits
 from dlms_codec.protection import AUTHENTICATED, ENCRYPTED
@@ -60,3 +60,9 @@ class ClientSettings:
         }
         if len(self.system_title) != 8 and (named or self.system_title):
             raise EncodingError("the system title of the client has 8 bytes")
+        check_suite(self.credentials, self.suite)
+
+    @property
+    def needs_counter(self) -> bool:
+        """Whether the client sends something with a key."""
+        return self.protects or self.credentials.mechanism is Mechanism.GMAC

@@ -246,8 +246,10 @@ class ClientDialogue:
         )
         outcome = yield from self._invoke_whole(REPLY_TO_CHALLENGE, answer)
         if outcome.result != 0:
+            keyed = settings.credentials.mechanism in (Mechanism.GMAC, Mechanism.ECDSA)
+            kind = WrongKey if keyed else WrongPassword
             reason = result_name(outcome.result)
-            raise WrongPassword(f"the meter does not take the answer to its challenge: {reason}")
+            raise kind(f"the meter does not take the answer to its challenge: {reason}")
         back = outcome.returned
         if not isinstance(back, Value) or not isinstance(back.data, bytes):
             raise NotTheMeter("the meter does not answer the client's challenge")

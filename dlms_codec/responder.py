@@ -28,6 +28,7 @@ from dlms_codec.authentication import (
     Credentials,
     Exchange,
     check_challenge,
+    check_suite,
     prove,
     verify,
 )
@@ -118,7 +119,8 @@ class AccessOfClient:
     """What both ways must have: 10 a tag, 30 a tag and ciphering; 0: nothing."""
     title: bytes | None = None
     """The client's system title; None: any, once it has shown the key."""
-    counter: SendCounter = field(default_factory=SendCounter)
+    counter: SendCounter | None = None
+    """Of what the server sends with these keys, for as long as they live."""
     guards: CounterGuards = field(default_factory=CounterGuards)
 
     def __post_init__(self) -> None:
@@ -127,6 +129,9 @@ class AccessOfClient:
         needs_keys = self.policy or self.credentials.mechanism is Mechanism.GMAC
         if needs_keys and (self.keys.encryption is None or self.keys.authentication is None):
             raise EncodingError("the encryption key and the authentication key are needed")
+        if needs_keys and self.counter is None:
+            raise EncodingError("keys need a counter that outlives the server: SendCounter")
+        check_suite(self.credentials, self.suite)
 
     @property
     def needs_title(self) -> bool:
@@ -218,6 +223,11 @@ class ClientSession:
             return NOT_ALLOWED.encode()
         return self._serve(message, association)
 
+    @property
+    def _is_guessable(self) -> bool:
+        """Whether a stranger could try passwords; nobody guesses a key, or is kept out for that."""
+        return self._access.credentials.mechanism not in (Mechanism.GMAC, Mechanism.ECDSA)
+
     # Messages
 
     def _protected(
@@ -297,8 +307,8 @@ class ClientSession:
         asked = Mechanism.LOWEST if aarq.mechanism is None else aarq.mechanism
         if asked != mechanism:
             raise _Refusal(REQUIRED if aarq.mechanism is None else WRONG_MECHANISM)
-        if device.passwords.must_wait(self._address):  # nothing is looked at, right or wrong
-            raise _Refusal(NO_REASON, FOR_NOW)
+        if self._is_guessable and device.passwords.must_wait(self._address, self._client):
+            raise _Refusal(NO_REASON, FOR_NOW)  # nothing is looked at, right or wrong
         title = bytes(aarq.system_title or b"")
         if (access.needs_title and len(title) != 8) or title == device.system_title:
             raise _Refusal(WRONG_TITLE)
@@ -309,7 +319,7 @@ class ClientSession:
         if mechanism is Mechanism.LOW:
             secret = access.credentials.secret or b""
             if not compare_digest(bytes(aarq.authentication or b""), secret):
-                device.passwords.wrong(self._address)
+                device.passwords.wrong(self._address, self._client)
                 raise _Refusal(FAILED)
             device.passwords.right(self._address)
         if messaging is not None and initiate.dedicated_key is not None:
@@ -325,7 +335,7 @@ class ClientSession:
 
     def _messaging(self, title: bytes) -> SecureMessaging | None:
         access = self._access
-        if not access.policy:
+        if not access.policy or access.counter is None:
             return None
         guard = access.guards.of(title)
         return SecureMessaging(
@@ -382,7 +392,7 @@ class ClientSession:
                 raise SecurityError("no answer to a challenge")
             back = self._proofs(bytes(request.parameters), challenges, association.title)
         except SecurityError:
-            self._device.passwords.wrong(self._address)
+            self._device.passwords.wrong(self._address, self._client)
             self._association = None
             outcome = Outcome(ActionResult.READ_WRITE_DENIED)
         else:
@@ -402,7 +412,7 @@ class ClientSession:
             guard.take(used)
             access.guards.keep(title, guard)
         gmac = access.credentials.mechanism is Mechanism.GMAC
-        counter = access.counter.take() if gmac else 0
+        counter = access.counter.take() if gmac and access.counter is not None else 0
         ours = Exchange(own_title, title, client_challenge, own_challenge)
         return prove(access.credentials, ours, access.keys, suite=access.suite, counter=counter)
 

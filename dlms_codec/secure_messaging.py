@@ -34,23 +34,33 @@ OVERHEAD: Final = 48
 
 
 class SendCounter:
-    """The counter of what one end sends with a key: each number once, for all associations.
+    """The counter of what one end sends with a key: each number once, for as long as the key lives.
 
-    Keep one for as long as the key lives. `reserve` is called with each number before it is used,
-    so that a caller can write it down: a number that is used twice gives the key away.
+    A number that is used twice gives the key away. So `reserve` is called with the number to begin
+    with next time, before any below it is used: write it down, and start from it. It is called
+    once for `step` numbers.
     """
 
-    def __init__(self, following: int = 0, reserve: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self,
+        following: int = 0,
+        reserve: Callable[[int], None] | None = None,
+        *,
+        step: int = 100,
+    ) -> None:
         self.following = following
         self._reserve = reserve
+        self._step = step
+        self._reserved = following
 
     def take(self) -> int:
         """Return the next number; raise `CounterExhausted` when there is none."""
         number = self.following
         if number > LAST_COUNTER:
             raise CounterExhausted("the counter of this key is used up: the meter needs new keys")
-        if self._reserve is not None:
-            self._reserve(number)
+        if self._reserve is not None and number >= self._reserved:
+            self._reserve(number + self._step)  # first this: the process may end at any moment
+            self._reserved = number + self._step
         self.following = number + 1
         return number
 

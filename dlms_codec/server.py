@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Answers DLMS clients over TCP, so that a head end can fetch values.
 
-    access = AccessOfClient(table, Credentials(Mechanism.GMAC), keys, policy=0x30)
+    access = AccessOfClient(table, Credentials(Mechanism.GMAC), keys, policy=0x30, counter=counter)
     device = logical_device(b"MLT\\0\\0\\0\\0\\1", {1: access})
     server = await serve({1: device}, "::", 4059)
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
@@ -25,6 +26,7 @@ from dlms_codec.wrong_passwords import WrongPasswords
 
 PIECE: Final = 4096
 MOST_CONNECTIONS: Final = 8
+MOST_OF_ADDRESS: Final = 4
 
 
 def logical_device(
@@ -45,25 +47,29 @@ async def serve(
     idle_seconds: float = 120.0,
     proof_seconds: float = 30.0,
     most_connections: int = MOST_CONNECTIONS,
+    most_of_address: int = MOST_OF_ADDRESS,
 ) -> asyncio.Server:
     """Return a server of the devices at their addresses; close it to stop.
 
     A client that has not proved who it is after `proof_seconds`, is silent for `idle_seconds`, or
-    takes no answers for that long, is closed. More than `most_connections` are closed at once.
+    takes no answers for that long, is closed. More than `most_connections`, or than
+    `most_of_address` from one address, are closed at once.
     """
-    connections = 0
+    connections: Counter[str] = Counter()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal connections
-        if connections >= most_connections:
+        address = str((writer.get_extra_info("peername") or ("",))[0])
+        if connections.total() >= most_connections or connections[address] >= most_of_address:
             writer.close()
             return
-        connections += 1
+        connections[address] += 1
         try:
-            connection = _Connection(devices, writer, hdlc=hdlc, physical=physical)
+            connection = _Connection(devices, writer, address, hdlc=hdlc, physical=physical)
             await connection.talk(reader, idle_seconds, proof_seconds)
         finally:
-            connections -= 1
+            connections[address] -= 1
+            if not connections[address]:
+                del connections[address]
             writer.close()
 
     return await asyncio.start_server(talk, host, port, limit=PIECE)
@@ -76,13 +82,14 @@ class _Connection:
         self,
         devices: Mapping[int, LogicalDevice],
         writer: asyncio.StreamWriter,
+        address: str,
         *,
         hdlc: bool,
         physical: int | None,
     ) -> None:
         self._devices = devices
         self._writer = writer
-        self._address = str((writer.get_extra_info("peername") or ("",))[0])
+        self._address = address
         self._session: ClientSession | None = None
         self._link: ServerLink = (
             HdlcServerLink(self._open, physical=physical) if hdlc else WrapperServerLink(self._open)

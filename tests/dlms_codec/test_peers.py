@@ -14,6 +14,7 @@ from dlms_codec.client_settings import ClientSettings
 from dlms_codec.numbers import UInt32
 from dlms_codec.obis import Obis
 from dlms_codec.responder import AccessOfClient
+from dlms_codec.secure_messaging import SendCounter
 from dlms_codec.selecting import Entries
 from dlms_codec.server import logical_device, serve
 from tests.support.dlms_peers import gurux_meter, needs_peers, run_client
@@ -41,7 +42,9 @@ def test_our_client_reads_their_meter(hdlc: bool, suite: int, general: bool) -> 
     async def read(port: int) -> None:
         credentials = Credentials(Mechanism.GMAC)
         settings = ClientSettings(credentials, KEYS, CLIENT_TITLE, suite, general=general)
-        meter = await connect("127.0.0.1", port, settings, client=SECURE, hdlc=hdlc)
+        meter = await connect(
+            "127.0.0.1", port, settings, client=SECURE, hdlc=hdlc, counter=SendCounter()
+        )
         async with meter:
             assert meter.meter_title == b"GRX\0\0\0\0\x01"
             assert await meter.read(REGISTER) == UInt32(4408736)

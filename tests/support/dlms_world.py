@@ -126,7 +126,7 @@ def pair(
         mine, theirs = SIGNING[suite]
     server = Credentials(mechanism, secret, mine, theirs.public_key() if theirs else None)
     client = Credentials(mechanism, secret, theirs, mine.public_key() if mine else None)
-    access = AccessOfClient(world.table(), server, keys, suite, policy)
+    access = AccessOfClient(world.table(), server, keys, suite, policy, counter=SendCounter())
     settings = ClientSettings(
         client, keys, CLIENT_TITLE, suite, policy, dedicated=dedicated, general=general
     )
