@@ -7,6 +7,7 @@ value that it adds something to says so (`Meaning.profile`). Other meters get no
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -25,13 +26,15 @@ class Profile:
     """A named way to lay out a push, and who describes it.
 
     `complete` returns the values with what the description adds, or None if the push has another
-    shape. It may look at the codes, types and lengths of all values, and at the content of octets
-    or text that the body begins with, but not if these are 12: readers remember shapes.
+    shape. It may look at the codes, types and lengths of all values, at the content of octets or
+    text that the body begins with (but not if these are 12), and at the values of the codes that it
+    `reads`: readers remember shapes.
     """
 
     name: str
     source: str
     complete: Callable[[Data, Sequence[PushValue], Quirk], tuple[PushValue, ...] | None]
+    reads: frozenset[Obis] = frozenset()
 
 
 def _row(code: str, scaler: int | None = None, unit: int | None = None) -> Meaning:
@@ -86,6 +89,9 @@ def _kaifa(body: Data, values: Sequence[PushValue], quirks: Quirk) -> tuple[Push
     return tuple(PushValue(row, entry.value) for row, entry in zip(rows, values, strict=True))
 
 
+_KAMSTRUP_TYPE: Final = Obis.parse("1-1:96.1.1")
+_NORWEGIAN: Final = re.compile(rb"68[46]\d{4}BN\d*|0+").fullmatch
+"""Types of Norwegian meters; the examples of the document have zeros in their place."""
 _KAMSTRUP_NAMES: Final = ("1-1:0.0.5*255", "1-1:96.1.1*255")
 _KAMSTRUP: Final = {
     "1-1:1.7.0*255": (0, WATT), "1-1:2.7.0*255": (0, WATT),
@@ -106,9 +112,16 @@ _OPTIONAL: Final = frozenset(f"1-1:{group}.7.0*255" for group in (51, 71, 52, 72
 def _kamstrup(
     body: Data, values: Sequence[PushValue], _quirks: Quirk
 ) -> tuple[PushValue, ...] | None:
-    """Kamstrup's Norwegian lists: exactly their codes, in their order."""
+    """Kamstrup's Norwegian lists: exactly their codes, in their order, of a Norwegian type.
+
+    Swedish meters (type 684...AN) send the same codes with energies in Wh, and those behind current
+    transformers (685...) currents in mA: what is written on them decides.
+    """
     version = body[0] if isinstance(body, Structure) and body else None
     if not isinstance(version, VisibleString) or version != b"Kamstrup_V0001":
+        return None
+    types = [entry.value for entry in values if entry.meaning.obis == _KAMSTRUP_TYPE]
+    if not all(isinstance(kind, bytes) and _NORWEGIAN(kind) for kind in types):
         return None
     codes = [str(entry.meaning.obis) for entry in values]
     seconds = [*_KAMSTRUP_NAMES, *_KAMSTRUP]
@@ -129,6 +142,11 @@ def _kamstrup(
 
 PROFILES: Final = (
     Profile("kaifa-norway", "Kaifa, KFM_001 list for the Norwegian and Swedish HAN port", _kaifa),
-    Profile("kamstrup-norway", "Kamstrup, HAN-NVE interface description, lists 1 and 2", _kamstrup),
+    Profile(
+        "kamstrup-norway",
+        "Kamstrup, HAN-NVE interface description, lists 1 and 2",
+        _kamstrup,
+        frozenset({_KAMSTRUP_TYPE}),
+    ),
 )
 """The profiles that are known here."""

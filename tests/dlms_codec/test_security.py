@@ -41,7 +41,7 @@ KEYS = Keys(
     bytes.fromhex("000102030405060708090a0b0c0d0e0f"),
     bytes.fromhex("d0d1d2d3d4d5d6d7d8d9dadbdcdddedf"),
 )
-# The example of the Green Book (DLMS UA 1000-2, table 37: ciphering of a GET request and others).
+# The InitiateRequest that the Green Book enciphers as its example (with the keys above).
 GREEN_BOOK = (
     "01011000112233445566778899aabbccddeeff0000065f1f0400007e1f04b0",
     "801302ff8a7874133d414ced25b42534d28db0047720606b175bd52211be68",
