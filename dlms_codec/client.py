@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final, Protocol, Self, TypeVar
 
+from dlms_codec.apdus.access import Access, AccessOutcome
 from dlms_codec.apdus.action import NO_PARAMETERS, NoParameters
 from dlms_codec.apdus.addressing import Attribute, Failure, Method, Value
 from dlms_codec.apdus.notifications import DataNotification, EventNotification
@@ -159,6 +160,12 @@ class DlmsClient:
     async def invoke(self, method: Method, parameters: Data | NoParameters = NO_PARAMETERS) -> Data:
         """Invoke a method; return what comes back, None if nothing does."""
         return await self._run(self._dialogue.invoke(method, parameters))
+
+    async def access(
+        self, accesses: Sequence[Access], data: Sequence[Data]
+    ) -> tuple[tuple[Data, AccessOutcome], ...]:
+        """Read, write and invoke in one message; return what came back of each, and how it went."""
+        return await self._run(self._dialogue.access(accesses, data))
 
     async def close(self) -> None:
         """End the association, the link and the line; a meter that is gone does not matter."""

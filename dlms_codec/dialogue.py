@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from dlms_codec.apdus import Apdu, decode_apdu
+from dlms_codec.apdus.access import Access, AccessOutcome, AccessRequest, AccessResponse
 from dlms_codec.apdus.acse import Aare, Aarq, Context, Mechanism, Rlre, Rlrq
 from dlms_codec.apdus.action import (
     NO_PARAMETERS,
@@ -79,6 +80,7 @@ from dlms_codec.data import Array, Data, Structure
 from dlms_codec.datetimes import DateTime, as_date_time
 from dlms_codec.errors import (
     AssociationRefused,
+    EncodingError,
     LimitExceeded,
     MissingKey,
     NotTheMeter,
@@ -479,6 +481,24 @@ class ClientDialogue:
             if not isinstance(found, ActionResponseBlock):
                 raise UnexpectedAnswer(f"the meter does not send block {due + 1}")
             answer, due = found, due + 1
+
+    def access(
+        self, accesses: Sequence[Access], data: Sequence[Data]
+    ) -> Steps[tuple[tuple[Data, AccessOutcome], ...]]:
+        """Read, write and invoke in one message; return what came back of each, and how it went.
+
+        `data` has one for each: what is written or handed over, None for reading.
+        """
+        if Conformance.ACCESS not in self.conformance:
+            raise EncodingError("the meter does not know this service: ACCESS")
+        invoke = CONFIRMED << 24 | self._next_invoke() & 0x0F
+        request = AccessRequest(invoke, b"", tuple(accesses), tuple(data))
+        answer = yield from self._ask(request.encode(), invoke)
+        if not isinstance(answer, AccessResponse):
+            raise UnexpectedAnswer("the meter does not answer the access")
+        if not len(answer.data) == len(answer.outcomes) == len(accesses):
+            raise UnexpectedAnswer(f"{len(answer.outcomes)} results for {len(accesses)}")
+        return tuple(zip(answer.data, answer.outcomes, strict=True))
 
     # One request and its answer
 

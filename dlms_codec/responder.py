@@ -14,6 +14,7 @@ from hmac import compare_digest
 from typing import Final
 
 from dlms_codec.apdus import Apdu, decode_apdu
+from dlms_codec.apdus.access import AccessRequest
 from dlms_codec.apdus.acse import Aare, Aarq, Context, Diagnostic, Mechanism, Rlre, Rlrq
 from dlms_codec.apdus.action import ActionRequest, ActionResponse, Outcome
 from dlms_codec.apdus.addressing import ActionResult, Value
@@ -56,6 +57,7 @@ OFFERED: Final = (
     | Conformance.BLOCK_TRANSFER_WITH_SET
     | Conformance.BLOCK_TRANSFER_WITH_ACTION
     | Conformance.MULTIPLE_REFERENCES
+    | Conformance.ACCESS
     | Conformance.GET
     | Conformance.SET
     | Conformance.SELECTIVE_ACCESS
@@ -261,8 +263,10 @@ class ClientSession:
                 return self._check_proof(request, association)
             return NOT_ALLOWED.encode()
         answer = association.services.answer(request)
-        # A client may write or invoke without wanting to know how it went (bit 6 of the invoke id).
-        confirmed = getattr(request, "invoke", 0x40) & 0x40
+        # A client may write or invoke without wanting to know how it went (a bit of the invoke id).
+        confirmed = getattr(request, "invoke", 0x40) & (
+            0x40000000 if isinstance(request, AccessRequest) else 0x40
+        )
         reads = isinstance(request, GetRequest | GetRequestNext | GetRequestList)
         return answer if confirmed or reads else b""
 

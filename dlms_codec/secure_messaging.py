@@ -38,12 +38,12 @@ class SendCounter:
 
     A number that is used twice gives the key away. So `reserve` is called with the number to begin
     with next time, before any below it is used: write it down, and start from it. It is called
-    once for `step` numbers.
+    once for `step` numbers. The first number is 1: some take 0 for one that was used.
     """
 
     def __init__(
         self,
-        following: int = 0,
+        following: int = 1,
         reserve: Callable[[int], None] | None = None,
         *,
         step: int = 100,

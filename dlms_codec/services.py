@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""GET, SET and ACTION on a table of objects: what a server does once it knows who asks. No I/O.
+"""GET, SET, ACTION and ACCESS on a table of objects: what a server does for who may ask.
 
 A value that is longer than the client takes goes out in blocks, and a long one comes in so. One of
 them is kept at a time, of at most `Limits.message` bytes: what is begun anew replaces it.
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from dlms_codec.apdus import Apdu
+from dlms_codec.apdus.access import SET, Access, AccessOutcome, AccessRequest, AccessResponse
 from dlms_codec.apdus.action import (
     NO_PARAMETERS,
     ActionRequest,
@@ -130,6 +131,8 @@ class Services:
                 return self._action_answer(request.invoke, outcome)
             case ActionRequestList():
                 return self._action_list(request)
+            case AccessRequest() if Conformance.ACCESS in self._conformance:
+                return self._access(request)
         return SERVICE_UNKNOWN.encode()
 
     # GET
@@ -288,6 +291,39 @@ class Services:
         if len(response) <= self._room:
             return response
         return self._send_blocks(ActionResponse.tag, invoke, outcome.encode())
+
+    # ACCESS
+
+    def _access(self, request: AccessRequest) -> bytes:
+        if len(request.accesses) > MOST_REFERENCES:
+            return TOO_LONG.encode()
+        if len(request.accesses) != len(request.data):
+            return SERVICE_UNKNOWN.encode()
+        values: list[Data] = []
+        outcomes: list[AccessOutcome] = []
+        size = 0
+        for access, given in zip(request.accesses, request.data, strict=True):
+            value, result = self._one_access(access, given)
+            values.append(value)
+            outcomes.append(AccessOutcome(access.kind, result))
+            size += len(encode_data(value)) + 2
+            if size > self._room:  # this service has no blocks of its own
+                return TOO_LONG.encode()
+        response = AccessResponse(request.invoke, b"", None, tuple(values), tuple(outcomes))
+        encoded = response.encode()
+        return encoded if len(encoded) <= self._room else TOO_LONG.encode()
+
+    def _one_access(self, access: Access, given: Data) -> tuple[Data, int]:
+        if isinstance(access.target, Method):
+            outcome = self._invoke(access.target, NO_PARAMETERS if given is None else given)
+            back = outcome.returned
+            return back.data if isinstance(back, Value) else None, outcome.result
+        if access.kind == SET:
+            return None, self._write(access.target, given)
+        found = self._read(access.target)
+        if isinstance(found, Value):
+            return found.data, AccessResult.SUCCESS
+        return None, found.result
 
 
 def _failed(tag: int, invoke: int, reason: AccessResult) -> bytes:

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from dlms_codec.apdus.access import ACTION, GET, SET, Access
 from dlms_codec.apdus.acse import Mechanism
 from dlms_codec.apdus.addressing import Attribute, Failure, Method, SelectiveAccess, Value
 from dlms_codec.authentication import Credentials
@@ -18,6 +19,7 @@ from dlms_codec.errors import (
     EncodingError,
     ObjectUndefined,
     RequestRefused,
+    ServiceRefused,
     UnexpectedAnswer,
     WrongKey,
     WrongPassword,
@@ -137,6 +139,24 @@ def test_long_values_are_written_in_blocks() -> None:
     assert run(client.invoke(Method(1, NOTE.obis, 1), long), session) == long
     assert world.invoked == [long]
     assert run(client.invoke(Method(1, NOTE.obis, 1)), session) is None
+
+
+def test_one_message_reads_writes_and_invokes() -> None:
+    world = World()
+    client, session = associated(world)
+    missing = Attribute(3, Obis.parse("1-0:99.99.99"), 2)
+    asked = [
+        Access(GET, REGISTER), Access(GET, missing), Access(SET, NOTE),
+        Access(ACTION, Method(1, NOTE.obis, 1)),
+    ]  # fmt: skip
+    results = run(client.access(asked, [None, None, b"new", b"do"]), session)
+    assert [(data, int(outcome.result)) for data, outcome in results] == [
+        (UInt32(4408736), 0), (None, 4), (None, 0), (b"do", 0)
+    ]  # fmt: skip
+    assert (world.written, world.invoked) == ([b"new"], [b"do"])
+    long = Attribute(7, PROFILE, 2)
+    with pytest.raises(ServiceRefused, match="pdu-too-long"):
+        run(client.access([Access(GET, long)], [None]), session)
 
 
 def test_the_clock_is_read_and_set() -> None:
