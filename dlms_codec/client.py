@@ -27,7 +27,6 @@ from dlms_codec.datetimes import DateTime
 from dlms_codec.dialogue import ClientDialogue, ProfileRows
 from dlms_codec.errors import (
     ConnectionLost,
-    DialogueError,
     DlmsError,
     EncodingError,
     NoAnswer,
@@ -333,8 +332,3 @@ async def read_counter(
     if not isinstance(value, SizedInt) or value < 0:
         raise UnexpectedAnswer(f"{obis} is no counter")
     return int(value)
-
-
-__all__ = [
-    "DialogueError", "DlmsClient", "Line", "TcpLine", "connect", "open_tcp", "read_counter",
-]  # fmt: skip

@@ -29,7 +29,7 @@ from dlms_codec.hdlc import (
     encode_frame,
 )
 from dlms_codec.options import DEFAULT_LIMITS, Limits
-from dlms_codec.wrapper import WrapperDecoder, WrapperFrame, encode_wrapper
+from dlms_codec.wrapper import WrapperDecoder, encode_wrapper
 
 T = TypeVar("T")
 Steps: TypeAlias = Generator[bytes, bytes, T]
@@ -216,6 +216,3 @@ def check_parameters(parameters: LinkParameters) -> None:
         raise EncodingError(f"information of a frame has 32 to {LONGEST_INFORMATION} bytes")
     if (parameters.window_sent, parameters.window_received) != (1, 1):
         raise EncodingError("windows have one frame here")
-
-
-__all__ = ["HdlcLink", "Link", "Steps", "WrapperFrame", "WrapperLink"]

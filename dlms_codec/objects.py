@@ -26,7 +26,7 @@ from dlms_codec.datetimes import DateTime, as_date_time
 from dlms_codec.errors import AccessRefused, EncodingError, MalformedDlms
 from dlms_codec.numbers import Boolean, Enum, Int8, Int16, SizedInt, UInt8, UInt16, UInt32
 from dlms_codec.obis import Obis
-from dlms_codec.selecting import CLOCK, CaptureObject, Entries, Range, selection
+from dlms_codec.selecting import CaptureObject, Entries, Range, selection
 
 Read: TypeAlias = Callable[[SelectiveAccess | None], Data]
 Write: TypeAlias = Callable[[Data], None]
@@ -303,9 +303,3 @@ def sap_assignment(devices: Mapping[int, bytes]) -> CosemObject:
     """Return an object of class 17: the logical devices here, by their addresses."""
     pairs = (Structure((UInt16(sap), name)) for sap, name in sorted(devices.items()))
     return CosemObject(17, Obis.parse("0-0:41.0.0"), {2: constant(Array(pairs))})
-
-
-__all__ = [
-    "CLOCK", "CosemObject", "Member", "ObjectTable", "clock", "comparable", "computed", "constant",
-    "data", "extended_register", "profile", "register", "sap_assignment",
-]  # fmt: skip

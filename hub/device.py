@@ -70,7 +70,7 @@ from hub.disclosure.witness import HeadWitness, require_sealed
 from hub.errors import HubError
 from hub.machine.machine import AppletMachine
 from hub.machine.raw import OUTPUT_COMPONENT, reseal_outputs
-from hub.metering import MeteredRegister
+from hub.metering import FactRefused, MeteredRegister
 from hub.meters.emulated import is_emulated
 from hub.meters.fuse import DEFAULT_FUSE, Fuse
 from hub.meters.quarantine import QUARANTINE_COMPONENT, Quarantine, reseal_quarantine
@@ -431,13 +431,17 @@ class Device:
         """Record that another meter counts from `time` on, all of it or nothing.
 
         `registers` has for each register what the old meter showed last and the new one first, in
-        watt-hours. Raises `ReadingRefused` or `FactRefused` as `MeteredRegister.exchange_meter`.
+        watt-hours. It may be the same meter again, if one of its registers restarts. Raises
+        `ReadingRefused` or `FactRefused` as `MeteredRegister.exchange_meter`.
         """
         if registers.keys() != self.registers.keys():
             ours = ", ".join(str(Obis(code)) for code in self.registers)
             raise ReadingRefused(f"an exchange needs just the registers of this hub: {ours}")
         if not 1 <= len(meter) <= LONGEST_METER_ID:
             raise ReadingRefused(f"a meter's identification has 1 to {LONGEST_METER_ID} bytes")
+        restarts = any(start_wh < end_wh for end_wh, start_wh in registers.values())
+        if meter == self.mounted_meter and not restarts:
+            raise FactRefused(f"meter {meter.hex()} is the one that counts already")
         with self.database.transaction():
             for code, register in self.registers.items():
                 register.exchange_meter(time, meter, *registers[code])

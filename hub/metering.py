@@ -155,16 +155,15 @@ class MeteredRegister:
     def exchange_meter(self, time: int, meter: bytes, end_wh: int, start_wh: int) -> None:
         """Record that another meter counts from `time` on, with what both registers showed.
 
-        The old meter's last reading is a second before. Raises `FactRefused` where slots after it
-        are certified already, `ReadingRefused` where the readings do not follow those before.
+        The same meter may begin anew: its register restarts. The old meter's last reading is a
+        second before. Raises `FactRefused` where slots after it are certified already,
+        `ReadingRefused` where the readings do not follow those before.
         """
         grid = self._require_uncertified(time - 1)  # at midnight it is of the day that ends
         facts = [fact for fact in self.facts(grid) if day_of(fact, grid)]
         moments = [fact.time for fact in facts if isinstance(fact, NewMeter)]
         if grid.slot_at(time - 1) in {grid.slot_at(moment - 1) for moment in moments}:
             raise FactRefused("a meter was exchanged in that slot already: one slot has one")
-        if meter == self.mounted_meter:
-            raise FactRefused(f"meter {meter.hex()} is the one that counts already")
         readings = Reading(time - 1, end_wh), Reading(time, start_wh, ReadingFlag.EXCHANGED)
         with self.journal.database.transaction():
             self.vault.append(self.channel, readings)
@@ -343,6 +342,16 @@ class MeteredRegister:
             return 0
         first, last, _ = span
         return max(0, (min(last, period.last) - max(first, period.first)).days + 1)
+
+    def certified_span(self) -> Period | None:
+        """Return from which day to which all are certified, of this custody; None: none is."""
+        span = self.journal.span()
+        if span is None:
+            return None
+        first, last, _ = span
+        if self.custody_begins is not None:
+            first = max(first, self.custody_begins)
+        return Period(first, last) if first <= last else None
 
     def may_have(self, period: Period) -> bool:
         """Tell whether all days of a period lie between the first and last that are certified."""

@@ -101,7 +101,10 @@ def take_new_meter(device: Device) -> int:
 
 
 def exchange_command(device: Device, foreign: OddTelegram) -> str | None:
-    """Return the command that records that a meter was exchanged for the one of a telegram."""
+    """Return the command that records that a meter was exchanged for the one of a telegram.
+
+    The same meter's registers may have restarted: that is an exchange, too.
+    """
     last = device.last_readout()
     if last is None or foreign.time is None or foreign.registers.keys() != device.registers.keys():
         return None
@@ -144,9 +147,11 @@ def _readout(device: Device, one: SetAside, last: Readout | None) -> Readout:
     if last is not None and readout.time > last.time:
         for code, reading in readout.readings.items():
             if reading.register_wh < last.readings[code].register_wh:
+                restart = exchange_command(device, telegram)
+                advice = f", or record that the meter counts anew: {restart}" if restart else ""
                 raise NotAcceptable(
                     f"{name}: {Obis(code)} shows less than the last reading, so that none can"
-                    " follow from it: drop it"
+                    f" follow from it: drop it{advice}"
                 )
     admission = Admission(device.fuse, stored_at(device), last)
     return admission.with_resolution(_candidate(telegram, readout))

@@ -20,13 +20,12 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from hub.meters.files.opened import (
-    GENEROUS_FUSE,
     FileForm,
     FileReport,
     Label,
-    largest_watts,
 )
 from hub.meters.files.recognise import FORMATS
+from hub.meters.fuse import DEFAULT_FUSE, LARGEST_AMPERES, Fuse
 from hub.meters.replay import (
     CsvReplay,
     EnergyUnit,
@@ -220,11 +219,6 @@ def drawn_and_fed_in(
     return drawn, fed_in
 
 
-def uses_of(replay: CsvReplay, begin: int | None = None, end: int | None = None) -> dict[int, int]:
-    """Return the watt-hours of each interval that has a reading at both its ends."""
-    return replay.uses(begin, end).wh or {}
-
-
 def price_use(
     tariff: Tariff,
     use: IntervalUse,
@@ -336,7 +330,7 @@ def read_csv(
     label: str | None = None,
     cumulative: bool | None = None,
     skip: int | None = None,
-    fuse: int = GENEROUS_FUSE,
+    fuse: int = DEFAULT_FUSE.amperes,
 ) -> IntervalUse:
     """Return the interval data in a file, from `begin` to before `end`.
 
@@ -348,6 +342,8 @@ def read_csv(
     characters. `fuse` is in amperes, of three phases. Raises `MeterletError` with the line that is
     wrong.
     """
+    if not 1 <= fuse <= LARGEST_AMPERES:
+        raise MeterletError(f"fuse {fuse}: 1 to {LARGEST_AMPERES} amperes")
     form = FileForm(
         format=format,
         separator=separator,
@@ -357,7 +353,7 @@ def read_csv(
         label=None if label is None else _label(label),
         cumulative=cumulative,
         skip=skip,
-        largest_watts=largest_watts(fuse),
+        fuse=Fuse(fuse, DEFAULT_FUSE.phases),
     )
     if format is not None and format not in FORMATS:
         raise MeterletError(f"format {format!r}: {', '.join(FORMATS)}")

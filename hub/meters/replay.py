@@ -30,6 +30,7 @@ from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from hub.meters.files.cells import EnergyUnit as EnergyUnit
+from hub.meters.files.columns import value_columns
 from hub.meters.files.content import read_text
 from hub.meters.files.errors import ReplayError as ReplayError
 from hub.meters.files.errors import wrong_line
@@ -83,17 +84,21 @@ class CsvReplay:
 
     def open(self, report: FileReport | None = None) -> OpenedFile:
         """Return what the file holds; `report` is told what was recognised and left out."""
-        report = FileReport() if report is None else report
+        return open_file(self._request(FileReport() if report is None else report))
+
+    def value_columns(self) -> tuple[str, ...]:
+        """Return the names of a table's columns that are neither times nor marks of gaps."""
+        return value_columns(self._request(FileReport()))
+
+    def _request(self, report: FileReport) -> FileRequest:
         columns = {
             register: (names,) if isinstance(names, str) else names
             for register, names in self.columns.items()
         }
-        return open_file(
-            FileRequest(
-                self.path, read_text(self.path, report.notes), columns, self.unit,
-                self.interval_seconds, self.zone, self.suspect_column, self.form, report,
-                self.optional,
-            )
+        return FileRequest(
+            self.path, read_text(self.path, report.notes), columns, self.unit,
+            self.interval_seconds, self.zone, self.suspect_column, self.form, report,
+            self.optional,
         )  # fmt: skip
 
     def readings(self, begin: int | None = None, end: int | None = None) -> Iterator[Reading]:
@@ -209,7 +214,7 @@ class CsvReplay:
         seconds: int,
     ) -> None:  # fmt: skip
         """Refuse more energy than the fuse lets through in that time."""
-        limit = self.form.largest_watts
+        limit = self.form.fuse.watts
         for column, value in zip(self.columns.values(), values, strict=False):
             if value is None:
                 continue

@@ -32,7 +32,12 @@ def authority() -> None:
 
 
 @authority.command()
-@click.argument("folder", type=FOLDER, default=lambda: default_folder("authority"))
+@click.argument(
+    "folder",
+    type=FOLDER,
+    default=lambda: default_folder("authority"),
+    help="Where the authority is to live: a new or empty folder.",
+)
 @json_or_text("meterlet.authority.init/1")
 def init(folder: Path) -> Shown:
     """Make an authority with a new key in FOLDER."""

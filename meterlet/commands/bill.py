@@ -134,7 +134,14 @@ def _difference(
 
 
 @bill.command()
-@click.argument("bundles", metavar="BUNDLE...", type=FILE, nargs=-1, required=True)
+@click.argument(
+    "bundles",
+    metavar="BUNDLE...",
+    type=FILE,
+    nargs=-1,
+    required=True,
+    help="Bundles of invoices with their proofs.",
+)
 @click.option("--supplier", type=FILE, help="The supplier's public key (PEM) that you trust.")
 @click.option("--certifier", help="The certifier's public key that you trust, in hex.")
 @click.option("--replaces", type=FILE, help="The bundle of the bill that this one corrects.")

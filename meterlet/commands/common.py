@@ -16,8 +16,10 @@ import rich_click as click
 from click.exceptions import Exit as ClickExit
 
 from hub.errors import HubError
+from meterlet.commands.refusals import kind_of, refuse
 from meterlet.extras import missing_extra, needs_extra
 from meterlet.key_files import KeyFileProblem
+from meterlet.own_words import error_in_own_words
 from protocols.metrology import GridError, MetrologyError, Period
 
 if TYPE_CHECKING:
@@ -136,7 +138,9 @@ class Hex(click.ParamType[bytes]):
             self.fail(f"{value!r} is not hex", param, ctx)
 
 
-aid_argument = click.argument("aid", type=Aid())
+aid_argument = click.argument(
+    "aid", type=Aid(), help="The applet's identifier (AID) in hex; `meterlet applet list` shows it."
+)
 
 CALENDAR: Final = (
     CalendarPeriod("month", "YYYY-MM", "2025-03"),
@@ -231,10 +235,8 @@ def days_options(
 
 
 def fail(message: str, code: Exit = Exit.FAILURE) -> NoReturn:
-    """Print one line to stderr and leave with an exit code."""
-    line = " ".join(message.split())
-    click.echo(f"meterlet: {line}", err=True)
-    raise SystemExit(int(code))
+    """Print one line, or with --json one object, to stderr and leave with an exit code."""
+    refuse(message, int(code))
 
 
 _NOT_OURS: Final = (
@@ -256,7 +258,9 @@ def one_line_errors() -> Iterator[None]:
     except _roots() as error:
         if isinstance(error, ModuleNotFoundError) and missing_extra(error) is None:
             raise
-        fail(_text(error), _exit_code(error))
+        is_extra = missing_extra(error) is not None
+        kind = "missing-extra" if is_extra else kind_of(error)
+        refuse(_text(error), int(_exit_code(error)), kind)
 
 
 def _text(error: Exception) -> str:
@@ -266,7 +270,7 @@ def _text(error: Exception) -> str:
         name = error.filename2 or error.filename  # of two, the one that was to be made
         place = f"{name}: " if name else ""
         return f"{place}{error.strerror or error}"
-    return str(error)
+    return error_in_own_words(error)
 
 
 def _roots() -> tuple[type[Exception], ...]:

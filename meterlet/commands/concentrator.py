@@ -41,7 +41,12 @@ def concentrator() -> None:
 
 
 @concentrator.command()
-@click.argument("folder", type=FOLDER, default=lambda: default_folder("concentrator"))
+@click.argument(
+    "folder",
+    type=FOLDER,
+    default=lambda: default_folder("concentrator"),
+    help="Where the concentrator is to live: a new or empty folder.",
+)
 @json_or_text("meterlet.concentrator.init/1")
 def init(folder: Path) -> Shown:
     """Make the key in FOLDER by which an MDMS knows its concentrator."""

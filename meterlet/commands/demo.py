@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet demo`: the main job end to end, on an embedded household or on your own readings."""
 
+import shutil
 import tempfile
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -10,7 +12,8 @@ from typing import Final
 import rich_click as click
 from rich.console import Console
 
-from hub.meters.replay import CsvReplay, EnergyUnit, parse_interval, parse_zone
+from hub.meters.files.opened import FileReport
+from hub.meters.replay import CsvReplay
 from hub.meters.simulator import SyntheticHousehold
 from meterlet.commands.common import (
     FILE,
@@ -22,9 +25,11 @@ from meterlet.commands.common import (
     period_options,
     print_json,
 )
+from meterlet.commands.file_options import FileChoice, file_options, say_report
 from meterlet.commands.inspect.bill import show_bill
 from meterlet.commands.inspect.releases import show_released
 from meterlet.commands.lazy import LazyGroup
+from meterlet.commands.zones import days_apart, say_notes
 from meterlet.demo.dishonest_hub import KINDS
 from meterlet.demo.journey import Household, Journey, credits_feed_in
 from meterlet.priced_readings import read_tariff
@@ -43,19 +48,10 @@ DEFAULT_SOLAR: Final = 8
     targets={"aggregation": "meterlet.commands.demo_aggregation:aggregation"},
     invoke_without_command=True,
 )
-@click.option("--readings", type=FILE, help="A CSV file of interval data (.csv, .csv.gz).")
-@click.option("--column", help="Its column.")
 @click.option(
-    "--unit",
-    type=click.Choice([unit.value for unit in EnergyUnit]),
-    default="kWh",
-    show_default=True,
-    help="What a cell counts.",
+    "--readings", type=FILE, help="A file of readings, of any format that `ingest` takes."
 )
-@click.option("--interval", default="15min", show_default=True, help="What a row covers.")
-@click.option("--zone", default="UTC", show_default=True, help="The clock of its times.")
-@click.option("--suspect-column", help="A column whose 1 marks a row as a gap.")
-@click.option("--feed-in-column", help="The column of what was fed in.")
+@file_options("--readings: ")
 @click.option("--meter-zone", help="Whose local days are certified; by default --zone.")
 @period_options(required=False)
 @click.option("--tariff", type=FILE, help="The tariff; by default one of the demonstration's own.")
@@ -72,12 +68,6 @@ DEFAULT_SOLAR: Final = 8
 def demo(
     context: click.Context,
     readings: Path | None,
-    column: str | None,
-    unit: str,
-    interval: str,
-    zone: str,
-    suspect_column: str | None,
-    feed_in_column: str | None,
     meter_zone: str | None,
     period: Period | None,
     tariff: Path | None,
@@ -85,6 +75,7 @@ def demo(
     solar: float | None,
     tamper: str | None,
     keep: Path | None,
+    choice: FileChoice,
     as_json: bool,
 ) -> None:
     """Run the whole demonstration: meter, hub, bill, utility, resident.
@@ -95,26 +86,24 @@ def demo(
     if context.invoked_subcommand is not None:
         return
     prices = read_tariff(tariff or DEFAULT_TARIFF).tariff
+    notes, report = [], FileReport()
     if readings is None:
         if solar is None and credits_feed_in(prices):
             solar = DEFAULT_SOLAR
         household = _synthetic(seed, period or DEFAULT_MONTH, round(1000 * (solar or 0)))
     else:
-        if column is None or period is None:
-            raise click.UsageError(f"--readings needs --column and a period: {SAY_WHICH}")
-        columns = {ACTIVE_ENERGY_IMPORT: column}
-        if feed_in_column is not None:
-            columns[ACTIVE_ENERGY_EXPORT] = feed_in_column
-        replay = CsvReplay(
-            readings,
-            columns,
-            EnergyUnit(unit),
-            parse_interval(interval),
-            parse_zone(zone),
-            suspect_column,
-        )
-        household = _replayed(replay, period, meter_zone or zone)
-    place = tempfile.TemporaryDirectory(prefix="meterlet-") if keep is None else nullcontext(keep)
+        if period is None:
+            raise click.UsageError(f"--readings needs a period: {SAY_WHICH}")
+        zone = meter_zone or choice.zone or "UTC"
+        notes = days_apart(period, zone, prices.zone)
+        columns = {ACTIVE_ENERGY_IMPORT: choice.columns}
+        is_by_format = not choice.columns and credits_feed_in(prices)
+        if choice.feed_in_columns or is_by_format:
+            columns[ACTIVE_ENERGY_EXPORT] = choice.feed_in_columns
+        optional = frozenset((ACTIVE_ENERGY_EXPORT,)) if is_by_format else frozenset()
+        replay = choice.replay(readings, columns, meter_zone or prices.zone, optional)
+        household = _replayed(replay, period, zone, report)
+    place = tempfile.TemporaryDirectory(prefix="meterlet-") if keep is None else _kept(keep)
     with place as folder:
         journey = Journey(
             Path(folder),
@@ -125,9 +114,12 @@ def demo(
             say=lambda line: click.echo(line, err=as_json) if not as_json else None,
         )
         result = journey.run()
+    if readings is not None:
+        say_report(str(readings), report)
     if as_json:
-        print_json("meterlet.demo/1", result.facts)
+        print_json("meterlet.demo/1", {**result.facts, "notes": notes})
     else:
+        say_notes(notes)
         console = Console()
         show_bill(console, result.inspection)
         show_released(console, result.inspection)
@@ -137,6 +129,18 @@ def demo(
         )
     if not result.facts["verified"]:
         raise SystemExit(int(Exit.REFUTED))
+
+
+@contextmanager
+def _kept(folder: Path) -> Iterator[Path]:
+    """Keep what is made in a folder; if it is cut off, a folder that was not there goes again."""
+    was_there = folder.exists()
+    try:
+        yield folder
+    except KeyboardInterrupt:
+        if not was_there:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _synthetic(seed: int, period: Period, solar_watts: int) -> Household:
@@ -152,14 +156,16 @@ def _synthetic(seed: int, period: Period, solar_watts: int) -> Household:
     )
 
 
-def _replayed(replay: CsvReplay, period: Period, zone: str) -> Household:
-    minutes = (replay.interval_seconds or 60 * DEFAULT_SLOT) // 60
+def _replayed(replay: CsvReplay, period: Period, zone: str, report: FileReport) -> Household:
+    opened = replay.open(report)
+    minutes = opened.seconds // 60
     begin, end = period.bounds(zone)
+    named = "+".join(replay.columns[ACTIVE_ENERGY_IMPORT])
     return Household(
         readouts=lambda: replay.readouts(begin, end),
         zone=zone,
         slot_minutes=minutes if minutes in SLOT_MINUTES else DEFAULT_SLOT,
         period=period,
-        source=f"{replay.path.name}, column {replay.columns[ACTIVE_ENERGY_IMPORT]}",
-        registers=tuple(replay.columns),
+        source=", ".join((replay.path.name, *([f"column {named}"] if named else []))),
+        registers=opened.registers,
     )

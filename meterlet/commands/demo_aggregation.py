@@ -39,7 +39,13 @@ SHOWN: Final = 3
 
 
 @click.command()
-@click.option("--homes", type=click.IntRange(LEAST_HOMES, 250), default=60, show_default=True)
+@click.option(
+    "--homes",
+    type=click.IntRange(LEAST_HOMES, 250),
+    default=60,
+    show_default=True,
+    help="How many homes.",
+)
 @click.option(
     "--readings", type=PRESENT_FILE, help="A CSV file (.csv, .csv.gz) with a column a home."
 )

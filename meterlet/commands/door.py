@@ -9,9 +9,8 @@ stored what the meter sends instead.
 import signal
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import rich_click as click
 
@@ -28,12 +27,22 @@ from hub.vault.vault import ReadingRefused
 from meterlet.commands.common import Exit, show
 from meterlet.commands.file_options import gap_facts, say_gaps, say_report
 from meterlet.commands.intake import LOST_SHOWN, lost_facts
+from meterlet.commands.refusals import INTERRUPTED, refuse
+from meterlet.own_words import reason_in_own_words
 from sml_codec import Obis
 
 BATCH: Final = 4096
 """Readings of a file that are held in memory at a time."""
 ODD_SHOWN: Final = 5
 """Reasons of each kind that are shown of a run."""
+
+
+class _Ended(KeyboardInterrupt):
+    """The process was asked to end (SIGTERM)."""
+
+
+def _end(number: int, frame: object) -> NoReturn:
+    raise _Ended
 
 
 @dataclass(slots=True)
@@ -51,6 +60,8 @@ class Intake:
     set_aside: int = 0
     repeated: int = 0
     """Of those that were set aside: how many had been before."""
+    is_interrupted: bool = False
+    """Whether the user has ended it, with Ctrl-C; what came before is stored and certified."""
     is_coarse: bool = False
     """Whether the last reading is of a register that counts whole kilowatt-hours."""
 
@@ -74,9 +85,9 @@ class Intake:
 
     def follow(self, chunks: Iterator[bytes]) -> None:
         """Take readings as they come, each kept at once, until the line or the user ends it."""
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, _end)
         slot_seconds, slot = 60 * self.device.main.slot_minutes, None
-        with suppress(KeyboardInterrupt):
+        try:
             for chunk in chunks:
                 readouts = self.door.feed(chunk)
                 self._store(readouts)
@@ -87,6 +98,10 @@ class Intake:
                     self.days += self.device.certify()  # a slot is signed when it ends
             else:
                 self._store(self.door.close())
+        except _Ended:  # by whatever has started it, as a service: all is well
+            pass
+        except KeyboardInterrupt:
+            self.is_interrupted = True
         self.days += self.device.certify()
 
     @property
@@ -118,7 +133,9 @@ class Intake:
             if sum(known.kind is one.kind for known in self.odd) < ODD_SHOWN:
                 self.odd.append(one)
                 place = f"{self.source}: byte {one.offset}"
-                click.echo(f"meterlet: {place}: set aside: {one.reason}", err=True)
+                click.echo(
+                    f"meterlet: {place}: set aside: {reason_in_own_words(one.reason)}", err=True
+                )
 
     def _fetch_odd(self) -> list[OddTelegram]:
         admission = self.door.admission
@@ -227,6 +244,8 @@ def report(intake: Intake, file: FileReport, as_json: bool) -> None:
         click.echo(f"meterlet: {source}: {_why_nothing(door)}", err=True)
     sys.stderr.flush()
     show("meterlet.hub.ingest/1", facts, text, as_json=as_json)
+    if intake.is_interrupted:
+        refuse("interrupted: what came before is stored", INTERRUPTED)
     if intake.set_aside or door.lost or is_nothing:
         raise SystemExit(int(Exit.FAILURE))
 

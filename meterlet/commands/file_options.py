@@ -12,20 +12,17 @@ import rich_click as click
 
 from hub.meters.files.cells import EnergyUnit
 from hub.meters.files.opened import (
-    GENEROUS_FUSE,
-    PHASES,
     FileForm,
     FileReport,
     Label,
-    largest_watts,
 )
 from hub.meters.files.recognise import FORMATS
+from hub.meters.fuse import DEFAULT_FUSE, LARGEST_AMPERES, Fuse
 from hub.meters.replay import CsvReplay, parse_interval, parse_zone
 from hub.text import utc_text
 
 SEPARATORS: Final = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
 DECIMALS: Final = {"point": ".", "comma": ","}
-LARGEST_FUSE: Final = 100_000
 GAPS_SHOWN: Final = 5
 FILES_OF_READINGS: Final = tuple(
     f".{kind}{packed}" for kind in ("csv", "tsv", "xml") for packed in ("", ".gz")
@@ -43,6 +40,8 @@ class FileChoice:
     zone: str | None
     suspect_column: str | None
     form: FileForm
+    amperes: int | None = None
+    phases: int | None = None
 
     def replay(
         self,
@@ -50,9 +49,12 @@ class FileChoice:
         columns: dict[bytes, tuple[str, ...]],
         local_zone: str,
         optional: frozenset[bytes] = frozenset(),
+        *,
+        fuse: Fuse = DEFAULT_FUSE,
     ) -> CsvReplay:
-        """Return what reads a file; `local_zone` is whose clock the home has."""
-        form = self.form
+        """Return what reads a file; `local_zone` is whose clock the home has, `fuse` its fuse."""
+        said = Fuse(self.amperes or fuse.amperes, self.phases or fuse.phases)
+        form = replace(self.form, fuse=said)
         if self.zone is None:
             form = replace(form, local_zone=ZoneInfo(local_zone))
         zone = parse_zone(self.zone or "UTC")
@@ -71,11 +73,16 @@ class FileChoice:
 
 
 def file_options(
-    prefix: str = "", *, fed_in: str = "--feed-in-column", names: str = "NAME"
+    prefix: str = "",
+    *,
+    fed_in: str | None = "--feed-in-column",
+    names: str = "NAME",
+    column_help: str = "column of the energy drawn; several are added.",
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Let a command be told how a file of readings is written: it gets `choice`, a `FileChoice`.
 
-    `prefix` stands before each help text, `fed_in` is what the option for energy fed in is called.
+    `prefix` stands before each help text, `fed_in` is what the option for energy fed in is called,
+    None where there is none.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -84,14 +91,22 @@ def file_options(
             command(*arguments, choice=_choice(options), **options)
 
         wrapped: Callable[..., None] = run
-        for option in reversed(_options(prefix, fed_in, names)):
+        for option in reversed(_options(prefix, fed_in, names, column_help)):
             wrapped = option(wrapped)
         return wrapped
 
     return decorate
 
 
-def _options(prefix: str, fed_in: str, names: str) -> list[Callable[[Any], Any]]:
+def _options(
+    prefix: str, fed_in: str | None, names: str, column_help: str
+) -> list[Callable[[Any], Any]]:
+    returned = [] if fed_in is None else [
+        click.option(
+            fed_in, "feed_in_columns", multiple=True, metavar="NAME",
+            help=f"{prefix}column of the energy fed in; several are added.",
+        ),
+    ]  # fmt: skip
     return [
         click.option(
             "--format", "file_format", type=click.Choice(FORMATS),
@@ -99,12 +114,9 @@ def _options(prefix: str, fed_in: str, names: str) -> list[Callable[[Any], Any]]
         ),
         click.option(
             "--column", "columns", multiple=True, metavar=names,
-            help=f"{prefix}column of the energy drawn; several are added.",
+            help=f"{prefix}{column_help}",
         ),
-        click.option(
-            fed_in, "feed_in_columns", multiple=True, metavar="NAME",
-            help=f"{prefix}column of the energy fed in; several are added.",
-        ),
+        *returned,
         click.option(
             "--unit", type=click.Choice([unit.value for unit in EnergyUnit]),
             help=f"{prefix}what a cell counts; by default as the column's name says, or kWh.",
@@ -144,11 +156,13 @@ def _options(prefix: str, fed_in: str, names: str) -> list[Callable[[Any], Any]]
             "--skip", type=click.IntRange(0, 1000), help=f"{prefix}lines above the header."
         ),
         click.option(
-            "--fuse", type=click.IntRange(1, LARGEST_FUSE), default=GENEROUS_FUSE,
-            show_default=True, help=f"{prefix}amperes of the connection; more is not believed.",
+            "--fuse", type=click.IntRange(1, LARGEST_AMPERES),
+            show_default=f"the hub's, or {DEFAULT_FUSE.amperes}",
+            help=f"{prefix}amperes of the connection; more is not believed.",
         ),
         click.option(
-            "--phases", type=click.IntRange(1, 3), default=PHASES, show_default=True,
+            "--phases", type=click.IntRange(1, 3),
+            show_default=f"the hub's, or {DEFAULT_FUSE.phases}",
             help=f"{prefix}phases of the connection.",
         ),
     ]  # fmt: skip
@@ -160,7 +174,7 @@ def _choice(options: dict[str, Any]) -> FileChoice:
     separator, decimal = options.pop("separator"), options.pop("decimal")
     return FileChoice(
         columns=options.pop("columns"),
-        feed_in_columns=options.pop("feed_in_columns"),
+        feed_in_columns=options.pop("feed_in_columns", ()),
         unit=None if unit is None else EnergyUnit(unit),
         interval=interval,
         zone=options.pop("zone"),
@@ -174,8 +188,9 @@ def _choice(options: dict[str, Any]) -> FileChoice:
             label=None if label is None else Label(label),
             cumulative=options.pop("cumulative"),
             skip=options.pop("skip"),
-            largest_watts=largest_watts(options.pop("fuse"), options.pop("phases")),
         ),
+        amperes=options.pop("fuse"),
+        phases=options.pop("phases"),
     )
 
 

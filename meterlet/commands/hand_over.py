@@ -44,6 +44,7 @@ WORDS: Final = {
 def exchange_meter(folder: Path, at: datetime, meter: bytes, registers: tuple[str, ...]) -> Shown:
     """Record that another meter counts from now on; its readings then follow.
 
+    The same meter is an exchange, too, where its registers begin anew: say its own id again.
     Say it before readings after it are certified. The certifier signs it with the day, and bills
     go on across it. What was set aside of the new meter since then is stored. --at is UTC, as
     2025-03-03T10:07:00.

@@ -82,7 +82,12 @@ for command in (
 
 
 @hub.command()
-@click.argument("folder", type=FOLDER, default=lambda: default_folder("hub"))
+@click.argument(
+    "folder",
+    type=FOLDER,
+    default=lambda: default_folder("hub"),
+    help="Where the hub is to live: a new or empty folder.",
+)
 @click.option("--meter", type=Hex(), help="The meter's server identification.")
 @click.option(
     "--serial",
@@ -189,7 +194,7 @@ def init(
 
 @hub.command()
 @hub_option
-@click.argument("source")
+@click.argument("source", help="A line, a file of telegrams or of readings, `-`, or `synthetic`.")
 @click.option("--start", type=click.DateTime(), help="When a capture began (UTC).")
 @click.option("--step", help="Time between a capture's telegrams where they bring none: 15min.")
 @click.option("--every", default="0s", help="Keep one reading in so long, such as 1min.")
@@ -267,8 +272,8 @@ def ingest(
             chunks: Iterator[bytes] = telegrams(device.mounted_meter, following(latest, readouts))
         elif choice.takes(source):
             columns = columns_of(meter, choice)
-            replay = replace(choice.replay(Path(source), columns, meter.zone), start_wh=start_wh)
-            readouts = replay.readouts(report=file_report)
+            replay = choice.replay(Path(source), columns, meter.zone, fuse=device.fuse)
+            readouts = replace(replay, start_wh=start_wh).readouts(report=file_report)
             chunks = telegrams(device.mounted_meter, following(latest, readouts))
         elif "://" in source:
             chunks = hex_or_bytes(

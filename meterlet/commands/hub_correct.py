@@ -34,7 +34,7 @@ class _Undone(Exception):
 
 @click.command()
 @hub_option
-@click.argument("source")
+@click.argument("source", help="A file of readings or of telegrams.")
 @click.option("--replace", "may_replace", is_flag=True, help="Also replace what was read.")
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 @click.option("--start", type=click.DateTime(), help="When a capture began (UTC).")
@@ -73,7 +73,8 @@ def correct(
         report = FileReport()
         is_file_of_readings = choice.takes(source)
         if is_file_of_readings:
-            replay = choice.replay(Path(source), columns_of(meter, choice), meter.zone)
+            columns = columns_of(meter, choice)
+            replay = choice.replay(Path(source), columns, meter.zone, fuse=device.fuse)
             readouts = list(replay.readouts(report=report))
         elif "://" in source or source == "synthetic":
             raise click.UsageError("readings are corrected from a file, or - for standard input")
@@ -123,7 +124,7 @@ def _facts(corrected: CorrectedRegister) -> dict[str, Any]:
                 "revision": one.revision,
                 "slots": [
                     {
-                        "begin": utc_text(one.before.use.grid.boundaries()[place]),
+                        "start": utc_text(one.before.use.grid.boundaries()[place]),
                         "before_wh": one.before.use.uses[place],
                         "before": one.before.use.states[place].name.lower(),
                         "after_wh": one.after.use.uses[place],

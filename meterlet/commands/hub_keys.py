@@ -73,7 +73,11 @@ def list_keys(folder: Path) -> Shown:
 
 @keys.command()
 @hub_option
-@click.argument("certificate", type=PRESENT_FILE)
+@click.argument(
+    "certificate",
+    type=PRESENT_FILE,
+    help="The meter's certificate, as `meterlet authority certify` writes it.",
+)
 @json_or_text("meterlet.hub.keys.certificate/1")
 def certificate(folder: Path, certificate: Path) -> Shown:
     """Keep the authority's CERTIFICATE of this hub's meter; days after its end are set aside."""
@@ -89,7 +93,11 @@ def certificate(folder: Path, certificate: Path) -> Shown:
 
 @keys.command()
 @hub_option
-@click.argument("revocations", type=PRESENT_FILE)
+@click.argument(
+    "revocations",
+    type=PRESENT_FILE,
+    help="The authority's list, as `meterlet authority revoke` writes it.",
+)
 @json_or_text("meterlet.hub.keys.revoke/1")
 def revoke(folder: Path, revocations: Path) -> Shown:
     """Go by an authority's list of REVOCATIONS: no sum with these meters, about the time after."""

@@ -20,7 +20,9 @@ LARGEST: Final = 1 << 20
 
 
 @click.command("probe")
-@click.argument("source")
+@click.argument(
+    "source", help="A line or a file: a serial device, serial://, tcp://, http://, or `-`."
+)
 @click.option(
     "--seconds",
     type=click.FloatRange(0.1, 3600),

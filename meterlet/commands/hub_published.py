@@ -57,7 +57,7 @@ def hub_published(context: click.Context, folder: Path, at: int | None, as_json:
 
 @hub_published.command("take")
 @hub_option
-@click.argument("file", type=PRESENT_FILE)
+@click.argument("file", type=PRESENT_FILE, help="The public list, as the utility has published it.")
 @click.option(
     "--key", type=PRESENT_FILE,
     help="The signer's public key (PEM), if no installed applet has it.",

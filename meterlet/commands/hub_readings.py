@@ -13,6 +13,7 @@ from hub.quarantining import drop as drop_telegrams
 from hub.text import utc_text
 from meterlet.commands.common import Shown, hub_option, json_or_text
 from meterlet.commands.door import odd_facts
+from meterlet.own_words import reason_in_own_words
 from sml_codec import Obis
 
 
@@ -50,7 +51,7 @@ def _line(one: SetAside) -> str:
     telegram = one.telegram
     moment = telegram.arrival if telegram.time is None else telegram.time
     shown = ", ".join(f"{Obis(code)} {wh:,} Wh" for code, wh in telegram.registers.items())
-    return f"{one.number:5} {utc_text(moment)}  {shown}: {telegram.reason}"
+    return f"{one.number:5} {utc_text(moment)}  {shown}: {reason_in_own_words(telegram.reason)}"
 
 
 def _chosen(device: Device, numbers: tuple[int, ...], every: bool) -> list[int]:
@@ -61,7 +62,13 @@ def _chosen(device: Device, numbers: tuple[int, ...], every: bool) -> list[int]:
     return [one.number for one in device.quarantine.all()]
 
 
-_numbers = click.argument("numbers", type=click.IntRange(1), nargs=-1, metavar="[NUMBER]...")
+_numbers = click.argument(
+    "numbers",
+    type=click.IntRange(1),
+    nargs=-1,
+    metavar="[NUMBER]...",
+    help="Numbers that `list` shows.",
+)
 _all = click.option("--all", "every", is_flag=True, help="All that are set aside.")
 
 

@@ -27,7 +27,7 @@ def index() -> None:
 
 
 @index.command("import")
-@click.argument("source", type=FILE)
+@click.argument("source", type=FILE, help="A table of prices (.csv, .csv.gz).")
 @click.option("--series", required=True, help="What is published, as de-lu-day-ahead.")
 @click.option("--revision", default=1, show_default=True, help="Which version of it.")
 @click.option("--currency", required=True, help="As EUR.")
@@ -66,7 +66,7 @@ def import_index(source: Path, output: Path, **shape: Any) -> Shown:
 
 
 @index.command()
-@click.argument("document", type=FILE)
+@click.argument("document", type=FILE, help="A price index, signed or not.")
 @click.option("--key", type=FILE, help="Accept only what this public key (PEM) has signed.")
 @json_or_text("meterlet.index/1")
 def show(document: Path, key: Path | None) -> Shown:

@@ -7,6 +7,7 @@ from typing import Any
 
 import rich_click as click
 
+from meterlet.commands.refusals import refuse
 from meterlet.extras import ROLES, missing_extra, needs_extra
 
 
@@ -46,8 +47,7 @@ def _absent(name: str, extra: str) -> click.Command:
     hint = needs_extra(extra)
 
     def say(arguments: tuple[str, ...]) -> None:
-        click.echo(f"meterlet: {hint}", err=True)
-        raise SystemExit(2)
+        refuse(hint, 2, "missing-extra")
 
     rest = click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED)
     return click.RichCommand(

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The `meterlet` command: nouns, then verbs; a module for each noun, loaded when it is used."""
 
+import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -30,12 +32,34 @@ NOUNS: Final = {
 class Main(LazyGroup):
     """The command itself."""
 
+    def main(  # type: ignore[override]  # as click calls it
+        self, args: Sequence[str] | None = None, standalone_mode: bool = True, **options: Any
+    ) -> Any:
+        """Run the command line; what is wrong with it is one line, or JSON with --json."""
+        from meterlet.commands.refusals import in_the_form_of, refuse_abort, refuse_usage
+
+        arguments = list(sys.argv[1:] if args is None else args)
+        with in_the_form_of(arguments):
+            try:
+                ended = super().main(arguments, standalone_mode=False, **options)
+            except click.ClickException as error:
+                refuse_usage(error)
+            except (KeyboardInterrupt, click.Abort) as error:
+                refuse_abort(error)
+        if standalone_mode:
+            raise SystemExit(ended if isinstance(ended, int) else 0)
+        return ended
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what goes wrong outside its own care is one line, too."""
         from meterlet.commands.common import one_line_errors
+        from meterlet.commands.refusals import refuse_abort
 
-        with one_line_errors():
-            return super().invoke(ctx)
+        try:
+            with one_line_errors():
+                return super().invoke(ctx)
+        except KeyboardInterrupt as error:  # click would print an empty line
+            refuse_abort(error)
 
 
 @click.group(cls=Main, targets=NOUNS, context_settings={"help_option_names": ["-h", "--help"]})

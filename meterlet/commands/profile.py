@@ -1,26 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet profile`: sets of load profiles, from the BDEW or out of a population."""
 
-import csv
-import gzip
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
 import rich_click as click
 from rich.console import Console
 from rich.progress import Progress
 
 from applets.profiling.profiles import Profile, ProfileSet, ProfilesMalformed
-from hub.meters.replay import CsvReplay, EnergyUnit, parse_interval, parse_zone
+from hub.meters.files.opened import FileReport
+from hub.meters.replay import parse_zone
 from meterlet.commands.common import fail, json_option, one_line_errors, period_options, print_json
+from meterlet.commands.file_options import FileChoice, file_options, say_report
 from meterlet.commands.tariff_files import write_new
-from meterlet.priced_readings import uses_of
 from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period
-from utility_server.retail.profile_extraction import cluster, profiles_of, shape_of
+from utility_server.retail.profile_extraction import Shape, cluster, profiles_of, shape_of
 
 FILE: Final = click.Path(path_type=Path, dir_okay=False)
 BDEW: Final = ("h0", "g0", "g1", "g2", "g3", "g4", "g5", "g6", "l0", "l1", "l2")
@@ -58,45 +57,41 @@ def from_bdew(period: Period, zone: str, minutes: str, output: Path, as_json: bo
 
 
 @profile.command()
-@click.argument("readings", type=FILE)
+@click.argument("readings", type=FILE, help="A file of readings, a column for each home.")
 @click.option("--classes", type=click.IntRange(2, 12), required=True, help="How many profiles.")
 @click.option("--name", required=True, help="The name of the set.")
-@click.option("--interval", default="15min", show_default=True, help="What a row covers.")
-@click.option(
-    "--unit", type=click.Choice([unit.value for unit in EnergyUnit]), default="kWh",
-    show_default=True, help="What a cell counts.",
-)  # fmt: skip
-@click.option("--zone", default="UTC", show_default=True, help="The clock of its times.")
+@file_options(fed_in=None, column_help="column of a home; by default all but the times.")
 @click.option("--local-zone", help="Whose local days the profiles are of; by default --zone.")
 @period_options(required=False)
 @click.option("--seed", default=1, show_default=True, help="Where the search starts.")
 @click.option("--output", "-o", type=FILE, required=True, help="A new file for the set.")
 @json_option
 def extract(
-    readings: Path, output: Path, period: Period | None, as_json: bool, **said: Any
+    readings: Path,
+    output: Path,
+    period: Period | None,
+    choice: FileChoice,
+    as_json: bool,
+    **said: Any,
 ) -> None:
-    """Find profiles in the READINGS of many homes: a CSV file (.csv, .csv.gz), a column a home.
+    """Find profiles in the READINGS of many homes: a table (.csv, .tsv, packed), a column a home.
 
     This sees readings: use those of test homes, or of homes that have consented to it.
     """
-    zone = said["local_zone"] or said["zone"]
-    seconds = None
+    zone = said["local_zone"] or choice.zone or "UTC"
     with one_line_errors():
-        seconds = parse_interval(said["interval"])
-        bounds = () if period is None else period.bounds(zone)
-        shapes = {}
+        homes = choice.columns or choice.replay(readings, {}, zone).value_columns()
+        if len(homes) < 2:
+            fail(f"{readings}: there are no columns of two homes")
+        report = FileReport()
+        begin, end = (None, None) if period is None else period.bounds(zone)
+        shapes: dict[str, Shape] = {}
         with _bar() as bars:
-            columns = _columns(readings)
-            for column in bars.track(columns, description="homes"):
-                replay = CsvReplay(
-                    readings,
-                    {ACTIVE_ENERGY_IMPORT: column},
-                    EnergyUnit(said["unit"]),
-                    seconds,
-                    parse_zone(said["zone"]),
-                )
+            for column in bars.track(homes, description="homes"):
+                replay = choice.replay(readings, {ACTIVE_ENERGY_IMPORT: (column,)}, zone)
+                use = replay.uses(begin, end, FileReport() if shapes else report)
                 try:
-                    shapes[column] = shape_of(uses_of(replay, *bounds), zone, seconds)
+                    shapes[column] = shape_of(use.wh or {}, zone, use.interval_seconds)
                 except ValueError:
                     click.echo(f"{column}: left out, it has too few readings", err=True)
         try:
@@ -106,12 +101,13 @@ def extract(
         except (ValueError, ProfilesMalformed) as error:
             fail(f"{readings}: {error}")
         write_new(output, made.encode(), 0o644)
+        say_report(str(readings), report)
     sizes = {name: members.count(place) for place, name in enumerate(names)}
     _show(made, as_json=as_json, homes=sizes)
 
 
 @profile.command()
-@click.argument("profiles", type=FILE)
+@click.argument("profiles", type=FILE, help="A file of profiles.")
 @json_option
 def show(profiles: Path, as_json: bool) -> None:
     """Show what a set of PROFILES holds."""
@@ -158,20 +154,6 @@ def bdew_profiles(period: Period, minutes: int, zone: str = "Europe/Berlin") -> 
         )
         profiles.append(Profile(name, days))
     return ProfileSet(f"bdew {period}", 1, zone, (), tuple(profiles))
-
-
-def _columns(path: Path) -> list[str]:
-    with _open(path) as file:
-        header = next(csv.reader(file), [])
-    if len(header) < 3:
-        fail(f"{path}: there are no columns of two homes")
-    return header[1:]
-
-
-def _open(path: Path) -> TextIO:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
 
 
 @contextmanager

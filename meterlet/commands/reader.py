@@ -51,8 +51,10 @@ from meterlet.commands.common import (
     default_folder,
     fail,
     hub_option,
+    json_option,
     json_or_text,
     open_machine,
+    print_json,
 )
 from protocols.metrology import ACTIVE_ENERGY_IMPORT
 from protocols.platform.services import Platform
@@ -63,7 +65,13 @@ RETRY_SECONDS: Final = 0.2
 
 @click.command()
 @click.option("--host", default="localhost", show_default=True, help="Where vpcd listens.")
-@click.option("--port", type=click.IntRange(1, 65535), default=PORT, show_default=True)
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=PORT,
+    show_default=True,
+    help="Port that vpcd listens on.",
+)
 @click.option(
     "--profile",
     type=click.Choice(sorted(PROFILES)),
@@ -84,6 +92,7 @@ RETRY_SECONDS: Final = 0.2
     "--hub", "folder", type=FOLDER, envvar="METERLET_HUB_READER",
     help="Serve this hub's own card instead of a test card.",
 )  # fmt: skip
+@json_option
 def reader(
     host: str,
     port: int,
@@ -92,12 +101,17 @@ def reader(
     trace: bool,
     vendors: tuple[Path, ...],
     folder: Path | None,
+    as_json: bool,
 ) -> None:
     """Put the card into a virtual reader, so that PC/SC clients can manage it."""
     if folder is not None and (fresh or vendors):
         raise click.UsageError("--fresh and --vendor are for test cards, not for a hub")
     with inserted(lock_of(folder, profile)):
         device = Device.open(folder) if folder else open_test_card(profile, fresh, vendors)
+        if as_json:
+            facts = {"host": host, "port": port, "profile": profile}
+            print_json("meterlet.hub.reader/1", {**facts, "folder": str(device.folder)})
+            sys.stdout.flush()
         _run(device, profile, host, port, print_exchange if trace else None)
 
 
@@ -249,8 +263,9 @@ def unblock(folder: Path, profile: str | None) -> Shown:
 @click.command()
 @hub_option
 @profile_option
-@click.argument("file", type=FILE)
-def snapshot(folder: Path, profile: str | None, file: Path) -> None:
+@click.argument("file", type=FILE, help="A new file.")
+@json_or_text("meterlet.hub.snapshot/1")
+def snapshot(folder: Path, profile: str | None, file: Path) -> Shown:
     """Copy the hub's database to FILE, at one moment between two transactions.
 
     The file is as secret as the database; the key files are not in it.
@@ -258,18 +273,26 @@ def snapshot(folder: Path, profile: str | None, file: Path) -> None:
     with Device.open(_folder(folder, profile)) as device:
         if file.exists():
             fail(f"{file}: exists already")
-        file.touch(mode=0o600)
-        with sqlite3.connect(file) as copy:
-            device.database.connection.backup(copy)
-        copy.close()
-    click.echo(f"the hub's database is in {file}")
+        partial = file.with_name(f".{file.name}.partial")
+        partial.unlink(missing_ok=True)
+        partial.touch(mode=0o600)
+        try:
+            with sqlite3.connect(partial) as copy:
+                device.database.connection.backup(copy)
+            copy.close()
+            os.link(partial, file)  # fails where the file exists
+        finally:
+            partial.unlink()
+    facts = {"file": str(file), "bytes": file.stat().st_size}
+    return facts, f"the hub's database is in {file}"
 
 
 @click.command()
 @hub_option
 @profile_option
-@click.argument("file", type=PRESENT_FILE)
-def restore(folder: Path, profile: str | None, file: Path) -> None:
+@click.argument("file", type=PRESENT_FILE, help="A snapshot that `meterlet hub snapshot` has made.")
+@json_or_text("meterlet.hub.restore/1")
+def restore(folder: Path, profile: str | None, file: Path) -> Shown:
     """Bring the card back as it was in FILE, a snapshot of this hub.
 
     What must only go on is not turned back: the disclosure log, consents, readings and counters.
@@ -279,7 +302,8 @@ def restore(folder: Path, profile: str | None, file: Path) -> None:
     with Device.open(hub) as device:
         restore_snapshot(device, file, PATIENCE_SECONDS)
     with Device.open(hub):
-        click.echo(f"the card is as it was in {file}; log, readings and counters are as they were")
+        text = f"the card is as it was in {file}; log, readings and counters are as they were"
+    return {"file": str(file)}, text
 
 
 def _check_snapshot(file: Path) -> None:

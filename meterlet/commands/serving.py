@@ -18,7 +18,10 @@ host_option = click.option(
 
 def port_option(default: int) -> Callable[[Any], Any]:
     """Return the option that says which port to listen on; 0 for any that is free."""
-    return click.option("--port", type=click.IntRange(0, 65535), default=default, show_default=True)
+    return click.option(
+        "--port", type=click.IntRange(0, 65535), default=default, show_default=True,
+        help="Port to listen on; 0: any that is free.",
+    )  # fmt: skip
 
 
 def announce(schema: str | None) -> Callable[[str, int], None]:

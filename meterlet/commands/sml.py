@@ -7,10 +7,13 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import IO, Any, Final
 
 import rich_click as click
 
+from meterlet.commands.common import FILE, Exit, fail, print_json
+from meterlet.commands.tariff_files import write_over
 from meterlet.sml_capture import decode_sml
 from sml_codec import (
     Body,
@@ -38,12 +41,20 @@ from sml_codec import (
 from sml_codec.hextext import HexText
 from sml_codec.records import entry_of, record_of
 
-FAILURE: Final = 1
-VERIFICATION_FAILED: Final = 3
+NOTHING: Final = "no SML telegram in it; `meterlet hub probe` says what a line sends"
+STANDARD: Final = Path("-")
+"""Standard output."""
 PIECE: Final = 1 << 16
 SERVER_ID_NAMES: Final = (Obis.parse("1-0:96.1.0*255"), Obis.parse("1-0:0.0.9*255"))
 
-capture = click.argument("files", nargs=-1, required=True, type=click.File("rb"), metavar="FILE...")
+capture = click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    type=click.File("rb"),
+    metavar="FILE...",
+    help="Captures of a line, SML files, or `-` for standard input.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 frame_limit = click.option(
     "--max-frame",
@@ -83,27 +94,29 @@ def decode(
     """Print the values in captures.
 
     With `--json`, one object for each file (with `--stream`: for each frame) has `frames`,
-    `frames_bad`, `values` and `salvage`; docs/sml.md explains the fields.
+    `frames_bad`, `values` and `salvage`; docs/sml.md explains the fields. The exit code is 1 where
+    there is no telegram in a file, not even a damaged one.
     """
-    faults = _sign_faults(dzg)
+    faults, empty = _sign_faults(dzg), []
     for file in files:
         if stream:
             longest = max_frame or Limits().frame
-            index = -1
-            for index, telegram in enumerate(
-                _arriving(file, Limits(frame=longest, octets=longest), faults)
-            ):
+            index, limits = -1, Limits(frame=longest, octets=longest)
+            for index, telegram in enumerate(_arriving(file, limits, faults)):
                 _show([telegram], index, as_json, salvage)
             is_empty = index < 0
         else:
             found = decode_sml(file.read(), longest_frame=max_frame, sign_faults=faults)
             if found.bare is not None:
                 _show_bare(found.bare, as_json)
+                is_empty = not found.bare.messages
             else:
                 _show(found.telegrams, 0, as_json, salvage)
-            is_empty = found.is_empty
-        if is_empty and not as_json:
-            click.echo(f"{getattr(file, 'name', '-')}: no SML frame in it", err=True)
+                is_empty = not found.telegrams
+        if is_empty:
+            empty.append(str(getattr(file, "name", "-")))
+    if empty:
+        fail(f"{', '.join(empty)}: {NOTHING}")
 
 
 @sml.command()
@@ -124,30 +137,47 @@ def check(files: tuple[IO[bytes], ...], as_json: bool, max_frame: int | None) ->
             click.echo(json.dumps({"frame_list": reports}))
         else:
             _print_reports(getattr(file, "name", "-"), reports)
-    sys.exit(VERIFICATION_FAILED if damaged else 0)
+    raise SystemExit(int(Exit.REFUTED if damaged else Exit.FINE))
 
 
 @sml.command()
-@click.argument("source", type=click.File("r"), default="-", metavar="[FILE]")
+@click.argument(
+    "source",
+    type=click.File("r"),
+    default="-",
+    metavar="[FILE]",
+    help="What `decode --json` has printed; by default standard input.",
+)
 @click.option("--server-id", help="Id of the meter, in hex; by default that among the values.")
 @click.option("--bare", is_flag=True, help="Write SML files without frames.")
-@click.option("-o", "--output", type=click.File("wb"), default="-", help="Where to write.")
-def encode(source: IO[str], server_id: str | None, bare: bool, output: IO[bytes]) -> None:
+@click.option("-o", "--output", type=FILE, default="-", help="Where to write.")
+@json_option
+def encode(source: IO[str], server_id: str | None, bare: bool, output: Path, as_json: bool) -> None:
     """Write the frames of values, given as `decode --json` prints them.
 
-    Each frame number becomes a file of an Open, a GetList and a Close response.
+    Each frame number becomes a file of an Open, a GetList and a Close response. With `--json`, say
+    where they go with -o: what was written is told on standard output.
     """
+    if as_json and output == STANDARD:
+        raise click.UsageError("--json: say with -o where the frames go")
+    written: list[bytes] = []
     with _one_line_errors():
         sender = _server_id(server_id)
         for line in _objects(source.read()):
             for number, listed in _by_frame(line).items():
-                messages = _push(number, listed, sender)
-                data = encode_file(messages)
-                output.write(data if bare else encode_frame(data))
+                data = encode_file(_push(number, listed, sender))
+                written.append(data if bare else encode_frame(data))
+    if output == STANDARD:
+        sys.stdout.buffer.write(b"".join(written))
+        return
+    write_over(output, b"".join(written), 0o644)
+    if as_json:
+        facts = {"frames": len(written), "bytes": sum(map(len, written))}
+        print_json("meterlet.sml.encode/1", {"file": str(output), **facts})
 
 
 @sml.command()
-@click.argument("source")
+@click.argument("source", help="A serial device, serial://, tcp://, http://, or a file.")
 @json_option
 @click.option("--count", type=click.IntRange(min=1), help="Stop after so many frames.")
 @click.option("--login", type=click.File("r"), help="File with user:password, for HTTP.")
@@ -159,16 +189,16 @@ def watch(source: str, as_json: bool, count: int | None, login: IO[str] | None, 
     (polled every second), or a file. A line that breaks is opened again.
     """
     with _one_line_errors():
-        try:
-            secret = login.read().strip() if login else None
-            asyncio.run(_watch(source, secret, count, as_json, once=once))
-        except KeyboardInterrupt:
-            return
+        secret = login.read().strip() if login else None
+        shown = asyncio.run(_watch(source, secret, count, as_json, once=once))
+    if not shown:
+        fail(f"{source}: {NOTHING}")
 
 
 async def _watch(
     source: str, login: str | None, count: int | None, as_json: bool, *, once: bool
-) -> None:
+) -> int:
+    """Print telegrams as they come, damaged ones as such; return how many came."""
     from sml_codec.sources import Interruption, Retry, open_source, telegrams
 
     def say(interruption: Interruption) -> None:
@@ -180,7 +210,8 @@ async def _watch(
         _show([telegram], index, as_json, salvage=False)
         index += 1
         if index == count:
-            return
+            break
+    return index
 
 
 def _sign_faults(said: tuple[str, ...]) -> SignFaults | None:
@@ -388,5 +419,4 @@ def _one_line_errors() -> Iterator[None]:
     try:
         yield
     except (EncodingError, OSError, ValueError) as reason:
-        click.echo(f"meterlet sml: {reason}", err=True)
-        sys.exit(FAILURE)
+        fail(str(reason))

@@ -28,6 +28,7 @@ from meterlet.commands.common import (
 from meterlet.commands.file_options import FileChoice, file_options, say_report
 from meterlet.commands.tariff_files import PROBLEMS, errors_at, problem, write_new
 from meterlet.commands.tariff_tables import print_bill, print_tariff
+from meterlet.commands.zones import say_notes, utc_days
 from meterlet.key_files import private_key, private_pem, public_key, public_pem
 from meterlet.priced_readings import (
     LoadedTariff,
@@ -64,7 +65,13 @@ def tariff() -> None:
 
 
 @tariff.command()
-@click.argument("files", nargs=-1, required=True, type=FILE)
+@click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    type=FILE,
+    help="Tariffs: sources, documents or signed documents.",
+)
 @key_option
 @click.option(
     "--private",
@@ -107,7 +114,8 @@ def check(
         except PROBLEMS as error:
             message, code = problem(error, path)
             worst = max(worst, int(code))
-            click.echo(f"meterlet: {message}", err=True)
+            if not as_json:
+                click.echo(f"meterlet: {message}", err=True)
             results.append({"file": str(path), "ok": False, "error": message})
             continue
         result = {"file": str(path), "ok": True, **found.heading()}
@@ -174,7 +182,7 @@ def _plain(value: object) -> object:
 
 
 @tariff.command()
-@click.argument("file", type=FILE)
+@click.argument("file", type=FILE, help="A tariff: its source, its document or a signed document.")
 @key_option
 @json_or_text("meterlet.tariff.show/1")
 def show(file: Path, signer: Path | None) -> Shown:
@@ -186,8 +194,13 @@ def show(file: Path, signer: Path | None) -> Shown:
 
 
 @tariff.command()
-@click.argument("tariff_file", metavar="TARIFF", type=FILE)
-@click.argument("readings", type=FILE)
+@click.argument(
+    "tariff_file",
+    metavar="TARIFF",
+    type=FILE,
+    help="A tariff: its source, its document or a signed document.",
+)
+@click.argument("readings", type=FILE, help="A file of readings.")
 @file_options(fed_in="--export-column")
 @click.option("--slots/--no-slots", default=True, help="With --json: list what every slot adds.")
 @click.option(
@@ -238,6 +251,9 @@ def price(
             partial(_replay, choice, readings, tariff.zone), choice.columns, choice.feed_in_columns
         )
         use = read_use(replays, begin, end, report)
+        starts = list(use.drawn_wh)
+        whole = starts[0], starts[-1] + use.interval_seconds
+        notes = utc_days(*whole, tariff.zone) if begin is None and end is None else []
         listed = slots and as_json
         if each is None:
             bills = [price_use(tariff, use, begin, end, by_slot=listed, paid=paid, is_last=is_last)]
@@ -246,15 +262,20 @@ def price(
                 tariff, use, begin, end, EACH[each], by_slot=listed, paid=paid, is_last=is_last
             )
     if each is None and as_json:
-        facts = {**_bill_facts(bills[0]), "readings": report.as_json()}
+        facts = {**_bill_facts(bills[0]), "readings": report.as_json(), "notes": notes}
         print_json("meterlet.tariff.price/1", facts)
     elif as_json:
-        facts = {"bills": [_bill_facts(bill) for bill in bills], "readings": report.as_json()}
+        facts = {
+            "bills": [_bill_facts(bill) for bill in bills],
+            "readings": report.as_json(),
+            "notes": notes,
+        }
         print_json("meterlet.tariff.prices/1", facts)
     else:
         for bill in bills:
             print_bill(bill, tariff)
     say_report(str(readings), report)
+    say_notes([] if as_json else notes)
     missing = sum(len(bill.missing_slots) for bill in bills)
     if missing:
         fail(f"provisional: {missing_in_words(missing)} and not billed", Exit.UNVERIFIABLE)
@@ -281,7 +302,7 @@ def _bounds(
 
 
 @tariff.command()
-@click.argument("file", type=FILE)
+@click.argument("file", type=FILE, help="A tariff: its source, its document or a signed document.")
 @click.option(
     "--key", "key", required=True, type=FILE, help="Private key (PEM) of `meterlet tariff keygen`."
 )
@@ -331,8 +352,10 @@ def keygen(out: Path) -> Shown:
 
 
 @tariff.command("import")
-@click.argument("form", metavar="FORMAT", type=click.Choice(sorted(IMPORTERS)))
-@click.argument("file", type=FILE)
+@click.argument(
+    "form", metavar="FORMAT", type=click.Choice(sorted(IMPORTERS)), help="Whose form FILE has."
+)
+@click.argument("file", type=FILE, help="A tariff: its source, its document or a signed document.")
 @click.option("--name", help="Only the tariff of this name, or whose name begins so.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="What FILE lacks.")
 @click.option("--out", type=FILE, help="Folder for the sources; else one is printed, or a list.")
@@ -392,8 +415,12 @@ def import_(
 
 
 @tariff.command()
-@click.argument("supplier", type=FILE)
-@click.argument("readings", type=FILE)
+@click.argument(
+    "supplier",
+    type=FILE,
+    help="The supplier's file: which registers there are, and when each counts.",
+)
+@click.argument("readings", type=FILE, help="A file of readings.")
 @click.option("--as-trudi", is_flag=True, help="Count a day's last entry as TRuDI 1.0 does.")
 @days_options()
 @json_option

@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-import rich_click as click
-
 from hub.meters.replay import ReplayError
 from meterlet.commands.common import Exit
+from meterlet.commands.refusals import kind_of, refuse
 from meterlet.extras import missing_extra, needs_extra
 from meterlet.key_files import KeyFileProblem
 from tariffs import SignatureRefused, TariffError
@@ -37,20 +36,33 @@ def errors_at(place: Path) -> Iterator[None]:
         yield
     except PROBLEMS as error:
         message, code = problem(error, place)
-        click.echo(f"meterlet: {message}", err=True)
-        raise SystemExit(int(code)) from None
+        is_extra = missing_extra(error) is not None
+        refuse(message, int(code), "missing-extra" if is_extra else kind_of(error))
 
 
 def write_new(path: Path, data: bytes, mode: int) -> None:
     """Write a file that does not exist yet, whole or not at all."""
+    with _partial(path, data, mode) as partial:
+        os.link(partial, path)  # fails where the file exists
+
+
+def write_over(path: Path, data: bytes, mode: int) -> None:
+    """Write a file in the place of one that may exist, whole or not at all."""
+    with _partial(path, data, mode) as partial:
+        partial.replace(path)
+
+
+@contextmanager
+def _partial(path: Path, data: bytes, mode: int) -> Iterator[Path]:
+    """Yield a file beside `path` that has all of the data; it is gone afterwards."""
     partial = path.with_name(f".{path.name}.partial")
-    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
-        os.fchmod(handle, mode)
+        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
         with os.fdopen(handle, "wb") as file:
+            os.fchmod(handle, mode)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.link(partial, path)  # fails where the file exists
+        yield partial
     finally:
-        partial.unlink()
+        partial.unlink(missing_ok=True)

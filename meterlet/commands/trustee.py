@@ -50,7 +50,13 @@ def key(share: Path, output: Path) -> Shown:
     required=True,
     help="Public key (PEM) of an authority whose meters count.",
 )
-@click.option("--smallest-group", type=click.IntRange(3), default=SMALLEST_GROUP, show_default=True)
+@click.option(
+    "--smallest-group",
+    type=click.IntRange(3),
+    default=SMALLEST_GROUP,
+    show_default=True,
+    help="Homes that a sum is over at least; less is not opened.",
+)
 @host_option
 @port_option(7818)
 @json_option

@@ -19,6 +19,7 @@ from meterlet.commands.common import (
     FOLDER,
     LAST_BILL,
     Aid,
+    Exit,
     Hex,
     Shown,
     default_folder,
@@ -38,6 +39,7 @@ from meterlet.commands.tariff_files import write_new
 from meterlet.commands.utility_chain import chain
 from meterlet.commands.utility_contract import contract
 from meterlet.commands.utility_publish import publish, utility_published
+from meterlet.commands.zones import days_apart, say_notes
 from meterlet.exchanged_meters import exchange_facts, exchange_lines
 from meterlet.key_files import public_key, public_pem
 from meterlet.priced_readings import read_tariff
@@ -71,7 +73,12 @@ for command in (chain, contract, publish, utility_published):
 
 
 @utility.command()
-@click.argument("folder", type=FOLDER, default=lambda: default_folder("utility"))
+@click.argument(
+    "folder",
+    type=FOLDER,
+    default=lambda: default_folder("utility"),
+    help="Where the utility is to live: a new or empty folder.",
+)
 @json_option
 def init(folder: Path, as_json: bool) -> None:
     """Make a utility with new keys in FOLDER, which must be new or empty."""
@@ -85,7 +92,9 @@ def init(folder: Path, as_json: bool) -> None:
 
 @utility.command()
 @utility_option
-@click.argument("enrolment", type=FILE)
+@click.argument(
+    "enrolment", type=FILE, help="The file that `meterlet applet install` has written for you."
+)
 @click.option(
     "--replace-keys", is_flag=True, help="The file's channel keys replace the applet's known ones."
 )
@@ -119,7 +128,9 @@ def enrol(
 @utility_option
 @click.option("--meter", type=Hex(), required=True, help="The customer's meter.")
 @click.option("--applet", type=Aid(), default=AID.hex(), help="The applet; by default the bill's.")
-@click.option("--hub", "address", default="127.0.0.1:7816", show_default=True, help="HOST:PORT")
+@click.option(
+    "--hub", "address", default="127.0.0.1:7816", show_default=True, help="HOST:PORT of the hub."
+)
 @json_or_text("meterlet.utility.rotate-channel/1")
 def rotate_channel(folder: Path, meter: bytes, applet: bytes, address: str) -> Shown:
     """Give the channel to a customer's applet new keys, over the channel itself.
@@ -140,7 +151,7 @@ def rotate_channel(folder: Path, meter: bytes, applet: bytes, address: str) -> S
 
 @utility.command()
 @utility_option
-@click.argument("tariff", type=FILE)
+@click.argument("tariff", type=FILE, help="A tariff: its source or its document.")
 @click.option("--output", "-o", type=FILE, required=True, help="A new file for the document.")
 @json_option
 def sign(folder: Path, tariff: Path, output: Path, as_json: bool) -> None:
@@ -157,7 +168,9 @@ def sign(folder: Path, tariff: Path, output: Path, as_json: bool) -> None:
 
 @utility.command()
 @utility_option
-@click.argument("revocations", type=FILE)
+@click.argument(
+    "revocations", type=FILE, help="The authority's list, as `meterlet authority revoke` writes it."
+)
 @click.option("--authority", type=FILE, help="Public key (PEM) of the authority, the first time.")
 @json_or_text("meterlet.utility.revoke/1")
 def revoke(folder: Path, revocations: Path, authority: Path | None) -> Shown:
@@ -222,7 +235,9 @@ def request() -> None:
 @period_options()
 @click.option("--meter", type=Hex(), required=True, help="The customer's meter.")
 @click.option("--tariff", type=FILE, required=True, help="The tariff, signed or in its source.")
-@click.option("--hub", "address", default="127.0.0.1:7816", show_default=True, help="HOST:PORT")
+@click.option(
+    "--hub", "address", default="127.0.0.1:7816", show_default=True, help="HOST:PORT of the hub."
+)
 @click.option(
     "--paid", type=Amount(),
     help="Paid in advance since the bill before, where the tariff has a credit. By default nothing,"
@@ -242,14 +257,21 @@ def request_bill(
     unpublished: bool,
     as_json: bool,
 ) -> None:
-    """Ask for a period's bill, verify it, enter it in the ledger and deliver the invoice."""
+    """Ask for a period's bill, verify it, enter it in the ledger and deliver the invoice.
+
+    A bill with missing slots is provisional: it is entered and delivered as such, and the exit code
+    is 4.
+    """
     if bundle is not None and bundle.exists():  # a question counts at the hub: ask none in vain
         fail(f"{bundle}: exists already")
     with one_line_errors(), Utility.open(folder) as utility:
         utility.is_publishing = not unpublished
         signed = _signed(utility, tariff)
+        prices = read_tariff(tariff).tariff
+        notes = days_apart(period, utility.customers.zone(meter), prices.zone)
+        say_notes([] if as_json else notes)
         if paid is not None:
-            require_decimals(paid, read_tariff(tariff).tariff.rounding)
+            require_decimals(paid, prices.rounding)
         question = utility.question(meter, period, signed, paid)
         where, head_end = Address.parse(address), utility.head_end()
         ask_unattributed(utility, meter, period, head_end, where)
@@ -263,11 +285,24 @@ def request_bill(
             raise HeadEndError(
                 f"invoice {number} is in the ledger, not delivered: {error}"
             ) from None
-    facts = bill_facts(billed)
+    facts = {**bill_facts(billed), "notes": notes}
     facts["bytes_sent"], facts["bytes_received"] = head_end.traffic.sent, head_end.traffic.received
     if as_json:
         print_json("meterlet.utility.bill/1", facts)
-        return
+    else:
+        _print_billed(billed, facts, period, paid)
+    if facts["missing_slots"]:
+        fail(
+            f"provisional: {missing_in_words(len(facts['missing_slots']))} and not billed, until"
+            " the hub has their readings (`meterlet hub correct`) and the bill is asked for again",
+            Exit.UNVERIFIABLE,
+        )
+
+
+def _print_billed(
+    billed: BilledPeriod, facts: dict[str, Any], period: Period, paid: int | None
+) -> None:
+    """Say what came of a bill; `paid` is what was said to be paid in advance."""
     click.echo(
         f"verified: {facts['total']} {facts['currency']} for {period.first} to {period.last},"
         f" invoice {facts['invoice']}"
@@ -280,11 +315,6 @@ def request_bill(
         click.echo(
             f"corrected: {billed.correction.difference:+f} {facts['currency']}, for"
             f" {corrected_in_words(billed.invoice.corrected)}"
-        )
-    if facts["missing_slots"]:
-        click.echo(
-            f"provisional: {missing_in_words(len(facts['missing_slots']))} and not billed, until"
-            " the hub has their readings (`meterlet hub correct`) and the bill is asked for again"
         )
     for line in exchange_lines(billed.verified.exchanges):
         click.echo(line)
@@ -310,7 +340,9 @@ def request_bill(
     help="What the hub tells: the best match alone, a score for each, or a sample.",
 )  # fmt: skip
 @click.option("--one-in", type=click.IntRange(2, 10_000), help="sample: one reading in so many.")
-@click.option("--hub", "address", default="127.0.0.1:7816", show_default=True, help="HOST:PORT")
+@click.option(
+    "--hub", "address", default="127.0.0.1:7816", show_default=True, help="HOST:PORT of the hub."
+)
 @unpublished_option
 @json_option
 def request_profile(

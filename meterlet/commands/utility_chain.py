@@ -17,7 +17,12 @@ from utility_server.retail.utility import Utility
 
 @click.command("chain")
 @utility_option
-@click.argument("meter", type=Hex(), required=False)
+@click.argument(
+    "meter",
+    type=Hex(),
+    required=False,
+    help="The meter's server identification in hex; by default all.",
+)
 @click.option("--meter", "named", type=Hex(), hidden=True, help="METER, said as an option.")
 @json_or_text("meterlet.utility.chain/1")
 def chain(folder: Path, meter: bytes | None, named: bytes | None) -> Shown:

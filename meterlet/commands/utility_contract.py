@@ -15,7 +15,9 @@ from utility_server.retail.utility import Utility
 
 FIRST_OF_ALL: Final = "2000-01-01"
 
-meter_argument = click.argument("meter", type=Hex())
+meter_argument = click.argument(
+    "meter", type=Hex(), help="The meter's server identification in hex."
+)
 
 
 @click.group()
@@ -51,7 +53,11 @@ def close_contract(folder: Path, meter: bytes, last: datetime) -> Shown:
 @contract.command("drop")
 @utility_option
 @meter_argument
-@click.argument("account", type=Hex())
+@click.argument(
+    "account",
+    type=Hex(),
+    help="The contract's account in hex; `meterlet utility contract list` shows it.",
+)
 @json_or_text("meterlet.utility.contract/1")
 def drop_contract(folder: Path, meter: bytes, account: bytes) -> Shown:
     """Forget the contract ACCOUNT of METER, which was opened by mistake and has no bill."""

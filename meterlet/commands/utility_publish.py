@@ -40,7 +40,7 @@ def publish() -> None:
 
 @publish.command("tariff")
 @utility_option
-@click.argument("tariff", type=PRESENT_FILE)
+@click.argument("tariff", type=PRESENT_FILE, help="A tariff: its source or its document.")
 @meters_option
 @json_option
 def publish_tariff(folder: Path, tariff: Path, meters: int | None, as_json: bool) -> None:
@@ -51,7 +51,9 @@ def publish_tariff(folder: Path, tariff: Path, meters: int | None, as_json: bool
 
 @publish.command("index")
 @utility_option
-@click.argument("index", type=PRESENT_FILE)
+@click.argument(
+    "index", type=PRESENT_FILE, help="A price index that `meterlet index import` has made."
+)
 @period_options()
 @click.option(
     "--zone", default="Europe/Berlin", show_default=True, help="Whose days: the customers' zone."
@@ -69,7 +71,9 @@ def publish_index(
 
 @publish.command("profiles")
 @utility_option
-@click.argument("profiles", type=PRESENT_FILE)
+@click.argument(
+    "profiles", type=PRESENT_FILE, help="Load profiles: a file that `meterlet profile` has made."
+)
 @click.option(
     "--method", type=click.Choice(METHODS), default=Method.MATCH.value, show_default=True,
     help="What hubs are asked to tell.",

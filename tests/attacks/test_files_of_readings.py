@@ -11,13 +11,16 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hub.device import Device
 from hub.meters.files import content
 from hub.meters.files.opened import FileForm, FileReport
 from hub.meters.files.recognise import FORMATS
 from hub.meters.replay import CsvReplay, ReplayError
+from meterlet.commands.main import main
 from protocols.metrology import ACTIVE_ENERGY_IMPORT
 from tests.support import files_people_have as made
 
@@ -48,7 +51,7 @@ def read(path: Path, form: FileForm) -> int:
     replay = CsvReplay(path, {ACTIVE_ENERGY_IMPORT: ()}, None, None, CLOCK, form=form)
     uses = replay.uses(report=report)
     known = uses.wh or {}
-    limit = form.largest_watts * uses.interval_seconds / 3600 + 1
+    limit = form.fuse.watts * uses.interval_seconds / 3600 + 1
     assert all(0 <= wh <= limit for wh in known.values())
     starts = sorted(known)
     assert all(b - a >= uses.interval_seconds for a, b in pairwise(starts))
@@ -127,10 +130,23 @@ def test_a_row_counts_once(tmp_path: Path, text: str) -> None:
 
 def test_more_than_the_fuse_lets_through_is_not_billed(tmp_path: Path) -> None:
     path = tmp_path / "file.csv"
-    for text in (made.PLAIN.replace("0.07", "43.2"), made.OCTOPUS.replace("0.07", "43.2"),
-                 made.NEM12.replace("0.07", "43.2")):  # fmt: skip
+    for text in (made.PLAIN.replace("0.07", "60"), made.OCTOPUS.replace("0.07", "60"),
+                 made.NEM12.replace("0.07", "60")):  # fmt: skip
         path.write_text(text)
-        with pytest.raises(ReplayError, match="172.5 kW flow through the fuse"):
+        with pytest.raises(ReplayError, match="237.187 kW flow through the fuse"):
             read(path, FileForm())
-    path.write_text(made.PLAIN.replace("0.07", "43.1"))
+    path.write_text(made.PLAIN.replace("0.07", "59"))
     assert read(path, FileForm()) > made.TOTAL_WH
+
+
+def test_a_file_with_readings_of_the_future_is_refused_as_a_whole(tmp_path: Path) -> None:
+    path, hub = tmp_path / "use.csv", str(tmp_path / "hub")
+    rows = [f"{year}-03-01T{hour:02}:00:00Z,0.25" for year in (2026, 2099) for hour in range(24)]
+    path.write_text("\n".join(["time,kwh", *rows]))
+    ask = CliRunner().invoke
+    assert ask(main, ["hub", "init", hub, "--serial", "3"]).exit_code == 0
+    refused = ask(main, ["hub", "ingest", "--hub", hub, str(path), "--column", "kwh"])
+    assert refused.exit_code == 1
+    assert "that time has not come yet" in refused.output
+    with Device.open(Path(hub)) as device:
+        assert device.main.vault.latest(device.main.channel) is None

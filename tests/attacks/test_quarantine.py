@@ -4,6 +4,7 @@
 Neither makes a reading of what is odd, ends the line, fills the disk, or sees what was set aside.
 """
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from itertools import pairwise
@@ -11,12 +12,14 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.custody import hand_over
 from hub.description import Description
 from hub.device import Device
+from hub.metering import FactRefused
 from hub.meters import quarantine
 from hub.meters.admission import Admission
 from hub.meters.fuse import DEFAULT_FUSE
@@ -26,6 +29,7 @@ from hub.quarantining import NotAcceptable, accept, drop
 from hub.readings import Reading, Readout
 from hub.vault.sealing import SealBroken
 from meterlet.commands.door import Intake, open_door
+from meterlet.commands.main import main
 from protocols.metrology import ACTIVE_ENERGY_IMPORT
 from tests.support.field import MARCH, METER, NEIGHBOUR, telegram
 
@@ -117,6 +121,26 @@ def test_a_neighbours_telegram_becomes_no_reading_by_any_word(device: Device) ->
         accept(device, [1])
     assert device.last_readout() == readout(99)
     assert device.quarantine.count() == 1
+
+
+def test_a_register_that_began_anew_is_recorded_as_the_refusal_says(device: Device) -> None:
+    begins = MARCH + 900 * 100
+    frames = [telegram(12 + n, begins + 900 * n) for n in range(3)]
+    assert (swallow(device, *frames).set_aside, device.quarantine.count()) == (3, 3)
+    with pytest.raises(NotAcceptable, match="record that the meter counts anew: ") as refused:
+        accept(device, [1])
+    command = str(refused.value).partition("anew: meterlet ")[2].split()
+    device.close()
+    options = ["--hub", str(device.folder)]
+    recorded = CliRunner().invoke(main, [*command, *options, "--json"])
+    assert json.loads(recorded.stdout)["readings"] == 3 - 1, "the first is the exchange itself"
+    with Device.open(device.folder, now=lambda: NOW) as again:
+        assert (again.mounted_meter, again.quarantine.count()) == (METER, 0)
+        assert again.last_readout() is not None
+        intake = swallow(again, telegram(99, begins + 900 * 3))
+        assert (intake.stored, intake.set_aside) == (1, 0)
+        with pytest.raises(FactRefused, match="counts already"):
+            again.exchange_meter(begins + 86_400, METER, {ACTIVE_ENERGY_IMPORT: (99, 99)})
 
 
 def test_all_are_accepted_or_none(device: Device) -> None:

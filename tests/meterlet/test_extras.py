@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a command says where a library is not installed: one line, the extra, exit code 2."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -49,7 +50,12 @@ def test_a_missing_library_is_one_line_with_its_extra(
     if arguments[0] == "profile":
         arguments = [*arguments, "-o", str(tmp_path / "profiles")]
     done = run(*arguments, without=without)
-    assert (done.returncode, done.stderr) == (2, f"meterlet: {needs_extra(extra)}\n")
+    said, hint = done.stderr, needs_extra(extra)
+    if "--json" in arguments:
+        refusal = json.loads(said)
+        assert (refusal["kind"], refusal["exit_code"]) == ("missing-extra", 2)
+        said = f"meterlet: {refusal['message']}\n"
+    assert (done.returncode, said) == (2, f"meterlet: {hint}\n")
     assert f"pip install 'meterlet[{extra}]'" in done.stderr
 
 

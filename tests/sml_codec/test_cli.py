@@ -98,8 +98,10 @@ def test_check_does_not_call_rubbish_fine() -> None:
 @pytest.mark.parametrize("way", [[], ["--stream"]])
 def test_where_there_is_no_frame_that_is_said(way: list[str]) -> None:
     result = run("decode", *way, "-", data="a letter to the utility")
-    assert result.stderr.endswith(": no SML frame in it\n")
-    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr.endswith(
+        ": no SML telegram in it; `meterlet hub probe` says what a line sends\n"
+    )
+    assert (result.exit_code, result.stdout) == (1, "")
 
 
 def test_a_server_id_is_hex() -> None:
@@ -123,7 +125,7 @@ def test_a_server_id_is_hex() -> None:
 def test_what_cannot_be_encoded_is_said_in_one_line(document: str) -> None:
     result = run("encode", data=document)
     assert result.exit_code == 1
-    assert result.stderr.startswith("meterlet sml: ")
+    assert result.stderr.startswith("meterlet: ")
     assert result.stderr.count("\n") == 1
 
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 import pytest
 
 from tests.support.command import ROOT
+from tests.support.waiting import PATIENCE
 
 PYTHON: Final = Path(os.environ.get("METERLET_PEERS") or ROOT / "build/peers/bin/python")
 SCRIPTS: Final = Path(__file__).with_name("peers")
@@ -52,7 +53,7 @@ async def run_client(script: str, **options: object) -> dict[str, Any]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         out, err = await process.communicate()
     assert process.returncode == 0, err.decode()[-2000:]
     told: dict[str, Any] = json.loads(out.splitlines()[-1])

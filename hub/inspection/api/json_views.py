@@ -28,6 +28,7 @@ from hub.inspection.views.bill import CheckedBill, ProofCheck, Verdict
 from hub.inspection.views.bucket import BandUse, StateCounts, UseBucket
 from hub.inspection.views.calendar import By
 from hub.inspection.views.demand_items import DemandDetail
+from hub.inspection.views.door import SetAsideView
 from hub.inspection.views.estimates import FORECAST_METHOD, BillForecast, TariffOffer
 from hub.inspection.views.learned import Learned
 from hub.inspection.views.live import FineUse
@@ -36,9 +37,11 @@ from hub.inspection.views.meters import MeterSwap
 from hub.inspection.views.readings import Comparison, ReadingsView
 from hub.inspection.views.releases import Field, OutgoingMessage, RecordedRelease, ReleasesView
 from hub.inspection.views.tariff_views import PriceRow, TariffColumn
+from hub.meters.odd import Odd
 from hub.text import local_day, local_text
 from protocols.metrology import Period
 from protocols.published import DocumentKind
+from sml_codec import Obis
 
 DAY_SECONDS: Final = 86_400
 TOGETHER: Final = "all of them together"
@@ -213,6 +216,7 @@ class _Known(JsonView, frozen=True):
     shortest_window: _Window | None
     nothing_finer_than_minutes: int | None
     peaks: int
+    counts: int
     samples: int
     exported_readings: int
     output_bits: int
@@ -256,6 +260,8 @@ class _Refusal(_Recorded, frozen=True):
 class _Output(_Recorded, frozen=True):
     output: str
     bits: int
+    is_set: bool
+    """Whether the applet has ever set it; if not, that is what the recipient was told."""
 
 
 class _Export(_Recorded, frozen=True):
@@ -375,6 +381,44 @@ class ConsentsJson(JsonView, frozen=True):
     """What the resident has allowed, past consents included."""
 
     consents: list[_Consent]
+
+
+class _OddTelegram(JsonView, frozen=True):
+    number: int
+    kind: Odd
+    reason: str
+    meter: str
+    time: Moment | None
+    """The moment that it would stand for, where that is known."""
+    arrived: Moment
+    registers: dict[str, int]
+    """What the hub's registers show in it, in watt-hours, by OBIS code."""
+
+
+class SetAsideJson(JsonView, frozen=True):
+    """Telegrams that could not be taken as readings, the newest first."""
+
+    total: int
+    """How many are set aside."""
+    beyond: int
+    """How many more came when there was no more room; they are not kept."""
+    set_aside: list[_OddTelegram]
+    """The newest of them."""
+
+
+def set_aside_json(view: SetAsideView) -> SetAsideJson:
+    """Return what is set aside."""
+    telegrams = [
+        _OddTelegram.of(
+            one.telegram,
+            number=one.number,
+            meter=one.telegram.meter.hex(),
+            arrived=one.telegram.arrival,
+            registers={str(Obis(code)): wh for code, wh in one.telegram.registers.items()},
+        )
+        for one in view.newest
+    ]
+    return SetAsideJson.of(view, set_aside=telegrams)
 
 
 class _Activation(JsonView, frozen=True):
@@ -571,7 +615,10 @@ def disclosed_json(view: ReleasesView, zone: ZoneInfo) -> DisclosedJson:
         released=[_release(record, zone) for record in view.releases],
         known={name: _known(learned, zone) for name, learned in known.items()},
         refusals=[_Refusal.of(entry, **entry.facts) for entry in view.refusals],
-        outputs=[_Output.of(entry, **entry.facts) for entry in view.outputs],
+        outputs=[
+            _Output.of(entry, **entry.facts, is_set="not_set" not in entry.facts)
+            for entry in view.outputs
+        ],
         exports=[_Export.of(entry, **entry.facts) for entry in view.exports],
         aggregates=[
             _Aggregate.of(entry, **{**entry.facts, "index": entry.facts.get("index") or None})
@@ -615,6 +662,7 @@ def _known(learned: Learned, zone: ZoneInfo) -> _Known:
         slots=knowledge.slots,
         bundles=knowledge.bundles,
         peaks=knowledge.peaks,
+        counts=knowledge.counts,
         shortest_window=window
         and {
             **_local_days(*window, zone),

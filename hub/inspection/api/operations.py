@@ -26,6 +26,7 @@ from hub.inspection.views.bill import BillProofs, check_invoices
 from hub.inspection.views.bucket_cache import BucketCache
 from hub.inspection.views.calendar import By, period_before
 from hub.inspection.views.documents import supplied_applets, tariff_book
+from hub.inspection.views.door import set_aside_view
 from hub.inspection.views.estimates import forecast
 from hub.inspection.views.live import fine_uses, month_of_readings, power_now
 from hub.inspection.views.published import published_view
@@ -39,6 +40,7 @@ MOST_DAYS: Final = 3_700
 MOST_FINE_DAYS: Final = 92
 """By the hour or slot."""
 MOST_ATTACKED_DAYS: Final = 31
+MOST_SET_ASIDE: Final = 1_000
 LONGEST_TEXT: Final = 200
 FLAGS: Final = {"true": True, "false": False}
 
@@ -213,6 +215,11 @@ def _fine(session: ApiSession, query: DayQuery) -> views.FineJson:
     return views.fine_json(query.day, fine_uses(session.device, query.day))
 
 
+def _set_aside(session: ApiSession, query: Query) -> views.SetAsideJson:
+    """Telegrams that could not be taken as readings, and why; the newest 1,000 in full."""
+    return views.set_aside_json(set_aside_view(session.device, MOST_SET_ASIDE))
+
+
 def _releases(session: ApiSession, query: RecipientQuery) -> views.ReleasesJson:
     """What left the house, and what each recipient knows."""
     recipient = None if query.recipient is UNSET else query.recipient
@@ -277,6 +284,7 @@ OPERATIONS: Final = (
     Operation("/v1/power", "power", Scope.READINGS, _power),
     Operation("/v1/readings", "readings", Scope.READINGS, _readings),
     Operation("/v1/readings/fine", "fineReadings", Scope.READINGS, _fine),
+    Operation("/v1/readings/set-aside", "setAside", Scope.READINGS, _set_aside),
     Operation("/v1/releases", "releases", Scope.RELEASES, _releases),
     Operation("/v1/published", "published", Scope.RELEASES, _published),
     Operation("/v1/consents", "consents", Scope.RELEASES, _consents),

@@ -286,7 +286,7 @@ def catalogue(language: str) -> Catalogue:
     if language not in LOCALES:
         raise UnknownText(f"no catalogue for {language!r}")
     texts: dict[str, str] = {}
-    for name in (f"{language}.toml", f"pages.{language}.toml"):
+    for name in (f"{language}.toml", f"pages.{language}.toml", f"reasons.{language}.toml"):
         text = (files(__package__) / name).read_text(encoding="utf-8")
         texts |= _flat(tomllib.loads(text))
     return Catalogue(language, texts, Locale.parse(LOCALES[language]))

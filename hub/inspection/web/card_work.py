@@ -109,7 +109,7 @@ def _install(installer: Installer, change: Change, connection: Connection) -> No
     path = enrolment_path(change.folder, change.aid)
     if installer.card.find(change.aid) is None:
         path.unlink(missing_ok=True)  # of an installation that was cut off
-    package = installer.read(change.content)
+    package = installer.read(change.content, change.aid)
     # An applet whose recipient never gets its keys must not stay.
     with installer.device.database.transaction():
         made = installer.install(

@@ -14,6 +14,11 @@ class BadInput(HubError):
 
     http_status = 400
 
+    def __init__(self, reason: str, field: str = "") -> None:
+        """`field` is the one of the form that is in fault; empty where it is none by itself."""
+        super().__init__(reason)
+        self.field = field
+
 
 def date_of(fields: Mapping[str, str], name: str, default: date | None = None) -> date:
     """Return a field's date, which is written as 2025-03-01; the default where it is empty."""
@@ -23,9 +28,9 @@ def date_of(fields: Mapping[str, str], name: str, default: date | None = None) -
     try:
         day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
     except ValueError:
-        raise BadInput(f"{text[:20]!r} is no date; write it as 2025-03-01") from None
+        raise BadInput(f"{text[:20]!r} is no date; write it as 2025-03-01", name) from None
     if not 1990 <= day.year <= 2100:
-        raise BadInput(f"{day} is too far away")
+        raise BadInput(f"{day} is too far away", name)
     return day
 
 
@@ -35,7 +40,7 @@ def number_of(fields: Mapping[str, str], name: str, default: int | None = None) 
     if not text and default is not None:
         return default
     if not (text.isascii() and text.isdecimal() and len(text) <= 18 and int(text)):
-        raise BadInput(f"{name}: {text[:20]!r} is no whole number from 1 on")
+        raise BadInput(f"{text[:20]!r} is no whole number from 1 on", name)
     return int(text)
 
 
@@ -43,5 +48,5 @@ def text_of(fields: Mapping[str, str], name: str) -> str:
     """Return a field's short line of printable characters."""
     text = fields.get(name, "").strip()
     if not 1 <= len(text) <= LONGEST_TEXT or not text.isprintable():
-        raise BadInput(f"{name}: 1 to {LONGEST_TEXT} printable characters")
+        raise BadInput(f"1 to {LONGEST_TEXT} printable characters are needed here", name)
     return text

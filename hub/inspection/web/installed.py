@@ -12,13 +12,15 @@ from hub.card.entries import Kind
 from hub.card.packages.cap_file import CapFile, PackageError
 from hub.card.registry import Registry
 from hub.device import Device
-from hub.disclosure import ConsentTerms
 from hub.inspection.errors import InspectionError
-from hub.installer import InstallationError, consent_terms, the_one
+from hub.installer import InstallationError
 from hub.machine.bundle import Bundle
-from hub.machine.errors import BundleError, MachineError
+from hub.machine.errors import MachineError
+from hub.machine.library import is_library
+from hub.machine.linking import link, linked_bundle
 from hub.machine.manifest import Manifest
 from hub.machine.packed import bundle_of, bundles_of
+from hub.machine.packed import signer_of as signer_name
 from protocols.canonical.signing import key_id_of
 
 LOCKED: Final = 0x80
@@ -70,7 +72,7 @@ def installed_applets(device: Device) -> list[Installed]:
         stored = sum(len(key) + len(value) for key, value in device.documents(entry.aid).items())
         facts = entry.aid, bool(entry.life_cycle & LOCKED), len(content), stored
         try:
-            bundle = bundle_of(content, entry.module, device.vendors())
+            bundle = linked_bundle(content, entry.module, device.vendors(), registry.content)
         except MachineError as error:
             applets.append(Installed(*facts, None, None, str(error)))
             continue
@@ -108,20 +110,36 @@ def signer_of(device: Device, content: bytes, module: bytes) -> Vendor | None:
     return None
 
 
-def read_package(device: Device, content: bytes) -> tuple[Bundle, Vendor, list[ConsentTerms]]:
-    """Return a package's bundle, who signed it, and the consents it asks for.
+def read_package(device: Device, content: bytes) -> list[tuple[Bundle, Vendor]]:
+    """Return the bundles of a package's applets, each with who signed it.
 
     Raises `InstallationError` where its form or its signature is not right.
     """
     try:
         cap = CapFile.decode(content)
-        bundle = the_one(bundles_of(cap.file.bundle, device.vendors()))
-    except (PackageError, BundleError) as error:
+        if is_library(cap.file.bundle):
+            raise InstallationError(
+                "the package is a library, for applets to import: `meterlet applet load` it"
+            )
+        registry = Registry(device.database)
+        bundles = [
+            link(
+                one,
+                signer_name(cap.file.bundle, one.manifest.aid),
+                device.vendors(),
+                registry.content,
+            )
+            for one in bundles_of(cap.file.bundle, device.vendors())
+        ]
+    except (PackageError, MachineError) as error:
         raise InstallationError(f"the package: {error}") from None
-    vendor = signer_of(device, cap.file.bundle, bundle.manifest.aid)
-    if vendor is None:
-        raise InstallationError("the package: signed by nobody who is trusted to sign applets")
-    return bundle, vendor, consent_terms(bundle)
+    signed = []
+    for bundle in bundles:
+        vendor = signer_of(device, cap.file.bundle, bundle.manifest.aid)
+        if vendor is None:
+            raise InstallationError("the package: signed by nobody who is trusted to sign applets")
+        signed.append((bundle, vendor))
+    return signed
 
 
 def _key_name(path: Path) -> bytes:

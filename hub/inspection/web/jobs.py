@@ -53,8 +53,8 @@ class Job:
     done: int = 0
     total: int = 0
     result: Any = field(default=None, repr=False)
-    reason: str = ""
-    """Why it failed, in a line."""
+    refused: Exception | None = None
+    """Why it failed; None where that was a bug of ours."""
     _stop: Event = field(default_factory=Event, repr=False)
     thread: Thread | None = field(default=None, repr=False)
 
@@ -124,8 +124,6 @@ class Jobs:
         except Cancelled:
             state = State.CANCELLED
         except self.shown_errors as error:
-            job.reason = str(error)
+            job.refused = error
         finally:
-            if state is State.FAILED and not job.reason:
-                job.reason = "an error of the program itself; the console tells more"
             job.state = state

@@ -3,13 +3,15 @@
 
 A page is a plain function from `PageRequest` to an answer; it runs in a thread of its own. Whoever
 is not signed in, or may not, does not reach it; a form without this session's token does not
-either; what the hub's parts refuse becomes a page that says so in a line.
+either. What the hub's parts refuse becomes a page that says so in a line: where it came with a
+form, this form again, as it was filled in, with the field in fault marked.
 """
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -23,6 +25,7 @@ from hub.device import Device
 from hub.errors import HubError
 from hub.inspection.errors import SHOWN_ERRORS
 from hub.inspection.locales.catalogue import Catalogue
+from hub.inspection.locales.reasons import error_in_words
 from hub.inspection.store import open_inspection
 from hub.inspection.views.bucket_cache import BucketCache
 from hub.inspection.views.documents import TariffBook, tariff_book
@@ -35,6 +38,30 @@ from protocols.metrology import Period
 
 MOST_FIELDS: Final = 40
 MOST_FILES: Final = 3
+MOST_FAULTS: Final = 8
+"""Fields of an address that are looked at before it is said to make no sense."""
+SECTIONS: Final = {
+    "readings": "nav.readings",
+    "releases": "nav.releases",
+    "consents": "nav.consents",
+    "bill": "nav.bill",
+    "applets": "nav.applets",
+    "log": "nav.log",
+    "export": "nav.export",
+    "about": "nav.about",
+    "set-aside": "set_aside.title",
+}
+"""The pages that others are below, and what they are called."""
+
+
+class Attributes(str):
+    """Attributes of an HTML element, of names of ours alone: templates write them as they are."""
+
+    __slots__ = ()
+
+    def __html__(self) -> str:
+        """Return them unescaped."""
+        return str(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +84,12 @@ class PageRequest:
     fields: Mapping[str, str]
     files: Mapping[str, bytes]
     words: Catalogue
+    problem: str = ""
+    """Why what was sent is shown again, in words."""
+    fault: str = ""
+    """The field that is in fault; empty where it is none by itself."""
+    ignored: frozenset[str] = frozenset()
+    """Fields of the address that were in fault, and are left out."""
 
     def device(self) -> Device:
         """Open the hub; to be used in a `with`."""
@@ -91,7 +124,48 @@ class PageRequest:
 
     def query(self, name: str, default: str = "") -> str:
         """Return a field of the address."""
-        return self.http.query_params.get(name, default)
+        return default if name in self.ignored else self.http.query_params.get(name, default)
+
+    @property
+    def section(self) -> str:
+        """The page that this one is below, or is; the first one where it is below none."""
+        first = self.http.url.path.split("/")[1]
+        return f"/{first}" if first in SECTIONS else "/"
+
+    @property
+    def section_name(self) -> str:
+        """What that page is called."""
+        return self.words.t(SECTIONS.get(self.section[1:], "nav.now"))
+
+    @property
+    def here(self) -> str:
+        """A page that can be opened again as it is: this one, or the one whose form was sent."""
+        return self.section if self.http.method == "POST" else self.http.url.path
+
+    def is_again(self, form: str, **same: object) -> bool:
+        """Tell whether this is a form that was sent and is shown again, as it was filled in.
+
+        `form` is where it is sent to; `same` are hidden fields that tell it from others like it.
+        """
+        if not self.problem or self.http.url.path != form:
+            return False
+        return all(self._sent(name) == str(value) for name, value in same.items())
+
+    def typed(self, form: str, name: str, default: object = "", **same: object) -> str:
+        """Return what a field of a form shows: what was typed, or what is usual."""
+        usual = "" if default is None else str(default)
+        return self._sent(name, usual) if self.is_again(form, **same) else usual
+
+    def marks(self, form: str, name: str, hint: str = "", **same: object) -> Attributes:
+        """Return the attributes of a field: which hint it has, and whether it is in fault."""
+        is_fault = bool(name) and name == self.fault and self.is_again(form, **same)
+        described = " ".join(filter(None, ("problem" if is_fault else "", hint)))
+        text = f' aria-describedby="{described}"' if described else ""
+        return Attributes(text + ' aria-invalid="true" autofocus' if is_fault else text)
+
+    def _sent(self, name: str, default: str = "") -> str:
+        fields = self.fields if self.http.method == "POST" else self.http.query_params
+        return fields.get(name, default)
 
     def page(self, template: str, status: int = 200, **context: Any) -> Response:
         """Return a page."""
@@ -113,9 +187,18 @@ class PageRequest:
 def days_of(request: PageRequest, most_days: int) -> Period:
     """Return the days from `first` to `last`; raise `BadInput` unless they are 1 to `most_days`."""
     first, last = date_of(request.fields, "first"), date_of(request.fields, "last")
-    if not 0 <= (last - first).days < most_days:
-        raise BadInput(request.words.t("bill.period_bounds", n=most_days))
+    require_days(first, last, most_days)
     return Period(first, last)
+
+
+def require_days(first: date, last: date, most_days: int) -> None:
+    """Raise `BadInput` unless these are 1 to `most_days` days."""
+    if not 0 <= (last - first).days < most_days:
+        raise BadInput(
+            "the last day must not be before the first, and not more than"
+            f" {most_days - 1} days after it",
+            "last",
+        )
 
 
 def download(name: str, content: bytes, media_type: str = "application/octet-stream") -> Response:
@@ -133,6 +216,8 @@ class Page:
     role: ResidentRole | None
     """None: everybody, signed in or not."""
     method: str = "GET"
+    form: Callable[[PageRequest], Response] | None = None
+    """What shows the form that is sent here: again, where what was sent is refused."""
 
     def route(self, parts: Parts) -> Route:
         """Return the route that serves it."""
@@ -182,11 +267,38 @@ def _guarded(page: Page, request: PageRequest) -> Response:
     try:
         return page.handler(request)
     except sqlite3.Error as error:  # a busy database among them: later it may go
-        return request.page("error.html", 503, reason=str(error))
+        return _shown_again(page, request, error, 503)
     except SHOWN_ERRORS as error:
         # The page is there, whatever the programming interface says of such an error: never 404.
         status = BadInput.http_status if isinstance(error, BadInput) else HubError.http_status
-        return request.page("error.html", status, reason=str(error))
+        return _shown_again(page, request, error, status)
+
+
+def _shown_again(page: Page, request: PageRequest, error: Exception, status: int) -> Response:
+    """Show the form again with what was typed and what is wrong; where there is none, an error."""
+    problem, refused = error_in_words(error, request.words), error
+    again = replace(request, problem=problem, fault=_fault(error))
+    for _ in range(MOST_FAULTS):
+        show = page.form if page.method == "POST" else page.handler if _fault(refused) else None
+        if show is None:
+            break
+        again = replace(again, ignored=again.ignored | {_fault(refused)})
+        try:
+            answer = show(again)
+        except (*SHOWN_ERRORS, sqlite3.Error) as another:
+            if page.method == "POST" or _fault(another) in again.ignored:
+                break
+            refused = another
+            continue
+        if answer.status_code == 200:
+            answer.status_code = status
+            return answer
+        break
+    return request.page("error.html", status, reason=problem)
+
+
+def _fault(error: Exception) -> str:
+    return error.field if isinstance(error, BadInput) else ""
 
 
 def refuse(request: PageRequest, event: str, status: int) -> Response:

@@ -15,6 +15,13 @@ from starlette.requests import Request
 from hub.device import Device
 from hub.inspection.locales.catalogue import LANGUAGES, Catalogue, best_language, catalogue
 from hub.inspection.locales.learning import learned_in_words, time_in_words
+from hub.inspection.locales.reasons import (
+    entry_kind_in_words,
+    error_in_words,
+    fact_in_words,
+    fact_name_in_words,
+    reason_in_words,
+)
 from hub.inspection.views.bill import BillProofs
 from hub.inspection.web.access.incidents import Incidents
 from hub.inspection.web.access.residents import Residents
@@ -126,4 +133,8 @@ def make_environment(assets: Assets) -> Environment:
     environment.globals["asset"] = assets.address
     environment.globals["learned_in_words"] = learned_in_words
     environment.globals["time_in_words"] = time_in_words
+    for function in (
+        entry_kind_in_words, error_in_words, fact_in_words, fact_name_in_words, reason_in_words,
+    ):  # fmt: skip
+        environment.globals[function.__name__] = function
     return environment

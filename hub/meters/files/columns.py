@@ -90,6 +90,19 @@ def open_columns(request: FileRequest, table: Table | None = None) -> OpenedFile
     return OpenedFile(tuple(columns), seconds, False, reader.intervals(label))
 
 
+def value_columns(request: FileRequest) -> tuple[str, ...]:
+    """Return the names of a table's columns that are neither times nor marks of gaps."""
+    table = find_table(request)
+    sample = table.sample()
+    if not sample:
+        raise request.wrong(max(1, table.header_line), "no rows after the header")
+    places = _time_places(table, sample)
+    other = {*places.begin, *places.end}
+    if request.suspect_column is not None:
+        other.add(table.place(request.suspect_column))
+    return tuple(name for place, name in enumerate(table.header) if place not in other)
+
+
 def _check_distance(request: FileRequest, begins: Sequence[int]) -> None:
     """Refuse an `--interval` that no two rows are apart, where rows agree on another."""
     said = request.seconds

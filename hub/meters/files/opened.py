@@ -14,11 +14,8 @@ from zoneinfo import ZoneInfo
 from hub.meters.files.cells import EnergyUnit
 from hub.meters.files.errors import ReplayError, wrong_file, wrong_line
 from hub.meters.files.moments import DAY_FIRST, TimeReader
+from hub.meters.fuse import DEFAULT_FUSE, Fuse
 
-VOLTS: Final = 230
-GENEROUS_FUSE: Final = 250
-"""Amperes of a connection that no home has: what is more is no use of an interval."""
-PHASES: Final = 3
 MOST_ROWS: Final = 1 << 23
 OTHER_SECONDS: Final = 900
 """What a row covers where a file of one row does not tell."""
@@ -33,11 +30,6 @@ class Label(Enum):
     END = "end"
 
 
-def largest_watts(amperes: int, phases: int = PHASES) -> int:
-    """Return the power that a fuse lets through."""
-    return amperes * phases * VOLTS
-
-
 @dataclass(frozen=True, slots=True)
 class FileForm:
     """How a file is written, as far as its user says; None is for the reader to find out."""
@@ -50,8 +42,8 @@ class FileForm:
     label: Label | None = None
     cumulative: bool | None = None
     skip: int | None = None
-    largest_watts: int = largest_watts(GENEROUS_FUSE)
-    """What cannot be: more power than this in any interval."""
+    fuse: Fuse = DEFAULT_FUSE
+    """What does not flow through it is no use of an interval."""
     local_zone: ZoneInfo | None = None
     """The home's clock, where no clock was said for times without an offset: formats with a name
     write local times."""

@@ -48,6 +48,7 @@ from meterlet.commands.inspect.proofs import BillingProofs
 from meterlet.commands.inspect.readings import last_certified_day
 from meterlet.commands.inspect.releases import show_released
 from meterlet.commands.inspect.swaps import swap_lines
+from meterlet.own_words import reason_in_own_words
 from meterlet.priced_readings import read_tariff
 from protocols.metrology import Period
 from tariffs import Tariff
@@ -136,9 +137,8 @@ def _check(
         for line in swap_lines(checked.swaps, device.zone):
             console.print(line, soft_wrap=True)
         if proof is not None:
-            console.print(
-                Text(f"the supplier's proof: {proof.verdict.value} {proof.reason}".strip())
-            )
+            said = reason_in_own_words(proof.reason)
+            console.print(Text(f"the supplier's proof: {proof.verdict.value} {said}".strip()))
         show_released(console, facts)
     verdicts = {checked.verdict} if proof is None else {checked.verdict, proof.verdict}
     worst = next(verdict for verdict in WORST_FIRST if verdict in verdicts)
@@ -183,7 +183,11 @@ def show_offers(device: Device, period: Period, tariffs: list[Tariff], *, as_jso
         more = ""
         if now is not None and offer.cost is not None and offer.cost.currency == now.currency:
             more = _money(offer.cost.minus(now))
-        table.add_row(Text(offer.tariff.name), _money(offer.cost) or Text(offer.reason), more)
+        table.add_row(
+            Text(offer.tariff.name),
+            _money(offer.cost) or Text(reason_in_own_words(offer.reason)),
+            more,
+        )
     console = Console()
     console.print(f"{period.first} to {period.last}")
     console.print(table)
@@ -254,9 +258,10 @@ def show_bill(console: Console, facts: dict[str, Any]) -> None:
     console.print(table)
     for demand in facts.get("demands", ()):
         console.print(Text(demand_text(demand)))
+    reason = escape(reason_in_own_words(facts["reason"]))
     console.print(
         f"the invoice says {facts['invoiced']}, your own readings {facts['recomputed']}"
-        f" {facts['currency']}: [bold]{facts['verdict']}[/bold] {escape(facts['reason'])}".strip()
+        f" {facts['currency']}: [bold]{facts['verdict']}[/bold] {reason}".strip()
     )
     if facts["corrected_days"]:
         console.print(

@@ -46,7 +46,8 @@ def consents() -> None:
 @hub_option
 @aid_argument
 @click.option("--yes", is_flag=True, help="Consent without being asked.")
-def grant(folder: Path, aid: bytes, yes: bool) -> None:
+@json_or_text("meterlet.inspect.consents.grant/1")
+def grant(folder: Path, aid: bytes, yes: bool) -> Shown:
     """Consent to all that the manifest of the installed applet AID asks for."""
     with Device.open(folder) as device:
         installer = Installer(device, device.card(open_machine()))
@@ -58,13 +59,14 @@ def grant(folder: Path, aid: bytes, yes: bool) -> None:
         if not yes and not click.confirm("Do you consent?", err=True):
             fail("nothing was granted", Exit.FORBIDDEN)
         given = installer.consent(bundle, aid)
-    for consent in given:
-        click.echo(f"consent {consent.number} is given")
+    numbers = [consent.number for consent in given]
+    facts = {"applet": aid.hex().upper(), "consents": numbers}
+    return facts, [f"consent {number} is given" for number in numbers]
 
 
 @consents.command()
 @hub_option
-@click.argument("number", type=int)
+@click.argument("number", type=int, help="The consent's number; `list` shows it.")
 @click.option(
     "--holds-until", "--until", "until", type=DAY, help="An earlier last day on which it holds."
 )
@@ -78,7 +80,8 @@ def grant(folder: Path, aid: bytes, yes: bool) -> None:
 @click.option("--least-group", type=int, help="Sums over more households.")
 @click.option("--published", type=int, help="Only under what is published for so many meters.")
 @click.option("--corrected-minutes", type=int, help="Corrections of more minutes of slots.")
-def narrow(folder: Path, number: int, until: datetime | None, **limits: int | None) -> None:
+@json_or_text("meterlet.inspect.consents.narrow/1")
+def narrow(folder: Path, number: int, until: datetime | None, **limits: int | None) -> Shown:
     """Replace consent NUMBER with a narrower one."""
     changes: dict[str, Any] = {name: limit for name, limit in limits.items() if limit}
     if until is not None:
@@ -91,7 +94,8 @@ def narrow(folder: Path, number: int, until: datetime | None, **limits: int | No
             new = device.disclosure.narrow(number, replace(old.terms, **changes))
         except ValueError as error:
             fail(str(error))
-    click.echo(f"consent {new.number} takes the place of {number}")
+    facts = {"consent": new.number, "replaces": number}
+    return facts, f"consent {new.number} takes the place of {number}"
 
 
 @consents.command("export")
@@ -104,6 +108,7 @@ def narrow(folder: Path, number: int, until: datetime | None, **limits: int | No
     "--holds-until", "until", type=DAY, required=True, help="The last day on which it holds."
 )
 @click.option("--register", metavar="OBIS", help="Which register; by default the main one.")
+@json_or_text("meterlet.inspect.consents.export/1")
 def consent_export(
     folder: Path,
     recipient: str,
@@ -112,7 +117,7 @@ def consent_export(
     period: Period,
     until: datetime,
     register: str | None,
-) -> None:
+) -> Shown:
     """Consent to hand readings themselves to somebody."""
     with Device.open(folder) as device:
         try:
@@ -120,9 +125,9 @@ def consent_export(
         except ValueError as error:
             raise click.UsageError(str(error)) from None
         consent = consent_to_export(device, recipient, purpose, minutes, period, until.date(), code)
-    click.echo(
-        f"consent {consent.number} is given; `inspect export consent {consent.number}` uses it"
-    )
+    number = consent.number
+    text = f"consent {number} is given; `inspect export consent {number}` uses it"
+    return {"consent": number}, text
 
 
 @consents.command("list")
@@ -167,23 +172,31 @@ def _limits(consent: dict[str, Any]) -> str:
 
 @consents.command()
 @hub_option
-@click.argument("number", type=int)
-def confirm(folder: Path, number: int) -> None:
+@click.argument("number", type=int, help="The consent's number; `list` shows it.")
+@json_or_text("meterlet.inspect.consents.confirm/1")
+def confirm(folder: Path, number: int) -> Shown:
     """Confirm that you have read what consent NUMBER, given under older words, means now."""
     with Device.open(folder) as device:
         entry = confirm_words(device.disclosure, number)
         terms = device.disclosure.consent(number).terms
-    click.echo(consent_in_words(terms))
+    words = consent_in_words(terms)
     if entry is None:
-        click.echo(f"consent {number} was given under these words; there is nothing to confirm")
+        line = f"consent {number} was given under these words; there is nothing to confirm"
     else:
-        click.echo(f"consent {number} is confirmed (entry {entry.sequence} of the log)")
+        line = f"consent {number} is confirmed (entry {entry.sequence} of the log)"
+    facts = {
+        "consent": number,
+        "in_words": words,
+        "entry": None if entry is None else entry.sequence,
+    }
+    return facts, [words, line]
 
 
 @consents.command()
 @hub_option
-@click.argument("number", type=int)
-def revoke(folder: Path, number: int) -> None:
+@click.argument("number", type=int, help="The consent's number; `list` shows it.")
+@json_or_text("meterlet.inspect.consents.revoke/1")
+def revoke(folder: Path, number: int) -> Shown:
     """Withdraw consent NUMBER; the next request under it is refused."""
     with Device.open(folder) as device:
         consent = device.disclosure.revoke(number)
@@ -192,10 +205,14 @@ def revoke(folder: Path, number: int) -> None:
             [consent.terms.recipient], consent.terms.recipient
         )
         words = replace(catalogue("en"), zone=device.zone)
-    click.echo(f"consent {number} is revoked: what needs it is refused from now on")
-    for other in beside:
-        click.echo(
+    told = printable(learned_in_words(learned, words))
+    facts = {"consent": number, "beside": [other.number for other in beside], "told": told}
+    return facts, [
+        f"consent {number} is revoked: what needs it is refused from now on",
+        *(
             f"consent {other.number} allows the same and stands: `inspect consents revoke"
             f" {other.number}` withdraws it, too"
-        )
-    click.echo(printable(f"what was told stays told: {learned_in_words(learned, words)}"))
+            for other in beside
+        ),
+        f"what was told stays told: {told}",
+    ]

@@ -11,12 +11,23 @@ from hub.inspection.errors import InspectionError
 from hub.inspection.export.by_consent import export_readings
 from hub.inspection.export.copies import Copy, CopyForm, copy_readings, record_bundle
 from hub.inspection.views.documents import supplier_documents
-from meterlet.commands.common import FILE, Aid, Exit, fail, hub_option, period_options
+from meterlet.commands.common import (
+    FILE,
+    Aid,
+    Exit,
+    Shown,
+    fail,
+    hub_option,
+    json_or_text,
+    period_options,
+)
 from meterlet.commands.inspect.proofs import BillingProofs
+from meterlet.commands.tariff_files import errors_at, write_new
 from protocols.metrology import Period
 
+EXPORTED: Final = "meterlet.inspect.export/1"
 FORMS: Final = {"csv": CopyForm.CSV, "green-button": CopyForm.GREEN_BUTTON}
-output_option = click.option("--output", "-o", type=FILE, required=True)
+output_option = click.option("--output", "-o", type=FILE, required=True, help="A new file.")
 yes_option = click.option("--yes", is_flag=True, help="Export without being asked.")
 
 
@@ -28,23 +39,39 @@ def export() -> None:
 @export.command("readings")
 @hub_option
 @period_options()
-@click.option("--format", "form", type=click.Choice(list(FORMS)), default="csv", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(list(FORMS)),
+    default="csv",
+    show_default=True,
+    help="How the file is written.",
+)
 @output_option
 @yes_option
-def own_readings(folder: Path, period: Period, form: str, output: Path, *, yes: bool) -> None:
+@json_or_text(EXPORTED)
+def own_readings(folder: Path, period: Period, form: str, output: Path, *, yes: bool) -> Shown:
     """Take out a copy of your own readings: CSV, or Green Button (ESPI) XML."""
     with Device.open(folder) as device:
         _ask(f"Write all readings of {period.first} to {period.last} to {output}?", output, yes=yes)
-        _write(output, copy_readings(device, period, FORMS[form]))
+        return _write(output, copy_readings(device, period, FORMS[form]))
 
 
 @export.command("bill")
 @hub_option
-@click.option("--applet", "aid", type=Aid(), default="F04D544C010101", show_default=True)
+@click.option(
+    "--applet",
+    "aid",
+    type=Aid(),
+    default="F04D544C010101",
+    show_default=True,
+    help="The AID of the applet that proved the bill.",
+)
 @click.option("--invoice", "number", type=int, help="Its number; by default the last one.")
 @output_option
 @yes_option
-def bill_bundle(folder: Path, aid: bytes, number: int | None, output: Path, *, yes: bool) -> None:
+@json_or_text(EXPORTED)
+def bill_bundle(folder: Path, aid: bytes, number: int | None, output: Path, *, yes: bool) -> Shown:
     """Take out the proof of an invoice, for `meterlet bill verify`, which needs no hub."""
     with Device.open(folder) as device:
         invoices = supplier_documents(device, aid).invoices
@@ -54,21 +81,25 @@ def bill_bundle(folder: Path, aid: bytes, number: int | None, output: Path, *, y
         invoice = found[-1]
         bundle = BillingProofs().bundle(device, aid, invoice)
         _ask(f"Write the proof of invoice {invoice.number} to {output}?", output, yes=yes)
-        _write(output, record_bundle(device, invoice, bundle))
+        return _write(output, record_bundle(device, invoice, bundle))
 
 
 @export.command("consent")
 @hub_option
-@click.argument("number", type=int)
+@click.argument(
+    "number", type=int, help="The consent's number; `meterlet inspect consents list` shows it."
+)
 @output_option
 @click.option("--minutes", type=int, help="Coarser than the consent allows.")
-def by_consent(folder: Path, number: int, output: Path, minutes: int | None) -> None:
+@json_or_text(EXPORTED)
+def by_consent(folder: Path, number: int, output: Path, minutes: int | None) -> Shown:
     """Write the readings that export consent NUMBER covers to a CSV file for its recipient."""
     with Device.open(folder) as device:
         _free(output)
         made = export_readings(device, number, minutes)
-        output.write_bytes(made.content)
-    click.echo(f"{made.readings:,} readings are in {output}, and on record as having left")
+        _put(output, made.content)
+    facts = {"file": str(output), "readings": made.readings, "bytes": len(made.content)}
+    return facts, f"{made.readings:,} readings are in {output}, and on record as having left"
 
 
 def _free(output: Path) -> None:
@@ -82,9 +113,14 @@ def _ask(question: str, output: Path, *, yes: bool) -> None:
         fail("nothing was written", Exit.FORBIDDEN)
 
 
-def _write(output: Path, copy: Copy) -> None:
-    with output.open("xb") as file:
-        output.chmod(0o600)
-        file.write(copy.content)
+def _put(output: Path, content: bytes) -> None:
+    """Write a new file, whole or not at all, which only its owner may read."""
+    with errors_at(output):
+        write_new(output, content, 0o600)
+
+
+def _write(output: Path, copy: Copy) -> Shown:
+    _put(output, copy.content)
     what = f"{copy.readings:,} readings" if copy.readings else "the proof"
-    click.echo(f"{what} in {output}: {len(copy.content):,} bytes, on record as a copy")
+    facts = {"file": str(output), "readings": copy.readings, "bytes": len(copy.content)}
+    return facts, f"{what} in {output}: {len(copy.content):,} bytes, on record as a copy"

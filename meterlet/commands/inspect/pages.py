@@ -117,7 +117,7 @@ async def _serve(
         limit_concurrency=MOST_CONNECTIONS,
         h11_max_incomplete_event_size=16 * 1024,
         timeout_keep_alive=15,
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=10,
         ssl_context_factory=None if tls is None else lambda _config, _default: tls,
     )
 
@@ -220,8 +220,14 @@ def _passphrase(file: TextIO | None) -> str:
 
 @users.command()
 @hub_option
-@click.argument("name")
-@click.option("--role", type=click.Choice(["owner", "reader"]), default="reader", show_default=True)
+@click.argument("name", help="The resident's name.")
+@click.option(
+    "--role",
+    type=click.Choice(["owner", "reader"]),
+    default="reader",
+    show_default=True,
+    help="What they may: an owner all, a reader only look.",
+)
 @passphrase_option
 @json_or_text(CHANGE)
 def add(folder: Path, name: str, role: str, passphrase_file: TextIO | None) -> Shown:
@@ -235,7 +241,7 @@ def add(folder: Path, name: str, role: str, passphrase_file: TextIO | None) -> S
 
 @users.command()
 @hub_option
-@click.argument("name")
+@click.argument("name", help="The resident's name.")
 @passphrase_option
 @json_or_text(CHANGE)
 def passphrase(folder: Path, name: str, passphrase_file: TextIO | None) -> Shown:
@@ -249,7 +255,7 @@ def passphrase(folder: Path, name: str, passphrase_file: TextIO | None) -> Shown
 
 @users.command()
 @hub_option
-@click.argument("name")
+@click.argument("name", help="The resident's name.")
 @json_or_text(CHANGE)
 def remove(folder: Path, name: str) -> Shown:
     """Remove the resident NAME, and sign NAME out everywhere."""

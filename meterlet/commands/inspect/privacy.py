@@ -13,7 +13,7 @@ from utility_server.grid.privacy_notice import PrivacyNotice
 
 
 @click.command()
-@click.argument("notice", type=PRESENT_FILE)
+@click.argument("notice", type=PRESENT_FILE, help="The notice that the recipient has handed out.")
 @click.option(
     "--operator", type=PRESENT_FILE, required=True, help="The operator's public key (PEM)."
 )

@@ -28,6 +28,7 @@ from hub.inspection.views.readings import Comparison, ReadingsView, compare, rea
 from hub.text import counted, local_text
 from meterlet.commands.common import FILE, hub_option, json_option, period_options, print_json
 from meterlet.commands.inspect.swaps import swap_lines
+from meterlet.own_words import reason_in_own_words
 from meterlet.priced_readings import read_tariff
 from protocols.metrology import Period
 
@@ -167,7 +168,7 @@ def show_view(console: Console, view: ReadingsView) -> None:
         days = ", ".join(f"{one.day} ({counted(one.slots, 'slot')})" for one in view.corrected)
         console.print(Text(f"corrected after they had been certified: {days}"))
     if view.total.reason:
-        console.print(Text(view.total.reason))
+        console.print(Text(reason_in_own_words(view.total.reason)))
 
 
 def _line(bucket: UseBucket, view: ReadingsView) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from hub.inspection.api.json_views import disclosed_json, message_json
 from hub.inspection.views.releases import decode_message, outgoing_message, releases_view
 from hub.text import counted, printable
 from meterlet.commands.common import hub_option, json_option, print_json
+from meterlet.own_words import reason_in_own_words
 
 
 def shown_to(released: Sequence[dict[str, Any]]) -> list[str]:
@@ -70,7 +71,8 @@ def show_released(console: Console, facts: dict[str, Any]) -> None:
         console.print(plain(known["in_words"]["en"]))
     for output in facts["outputs"]:
         console.print(
-            f"{plain(output['recipient'])} got {plain(output['output'])},"
+            f"{plain(output['recipient'])} got {plain(output['output'])}"
+            f"{'' if output['is_set'] else ', which was not set'},"
             f" {counted(output['bits'], 'bit')}, at {output['time']}"
         )
     for export in facts["exports"]:
@@ -97,7 +99,7 @@ def show_released(console: Console, facts: dict[str, Any]) -> None:
             f"you took out a copy at {copy['time']}: {copy['form']}, {copy['size']:,} bytes"
         )
     for refusal in facts["refused"]:
-        who, why = plain(refusal["recipient"]), plain(refusal["why"])
+        who, why = plain(refusal["recipient"]), plain(reason_in_own_words(refusal["why"]))
         console.print(f"refused {who} at {refusal['time']}: {why}")
     console.print(
         f"{facts['bytes_left_house']:,} bytes left the house in all,"

@@ -23,7 +23,7 @@ def tokens() -> None:
 
 @tokens.command()
 @hub_option
-@click.argument("name")
+@click.argument("name", help="What you call the program.")
 @click.option(
     "--scope",
     "scopes",
@@ -56,12 +56,13 @@ def list_tokens(folder: Path) -> Shown:
 
 @tokens.command()
 @hub_option
-@click.argument("number", type=int)
-def revoke(folder: Path, number: int) -> None:
+@click.argument("number", type=int, help="The token's number; `list` shows it.")
+@json_or_text("meterlet.inspect.tokens.revoke/1")
+def revoke(folder: Path, number: int) -> Shown:
     """Withdraw token NUMBER; the next request with it is refused."""
     with Device.open(folder) as device, open_inspection(device) as database:
         Tokens(database, device).revoke(number)
-    click.echo(f"token {number} is revoked")
+    return {"token": number}, f"token {number} is revoked"
 
 
 def _line(token: dict[str, Any]) -> str:

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet inspect tui`: your readings in the terminal."""
 
-import os
 from pathlib import Path
 
 import rich_click as click
 
 from hub.device import Device
-from hub.inspection.locales.catalogue import best_language, catalogue
+from hub.inspection.locales.catalogue import catalogue
 from hub.inspection.tui import InspectionTui
 from meterlet.commands.common import hub_option
+from meterlet.own_words import own_language
 
 
 @click.command()
@@ -21,9 +21,7 @@ from meterlet.commands.common import hub_option
 )
 def tui(folder: Path, language: str | None) -> None:
     """Show now, readings and what left the house in the terminal; quit with q."""
-    names = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
-    wanted = next(filter(None, names), "").partition("_")[0]
-    words = catalogue(language or best_language(wanted))
+    words = catalogue(language or own_language())
     with Device.open(folder):
         pass  # an error is told before the screen is taken
     InspectionTui(lambda: Device.open(folder), words).run()

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import rich_click as click
 
@@ -25,6 +26,9 @@ from utility_server.grid.mdms.second_opinion import second_opinion
 from utility_server.grid.mdms.workspace import Mdms
 from utility_server.keys import read_secret, write_secret
 
+WRITTEN: Final = "meterlet.mdms.phe/1"
+"""What the commands print that write a file."""
+
 
 @click.group()
 def phe() -> None:
@@ -34,52 +38,78 @@ def phe() -> None:
 @phe.command("public")
 @mdms_option
 @output_option("A new file.")
-def public(folder: Path, output: Path) -> None:
+@json_or_text(WRITTEN)
+def public(folder: Path, output: Path) -> Shown:
     """Write the MDMS's public key: who has it can encrypt, and add up."""
     with Mdms.open(folder) as workspace:
         write_new(output, public_json(workspace.paillier.public_key).encode(), 0o644)
-    click.echo(f"wrote {output}")
+    return {"file": str(output)}, f"wrote {output}"
 
 
 @phe.command("private")
 @mdms_option
 @output_option("A new file.")
-def private(folder: Path, output: Path) -> None:
+@json_or_text(WRITTEN)
+def private(folder: Path, output: Path) -> Shown:
     """Write the MDMS's private key, which is secret, into a file of mode 0600.
 
     `meterlet mdms init --paillier-key` takes it.
     """
     with Mdms.open(folder) as workspace:
         write_secret(output, private_json(_whole(workspace)).encode())
-    click.echo(f"wrote {output}, which is secret")
+    return {"file": str(output)}, f"wrote {output}, which is secret"
 
 
 @phe.command("encrypt")
-@click.argument("public_file", metavar="PUBLIC", type=FILE)
-@click.argument("number", type=int)
+@click.argument(
+    "public_file",
+    metavar="PUBLIC",
+    type=FILE,
+    help="The public key, as `meterlet mdms phe public` writes it.",
+)
+@click.argument("number", type=int, help="A whole number.")
 @output_option("A new file.")
-def encrypt(public_file: Path, number: int, output: Path) -> None:
+@json_or_text(WRITTEN)
+def encrypt(public_file: Path, number: int, output: Path) -> Shown:
     """Encrypt a whole NUMBER under a PUBLIC key."""
     encrypted = EncryptedSum.of(number, _public(public_file), os.urandom)
     write_new(output, encrypted.encode().encode(), 0o644)
-    click.echo(f"wrote {output}")
+    return {"file": str(output)}, f"wrote {output}"
 
 
 @phe.command("add")
-@click.argument("public_file", metavar="PUBLIC", type=FILE)
-@click.argument("files", metavar="CIPHERTEXT...", nargs=-1, required=True, type=FILE)
+@click.argument(
+    "public_file",
+    metavar="PUBLIC",
+    type=FILE,
+    help="The public key, as `meterlet mdms phe public` writes it.",
+)
+@click.argument(
+    "files",
+    metavar="CIPHERTEXT...",
+    nargs=-1,
+    required=True,
+    type=FILE,
+    help="Encrypted numbers, as `meterlet mdms phe encrypt` writes them.",
+)
 @output_option("A new file.")
-def add(public_file: Path, files: tuple[Path, ...], output: Path) -> None:
+@json_or_text(WRITTEN)
+def add(public_file: Path, files: tuple[Path, ...], output: Path) -> Shown:
     """Add up encrypted numbers under their PUBLIC key, without opening them."""
     key = _public(public_file)
     total = EncryptedSum.total([_ciphertext(path, key) for path in files], key)
     write_new(output, total.encode().encode(), 0o644)
-    click.echo(f"wrote {output}, the sum of {len(files)}")
+    return {"file": str(output)}, f"wrote {output}, the sum of {len(files)}"
 
 
 @phe.command("decrypt")
-@click.argument("private_file", metavar="PRIVATE", type=FILE)
-@click.argument("ciphertext", type=FILE)
+@click.argument(
+    "private_file",
+    metavar="PRIVATE",
+    type=FILE,
+    help="The private key, as `meterlet mdms phe private` writes it.",
+)
+@click.argument("ciphertext", type=FILE, help="The encrypted number or sum.")
 @json_or_text("meterlet.mdms.phe.decrypt/1")
 def decrypt(private_file: Path, ciphertext: Path) -> Shown:
     """Open an encrypted whole number or sum with a PRIVATE key, a file of mode 0600."""

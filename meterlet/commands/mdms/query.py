@@ -91,7 +91,10 @@ def query(folder: Path, question: CurveRequest, with_budget: bool, as_json: bool
 @mdms_option
 @curve_options
 @click.option("--days", type=click.IntRange(1, 31), default=7, show_default=True, help="How far.")
-@click.option("--method", type=click.Choice(METHODS), default=METHODS[0], show_default=True)
+@click.option(
+    "--method", type=click.Choice(METHODS), default=METHODS[0], show_default=True,
+    help="How the forecast is made; docs/mdms.md says which is for what.",
+)  # fmt: skip
 @click.option(
     "--evaluate",
     "origins",

@@ -18,7 +18,11 @@ from utility_server.revocations import take_revocations
 
 @click.command()
 @mdms_option
-@click.argument("revocations", type=PRESENT_FILE)
+@click.argument(
+    "revocations",
+    type=PRESENT_FILE,
+    help="The authority's list, as `meterlet authority revoke` writes it.",
+)
 @json_or_text("meterlet.mdms.revoke/1")
 def revoke(folder: Path, revocations: Path) -> Shown:
     """Go by an authority's list of REVOCATIONS: its meters are in no sum about the time after."""
@@ -33,7 +37,13 @@ def revoke(folder: Path, revocations: Path) -> Shown:
 
 @click.command()
 @mdms_option
-@click.argument("certificates", nargs=-1, required=True, type=PRESENT_FILE)
+@click.argument(
+    "certificates",
+    nargs=-1,
+    required=True,
+    type=PRESENT_FILE,
+    help="Meters' certificates, as `meterlet authority certify` writes them.",
+)
 @json_or_text("meterlet.mdms.admit/1")
 def admit(folder: Path, certificates: tuple[Path, ...]) -> Shown:
     """Admit meters to sums, by the CERTIFICATES of a trusted authority."""
@@ -51,7 +61,11 @@ def admit(folder: Path, certificates: tuple[Path, ...]) -> Shown:
 @click.command()
 @mdms_option
 @click.option(
-    "--concentrator", "address", default="127.0.0.1:7817", show_default=True, help="HOST:PORT"
+    "--concentrator",
+    "address",
+    default="127.0.0.1:7817",
+    show_default=True,
+    help="HOST:PORT of it.",
 )
 @click.option(
     "--concentrator-key",

@@ -26,7 +26,12 @@ from utility_server.keys import read_secret
 
 
 @click.command()
-@click.argument("folder", type=FOLDER, default=lambda: default_folder("mdms"))
+@click.argument(
+    "folder",
+    type=FOLDER,
+    default=lambda: default_folder("mdms"),
+    help="Where the MDMS is to live: a new or empty folder.",
+)
 @click.option(
     "--authority",
     "authorities",

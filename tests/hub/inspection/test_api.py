@@ -19,6 +19,8 @@ from hub.inspection.store import open_inspection
 from hub.inspection.views.calendar import By
 from hub.inspection.views.documents import TariffBook
 from hub.inspection.views.readings import readings_view
+from hub.meters.odd import Odd, OddTelegram
+from sml_codec import Obis
 from tariffs import Tariff
 from tests.hub.inspection.conftest import DAYS, NOON, household, put_documents
 from tests.hub.inspection.schemas import faults
@@ -29,6 +31,7 @@ EXAMPLES = {
     "/v1/power": "/v1/power",
     "/v1/readings": f"/v1/readings?{SPAN}&by=hour",
     "/v1/readings/fine": "/v1/readings/fine?day=2025-03-25",
+    "/v1/readings/set-aside": "/v1/readings/set-aside",
     "/v1/releases": "/v1/releases",
     "/v1/published": "/v1/published",
     "/v1/consents": "/v1/consents",
@@ -73,6 +76,27 @@ def token(device: Device, *scopes: Scope) -> dict[str, str]:
 
 def entries(device: Device, kind: str) -> list[LogEntry]:
     return list(device.disclosure.log.entries(kind))
+
+
+def test_what_is_set_aside_is_told_with_its_reason(client: TestClient, billed: Device) -> None:
+    meter, code = billed.mounted_meter, billed.description.register
+    odd = [
+        OddTelegram(Odd.FELL, f"it fell {n}", 0, NOON, meter, NOON - 60 * n or None, {code: n})
+        for n in range(1002)
+    ]
+    billed.quarantine.add(odd)
+    headers = token(billed, Scope.READINGS)
+    told = client.get("/api/v1/readings/set-aside", headers=headers).json()
+    assert (told["total"], told["beyond"], len(told["set_aside"])) == (1002, 0, 1000)
+    newest = told["set_aside"][0]
+    assert (newest["number"], newest["kind"], newest["reason"]) == (
+        1002, "register-fell", "it fell 1001",
+    )  # fmt: skip
+    assert newest["registers"] == {str(Obis(code)): 1001}
+    assert (newest["meter"], newest["arrived"]) == (meter.hex(), "2025-04-01T10:00:00Z")
+    billed.quarantine.remove([one.number for one in billed.quarantine.all()])
+    refused = client.get("/api/v1/readings/set-aside", headers=token(billed, Scope.BILLS))
+    assert refused.status_code == 403
 
 
 def test_the_document_describes_just_the_routes_there_are(client: TestClient) -> None:

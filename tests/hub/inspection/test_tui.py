@@ -2,6 +2,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import date
+from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
@@ -9,10 +10,12 @@ from textual.widgets import DataTable, Static, TabbedContent
 
 from hub.device import Device
 from hub.disclosure import ConsentTerms, Form
+from hub.disclosure.rules import ReleaseRefused
 from hub.inspection.locales.catalogue import LANGUAGES, catalogue
 from hub.inspection.tui import InspectionTui
 from hub.inspection.views.calendar import By
 from hub.inspection.views.readings import readings_view
+from hub.meters.odd import Odd, OddTelegram
 from protocols.metrology import Period
 from tariffs import Tariff
 from tests.hub.inspection.conftest import NOON, household, put_documents
@@ -76,6 +79,23 @@ def test_now_says_power_use_cost_and_the_last_release(told: Device) -> None:
     run(told, see)
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_now_says_what_is_set_aside(told: Device, language: str) -> None:
+    def seen(words: str) -> None:
+        async def see(app: InspectionTui, pilot: Pilot[None]) -> None:
+            assert words in text(app, "now")
+
+        run(told, see, language)
+
+    words, code = catalogue(language), told.description.register
+    seen(words.t("tui.none_aside"))
+    with Device.open(told.folder, now=lambda: NOON) as device:
+        device.quarantine.add([OddTelegram(Odd.FELL, "", 0, NOON, b"m", NOON, {code: 5})])
+    seen(words.n("tui.set_aside_value", 1))
+    with Device.open(told.folder, now=lambda: NOON) as device:
+        device.quarantine.remove([one.number for one in device.quarantine.all()])
+
+
 def test_readings_change_scale_and_period_by_key(told: Device) -> None:
     async def see(app: InspectionTui, pilot: Pilot[None]) -> None:
         app.query_one(TabbedContent).active = "page-readings"
@@ -123,3 +143,25 @@ def test_it_speaks_every_language(told: Device, language: str) -> None:
         await pilot.press("q")
 
     run(told, see, language)
+
+
+def test_refusals_and_what_keeps_the_hub_from_being_read_are_told_in_the_language(
+    tmp_path: Path,
+) -> None:
+    with household(tmp_path / "hub") as device:
+        refused = ReleaseRefused("count", "this period was answered 2 times already")
+        facts = {"recipient": "supplier", "purpose": "billing"}
+        device.disclosure.refusals.note(facts, refused)
+
+    async def see(app: InspectionTui, pilot: Pilot[None]) -> None:
+        shown = text(app, "knowledge")
+        assert "an supplier" not in shown
+        assert "über diesen Zeitraum wurde schon 2-mal geantwortet" in shown
+        (tmp_path / "hub" / "hub.toml").unlink()
+        await pilot.press("r")
+        await pilot.pause()
+        [told] = [notice.message for notice in app._notifications]
+        assert "hier ist kein Hub" in told or "hub.toml" in told
+        assert "schon 2-mal" in text(app, "knowledge")
+
+    run(device, see, "de")

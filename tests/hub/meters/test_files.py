@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from hub.meters.files.cells import decimal_mark, parse_decimal
 from hub.meters.files.moments import DAY_FIRST, MONTH_FIRST, day_order, parse_written
-from hub.meters.files.opened import FileForm, FileReport, Label, largest_watts
+from hub.meters.files.opened import FileForm, FileReport, Label
+from hub.meters.fuse import Fuse
 from hub.meters.replay import CsvReplay, ReplayError
 from protocols.metrology import ACTIVE_ENERGY_IMPORT
 from tests.support import files_people_have as made
@@ -157,7 +158,7 @@ def test_options_decide(tmp_path: Path) -> None:
     two = made.lines("start,a,b", lambda b, e, u: f"{b:%Y-%m-%d %H:%M},{u},0.01")
     assert sum(uses(tmp_path, two, "a", "b").values()) == made.TOTAL_WH + 96 * 10
     thousands = made.lines("start;kWh", lambda b, e, u: f"{b:%Y-%m-%d %H:%M};1.234")
-    big = FileForm(decimal=",", largest_watts=largest_watts(10_000))
+    big = FileForm(decimal=",", fuse=Fuse(10_000, 3))
     assert set(uses(tmp_path, thousands, form=big).values()) == {1_234_000}
     assert set(uses(tmp_path, thousands, form=FileForm(decimal=".")).values()) == {1234}
     rising = "start,kWh\n" + "".join(f"2025-03-01 {h:02}:00,{h}\n" for h in range(12))

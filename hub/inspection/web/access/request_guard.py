@@ -15,6 +15,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hub.inspection.locales.catalogue import best_language, catalogue
+from hub.inspection.locales.reasons import reason_in_words
+
 FORM_BYTES: Final = 64 * 1024
 UPLOAD_BYTES: Final = 4 * 1024 * 1024
 LONGEST_PATH: Final = 512
@@ -90,7 +93,7 @@ class Guard:
         if refused is None and _declared(headers) > limit:
             refused = 413, "oversized request", f"at most {limit} bytes"
         if refused is not None:
-            await self._refuse(scope, guarded, refused)
+            await self._refuse(scope, headers, guarded, refused)
             return
         body = _Bounded(receive, limit)
         await self.app(scope, body.receive, guarded)
@@ -119,10 +122,13 @@ class Guard:
                 return 403, "cross-site request", "the request comes from another site"
         return None
 
-    async def _refuse(self, scope: Scope, send: Send, refused: tuple[int, str, str]) -> None:
+    async def _refuse(
+        self, scope: Scope, asked: Headers, send: Send, refused: tuple[int, str, str]
+    ) -> None:
         status, kind, reason = refused
+        words = catalogue(best_language(asked.get("accept-language", "")))
         await self._record(scope, kind)
-        body = f"{reason}\n".encode()
+        body = f"{reason_in_words(reason, words)}\n".encode()
         headers = [
             (b"content-type", b"text/plain; charset=utf-8"),
             (b"content-length", str(len(body)).encode()),

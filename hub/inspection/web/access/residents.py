@@ -51,6 +51,11 @@ RESIDENTS_COMPONENT: Final = Component(
 class ResidentError(InspectionError):
     """A resident cannot be added, found or removed."""
 
+    def __init__(self, reason: str, field: str = "") -> None:
+        """`field` is what of a form is in fault: the name or the passphrase."""
+        super().__init__(reason)
+        self.field = field
+
 
 class ResidentRole(enum.StrEnum):
     """What a resident may do."""
@@ -125,12 +130,13 @@ class Residents:
         """Add a resident; raise `ResidentError` for a name that is taken or a weak passphrase."""
         if not NAME.fullmatch(name):
             raise ResidentError(
-                f"{name!r} is no name: a letter, then letters, digits, '.', '_' or '-', all small"
+                f"{name!r} is no name: a letter, then letters, digits, '.', '_' or '-', all small",
+                "name",
             )
         hashed = self._hasher.hash(_checked(passphrase))
         with self.database.transaction() as connection:
             if self.find(name) is not None:
-                raise ResidentError(f"there is a resident {name} already")
+                raise ResidentError(f"there is a resident {name} already", "name")
             resident = Resident(name, role, self.now())
             connection.execute(
                 "INSERT INTO resident VALUES (?, ?, ?, ?)", (name, role, hashed, resident.added)
@@ -190,8 +196,10 @@ def _checked(passphrase: str) -> str:
     """Return a passphrase that is worth having; the error never repeats it."""
     normal = _normal(passphrase)
     if not SHORTEST <= len(normal) <= LONGEST:
-        raise ResidentError(f"a PIN or passphrase has {SHORTEST} to {LONGEST} characters")
+        reason = f"a PIN or passphrase has {SHORTEST} to {LONGEST} characters"
+        raise ResidentError(reason, "passphrase")
     steps = {ord(b) - ord(a) for a, b in pairwise(normal)}
     if len(steps) == 1 and steps <= {-1, 0, 1}:
-        raise ResidentError("that PIN or passphrase is the first one anybody would try")
+        reason = "that PIN or passphrase is the first one anybody would try"
+        raise ResidentError(reason, "passphrase")
     return normal

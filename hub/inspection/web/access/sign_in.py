@@ -6,12 +6,14 @@ their own: another site can send neither.
 """
 
 import hmac
+from dataclasses import replace
 from hashlib import sha256
 from typing import Final
 
 from starlette.responses import Response
 
 from hub.inspection.locales.catalogue import LANGUAGES
+from hub.inspection.locales.reasons import error_in_words
 from hub.inspection.web.access.residents import LONGEST, ResidentError, ResidentRole
 from hub.inspection.web.access.throttle import TooManyAttempts
 from hub.inspection.web.forms import BadInput
@@ -35,6 +37,13 @@ def _with_door(
     answer = request.page(template, status, token=_door_token(request, cookie), **context)
     _set_cookie(request, answer, DOOR_COOKIE, cookie)
     return answer
+
+
+def _asked_again(
+    request: PageRequest, template: str, status: int, problem: str, fault: str, **context: object
+) -> Response:
+    """Return the form as it was filled in, but for secrets, with what is wrong with it."""
+    return _with_door(replace(request, problem=problem, fault=fault), template, status, **context)
 
 
 def _set_cookie(
@@ -64,7 +73,7 @@ def show_sign_in(request: PageRequest) -> Response:
         return request.see("/")
     if not request.parts.residents.all():
         return request.see("/welcome")
-    return _with_door(request, "sign_in.html", next=_inside(request.query("next", "/")), problem="")
+    return _with_door(request, "sign_in.html", next=_inside(request.query("next", "/")))
 
 
 def sign_in(request: PageRequest) -> Response:
@@ -79,12 +88,12 @@ def sign_in(request: PageRequest) -> Response:
     except TooManyAttempts as error:
         parts.incidents.refused("sign-in too soon", {"address": address, "name": ascii(name)})
         problem = request.words.t("sign_in.wait", seconds=error.seconds)
-        return _with_door(request, "sign_in.html", 429, next=target, problem=problem)
+        return _asked_again(request, "sign_in.html", 429, problem, "passphrase", next=target)
     resident = parts.residents.verify(name, request.fields.get("passphrase", "")[: 2 * LONGEST])
     if resident is None:
         _failed(request, address, name)
         problem = request.words.t("sign_in.wrong")
-        return _with_door(request, "sign_in.html", 403, next=target, problem=problem)
+        return _asked_again(request, "sign_in.html", 403, problem, "passphrase", next=target)
     parts.throttle.succeeded(address, name)
     return _begin(request, name, "sign-in", target)
 
@@ -113,7 +122,7 @@ def show_welcome(request: PageRequest) -> Response:
     """Ask for the first owner."""
     if request.parts.residents.all():
         return request.see("/sign-in")
-    return _with_door(request, "welcome.html", problem="")
+    return _with_door(request, "welcome.html")
 
 
 def welcome(request: PageRequest) -> Response:
@@ -127,21 +136,22 @@ def welcome(request: PageRequest) -> Response:
         parts.throttle.admit(address, WELCOME, parts.settings.now())
     except TooManyAttempts as error:
         problem = request.words.t("sign_in.wait", seconds=error.seconds)
-        return _with_door(request, "welcome.html", 429, problem=problem)
+        return _asked_again(request, "welcome.html", 429, problem, "code")
     code = request.fields.get("code", "").strip().lower()
     if not hmac.compare_digest(code.encode(), parts.welcome_code.encode()):
         _failed(request, address, WELCOME)
         problem = request.words.t("welcome.wrong_code")
-        return _with_door(request, "welcome.html", 403, problem=problem)
+        return _asked_again(request, "welcome.html", 403, problem, "code")
     name = request.fields.get("name", "").strip().lower()
     passphrase = request.fields.get("passphrase", "")
     if passphrase != request.fields.get("again", ""):
         problem = request.words.t("welcome.not_twice")
-        return _with_door(request, "welcome.html", 400, problem=problem)
+        return _asked_again(request, "welcome.html", 400, problem, "again")
     try:
         parts.residents.add_first(name, passphrase)
     except ResidentError as error:
-        return _with_door(request, "welcome.html", 400, problem=str(error))
+        problem = error_in_words(error, request.words)
+        return _asked_again(request, "welcome.html", 400, problem, error.field)
     parts.throttle.succeeded(address, WELCOME)
     return _begin(request, name, "first owner", "/")
 
@@ -159,7 +169,7 @@ def choose_language(request: PageRequest) -> Response:
     """Remember a browser's language."""
     language = request.fields.get("language", "")
     if language not in LANGUAGES:
-        raise BadInput("no such language")
+        raise BadInput("there is no such language")
     answer = request.see(_inside(request.fields.get("next", "/")))
     _set_cookie(request, answer, "language", language, YEAR)
     return answer

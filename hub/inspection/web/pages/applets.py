@@ -6,6 +6,7 @@ holds the channel's keys: it stays in the hub's folder until the resident has ha
 """
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -15,7 +16,6 @@ from starlette.responses import Response
 
 from hub.device import Device
 from hub.disclosure import ConsentTerms, count_refusals
-from hub.inspection.errors import InspectionError
 from hub.inspection.web.access.residents import ResidentRole
 from hub.inspection.web.card_work import Change, carry_out, enrolment_path
 from hub.inspection.web.forms import BadInput
@@ -29,6 +29,7 @@ from hub.inspection.web.installed import (
 from hub.inspection.web.jobs import Tick
 from hub.inspection.web.page_request import Page, PageRequest, download
 from hub.inspection.web.pages.work import begin_job
+from hub.installer import InstallationError, consent_terms
 from hub.machine.bundle import Bundle
 from hub.vault.secret_file import read_secret
 
@@ -36,14 +37,46 @@ LARGEST_KEY: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class OfferedPackage:
-    """A package that was read and may be installed."""
+class OfferedApplet:
+    """An applet of a package that was read."""
 
-    content: bytes
-    recipient: bytes
     bundle: Bundle
     vendor: Vendor
     asked: tuple[ConsentTerms, ...]
+    is_there: bool
+    """Whether it is installed already."""
+
+    @property
+    def aid(self) -> bytes:
+        """Which one it is."""
+        return self.bundle.manifest.aid
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedPackage:
+    """A package that was read and may be installed, all of it or some of its applets."""
+
+    content: bytes
+    recipient: bytes
+    applets: tuple[OfferedApplet, ...]
+
+    @property
+    def digest(self) -> str:
+        """What tells the package that was shown from any other."""
+        return sha256(self.content).hexdigest()
+
+    @property
+    def new(self) -> list[OfferedApplet]:
+        """What is not installed yet."""
+        return [applet for applet in self.applets if not applet.is_there]
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """An applet that was installed."""
+
+    aid: str
+    name: str
 
 
 def show_applets(request: PageRequest) -> Response:
@@ -67,42 +100,94 @@ def offer_package(request: PageRequest) -> Response:
     """Read a package and show what it asks for; nothing is changed."""
     content, pem = request.files.get("package", b""), request.files.get("recipient", b"")
     if not content:
-        raise BadInput(request.words.t("applets.no_package"))
+        raise BadInput("choose a package, a CAP file", "package")
     key = _public_key(pem)
     if key is None:
-        raise BadInput(request.words.t("applets.no_recipient"))
+        raise BadInput(
+            "the recipient's key is not an Ed25519 public key in PEM: ask the recipient for the"
+            " right file",
+            "recipient",
+        )
     with request.device() as device:
-        bundle, vendor, asked = read_package(device, content)
-        aids = {applet.aid for applet in installed_applets(device)}
-    if bundle.manifest.aid in aids:
-        raise InspectionError(f"applet {bundle.manifest.aid.hex().upper()} is installed already")
-    request.resident.offer = OfferedPackage(
-        content, key.public_bytes_raw(), bundle, vendor, tuple(asked)
+        try:
+            offered = [
+                (*one, tuple(consent_terms(one[0]))) for one in read_package(device, content)
+            ]
+        except InstallationError as error:
+            raise BadInput(str(error), "package") from None
+        there = {applet.aid for applet in installed_applets(device)}
+    applets = tuple(
+        OfferedApplet(bundle, vendor, asked, bundle.manifest.aid in there)
+        for bundle, vendor, asked in offered
     )
-    return request.page("offer.html", offer=request.resident.offer)
+    offer = OfferedPackage(content, key.public_bytes_raw(), applets)
+    if len(applets) == 1 and not offer.new:
+        raise BadInput(f"applet {applets[0].aid.hex().upper()} is installed already", "package")
+    if not offer.new:
+        raise BadInput("every applet of the package is installed already", "package")
+    request.resident.offer = offer
+    return show_offer(request)
+
+
+def show_offer(request: PageRequest) -> Response:
+    """Show what the package asks for that was read last."""
+    offer = request.resident.offer
+    if not isinstance(offer, OfferedPackage):
+        return show_applets(request)
+    return request.page("offer.html", offer=offer, chosen=_chosen(request, offer))
 
 
 def install(request: PageRequest) -> Response:
-    """Install the package that was shown, with the consents that were shown."""
+    """Install what was chosen of the package that was shown, with the consents that were shown."""
     offer = request.resident.offer
-    if (
-        not isinstance(offer, OfferedPackage)
-        or request.fields.get("digest") != offer.bundle.digest.hex()
-    ):
-        raise BadInput(request.words.t("applets.offer_gone"))
+    if not isinstance(offer, OfferedPackage) or request.fields.get("digest") != offer.digest:
+        request.resident.offer = None
+        raise BadInput("that package is not the one that was shown: read it again")
+    chosen = [one for one in offer.new if one.aid in _chosen(request, offer)]
+    if not chosen:
+        raise BadInput("choose one applet or more", _field(offer.new[0]))
     request.resident.offer = None
     settings = request.parts.settings
-    aid = offer.bundle.manifest.aid
-    change = Change(
-        settings.folder, settings.open_machine, "install", aid, offer.content, offer.recipient
-    )
 
-    def work(tick: Tick) -> str:
-        carry_out(change, tick)
-        request.record("applet installed", applet=aid.hex(), vendor=offer.vendor.name)
-        return aid.hex()
+    def work(tick: Tick) -> list[Installation]:
+        done: list[Installation] = []
+        for applet in chosen:
+            change = Change(
+                settings.folder, settings.open_machine, "install", applet.aid, offer.content,
+                offer.recipient,
+            )  # fmt: skip
+            try:
+                carry_out(change, _part(tick, len(done), len(chosen)))
+            except InstallationError as error:
+                if not done:
+                    raise
+                names = ", ".join(one.name for one in done)
+                raise InstallationError(f"{names} was installed, then not: {error}") from None
+            request.record("applet installed", applet=applet.aid.hex(), vendor=applet.vendor.name)
+            done.append(Installation(applet.aid.hex(), applet.bundle.manifest.name))
+        return done
 
     return begin_job(request, "install", "/applets", "installed.html", work)
+
+
+def _part(tick: Tick, done: int, parts: int) -> Tick:
+    """Return what is told how far one of several parts is, after those that are done."""
+
+    def tick_part(now: int, total: int) -> None:
+        tick(100 * done + (100 * now // total if total else 0), 100 * parts)
+
+    return tick_part
+
+
+def _chosen(request: PageRequest, offer: OfferedPackage) -> set[bytes]:
+    """Return which applets of a package are to be installed: the only one is."""
+    if len(offer.applets) == 1 or "digest" not in request.fields:
+        return {applet.aid for applet in offer.new}
+    return {applet.aid for applet in offer.new if request.fields.get(_field(applet)) == "yes"}
+
+
+def _field(applet: OfferedApplet) -> str:
+    return f"install-{applet.aid.hex()}"
 
 
 def hand_over(request: PageRequest) -> Response:
@@ -179,12 +264,18 @@ def _public_key(pem: bytes) -> Ed25519PublicKey | None:
 
 PAGES: Final = (
     Page("/applets", show_applets, ResidentRole.READER),
-    Page("/applets/package", offer_package, ResidentRole.OWNER, "POST"),
-    Page("/applets/install", install, ResidentRole.OWNER, "POST"),
+    Page("/applets/package", offer_package, ResidentRole.OWNER, "POST", show_applets),
+    Page("/applets/install", install, ResidentRole.OWNER, "POST", show_offer),
     Page("/applets/{aid}/remove", show_removal, ResidentRole.OWNER),
-    Page("/applets/{aid}/remove", remove, ResidentRole.OWNER, "POST"),
-    Page("/applets/{aid}/lock", lock, ResidentRole.OWNER, "POST"),
-    Page("/applets/{aid}/unlock", unlock, ResidentRole.OWNER, "POST"),
-    Page("/applets/{aid}/enrolment", hand_over, ResidentRole.OWNER, "POST"),
-    Page("/applets/{aid}/enrolment/forget", forget_enrolment, ResidentRole.OWNER, "POST"),
+    Page("/applets/{aid}/remove", remove, ResidentRole.OWNER, "POST", show_removal),
+    Page("/applets/{aid}/lock", lock, ResidentRole.OWNER, "POST", show_applets),
+    Page("/applets/{aid}/unlock", unlock, ResidentRole.OWNER, "POST", show_applets),
+    Page("/applets/{aid}/enrolment", hand_over, ResidentRole.OWNER, "POST", show_applets),
+    Page(
+        "/applets/{aid}/enrolment/forget",
+        forget_enrolment,
+        ResidentRole.OWNER,
+        "POST",
+        show_applets,
+    ),
 )

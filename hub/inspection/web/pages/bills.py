@@ -21,11 +21,13 @@ from hub.inspection.web.page_request import Page, PageRequest, days_of
 from hub.inspection.web.pages.readings import readings_link
 from hub.inspection.web.pages.work import begin_job
 from protocols.metrology import Period
+from tariffs import TariffError
 from tariffs.invoice import Invoice
 from tariffs.source import load_toml
 
 LARGEST_TARIFF: Final = 256 * 1024
 LONGEST_PERIOD: Final = 366
+NO_TARIFF: Final = "choose a tariff: a TOML file of at most 256 KiB"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +100,13 @@ def what_if(request: PageRequest) -> Response:
     period = days_of(request, LONGEST_PERIOD)
     content = request.files.get("tariff", b"")
     if not content or len(content) > LARGEST_TARIFF:
-        raise BadInput(request.words.t("bill.no_tariff"))
+        raise BadInput(NO_TARIFF, "tariff")
     try:
         tariff = load_toml(content.decode(), source=request.words.t("bill.your_tariff"))
     except UnicodeDecodeError:
-        raise BadInput(request.words.t("bill.no_tariff")) from None
+        raise BadInput(NO_TARIFF, "tariff") from None
+    except TariffError as error:
+        raise BadInput(f"the file is not a right tariff: {error}", "tariff") from None
 
     def work(tick: Tick) -> tuple[Period, list[TariffOffer]]:
         with request.look() as look:
@@ -141,12 +145,15 @@ def invoices_of(device: Device) -> list[SentInvoice]:
     return sorted(invoices, key=lambda sent: (sent.invoice.begin, sent.invoice.issued))
 
 
-def find_invoice(applet: str, number: str, sent: list[SentInvoice]) -> SentInvoice:
-    """Return the invoice of an applet with a number; raise `BadInput` if there is none."""
+def find_invoice(applet: str, number: str, sent: list[SentInvoice], field: str = "") -> SentInvoice:
+    """Return the invoice of an applet with a number; raise `BadInput` if there is none.
+
+    `field` is the one of the form that names it.
+    """
     for invoice in sent:
         if (invoice.applet.hex(), str(invoice.invoice.number)) == (applet, number):
             return invoice
-    raise BadInput("there is no such invoice")
+    raise BadInput("there is no such invoice", field)
 
 
 def _shown(applet: str, number: str, sent: list[SentInvoice]) -> SentInvoice | None:
@@ -161,9 +168,9 @@ def _link(device: Device, invoice: Invoice) -> str:
 
 PAGES: Final = (
     Page("/bill", show_bill, ResidentRole.READER),
-    Page("/bill/recompute", recompute, ResidentRole.READER, "POST"),
-    Page("/bill/proof", check_proof, ResidentRole.READER, "POST"),
-    Page("/bill/what-if", what_if, ResidentRole.READER, "POST"),
-    Page("/bill/forecast", look_ahead, ResidentRole.READER, "POST"),
+    Page("/bill/recompute", recompute, ResidentRole.READER, "POST", show_bill),
+    Page("/bill/proof", check_proof, ResidentRole.READER, "POST", show_bill),
+    Page("/bill/what-if", what_if, ResidentRole.READER, "POST", show_bill),
+    Page("/bill/forecast", look_ahead, ResidentRole.READER, "POST", show_bill),
     Page("/bill/tariffs", show_tariffs, ResidentRole.READER),
 )

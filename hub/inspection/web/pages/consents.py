@@ -10,7 +10,7 @@ from starlette.responses import Response
 from hub.device import Device
 from hub.disclosure import Consent, ConsentTerms
 from hub.disclosure.older_words import confirm_words, given_under_older_words
-from hub.inspection.export.by_consent import MOST_BITS, consent_to_export
+from hub.inspection.export.by_consent import MOST_BITS, RESOLUTIONS, consent_to_export
 from hub.inspection.views.consents import same_beside
 from hub.inspection.views.learned import told_record
 from hub.inspection.views.live import today
@@ -42,6 +42,7 @@ def show_consents(request: PageRequest) -> Response:
                 if any(terms.subject not in subjects for terms in asked_terms(applet))
             ],
             most_bits=MOST_BITS,
+            resolutions=RESOLUTIONS,
             day=today(device),
         )
 
@@ -51,12 +52,11 @@ def show_consent(request: PageRequest) -> Response:
     with request.device() as device:
         consent = _consent(request, device)
         change = request.query("change")
-        new, problem = consent.terms, ""
+        new = consent.terms
         if change == "narrow":
-            try:
-                new = _narrowed(request.http.query_params, consent.terms)
-            except BadInput as error:
-                problem = str(error)
+            sent = request.http.query_params.items()
+            fields = {name: text for name, text in sent if name not in request.ignored}
+            new = _narrowed(fields, consent.terms)
         revoking = change == "revoke"
         changes = narrowed(consent.terms, new)
         beside = same_beside(device, consent, today(device))
@@ -66,14 +66,13 @@ def show_consent(request: PageRequest) -> Response:
             "consent.html",
             consent=consent,
             terms=new,
-            change=change if revoking or (changes and not problem) else "",
+            change=change if revoking or (changes and not request.problem) else "",
             changes=changes,
             effects=effects_of(device, consent.terms, left, today(device)),
             beside=beside,
             is_older=bool(given_under_older_words(device.disclosure.log, [consent])),
             kind=consent.terms.statement.partition(" ")[0],
             learned=told_record(device, recipient).learned_by([recipient], recipient),
-            problem=problem,
             most_bits=MOST_BITS,
         )
 
@@ -134,11 +133,12 @@ def grant_export(request: PageRequest) -> Response:
     first, last = date_of(fields, "first"), date_of(fields, "last")
     until = date_of(fields, "until")
     if last < first:
-        raise BadInput(f"{last} is before {first}")
+        raise BadInput(f"{last} is before {first}", "last")
+    minutes = number_of(fields, "minutes")
+    if minutes not in RESOLUTIONS:
+        raise BadInput(f"{minutes} minutes: only {', '.join(map(str, RESOLUTIONS))}", "minutes")
     with request.device() as device:
-        consent_to_export(
-            device, recipient, purpose, number_of(fields, "minutes"), Period(first, last), until
-        )
+        consent_to_export(device, recipient, purpose, minutes, Period(first, last), until)
     request.record("consent granted", consent=0)
     return request.see("/consents")
 
@@ -170,7 +170,7 @@ def _narrowed(fields: Mapping[str, str], old: ConsentTerms) -> ConsentTerms:
     """Return terms with what the form narrows; raise `BadInput` where that is no narrowing."""
     published = number_of(fields, "published", old.published)
     if published and not old.is_under_document:
-        raise BadInput(f"published: {old.statement} is told under no document")
+        raise BadInput(f"{old.statement} is told under no document", "published")
     new = replace(
         old,
         until=date_of(fields, "until", old.until),
@@ -186,17 +186,23 @@ def _narrowed(fields: Mapping[str, str], old: ConsentTerms) -> ConsentTerms:
         memory_days=number_of(fields, "memory_days", old.memory_days),
     )
     if not old.covers(new):
-        raise BadInput("that would allow more than the consent does")
+        wider = (name for name, _, _ in narrowed(old, new) if not _is_narrower(old, new, name))
+        raise BadInput("that would allow more than the consent does", next(wider, ""))
     return new
+
+
+def _is_narrower(old: ConsentTerms, new: ConsentTerms, name: str) -> bool:
+    """Tell whether one of the new terms by itself allows no more than the old ones."""
+    return old.covers(replace(old, **{name: getattr(new, name)}))
 
 
 PAGES: Final = (
     Page("/consents", show_consents, ResidentRole.READER),
-    Page("/consents/export", grant_export, ResidentRole.OWNER, "POST"),
+    Page("/consents/export", grant_export, ResidentRole.OWNER, "POST", show_consents),
     Page("/consents/{number:int}", show_consent, ResidentRole.READER),
-    Page("/consents/{number:int}/revoke", revoke, ResidentRole.OWNER, "POST"),
-    Page("/consents/{number:int}/narrow", narrow, ResidentRole.OWNER, "POST"),
-    Page("/consents/{number:int}/confirm", confirm, ResidentRole.OWNER, "POST"),
+    Page("/consents/{number:int}/revoke", revoke, ResidentRole.OWNER, "POST", show_consent),
+    Page("/consents/{number:int}/narrow", narrow, ResidentRole.OWNER, "POST", show_consent),
+    Page("/consents/{number:int}/confirm", confirm, ResidentRole.OWNER, "POST", show_consent),
     Page("/consents/applet/{aid}", show_grant, ResidentRole.OWNER),
-    Page("/consents/applet/{aid}", grant, ResidentRole.OWNER, "POST"),
+    Page("/consents/applet/{aid}", grant, ResidentRole.OWNER, "POST", show_grant),
 )

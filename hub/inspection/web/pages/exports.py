@@ -45,7 +45,7 @@ def take_readings(request: PageRequest) -> Response:
     period = days_of(request, LONGEST_DAYS)
     form = request.fields.get("form", "")
     if form not in set(CopyForm):
-        raise BadInput(f"there is no form {form[:20]!r}")
+        raise BadInput(f"there is no form {form[:20]!r}", "form")
     with request.device() as device:
         return _file(copy_readings(device, period, CopyForm(form)))
 
@@ -55,7 +55,7 @@ def take_bundle(request: PageRequest) -> Response:
     _must_agree(request)
     applet, _, number = request.fields.get("invoice", "").partition(":")
     with request.device() as device:
-        sent = find_invoice(applet, number, invoices_of(device))
+        sent = find_invoice(applet, number, invoices_of(device), "invoice")
         content = request.parts.settings.proofs.bundle(device, sent.applet, sent.invoice)
         return _file(record_bundle(device, sent.invoice, content))
 
@@ -70,7 +70,7 @@ def take_for_another(request: PageRequest) -> Response:
 
 def _must_agree(request: PageRequest) -> None:
     if request.fields.get("agreed") != "yes":
-        raise BadInput(request.words.t("export.not_agreed"))
+        raise BadInput("nothing was saved: say that you know what is in it", "agreed")
 
 
 def _file(copy: Copy) -> Response:
@@ -79,7 +79,7 @@ def _file(copy: Copy) -> Response:
 
 PAGES: Final = (
     Page("/export", show_export, ResidentRole.OWNER),
-    Page("/export/readings", take_readings, ResidentRole.OWNER, "POST"),
-    Page("/export/bill", take_bundle, ResidentRole.OWNER, "POST"),
-    Page("/export/consent", take_for_another, ResidentRole.OWNER, "POST"),
+    Page("/export/readings", take_readings, ResidentRole.OWNER, "POST", show_export),
+    Page("/export/bill", take_bundle, ResidentRole.OWNER, "POST", show_export),
+    Page("/export/consent", take_for_another, ResidentRole.OWNER, "POST", show_export),
 )

@@ -4,11 +4,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final
+from typing import Final
 
 from starlette.responses import Response
 
 from hub.disclosure import LogTampered
+from hub.inspection.locales.reasons import error_in_words
 from hub.inspection.views.calendar import By
 from hub.inspection.views.readings import readings_view
 from hub.inspection.web.access.residents import ResidentRole
@@ -19,7 +20,6 @@ from hub.metering import MeteredRegister
 from protocols.metrology import CertifiedDay, MetrologyError, Period, verify_days
 
 A_PAGE: Final = 50
-LONGEST_FACT: Final = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def show_log(request: PageRequest) -> Response:
         try:
             length, broken = log.verify(), ""
         except LogTampered as error:
-            length, broken = 0, str(error)
+            length, broken = 0, error_in_words(error, request.words)
         entries = list(log.entries())
         kinds = sorted({entry.kind for entry in entries})
         kind = request.query("kind") if request.query("kind") in kinds else ""
@@ -58,7 +58,6 @@ def show_log(request: PageRequest) -> Response:
             length=length,
             broken=broken,
             entries=wanted[(page - 1) * A_PAGE : page * A_PAGE],
-            fact=_text,
             kinds=kinds,
             kind=kind,
             page=page,
@@ -102,19 +101,7 @@ def _days(meter: MeteredRegister) -> Iterator[CertifiedDay]:
             yield CertifiedDay.decode(day.certified)
 
 
-def _text(value: Any) -> str:
-    """Return a fact in a line, cut where it is long."""
-    match value:
-        case bytes():
-            text = value.hex()
-        case list():
-            text = f"{len(value)} ..."
-        case _:
-            text = str(value)
-    return text if len(text) <= LONGEST_FACT else f"{text[:LONGEST_FACT]}…"
-
-
 PAGES: Final = (
     Page("/log", show_log, ResidentRole.READER),
-    Page("/log/days", check_days, ResidentRole.READER, "POST"),
+    Page("/log/days", check_days, ResidentRole.READER, "POST", show_log),
 )

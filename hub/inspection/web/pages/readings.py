@@ -20,7 +20,7 @@ from hub.inspection.views.slots import local_date
 from hub.inspection.web.access.residents import ResidentRole
 from hub.inspection.web.charts import LEVELS, bar_chart
 from hub.inspection.web.forms import BadInput, date_of
-from hub.inspection.web.page_request import Page, PageRequest
+from hub.inspection.web.page_request import Page, PageRequest, require_days
 from protocols.metrology import Period
 from tariffs import TariffError
 
@@ -143,7 +143,7 @@ def show_readings(request: PageRequest) -> Response:
 def _hour_begin(view: ReadingsView, choice: ViewChoice) -> int:
     begin, end = view.period.bounds(view.zone)
     if begin + HOUR * choice.hour >= end:
-        raise BadInput(f"{choice.at} has no hour {choice.hour}")
+        raise BadInput(f"{choice.at} has no hour {choice.hour}", "hour")
     return begin + HOUR * choice.hour
 
 
@@ -251,19 +251,19 @@ def readings_link(period: Period) -> str:
 def _choice(request: PageRequest, device: Device) -> ViewChoice:
     view = request.query("view", "day")
     if view not in VIEWS:
-        raise BadInput(f"there is no view of a {view[:20]!r}")
+        raise BadInput(f"there is no view of a {view[:20]!r}", "view")
     by = request.query("by", CUTS[view][0])
     hour = request.query("hour", "0")
     if by not in CUTS[view]:
-        raise BadInput(f"a {view} is not shown by {by[:20]!r}")
+        raise BadInput(f"a {view} is not shown by {by[:20]!r}", "by")
     if not (hour.isascii() and hour.isdecimal() and len(hour) <= 2):
-        raise BadInput(f"{hour[:20]!r} is no hour of a day")
-    fields = request.http.query_params
+        raise BadInput(f"{hour[:20]!r} is no hour of a day", "hour")
+    names = ("at", "last", "beside")
+    fields = {name: request.query(name) for name in names}
     at = date_of(fields, "at", newest_day(device))
     beside = date_of(fields, "beside") if request.query("beside") else None
     last = date_of(fields, "last", at) if view == "days" else at
-    if not 0 <= (last - at).days < LONGEST_PERIOD:
-        raise BadInput(request.words.t("bill.period_bounds", n=LONGEST_PERIOD))
+    require_days(at, last, LONGEST_PERIOD)
     return ViewChoice(view, at, int(hour), By(by), beside, last)
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from starlette.responses import Response
 
+from hub.disclosure.published import ListRefused
 from hub.inspection.attack.attack import AttackView, attack
 from hub.inspection.errors import InspectionError
 from hub.inspection.views.calendar import By
@@ -101,9 +102,12 @@ def take_public_list(request: PageRequest) -> Response:
     """Take a list of what everybody is shown, of a signer that an installed applet answers."""
     document = request.files.get("list", b"")
     if not document:
-        raise BadInput(request.words.t("releases.no_list_file"))
+        raise BadInput("choose the file of a list", "list")
     with request.device() as device:
-        one = take_published(device, document)
+        try:
+            one = take_published(device, document)
+        except ListRefused as error:
+            raise BadInput(str(error), "list") from None
     request.record("public list taken", code=one.documents.code)
     return request.see("/releases#lists")
 
@@ -143,8 +147,8 @@ def _curve(
 
 PAGES: Final = (
     Page("/releases", show_releases, ResidentRole.READER),
-    Page("/releases/lists", take_public_list, ResidentRole.OWNER, "POST"),
-    Page("/releases/attack", run_attack, ResidentRole.READER, "POST"),
+    Page("/releases/lists", take_public_list, ResidentRole.OWNER, "POST", show_releases),
+    Page("/releases/attack", run_attack, ResidentRole.READER, "POST", show_releases),
     Page("/releases/{sequence:int}", show_message, ResidentRole.READER),
     Page("/releases/{sequence:int}/bytes", message_bytes, ResidentRole.READER),
 )

@@ -44,6 +44,6 @@ def drop_one(request: PageRequest) -> Response:
 
 PAGES: Final = (
     Page("/set-aside", show_set_aside, ResidentRole.READER),
-    Page("/set-aside/{number:int}/accept", accept_one, ResidentRole.OWNER, "POST"),
-    Page("/set-aside/{number:int}/drop", drop_one, ResidentRole.OWNER, "POST"),
+    Page("/set-aside/{number:int}/accept", accept_one, ResidentRole.OWNER, "POST", show_set_aside),
+    Page("/set-aside/{number:int}/drop", drop_one, ResidentRole.OWNER, "POST", show_set_aside),
 )

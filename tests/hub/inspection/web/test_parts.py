@@ -111,7 +111,7 @@ def test_a_job_that_is_refused_says_why_and_only_so_many_run() -> None:
     for job in (first, second):
         assert job.thread is not None
         job.thread.join(PATIENCE)
-        assert (job.state, job.reason) == (State.FAILED, "no such thing")
+        assert (job.state, str(job.refused)) == (State.FAILED, "no such thing")
 
 
 class Names:

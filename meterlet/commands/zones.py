@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Days of one zone under a tariff of another: they begin at other moments, and that is said."""
+
+from datetime import datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import rich_click as click
+
+from protocols.metrology import Period
+
+DAY_SECONDS: Final = 86_400
+
+
+def days_apart(period: Period, zone: str, tariff_zone: str) -> list[str]:
+    """Return what is to be said where a period's days in `zone` are not those of the tariff."""
+    begin, end = period.bounds(zone)
+    if (begin, end) == period.bounds(tariff_zone):
+        return []
+    return [
+        f"{period.first} to {period.last} are days of {zone}, the tariff's days are of"
+        f" {tariff_zone}: there the bill is from {_local(begin, tariff_zone)} to"
+        f" {_local(end, tariff_zone)}"
+    ]
+
+
+def utc_days(begin: int, end: int, tariff_zone: str) -> list[str]:
+    """Return what is to be said of readings of whole days of UTC where the tariff's are others."""
+    if begin % DAY_SECONDS or end % DAY_SECONDS:
+        return []
+    locally = [datetime.fromtimestamp(moment, ZoneInfo(tariff_zone)) for moment in (begin, end)]
+    if not any(one.hour or one.minute for one in locally):
+        return []
+    return [
+        f"the readings are of whole days of UTC, the tariff's days are of {tariff_zone}: there the"
+        f" bill is from {_local(begin, tariff_zone)} to {_local(end, tariff_zone)}. If the file's"
+        f" times are local, say --zone {tariff_zone}; else say the days with --from and --until"
+    ]
+
+
+def say_notes(notes: list[str]) -> None:
+    """Print what a user should look at again to stderr."""
+    for note in notes:
+        click.echo(f"meterlet: {note}", err=True)
+
+
+def _local(moment: int, zone: str) -> str:
+    return f"{datetime.fromtimestamp(moment, ZoneInfo(zone)):%Y-%m-%d %H:%M}"
