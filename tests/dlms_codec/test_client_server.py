@@ -22,6 +22,7 @@ from dlms_codec.security import CounterGuard
 from dlms_codec.selecting import Entries
 from dlms_codec.server import logical_device, serve
 from tests.support.dlms_world import METER_TITLE, PROFILE, PUBLIC, SECURE, World, pair
+from tests.support.waiting import PATIENCE
 
 REGISTER = Attribute(3, Obis.parse("1-0:1.8.0"), 2)
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -29,7 +30,11 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 @asynccontextmanager
 async def serving(
-    access: AccessOfClient | None = None, *, hdlc: bool = False, idle: float = 5, most: int = 8
+    access: AccessOfClient | None = None,
+    *,
+    hdlc: bool = False,
+    idle: float = PATIENCE,
+    most: int = 8,
 ) -> AsyncIterator[int]:
     clients = {PUBLIC: AccessOfClient(World().table())}
     if access is not None:
@@ -137,7 +142,8 @@ def test_a_frame_that_is_lost_is_sent_again() -> None:
             line = await open_tcp("127.0.0.1", port, 1)
             lossy = Lossy(line._reader, line._writer)
             link = HdlcLink(PUBLIC)
-            async with DlmsClient(lossy, link, ClientSettings(), answer_seconds=0.1) as meter:
+            client = DlmsClient(lossy, link, ClientSettings(), answer_seconds=0.2, retries=50)
+            async with client as meter:
                 await meter.open()
                 assert await meter.read(REGISTER) == UInt32(4408736)
             assert lossy.sent > 5
@@ -180,7 +186,7 @@ def test_a_client_that_never_finishes_is_closed() -> None:
             for sent in (b"", b"\0\1\0\x10\0\1\0\x20\x60", b"\0\1"):
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
                 writer.write(sent)
-                async with asyncio.timeout(2):
+                async with asyncio.timeout(PATIENCE):
                     assert await reader.read() == b""
                 writer.close()
 
@@ -198,7 +204,7 @@ def test_a_client_that_drips_bytes_is_closed_all_the_same() -> None:
                     await asyncio.sleep(0.05)
 
             task = asyncio.create_task(drip())
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(PATIENCE):
                 assert await reader.read() == b""
             task.cancel()
             writer.close()
@@ -225,7 +231,7 @@ def test_bytes_that_are_no_dlms_end_the_connection() -> None:
         async with serving() as port:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(b"GET / HTTP/1.1\r\n\r\n\0\1\0\1\0\1\0\0")
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(PATIENCE):
                 assert await reader.read() == b""
             writer.close()
 

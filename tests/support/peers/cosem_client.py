@@ -30,7 +30,7 @@ def attribute(interface, code, number):
 
 
 def main():
-    line = BlockingTcpIO("127.0.0.1", OPTIONS["port"], timeout=5)
+    line = BlockingTcpIO("127.0.0.1", OPTIONS["port"], timeout=300)
     transport = HdlcTransport(1, 1, line) if OPTIONS["hdlc"] else TcpTransport(1, 1, line)
     client = DlmsClient(
         transport,

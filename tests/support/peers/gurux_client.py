@@ -35,7 +35,7 @@ class Meter:
         cipher.invocationCounter = OPTIONS.get("counter", 1)
         if OPTIONS.get("dedicated"):
             cipher.dedicatedKey = bytearray(range(0x20, 0x30))
-        self.line = socket.create_connection(("127.0.0.1", OPTIONS["port"]), timeout=5)
+        self.line = socket.create_connection(("127.0.0.1", OPTIONS["port"]), timeout=300)
 
     def frame(self, data, reply):
         self.line.sendall(bytes(data))
