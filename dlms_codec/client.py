@@ -41,6 +41,8 @@ from dlms_codec.security import CounterGuard
 from dlms_codec.selecting import Entries, Range
 
 PIECE: Final = 1 << 16
+PARTING_SECONDS: Final = 5.0
+"""How long to wait for the answer to a farewell: some meters know none."""
 T = TypeVar("T")
 
 
@@ -128,6 +130,7 @@ class DlmsClient:
             await self._on_line(self._link.open())
             await self._run(self._dialogue.associate())
         except BaseException:
+            self._answer_seconds, self._retries = min(self._answer_seconds, PARTING_SECONDS), 0
             with suppress(DlmsError):
                 await self._leave()
             raise
@@ -168,14 +171,15 @@ class DlmsClient:
 
     async def close(self) -> None:
         """End the association, the link and the line; a meter that is gone does not matter."""
-        with suppress(DlmsError):
-            await self._run(self._dialogue.release())
+        self._answer_seconds, self._retries = min(self._answer_seconds, PARTING_SECONDS), 0
+        if not isinstance(self._link, HdlcLink):  # there the end of the link is that of all
+            with suppress(DlmsError):
+                await self._run(self._dialogue.release())
         with suppress(DlmsError):
             await self._leave()
         await self._line.close()
 
     async def _leave(self) -> None:
-        self._retries = 0
         await self._on_line(self._link.close())
 
     async def __aenter__(self) -> Self:
