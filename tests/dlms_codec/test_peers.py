@@ -5,6 +5,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from dlms_codec.apdus.acse import Mechanism
 from dlms_codec.apdus.addressing import Attribute, Failure, Value
@@ -25,6 +26,7 @@ from tests.support.dlms_world import (
     PROFILE,
     SECRET,
     SECURE,
+    SIGNING,
     World,
     pair,
 )
@@ -74,6 +76,27 @@ def test_their_clients_read_our_server(peer: str, hdlc: bool, suite: int, dedica
         assert told["list"] == [4408736, 77]
         assert "7 1.0.99.1.0.255" in told["objects"]
         assert len(told["objects"]) == 9
+
+
+def test_their_client_with_keys_of_256_bits() -> None:
+    access, _ = pair(World(), Mechanism.GMAC, suite=2)
+    told = asyncio.run(read_ours(access, "cosem", hdlc=False, suite=2, rows=60))
+    assert told["rows"] == [1000 + 7 * number for number in range(60)]
+
+
+def test_their_client_proves_itself_by_a_signature() -> None:
+    """On P-256; gurux-dlms 1.0.203 signs nothing on P-384."""
+    access, _ = pair(World(), Mechanism.ECDSA, suite=1)
+    ours, theirs = SIGNING[1]
+    public = ours.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    private = theirs.private_numbers().private_value.to_bytes(32, "big")
+    told = asyncio.run(
+        read_ours(
+            access, "gurux", hdlc=False, suite=1, rows=3,
+            mechanism=7, public=public.hex(), private=private.hex(),
+        )
+    )  # fmt: skip
+    assert told["rows"] == [1000, 1007, 1014]
 
 
 @pytest.mark.parametrize(

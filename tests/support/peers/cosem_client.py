@@ -22,6 +22,7 @@ from dlms_cosem.utils import parse_as_dlms_data
 
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 OPTIONS = json.loads(sys.argv[1])
+SIZE = 32 if OPTIONS["suite"] == 2 else 16
 START = datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=1)))
 
 
@@ -35,8 +36,8 @@ def main():
     client = DlmsClient(
         transport,
         HighLevelSecurityGmacAuthentication(challenge_length=32),
-        encryption_key=bytes(range(16)),
-        authentication_key=bytes(range(0xD0, 0xE0)),
+        encryption_key=bytes(range(SIZE)),
+        authentication_key=bytes(range(0xE0 - SIZE, 0xE0)),
         security_suite=OPTIONS["suite"],
         dedicated_ciphering=OPTIONS.get("dedicated", False),
         block_transfer=True,

@@ -12,6 +12,7 @@ import socket
 import sys
 
 from gurux_dlms import GXReplyData
+from gurux_dlms.ecdsa import GXPrivateKey, GXPublicKey
 from gurux_dlms.enums import Authentication, InterfaceType, Security
 from gurux_dlms.objects import GXDLMSClock, GXDLMSData, GXDLMSProfileGeneric, GXDLMSRegister
 from gurux_dlms.objects.enums import SecuritySuite
@@ -33,6 +34,11 @@ class Meter:
         cipher.blockCipherKey = bytearray(range(16))
         cipher.authenticationKey = bytearray(range(0xD0, 0xE0))
         cipher.invocationCounter = OPTIONS.get("counter", 1)
+        if "private" in OPTIONS:
+            cipher.signingKeyPair = (
+                GXPublicKey.fromRawBytes(bytearray.fromhex(OPTIONS["public"])),
+                GXPrivateKey.fromRawBytes(bytearray.fromhex(OPTIONS["private"])),
+            )
         if OPTIONS.get("dedicated"):
             cipher.dedicatedKey = bytearray(range(0x20, 0x30))
         self.line = socket.create_connection(("127.0.0.1", OPTIONS["port"]), timeout=300)
