@@ -98,6 +98,11 @@ class CounterGuards:
         """Return the guard of a title; a new one is kept when `keep` is called."""
         return self._guards.get(title) or CounterGuard()
 
+    @property
+    def highest(self) -> int:
+        """The highest counter that was used: a client that lost its own goes on behind it."""
+        return max((guard.last for guard in self._guards.values()), default=0)
+
     def keep(self, title: bytes, guard: CounterGuard) -> None:
         """Keep the guard of a title that has shown the key."""
         if title not in self._guards and len(self._guards) >= MOST_TITLES:

@@ -16,6 +16,7 @@ from dlms_codec.errors import ConnectionLost, NoAnswer, ObjectUndefined, WrongPa
 from dlms_codec.link import HdlcLink
 from dlms_codec.numbers import UInt32
 from dlms_codec.obis import Obis
+from dlms_codec.objects import ObjectTable, data
 from dlms_codec.responder import AccessOfClient
 from dlms_codec.secure_messaging import SendCounter
 from dlms_codec.security import CounterGuard
@@ -77,6 +78,27 @@ def test_a_meter_is_read(hdlc: bool) -> None:
                     profile = await meter.read_profile(PROFILE, Entries(1, 100))
                     assert len(profile.rows) == 100
             assert await read_counter("127.0.0.1", port, Obis.parse("0-0:43.1.0"), hdlc=hdlc) == 77
+
+    asyncio.run(main())
+
+
+def test_a_client_that_lost_its_counter_asks_for_it() -> None:
+    async def main() -> None:
+        access, settings = pair(World(), Mechanism.GMAC)
+        public = AccessOfClient(
+            ObjectTable([data("0-0:43.1.0", lambda: UInt32(access.guards.highest))])
+        )
+        device = logical_device(METER_TITLE, {PUBLIC: public, SECURE: access})
+        async with await serve({1: device}, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            for _ in range(3):
+                last = await read_counter("127.0.0.1", port, Obis.parse("0-0:43.1.0"))
+                meter = await connect(
+                    "127.0.0.1", port, settings, client=SECURE, counter=SendCounter(last + 1)
+                )
+                async with meter:
+                    assert await meter.read(REGISTER) == UInt32(4408736)
+            assert access.guards.highest > 6
 
     asyncio.run(main())
 
