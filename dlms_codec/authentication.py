@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.hashes import SHA256, SHA384, HashAlgorithm
 from dlms_codec.apdus.acse import Mechanism
 from dlms_codec.errors import EncodingError, MissingKey, SecurityError
 from dlms_codec.protection import AUTHENTICATED, ProtectedText
-from dlms_codec.security import KEY_SIZES, Keys, decipher, protect
+from dlms_codec.security import Keys, decipher, protect
 
 SHORTEST_CHALLENGE: Final = 8
 LONGEST_CHALLENGE: Final = 64
@@ -86,8 +86,6 @@ class Exchange:
 
 def check_suite(credentials: Credentials, suite: int) -> None:
     """Raise `EncodingError` if the curve of ecdsa is not that of the suite."""
-    if suite not in KEY_SIZES:
-        raise EncodingError(f"security suite {suite}; there are 0, 1 and 2")
     if credentials.mechanism is not Mechanism.ECDSA:
         return
     for key in (credentials.signing_key, credentials.peer_key):

@@ -12,6 +12,7 @@ from dlms_codec.authentication import NOBODY, PROVED, Credentials, check_suite
 from dlms_codec.errors import EncodingError
 from dlms_codec.options import DEFAULT_LIMITS, Limits
 from dlms_codec.protection import AUTHENTICATED, ENCRYPTED
+from dlms_codec.secure_messaging import check_keys
 from dlms_codec.security import Keys
 from dlms_codec.stream import NO_KEYS
 
@@ -61,6 +62,7 @@ class ClientSettings:
         }
         if len(self.system_title) != 8 and (named or self.system_title):
             raise EncodingError("the system title of the client has 8 bytes")
+        check_keys(self.keys, self.suite)
         check_suite(self.credentials, self.suite)
 
     @property

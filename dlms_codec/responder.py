@@ -45,7 +45,7 @@ from dlms_codec.errors import (
 from dlms_codec.objects import ObjectTable
 from dlms_codec.options import Limits
 from dlms_codec.protection import AUTHENTICATED, ENCRYPTED, GeneralCiphered, ServiceCiphered
-from dlms_codec.secure_messaging import OVERHEAD, SecureMessaging, SendCounter
+from dlms_codec.secure_messaging import OVERHEAD, SecureMessaging, SendCounter, check_keys
 from dlms_codec.security import KEY_SIZES, CounterGuard, Keys
 from dlms_codec.services import SERVICE_UNKNOWN, TOO_LONG, Services
 from dlms_codec.stream import NO_KEYS
@@ -138,6 +138,7 @@ class AccessOfClient:
             raise EncodingError("the encryption key and the authentication key are needed")
         if needs_keys and self.counter is None:
             raise EncodingError("keys need a counter that outlives the server: SendCounter")
+        check_keys(self.keys, self.suite)
         check_suite(self.credentials, self.suite)
 
     @property

@@ -83,12 +83,7 @@ class SecureMessaging:
     _dedicated_received: CounterGuard = field(default_factory=CounterGuard)
 
     def __post_init__(self) -> None:
-        size = KEY_SIZES.get(self.suite)
-        if size is None:
-            raise EncodingError(f"security suite {self.suite}; there are 0, 1 and 2")
-        for key in (self.keys.encryption, self.keys.authentication, self.keys.dedicated):
-            if key is not None and len(key) != size:
-                raise EncodingError(f"suite {self.suite} has keys of {size} bytes, not {len(key)}")
+        check_keys(self.keys, self.suite)
 
     def protect(
         self, apdu: bytes, *, general: bool = False, dedicated: bool | None = None
@@ -145,6 +140,16 @@ class SecureMessaging:
         ):
             raise SecurityError("the service inside is not the one that its tag names")
         return opened.apdu
+
+
+def check_keys(keys: Keys, suite: int) -> None:
+    """Raise `EncodingError` if keys have not the size of their suite."""
+    size = KEY_SIZES.get(suite)
+    if size is None:
+        raise EncodingError(f"security suite {suite}; there are 0, 1 and 2")
+    for key in (keys.encryption, keys.authentication, keys.dedicated):
+        if key is not None and len(key) != size:
+            raise EncodingError(f"suite {suite} has keys of {size} bytes, not {len(key)}")
 
 
 def is_message(plain: bytes) -> bool:

@@ -90,6 +90,8 @@ def test_what_is_missing_is_said_at_once() -> None:
         check_suite(Credentials(Mechanism.ECDSA, None, other, other.public_key()), 1)
     with pytest.raises(EncodingError, match="there are 0, 1 and 2"):
         ClientSettings(suite=3)
+    with pytest.raises(EncodingError, match="suite 2 has keys of 32 bytes, not 16"):
+        ClientSettings(keys=KEYS, system_title=CLIENT_TITLE, suite=2)
     with pytest.raises(EncodingError, match="outlives the server"):
         AccessOfClient(ObjectTable([]), GMAC, KEYS)
     with pytest.raises(EncodingError, match="authentication key are needed"):
