@@ -10,7 +10,7 @@ import rich_click as click
 
 from hub.custody import HandOver, move, plan_hand_over, plan_move
 from hub.custody import hand_over as hand_hub_over
-from hub.device import Device
+from hub.device import Device, DeviceError
 from hub.quarantining import take_new_meter
 from hub.text import utc_text
 from meterlet.commands.common import DAY, Hex, Shown, hub_option, json_or_text
@@ -75,7 +75,7 @@ def _meter_exchanged(home: Device, registers: tuple[str, ...]) -> Device:
     for text in registers:
         code, given, _ = text.rpartition("=")
         if given:
-            with suppress(ValueError):
+            with suppress(ValueError, DeviceError):  # which is told when all are read
                 return home.meter_of(Obis.parse(code).code)
     return home
 
