@@ -35,6 +35,11 @@ def meter_tabs(
     ]
 
 
+def own_name(hub: Device) -> str:
+    """Return what the hub's own meter is asked for as, where no name means all of them."""
+    return str(hub.description.medium).replace(" ", "-")
+
+
 def meter_link(path: str, name: str) -> str:
     """Return the address of a page about a meter."""
     return f"{path}?meter={name}" if name else path

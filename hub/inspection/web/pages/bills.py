@@ -18,7 +18,7 @@ from hub.inspection.views.tariff_views import tariff_table
 from hub.inspection.web.access.residents import ResidentRole
 from hub.inspection.web.forms import BadInput
 from hub.inspection.web.jobs import Tick
-from hub.inspection.web.meter_tabs import meter_link, meter_tabs
+from hub.inspection.web.meter_tabs import meter_link, meter_tabs, own_name
 from hub.inspection.web.page_request import Page, PageRequest, days_of
 from hub.inspection.web.pages.readings import readings_link
 from hub.inspection.web.pages.work import begin_job
@@ -195,8 +195,7 @@ def _readings(sent: SentInvoice) -> str:
 
 def _link(hub: Device, name: str) -> str:
     """Return the address of a meter's bills; the hub's own has to be named, too."""
-    own = str(hub.description.medium).replace(" ", "-")
-    return f"/bill?meter={name or own}"
+    return meter_link("/bill", name or own_name(hub))
 
 
 PAGES: Final = (

@@ -131,6 +131,9 @@ def test_what_is_set_aside_names_its_meter_and_unit(folder: Path, looking: Brows
     page = plain(looking.get("/set-aside").text)
     assert "Water" in page
     assert "90.000 m³" in page
+    assert "90.000 m³" in plain(looking.get("/set-aside?meter=water").text)
+    assert "Nothing is set aside." in plain(looking.get("/set-aside?meter=gas").text)
+    assert "Nothing is set aside." in plain(looking.get("/set-aside?meter=electricity").text)
     with Device.open(folder, now=lambda: NOON) as device:
         [one] = device.quarantine.all()
     answer = looking.post(f"/set-aside/{one.number}/accept", page="/set-aside")
