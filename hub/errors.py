@@ -25,7 +25,9 @@ HubError
   HandOverRefused             a hub cannot be handed over now
   InspectionError             there is nothing to inspect, or it cannot be read
     ResidentError             a resident cannot be added or changed as was asked
+    WeakPassphrase            a passphrase is the first one that anybody would try
   InstallationError           a package cannot be built, installed or removed
+  LoginRefused                a reader's login does not hold
   LogTampered                 the disclosure log is not what was written
   ListRefused                 a published list is of another signer, or not what it was before
   MachineError                around applets

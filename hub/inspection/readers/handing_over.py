@@ -115,6 +115,10 @@ class HandingOver:
         if self.register not in self.device.every_register:
             raise InspectionError(f"{Obis(self.register)}: the hub has this register no more")
 
+    def require_consent(self) -> None:
+        """Return if the reader's consent holds; else record the refusal and raise."""
+        self.device.disclosure.require_export(self._nothing(self.reader.terms.least_minutes))
+
     def slots(self, period: Period, minutes: int, since: date | None = None) -> HandedSlots:
         """Return the readings of some days, from `since` on, as many as go on a page.
 
@@ -235,7 +239,7 @@ class HandingOver:
 
     def _nothing(self, minutes: int) -> ExportRequest:
         """Return a request for no reading: what it needs is the consent."""
-        begin = self._grid(self.reader.scope.period.first).begin
+        begin, _ = self.reader.scope.period.bounds(self.device.description.zone)
         return ExportRequest(
             recipient=self.reader.name,
             purpose=self.reader.terms.purpose,
@@ -265,9 +269,7 @@ class HandingOver:
             and entry.facts.get("register", "") == self._name
         ]
 
-    def _was_handed_over(
-        self, day: _Day, minutes: int, known: Sequence[Mapping[str, Any]]
-    ) -> bool:
+    def _was_handed_over(self, day: _Day, minutes: int, known: Sequence[Mapping[str, Any]]) -> bool:
         return any(
             facts["begin"] <= day.grid.begin
             and day.grid.end <= facts["end"]
