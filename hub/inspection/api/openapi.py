@@ -155,6 +155,9 @@ def _plain(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     plain = {key: _plain(schema[key]) for key in schema if key not in ("title", "default")}
+    if "properties" in schema:  # of which one may be called as a word of the schema's is
+        members = schema["properties"].items()
+        plain["properties"] = {name: _plain(one) for name, one in members}
     if "$ref" in schema:
         plain["$ref"] = COMPONENTS + _name(schema["$ref"].removeprefix(COMPONENTS))
     if "enum" in schema:

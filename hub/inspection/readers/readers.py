@@ -94,15 +94,15 @@ class Readers:
     database: Database
     device: Device = field(repr=False)
 
-    def allow(
+    def terms(
         self, name: str, purpose: str, scope: ReaderScope, minutes: int, until: date
-    ) -> tuple[Reader, str]:
-        """Record the resident's consent, and return the reader and its token's text.
+    ) -> ConsentTerms:
+        """Return what the resident is asked to consent to.
 
-        Nobody can show the token again. Raises `InspectionError` for what cannot be allowed.
+        Raises `InspectionError` for what cannot be allowed.
         """
         self._check(name, purpose, scope, minutes)
-        terms = ConsentTerms(
+        return ConsentTerms(
             applet=b"",
             package=b"",
             recipient=name,
@@ -114,21 +114,31 @@ class Readers:
             bits=MOST_BITS,
             until=until,
         )
+
+    def allow(self, terms: ConsentTerms) -> tuple[Reader, str]:
+        """Record the resident's consent, and return the reader and its token's text.
+
+        Nobody can show the token again. Raises `InspectionError` where there is such a reader.
+        """
         secret = _base64(self.device.randomness(SECRET_SIZE))
         disclosure = self.device.disclosure
         with self.device.database.transaction():
-            if any(one.name == name for one in self.all()):
-                raise InspectionError(f"there is a reader {name} already; revoke it first")
+            self._require_new(terms.recipient)
             consent = disclosure.grant(terms)
-            facts = {"number": consent.number, "name": name, "digest": _digest(secret)}
+            facts = {"number": consent.number, "name": terms.recipient, "digest": _digest(secret)}
             disclosure.log.append(self.device.now(), "reader", facts)
         return Reader(consent.number, consent, _digest(secret)), f"mlr_{consent.number}_{secret}"
+
+    def _require_new(self, name: str) -> None:
+        if any(one.name == name for one in self.all()):
+            raise InspectionError(f"there is a reader {name} already; revoke it first")
 
     def _check(self, name: str, purpose: str, scope: ReaderScope, minutes: int) -> None:
         if not NAME.fullmatch(name):
             raise InspectionError(
                 f"{name!r} is no name: a letter, then letters, digits, '.', '_' or '-', all small"
             )
+        self._require_new(name)
         if not 1 <= len(purpose) <= LONGEST_PURPOSE or not purpose.isprintable():
             raise InspectionError(f"a purpose has 1 to {LONGEST_PURPOSE} printable characters")
         if minutes not in RESOLUTIONS:
