@@ -250,9 +250,9 @@ def test_a_password_in_clear_over_a_network_is_not_even_looked_at(device: Device
 def test_headers_that_say_two_things_say_nothing(device: Device, api: Interface) -> None:
     _, token = allow(device, password=PASSWORD)
     good, spare = f"Bearer {token}".encode(), b"Bearer mlr_1_" + b"A" * 43
-    twice: list[Any] = [(b"authorization", good), (b"authorization", spare)]
-    for headers in (twice, twice[::-1]):
-        answer = api.client.get("/api/v1/read/registers", headers=headers)
+    twice = [(b"authorization", good), (b"authorization", spare)]
+    for fields in (twice, twice[::-1]):
+        answer = api.client.get("/api/v1/read/registers", headers=fields)
         assert answer.status_code == 400
     for text in (
         "Basic " + "A" * 3000,
