@@ -59,7 +59,7 @@ class LoginRefused(HubError):
     http_status = 401
 
     def __init__(self) -> None:
-        super().__init__("not a login that holds")
+        super().__init__("no login that holds")
 
 
 @dataclass(frozen=True, slots=True)
