@@ -19,9 +19,9 @@ from hub.inspection.errors import InspectionError
 from hub.inspection.readers.readers import Readers
 from hub.inspection.store import open_inspection
 from protocols.metrology import Period
-from tests.hub.inspection.conftest import NOON, household
 from tests.support.readers import (
     DAYS,
+    NOON,
     PASSPHRASES,
     PASSWORD,
     Interface,
@@ -29,6 +29,7 @@ from tests.support.readers import (
     basic,
     bearer,
     interface,
+    make_home,
     revoke,
 )
 
@@ -39,7 +40,7 @@ GAS = bytes.fromhex("0701030000ff")
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("template") / "hub"
-    household(folder).close()
+    make_home(folder)
     return folder
 
 

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
-from hub.device import Device
+from hub.device import Description, Device
 from hub.inspection.api.application import create_api
 from hub.inspection.api.login import PasswordCheck
 from hub.inspection.api.rate_limit import RateLimit
@@ -22,12 +23,27 @@ from hub.inspection.readers.terms import ReaderScope
 from hub.inspection.store import open_inspection
 from hub.inspection.web.access.residents import Residents
 from hub.inspection.web.access.throttle import Throttle
+from hub.meters.emulated import emulated_meter_id
+from hub.meters.simulator import SyntheticHousehold
 from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period
 
+NOON = 1_743_501_600
+"""2025-04-01T12:00:00+02:00."""
 DAYS = Period(date(2025, 3, 24), date(2025, 3, 30))
 UNTIL = date(2026, 1, 1)
 PASSWORD = "correct horse battery"
 PASSPHRASES = Passphrases.make(lambda size: bytes(size))
+
+
+def make_home(folder: Path) -> None:
+    """Make a hub with readings from 22 March to noon of 1 April 2025."""
+    description = Description(emulated_meter_id(1), (ACTIVE_ENERGY_IMPORT,), "Europe/Berlin", 15)
+    with Device.create(folder, description, now=lambda: NOON) as device:
+        house = SyntheticHousehold("Europe/Berlin")
+        readings = house.readings(date(2025, 3, 22), date(2025, 4, 1), 300)
+        known = [reading for reading in readings if reading.time <= NOON]
+        device.main.vault.append(device.main.channel, known)
+        device.main.certify()
 
 
 def allow(

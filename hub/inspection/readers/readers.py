@@ -62,6 +62,15 @@ class LoginRefused(HubError):
         super().__init__("no login that holds")
 
 
+class ReaderTermsError(InspectionError):
+    """A reader cannot be allowed this."""
+
+    def __init__(self, reason: str, field: str = "") -> None:
+        """`field` is what of a form is in fault."""
+        super().__init__(reason)
+        self.field = field
+
+
 @dataclass(frozen=True, slots=True)
 class Reader:
     """Somebody who may read, by a consent that was not revoked."""
@@ -99,7 +108,7 @@ class Readers:
     ) -> ConsentTerms:
         """Return what the resident is asked to consent to.
 
-        Raises `InspectionError` for what cannot be allowed.
+        Raises `ReaderTermsError` for what cannot be allowed.
         """
         self._check(name, purpose, scope, minutes)
         return ConsentTerms(
@@ -118,7 +127,7 @@ class Readers:
     def allow(self, terms: ConsentTerms) -> tuple[Reader, str]:
         """Record the resident's consent, and return the reader and its token's text.
 
-        Nobody can show the token again. Raises `InspectionError` where there is such a reader.
+        Nobody can show the token again. Raises `ReaderTermsError` where there is such a reader.
         """
         secret = _base64(self.device.randomness(SECRET_SIZE))
         disclosure = self.device.disclosure
@@ -131,29 +140,33 @@ class Readers:
 
     def _require_new(self, name: str) -> None:
         if any(one.name == name for one in self.all()):
-            raise InspectionError(f"there is a reader {name} already; revoke it first")
+            raise ReaderTermsError(f"there is a reader {name} already; revoke it first", "name")
 
     def _check(self, name: str, purpose: str, scope: ReaderScope, minutes: int) -> None:
         if not NAME.fullmatch(name):
-            raise InspectionError(
-                f"{name!r} is no name: a letter, then letters, digits, '.', '_' or '-', all small"
+            raise ReaderTermsError(
+                f"{name!r} is no name: a letter, then letters, digits, '.', '_' or '-', all small",
+                "name",
             )
         self._require_new(name)
         if not 1 <= len(purpose) <= LONGEST_PURPOSE or not purpose.isprintable():
-            raise InspectionError(f"a purpose has 1 to {LONGEST_PURPOSE} printable characters")
+            reason = f"a purpose has 1 to {LONGEST_PURPOSE} printable characters"
+            raise ReaderTermsError(reason, "purpose")
         if minutes not in RESOLUTIONS:
-            raise InspectionError(f"{minutes} minutes: only {', '.join(map(str, RESOLUTIONS))}")
+            reason = f"{minutes} minutes: only {', '.join(map(str, RESOLUTIONS))}"
+            raise ReaderTermsError(reason, "minutes")
         if not scope.registers:
-            raise InspectionError("a reader reads one register at least")
+            raise ReaderTermsError("a reader reads one register at least")
         known = self.device.every_register
         for code in scope.registers:
             if code not in known:
-                raise InspectionError(f"{Obis(code)}: the hub has no such register")
+                raise ReaderTermsError(f"{Obis(code)}: the hub has no such register")
             # Who sees each minute sees each slot.
             if scope.is_live and minutes > known[code].slot_minutes:
-                raise InspectionError(
+                raise ReaderTermsError(
                     f"live values are finer than {minutes} minutes: allow"
-                    f" {known[code].slot_minutes}, or no live values"
+                    f" {known[code].slot_minutes}, or no live values",
+                    "live",
                 )
 
     def all(self) -> list[Reader]:

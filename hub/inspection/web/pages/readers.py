@@ -10,7 +10,7 @@ from starlette.responses import Response
 from hub.inspection.errors import InspectionError
 from hub.inspection.export.by_consent import RESOLUTIONS
 from hub.inspection.passphrases import WeakPassphrase
-from hub.inspection.readers.readers import Reader, Readers
+from hub.inspection.readers.readers import Reader, Readers, ReaderTermsError
 from hub.inspection.readers.terms import ReaderScope
 from hub.inspection.store import open_inspection
 from hub.inspection.web.access.residents import ResidentRole
@@ -18,6 +18,8 @@ from hub.inspection.web.forms import BadInput, date_of, number_of, text_of
 from hub.inspection.web.page_request import Page, PageRequest
 from protocols.metrology import Period
 from sml_codec import Obis
+
+ALL: Final = "all"
 
 
 def show_readers(request: PageRequest) -> Response:
@@ -37,13 +39,13 @@ def allow(request: PageRequest) -> Response:
         raise BadInput(f"{last} is before {first}", "last")
     until, minutes = date_of(fields, "until"), number_of(fields, "minutes")
     with _readers(request) as readers:
-        known = readers.device.every_register
-        chosen = [code for code in known if fields.get(_field(code)) == "yes"]
-        scope = ReaderScope.of(chosen, Period(first, last), is_live=fields.get("live") == "yes")
+        scope = ReaderScope.of(
+            _chosen(request, readers), Period(first, last), is_live=_choice(request) == "yes"
+        )
         try:
             terms = readers.terms(name, purpose, scope, minutes, until)
-        except InspectionError as error:
-            raise BadInput(str(error)) from None
+        except ReaderTermsError as error:
+            raise BadInput(str(error), error.field) from None
         _, token = readers.allow(terms)
         request.record("reader allowed", reader=name)
         return _page(request, readers, token, name)
@@ -84,15 +86,29 @@ def _page(request: PageRequest, readers: Readers, token: str = "", name: str = "
         "readers.html",
         readers=standing,
         with_password={one.number for one in standing if readers.has_password(one)},
-        registers=[(_field(code), str(Obis(code))) for code in readers.device.every_register],
+        registers=[str(Obis(code)) for code in readers.device.every_register],
         resolutions=RESOLUTIONS,
         made=token,
         made_name=name,
     )
 
 
-def _field(code: bytes) -> str:
-    return f"register_{code.hex()}"
+def _chosen(request: PageRequest, readers: Readers) -> list[bytes]:
+    """Return the registers that the form names."""
+    known = {str(Obis(code)): code for code in readers.device.every_register}
+    chosen = request.fields.get("register", "")
+    if chosen == ALL:
+        return list(known.values())
+    if chosen not in known:
+        raise BadInput("the hub has no such register", "register")
+    return [known[chosen]]
+
+
+def _choice(request: PageRequest) -> str:
+    choice = request.fields.get("live", "")
+    if choice not in ("yes", "no"):
+        raise BadInput(f"{choice[:20]!r} is none of the choices", "live")
+    return choice
 
 
 def _reader(request: PageRequest, readers: Readers) -> Reader:
