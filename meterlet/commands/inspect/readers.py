@@ -1,21 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet inspect readers`: which programs of others may read, and how they log in."""
 
+import asyncio
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import rich_click as click
 
 from hub.device import Device
 from hub.disclosure.wording import consent_in_words
 from hub.inspection.passphrases import Passphrases
+from hub.inspection.readers.dlms_table import ReaderTable
 from hub.inspection.readers.readers import Reader, Readers
 from hub.inspection.readers.terms import ReaderScope
 from hub.inspection.store import open_inspection
+from hub.meters.kinds import MeterKeys
 from hub.text import printable
+from hub.vault.key_file import synchronise
 from meterlet.commands.common import (
     DAY,
     Exit,
@@ -27,8 +33,19 @@ from meterlet.commands.common import (
     period_options,
     print_json,
 )
+from meterlet.commands.hub_meters import key_options
+from meterlet.commands.serving import announce, host_option, port_option, run_until_stopped
 from protocols.metrology import Period
 from sml_codec import Obis
+
+if TYPE_CHECKING:
+    from dlms_codec.secure_messaging import SendCounter
+
+SUITE_0: Final = 16
+"""Bytes of a key of suites 0 and 1; suite 2 has 32."""
+TAG_AND_CIPHER: Final = 0x30
+TITLE: Final = b"MLT"
+"""Begins the system title of a hub: letters of no maker of meters."""
 
 
 @click.group()
@@ -131,6 +148,90 @@ def password(folder: Path, name: str, password_file: TextIO | None) -> Shown:
         known.find(name)
         reader = known.set_password(name, new, Passphrases.make(known.device.randomness))
     return {"reader": reader.number}, f"reader {name} has a new password"
+
+
+@readers.command()
+@hub_option
+@click.argument("name", help="The reader's name; `list` shows it.")
+@key_options
+@click.option(
+    "--client",
+    type=click.IntRange(1, 127),
+    default=1,
+    show_default=True,
+    help="The client's address.",
+)
+@host_option
+@port_option(4059)
+@json_option
+def dlms(
+    folder: Path, name: str, keys: MeterKeys, client: int, host: str, port: int, as_json: bool
+) -> None:  # fmt: skip
+    """Answer the reader NAME over DLMS, as a head end asks, until Ctrl-C.
+
+    The reader proves itself with the keys (HLS 5, GMAC); each message has a tag and is enciphered.
+    It reads what you allow, no more, and all of it is on record.
+    """
+    from dlms_codec.apdus.acse import Mechanism
+    from dlms_codec.authentication import Credentials
+    from dlms_codec.responder import AccessOfClient
+    from dlms_codec.server import logical_device, serve
+
+    if keys.encryption is None or keys.authentication is None:
+        raise click.UsageError("say --key and --auth-key: files with the reader's two keys")
+    ready = announce("meterlet.inspect.readers.dlms/1" if as_json else None)
+    with _readers(folder) as known:
+        number = known.find(name).number
+        table = ReaderTable(known.device, lambda: known.find(name), known.device.now)
+        access = AccessOfClient(
+            table.make(),
+            Credentials(Mechanism.GMAC),
+            keys.for_dlms(),
+            suite=0 if len(keys.encryption) == SUITE_0 else 2,
+            policy=TAG_AND_CIPHER,
+            counter=stored_counter(folder / "keys" / f"dlms-{number}.counter", keys),
+        )
+        title = TITLE + sha256(known.device.description.meter).digest()[: 8 - len(TITLE)]
+        device = logical_device(title, {client: access})
+
+        async def run(stop: asyncio.Event) -> None:
+            server = await serve({1: device}, host, port)
+            async with server:
+                ready(host, server.sockets[0].getsockname()[1])
+                await stop.wait()
+
+        run_until_stopped(run)
+
+
+def stored_counter(path: Path, keys: MeterKeys) -> "SendCounter":
+    """Return the counter of what is sent with these keys; no number of it comes twice.
+
+    The file names the keys by a digest: others begin anew.
+    """
+    from dlms_codec.secure_messaging import SendCounter
+
+    named = sha256(
+        b"meterlet dlms keys 1" + (keys.encryption or b"") + (keys.authentication or b"")
+    )
+    digest = named.hexdigest()[:16]
+
+    def keep(following: int) -> None:
+        partial = path.with_name(f".{path.name}.partial")
+        with partial.open("w") as file:
+            file.write(f"{digest} {following}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        synchronise(path.parent)
+
+    following = 1
+    if path.exists():
+        known, _, number = path.read_text().strip().partition(" ")
+        if known == digest:
+            if not number.isdecimal():
+                fail(f"{path}: not a counter; with new keys it may be removed")
+            following = int(number)
+    return SendCounter(following, keep)
 
 
 @contextmanager
