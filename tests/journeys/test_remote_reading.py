@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.command import run_meterlet, serving
 from tests.support.readers import basic, bearer, make_home
+from tests.support.waiting import PATIENCE
 
 ALLOW = (
     "--purpose", "a chart in the hall", "--minutes", "15", "--from", "2025-03-24", "--until",
@@ -28,7 +29,7 @@ def get(address: str, headers: dict[str, str], body: object = None) -> tuple[int
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(address, data, headers)
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
