@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from hub.certifier import DayUse
+from hub.custody import hand_over
 from hub.device import Device
 from hub.inspection.api.tokens import Scope, Tokens
 from hub.inspection.errors import InspectionError
@@ -32,6 +33,8 @@ from tests.support.readers import (
     make_home,
     revoke,
 )
+from tests.support.rotating import NOW as ROTATED
+from tests.support.rotating import make_hub
 
 WEEK = "from=2025-03-24&until=2025-03-30"
 GAS = bytes.fromhex("0701030000ff")
@@ -370,3 +373,26 @@ def test_a_register_that_the_hub_has_not_cannot_be_allowed(device: Device) -> No
     allow(device)
     with pytest.raises(InspectionError, match="a reader pi already"):
         allow(device, minutes=15)
+
+
+def test_no_login_outlives_a_hand_over(tmp_path: Path) -> None:
+    with make_hub(tmp_path / "hub", date(2025, 3, 1), date(2025, 3, 3)) as device:
+        march = Period(date(2025, 3, 1), date(2025, 12, 31))
+        reader, token = allow(device, period=march, password=PASSWORD)
+        with interface(device, ROTATED) as api:
+            session = api.log_in("pi", PASSWORD).json()["token"]
+            assert api.get("/read/latest", bearer(session)).json()["slot"] is not None
+    hand_over(tmp_path / "hub", now=lambda: ROTATED)
+    with Device.open(tmp_path / "hub", now=lambda: ROTATED) as device:
+        with interface(device, ROTATED) as api:
+            logins = bearer(token), bearer(session), basic("pi", PASSWORD)
+            answers = [api.get("/read/registers", login) for login in logins]
+            assert [answer.status_code for answer in answers] == [401] * 3
+        # A reader of the new resident's has the same number, and none of the days of before.
+        newer, fresh = allow(device, period=march)
+        assert newer.number == reader.number
+        with interface(device, ROTATED) as api:
+            assert api.get("/read/registers", bearer(token)).status_code == 401
+            answer = api.get("/read/slots?from=2025-03-01&until=2025-03-03", bearer(fresh))
+            assert answer.json()["slots"] == []
+            assert handed_over(device) == 0

@@ -9,9 +9,9 @@ coarser and with the same corrections, are handed over again under the consent a
                    number of them joins the one before. So all resolutions nest, and no cut of a
                    period leaves a piece of a sum
     certified      a day is handed over once it is certified
-    live           of a reader that may see what is used right now, a day counts as handed over in
-                   full, minute by minute, from its first request on that day; it gets the slots
-                   that are over, and the last reading before the last whole minute
+    live           of a reader that may see what is used right now, the day under way counts as
+                   handed over in full, minute by minute, from its first request on; it gets the
+                   slots that are over, and the last reading before the last whole minute
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -199,6 +199,7 @@ class HandingOver:
     def _record(self, days: Sequence[_Day], minutes: int) -> None:
         """Put on record what was not handed over before, days in a row as one."""
         known = self._on_record()
+        # On record before a byte leaves, and refused before it is: nothing is told by trying.
         fresh = [day for day in days if not self._was_handed_over(day, minutes, known)]
         if not fresh:
             request = self._request(days, minutes) if days else self._nothing(minutes)
@@ -212,22 +213,27 @@ class HandingOver:
     def _runs(self, days: Sequence[_Day], minutes: int) -> Iterator[list[_Day]]:
         """Yield days that follow one another and have readings of one length."""
 
-        def key(placed: tuple[int, _Day]) -> tuple[int, int, int]:
+        def key(placed: tuple[int, _Day]) -> tuple[int, ...]:
             place, day = placed
             step = self._step(day, minutes)
-            return day.grid.day.toordinal() - place, step, day.minutes if step >= DAY_MINUTES else 0
+            length = day.minutes if step >= DAY_MINUTES else 0
+            return day.grid.day.toordinal() - place, step, length, self._is_seen_live(day)
 
         for _, group in groupby(enumerate(days), key):
             yield [day for _, day in group]
 
     def _step(self, day: _Day, minutes: int) -> int:
         """Return how long the readings of a day are on record as, in minutes."""
-        if self._is_live:
+        if self._is_seen_live(day):
             return self.meter.slot_minutes
         return minutes if minutes < DAY_MINUTES else max(DAY_MINUTES, day.minutes)
 
+    def _is_seen_live(self, day: _Day) -> bool:
+        return self._is_live and day.grid.day == today(self._owner)
+
     def _request(self, days: Sequence[_Day], minutes: int) -> ExportRequest:
-        count = sum(day.minutes if self._is_live else len(day.rows) for day in days)
+        is_live = self._is_seen_live(days[0])
+        count = sum(day.minutes if is_live else len(day.rows) for day in days)
         return replace(
             self._nothing(self._step(days[0], minutes)),
             begin=days[0].grid.begin,
@@ -235,6 +241,7 @@ class HandingOver:
             readings=count,
             bits=BITS_A_READING * count,
             revised=tuple(one for day in days for one in day.revised),
+            is_live=is_live,
         )
 
     def _nothing(self, minutes: int) -> ExportRequest:
@@ -251,7 +258,6 @@ class HandingOver:
             bits=0,
             register=self._name,
             reader=self.reader.number,
-            is_live=self._is_live,
         )
 
     @property

@@ -2,21 +2,26 @@
 import csv
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from shutil import copytree
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.device import Device
+from hub.device import Description, Device
+from hub.inspection.api import json_views
 from hub.inspection.api.remote_reading import media_type_of
 from hub.inspection.readers.terms import ReaderScope
 from hub.inspection.views.learned import told_record
 from hub.inspection.views.live import power_now
-from protocols.metrology import Period
+from hub.inspection.views.releases import releases_view
+from hub.meters.emulated import emulated_meter_id
+from hub.readings import Reading, Readout
+from protocols.metrology import ACTIVE_ENERGY_IMPORT, GAS_VOLUME, Period
 from sml_codec import Obis
 from tests.hub.inspection.conftest import NOON, household
 from tests.hub.inspection.schemas import faults
@@ -185,8 +190,16 @@ def test_live_values_are_of_the_minute_and_the_day_is_on_record_in_full(
     [entry] = exports(device)
     assert (entry["live"], entry["readings"], entry["resolution_minutes"]) == (1, 1440, 15)
     assert entry["end"] - entry["begin"] == 86_400
-    [had] = told_record(device).learned_by(["pi"]).exports
-    assert (had.seconds, had.count) == (60, 1440)
+    # The day before is over: of it the slots alone are read.
+    before = api.get("/read/slots?from=2025-03-31&until=2025-04-01", bearer(token)).json()
+    assert len(before["slots"]) == 96 + 48
+    assert "live" not in exports(device)[1]
+    minutes, slots = told_record(device).learned_by(["pi"]).exports
+    assert (minutes.seconds, minutes.count) == (60, 1440)
+    assert (slots.seconds, slots.count) == (900, 96)
+    # What is on record is shown as every export is.
+    shown = json_views.disclosed_json(releases_view(device), device.zone)
+    assert len(shown.exports) == 2
 
 
 def test_every_answer_of_a_reader_is_as_the_document_says(device: Device, api: Interface) -> None:
@@ -249,3 +262,40 @@ def test_what_a_consent_says_is_read_back(
 )
 def test_what_a_client_takes(accept: str, media_type: str) -> None:
     assert media_type_of(accept) == media_type
+
+
+def test_registers_of_every_medium_are_read_in_their_days_and_units(tmp_path: Path) -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    gas = Description(b"LGB 22150101", (GAS_VOLUME,), "Europe/Berlin@06:00", 60)
+    home = Description(
+        emulated_meter_id(1), (ACTIVE_ENERGY_IMPORT,), "Europe/Berlin", 15, None, {"gas": gas}
+    )
+    begin = int(datetime(2025, 3, 1, tzinfo=berlin).timestamp())
+    with Device.create(tmp_path / "hub", home, now=lambda: NOON) as device:
+        for meter, code, step, gain in (
+            (device, ACTIVE_ENERGY_IMPORT, 900, 100),
+            (device.meters["gas"], GAS_VOLUME, 3600, 250),
+        ):
+            times = range(begin, begin + 4 * 86_400, step)
+            meter.store(
+                [Readout({code: Reading(time, 1000 + gain * n)}) for n, time in enumerate(times)]
+            )
+        device.certify()
+        march = Period(date(2025, 3, 1), date(2025, 3, 31))
+        registers = ACTIVE_ENERGY_IMPORT, GAS_VOLUME
+        _, token = allow(device, minutes=15, period=march, registers=registers)
+        with interface(device, NOON) as api:
+            known = api.get("/read/registers", bearer(token)).json()["registers"]
+            assert [(one["medium"], one["unit"]) for one in known] == [
+                ("electricity", "Wh"), ("gas", "l"),
+            ]  # fmt: skip
+            code = next(one["register"] for one in known if one["medium"] == "gas")
+            question = f"/read/slots?from=2025-03-01&until=2025-03-02&register={code}"
+            page = api.get(question, bearer(token)).json()
+            assert (page["unit"], page["resolution_minutes"]) == ("l", 60)
+            # The gas day begins at six.
+            assert page["slots"][0]["from"] == "2025-03-01T05:00:00Z"
+            assert [slot["use"] for slot in page["slots"]] == [250] * 48
+            daily = api.get(f"{question}&resolution=1440", bearer(token)).json()
+            assert [slot["use"] for slot in daily["slots"]] == [6000] * 2
+    assert page["register"] == code
