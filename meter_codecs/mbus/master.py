@@ -252,7 +252,7 @@ class Master:
             if len(frames) == len(events) == 1 and _answers(frames[0], expected):
                 if _is_from(frames[0], frame):
                     return frames[0]
-                failure = SessionError(f"address {frames[0].address} answers")
+                failure = SessionError("another slave answers")
             elif answer:
                 failure = Collision(f"{len(answer)} bytes came that are no answer")
         raise failure

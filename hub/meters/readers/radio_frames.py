@@ -25,6 +25,8 @@ HEAD: Final = 10
 SHORTEST_LENGTH: Final = 10
 MODE_C: Final = (b"\x54\xcd", b"\x54\x3d")
 LONGEST_FRAME: Final = 2 + 256 + 2 * 17
+LINE_START: Final = 16
+"""Bytes by which a line is told from a frame."""
 LONGEST_LINE: Final = 2 * LONGEST_FRAME + 160
 MOST_MEASURED: Final = 2
 """Bytes that a CUL puts behind a frame: signal strength and quality."""
@@ -32,7 +34,9 @@ _LINE: Final = re.compile(rb"[\x20-\x7e]*\r?\n")
 _TEXT: Final = re.compile(rb"[\x20-\x7e]*\r?")
 _HEX: Final = re.compile(rb"(?:b[Yy]?)?((?:[0-9A-Fa-f]{2}){11,})", re.ASCII)
 _RTL: Final = re.compile(rb"[A-Z][0-9];([01]);([01]);[^\n]*;0x((?:[0-9A-Fa-f]{2}){11,})", re.ASCII)
-_LINE_STARTS: Final = re.compile(rb"b[Yy]?(?:54(?:[Cc][Dd]|3[Dd]))?[0-9A-Fa-f]{2}[04]|[A-Z][0-9];")
+_LINE_STARTS: Final = re.compile(
+    rb"(?:b[Yy]?)?(?:54(?:[Cc][Dd]|3[Dd]))?[0-9A-Fa-f]{2}(?:08|4[4678])[0-9A-Fa-f]|[A-Z][0-9];[01]"
+)
 
 Frame = tuple[int, bytes]
 """Where a frame begins in the stream, and its bytes."""
@@ -113,8 +117,15 @@ class FrameCutter:
     def _step(self, cut: Cut, *, is_last: bool) -> bool:
         """Take a line, a frame or a byte of noise; False where more bytes have to come first."""
         head = bytes(self._buffer[:LONGEST_LINE])
-        if _LINE_STARTS.match(head) or _is_hex_so_far(head):
-            return self._line(cut, head, is_last=is_last)
+        is_whole = is_last or len(head) == LONGEST_LINE
+        text = _TEXT.match(head)
+        assert text is not None  # it may be empty
+        if text.end() == len(head) and not is_whole:
+            if len(head) < LINE_START or _begins_line(head):
+                return False
+        elif _begins_line(head) and (line := _LINE.match(head) or (is_last and text)):
+            self._take_line(cut, line[0])
+            return True
         if head[:1] in b"\r\n":
             self._drop(1)
             return True
@@ -125,6 +136,11 @@ class FrameCutter:
             self._drop(1)
             return True
         size = _size(head)
+        inner = None if _is_sealed(head) else _sealed_inside(head[:size])
+        if inner is not None:  # what looked like a frame was noise: it has no checksum to say so
+            self._noise = self._offset if self._noise is None else self._noise
+            self._drop(inner)
+            return True
         if size is None or size > len(head):
             if not is_last:
                 return False
@@ -134,18 +150,9 @@ class FrameCutter:
         self._drop(size)
         return True
 
-    def _line(self, cut: Cut, head: bytes, *, is_last: bool) -> bool:
-        found = _LINE.match(head)
-        if found is None:
-            if not is_last and len(head) < LONGEST_LINE and _TEXT.fullmatch(head):
-                return False
-            if not _TEXT.fullmatch(head) or len(head) >= LONGEST_LINE:
-                self._noise = self._offset if self._noise is None else self._noise
-                self._drop(1)
-                return True
-        size = len(head) if found is None else found.end()
-        line = head[:size].rstrip(b"\r\n")
+    def _take_line(self, cut: Cut, whole: bytes) -> None:
         self._tell_noise(cut)
+        line = whole.rstrip(b"\r\n")
         rtl, plain = _RTL.fullmatch(line), _HEX.fullmatch(line)
         if rtl is not None and b"0" in (rtl[1], rtl[2]):
             cut.lost.append(LostBytes(self._offset, "the receiver says that its checksum is wrong"))
@@ -155,8 +162,7 @@ class FrameCutter:
             cut.frames.append((self._offset, _trimmed(bytes.fromhex(plain[1].decode()))))
         else:
             cut.lost.append(LostBytes(self._offset, "a line of a receiver that is no frame"))
-        self._drop(size)
-        return True
+        self._drop(len(whole))
 
     def _drop(self, size: int) -> None:
         del self._buffer[:size]
@@ -169,16 +175,10 @@ class FrameCutter:
             self._noise = None
 
 
-def _is_hex_so_far(head: bytes) -> bool:
-    """Whether bytes can be the line of a frame as hex; a frame itself has a control byte."""
-    line = head.split(b"\n", 1)[0].rstrip(b"\r")
-    if not re.fullmatch(rb"[0-9A-Fa-f]+", line):
-        return False
-    if len(line) < 4:
-        return True
-    if line[:4].lower() in (b"54cd", b"543d"):
-        line = line[4:]
-    return len(line) < 4 or int(line[2:4], 16) in CONTROLS
+def _begins_line(head: bytes) -> bool:
+    """Whether bytes begin as the line of a receiver; of hex alone by its control byte, too."""
+    start = head[:LINE_START].split(b"\n", 1)[0].rstrip(b"\r")
+    return bool(_LINE_STARTS.match(start))
 
 
 def _may_begin(head: bytes) -> bool:
@@ -195,10 +195,31 @@ def _size(head: bytes) -> int | None:
     rest = head[before:]
     if len(rest) < HEAD + 2 and rest[0] + 1 > len(rest):
         return None
-    if len(rest) >= HEAD + 2 and crc16(rest[:HEAD]).to_bytes(2, "big") == rest[HEAD : HEAD + 2]:
+    if _is_sealed(head):
         blocks = 1 + (rest[0] - 9 + 15) // 16
         return before + rest[0] + 1 + 2 * blocks
     return before + rest[0] + 1
+
+
+def _is_sealed(head: bytes) -> bool:
+    """Whether the first block of a frame has a checksum of its own (format A)."""
+    rest = head[2:] if head[:2] in MODE_C else head
+    return len(rest) >= HEAD + 2 and crc16(rest[:HEAD]).to_bytes(2, "big") == rest[HEAD : HEAD + 2]
+
+
+def _sealed_inside(data: bytes) -> int | None:
+    """Return where in bytes the first frame of format A begins, behind their own beginning."""
+    return next(
+        (
+            at
+            for at in range(1, len(data) - HEAD - 1)
+            if data[at] >= SHORTEST_LENGTH
+            and data[at + 1] in CONTROLS
+            and begins_frame(data[at : at + HEAD])
+            and _is_sealed(data[at : at + HEAD + 2])
+        ),
+        None,
+    )
 
 
 def _trimmed(frame: bytes) -> bytes:

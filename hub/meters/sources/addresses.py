@@ -101,7 +101,9 @@ def open_meter_source(address: str, options: SourceOptions) -> AsyncIterator[byt
 def _query(address: str, parts: SplitResult) -> dict[str, str]:
     """Return the options of an address, each once; those that are known are taken out later."""
     found: dict[str, str] = {}
-    for name, value in parse_qsl(parts.query, strict_parsing=bool(parts.query)):
+    for name, value in parse_qsl(
+        parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)
+    ):
         if name in found:
             raise ValueError(f"{address}: {name} is said twice")
         found[name] = value

@@ -49,7 +49,7 @@ class Patience:
     """Without a byte, and the answer has ended."""
 
 
-BY_TCP: Final = Patience(first=2.0, silence=0.3)
+BY_TCP: Final = Patience(first=1.0, silence=0.3)
 
 
 def targets_of(text: str) -> tuple[Target, ...]:

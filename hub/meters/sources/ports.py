@@ -5,8 +5,11 @@ Every wait has a limit. What comes when nobody has asked is thrown away before t
 """
 
 import asyncio
+import os
+import termios
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from errno import EINVAL
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 PIECE: Final = 4096
 CONNECT_SECONDS: Final = 10.0
 SEND_SECONDS: Final = 10.0
+PSEUDO: Final = "/dev/pts/"
+"""Pseudo-terminals, as `socat` makes them for a line that is elsewhere: they have no parity."""
 BITS_OF_A_BYTE: Final = 11
 """On the line, with its start bit, parity and stop bit."""
 
@@ -86,8 +91,8 @@ class SerialPort:
     def _change(self, baud: int) -> None:
         try:
             self.port.baudrate = baud
-        except ValueError as error:
-            raise OSError(str(error)) from None
+        except (ValueError, termios.error) as error:
+            raise OSError(EINVAL, f"the device has no {baud} baud") from error
 
     async def close(self) -> None:
         """Give the line back."""
@@ -147,7 +152,8 @@ def open_serial(line: LineSettings, write_seconds: float | None = None) -> "Seri
     """Open a serial line; raise OSError where it is not there or lacks the speed or frame."""
     from serial import Serial  # optional, and slow to import
 
-    bits: FrameBits = line.frame
+    is_pseudo = os.path.realpath(line.device).startswith(PSEUDO)
+    bits = FrameBits() if is_pseudo else line.frame  # the bridge behind it sets them
     settings: dict[str, Any] = {
         "bytesize": bits.data,
         "parity": bits.parity,
@@ -156,5 +162,6 @@ def open_serial(line: LineSettings, write_seconds: float | None = None) -> "Seri
     }
     try:
         return Serial(line.device, line.baud, **settings)
-    except ValueError as error:
-        raise OSError(f"{line.device}: {error}") from None
+    except (ValueError, termios.error) as error:
+        said = f"{line.baud} baud, {bits}: the device has no such setting"
+        raise OSError(EINVAL, said, line.device) from error
