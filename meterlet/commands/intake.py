@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from errno import EIO
 from functools import partial
 from pathlib import Path
@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Final
 import rich_click as click
 
 from hub.device import Description
-from hub.meters.kinds import NO_KEYS, MeterKeys, MeterKind
+from hub.meters.kinds import MeterKind
 from hub.meters.sml_intake import SmlIntake
+from hub.meters.sources import SourceOptions, open_meter_source
 from hub.readings import Reading, ReadingFlag, Readout
 from meterlet.commands.common import Exit, fail
 from meterlet.commands.file_options import FileChoice
 from sml_codec import Obis
 from sml_codec.hextext import HexText
+from sml_codec.sources import Retry
 
 if TYPE_CHECKING:
     from hub.doors import Door
@@ -107,25 +109,20 @@ def file_chunks(source: str) -> Iterator[bytes]:
 
 def live_chunks(
     source: str,
+    options: SourceOptions | None = None,
     *,
     once: bool = False,
-    login: str | None = None,
-    kind: MeterKind | None = None,
-    keys: MeterKeys = NO_KEYS,
 ) -> Iterator[bytes]:
     """Yield what a live line sends, opened again whenever it breaks unless `once`.
 
     Meters that have to be asked are asked every so often, with `once` a single time. Raises
     `OSError` naming the source where it cannot be opened.
     """
-    from hub.meters.sources import SourceOptions, open_meter_source  # needs asyncio, urllib
-    from sml_codec.sources import Retry
-
     retry = None if once else Retry(heard=partial(_say_interrupted, source))
-    options = SourceOptions(login, retry, kind, keys.for_mbus(), Notices(source).hear)
+    chosen = replace(options or SourceOptions(), retry=retry, heard=Notices(source).hear)
     loop = asyncio.new_event_loop()
     try:
-        pieces = open_meter_source(source, options)
+        pieces = open_meter_source(source, chosen)
         while (piece := loop.run_until_complete(anext(pieces, None))) is not None:
             yield piece
     except ValueError as error:
