@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A month of electricity, gas, water, heat and appliances in one hub, each over its own line.
+
+Every intact reading is stored once, what is odd waits in quarantine, and each supplier's private
+bill is what its meter's readings differ by, at the tariff, reckoned here by fractions.
+"""
+
+import json
+import random
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import datetime
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from hub.device import Device
+from hub.meters.kinds import MeterKind
+from hub.meters.odd import Odd
+from hub.quarantining import meter_of
+from tests.support.asked import MOSQUITTO, broker
+from tests.support.command import ROOT, serving_hub
+from tests.support.mixed_media import (
+    BERLIN,
+    BUS_EVERY,
+    HOME,
+    HOURS,
+    Bus,
+    Line,
+    Plug,
+    heat_meter,
+    port,
+    sensor,
+)
+from tests.support.town import done
+
+pytest.importorskip("serial")
+BEGIN: Final = int(datetime(2025, 1, 31, 18, tzinfo=BERLIN).timestamp())
+END: Final = int(datetime(2025, 3, 1, 12, tzinfo=BERLIN).timestamp())
+FEBRUARY: Final = tuple(
+    int(datetime(2025, month, 1, tzinfo=BERLIN).timestamp()) for month in (2, 3)
+)
+GAS_DAY: Final = 6 * HOURS
+DAYS: Final = 28
+FLAT: Final = """
+format = 1
+name = "{name}"
+revision = 1
+currency = "EUR"
+zone = "Europe/Berlin"
+valid_from = 2025-01-01
+valid_until = 2026-01-01
+rounding = {{ rule = "half-up", decimals = 2 }}
+[[charge]]
+name = "energy"
+kind = "energy"
+price = "{price}"
+[[charge]]
+name = "standing"
+kind = "standing"
+per_day = "0.30"
+[[step]]
+name = "vat"
+kind = "tax"
+on = ["energy", "standing"]
+percent = "19"
+"""
+
+
+def has_broker() -> bool:
+    try:
+        import aiomqtt  # noqa: F401
+    except ImportError:
+        return False
+    return MOSQUITTO is not None
+
+
+class World:
+    """The meters, what they count, their lines, and what is expected of the hub."""
+
+    def __init__(self, folder: Path, scratch: Path, stack: ExitStack) -> None:
+        self.dice = random.Random(17)
+        self.wh, self.gas, self.water = 5_000_001, 1_569_646, 872_234
+        self.heat, self.pump, self.washer = 8_640, 14_768, 12_345
+        self.freezer_watt_seconds = 0
+        self.stored: dict[str, dict[int, int]] = {name: {} for name in ("", *HOME.meters)}
+        self.odd: list[tuple[str, Odd]] = []
+        self.p1 = Line.open(folder, MeterKind.P1, stack)
+        self.display = Line.open(folder, MeterKind.CURRENT_COST, stack)
+        self.bus = Bus.open(folder, stack, heat_meter(self.heat))
+        self.plug: Plug | None = None
+        if has_broker():
+            number = stack.enter_context(broker(scratch))
+            self.plug = Plug.open(folder, stack, number)
+        self.time = BEGIN
+        self.p1.start(BEGIN)
+        self.display.start(BEGIN)
+        self.bus.hub.start(BEGIN)
+        self.stored["heat"][BEGIN] = self.heat * 1000
+        stack.callback(self.bus.hub.stop)
+        if self.plug is not None:
+            self.plug.hub.start(BEGIN, self.plug.wake)
+            stack.callback(self.plug.hub.stop)
+
+    def set(self, now: int) -> None:
+        """Let the one clock stand at a moment; the bus has the time of its next question."""
+        self.time = now
+        for one in (self.p1.hub, self.display.hub, *([self.plug.hub] if self.plug else [])):
+            one.clock.set(now)
+
+    def hour(self) -> None:
+        """An hour of the port: everything behind it counts on, and is told."""
+        self.wh += self.dice.randrange(60, 1500)
+        self.gas += self.dice.choice((0, 0, 150, 900)) + self.dice.randrange(50)
+        self.water += self.dice.choice((0, 0, 0, 8, 60))
+        self.tell_port()
+
+    def tell_port(self) -> None:
+        self.p1.send(port(self.time, self.wh, self.gas, self.water))
+        for name, steps in (("", self.wh), ("gas", self.gas), ("water", self.water)):
+            self.stored[name][self.time] = steps
+
+    def ask_bus(self) -> None:
+        self.heat += self.dice.randrange(12)
+        self.bus.slave = heat_meter(self.heat)
+        self.bus.ask(self.time)
+        self.stored["heat"][self.time] = self.heat * 1000
+
+    def count_impulses(self) -> None:
+        self.pump += self.dice.randrange(2_500)
+        self.display.send(sensor(2, "01039", impulses=self.pump))
+        self.stored["heat-pump"][self.time] = self.pump
+
+    def measure_power(self) -> None:
+        """Three messages of the freezer, a minute from each to the next: power times time."""
+        begin, before = self.time, None
+        for step in range(3):
+            self.set(begin + 60 * step)
+            if before is not None:
+                self.freezer_watt_seconds += before * 60
+            before = self.dice.randrange(40, 2_000)
+            self.display.send(sensor(1, "00629", watts=before))
+            self.stored["freezer"][self.time] = self.freezer_watt_seconds // 3600
+        self.set(begin)
+
+    def publish(self) -> None:
+        if self.plug is not None:
+            self.washer += self.dice.randrange(900)
+            self.plug.publish(self.washer)
+            self.stored["washer"][self.time] = self.washer
+
+    def month(self) -> None:
+        for number, moment in enumerate(range(BEGIN, END + 1, HOURS)):
+            self.set(moment)
+            if number:
+                self.hour()
+            else:
+                self.tell_port()
+            if number % 6 == 0:
+                if number:
+                    self.ask_bus()
+                self.count_impulses()
+            if number % 12 == 0:
+                self.publish()
+            if number % 24 == 0:
+                self.measure_power()
+            if number % 48 == 30:
+                self.fault(number // 48)
+
+    def fault(self, number: int) -> None:
+        """Send something odd, half an hour after a true telegram."""
+        self.set(self.time + HOURS // 2)
+        true = self.wh, self.gas, self.water
+        match number:
+            case 1:
+                self.expect("", Odd.FELL, port(self.time, 7, *true[1:]))
+                self.stored["gas"][self.time], self.stored["water"][self.time] = true[1:]
+            case 2:
+                self.expect("gas", Odd.FOREIGN, port(self.time, *true, gas_meter="G0777"))
+                self.stored[""][self.time], self.stored["water"][self.time] = true[0], true[2]
+            case 3:
+                self.expect("water", Odd.LEAPT, port(self.time, *true[:2], 99_000_000))
+                self.stored[""][self.time], self.stored["gas"][self.time] = true[:2]
+            case 4:
+                wire = bytearray(port(self.time, *true))
+                wire[60] ^= 1
+                self.p1.send(bytes(wire))
+            case 5:  # the telegram of half an hour ago, once more
+                self.p1.send(port(self.time - HOURS // 2, *true))
+            case 6:  # the flat next door
+                self.display.send(sensor(7, "04711", impulses=3))
+            case 7 if self.plug is not None:
+                self.plug.publish(self.washer - 1)
+                self.odd.append(("washer", Odd.FELL))
+            case 8 if self.plug is not None:
+                self.plug.publish(1, device="somebody-elses")
+            case _:
+                pass
+        if number == 9:  # somebody has put another meter on the bus, until it is asked again
+            at = self.time - self.time % BUS_EVERY + BUS_EVERY
+            del at
+        self.set(self.time - HOURS // 2)
+
+    def expect(self, meter: str, kind: Odd, telegram: bytes) -> None:
+        self.p1.send(telegram)
+        self.odd.append((meter, kind))
+
+    def difference(self, name: str, begin: int, end: int) -> int:
+        """Return what a meter counted in between, where it was read at both moments."""
+        return self.stored[name][end] - self.stored[name][begin]
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, World]]:
+    """A hub that has seen the month, and what it was to see."""
+    folder = tmp_path_factory.mktemp("mixed")
+    done("tariff", "keygen", "--out", folder / "vendor.key")
+    begun = time.monotonic()
+    with Device.create(folder / "hub", HOME, now=lambda: BEGIN):
+        shutil.copy(folder / "vendor.key.pub", folder / "hub" / "vendors" / "0-vendor.pem")
+    with ExitStack() as stack:
+        world = World(folder / "hub", folder, stack)
+        world.month()
+    print(f"the month took {time.monotonic() - begun:.0f} s")  # noqa: T201
+    yield folder, world
+
+
+def test_every_reading_is_stored_once_and_the_odd_ones_wait(lived: tuple[Path, World]) -> None:
+    folder, world = lived
+    with Device.open(folder / "hub", now=lambda: END + HOURS) as device:
+        for meter in device.every_meter:
+            main = meter.main
+            found = list(main.vault.between(main.channel, BEGIN, END + HOURS))
+            shown = {one.time: one.register_wh for one in found}
+            assert len(found) == len(shown)
+            assert shown == world.stored[meter.name], meter.name
+        waiting = Counter(
+            (meter_of(device, one.telegram).name, one.telegram.kind) for one in device.quarantine.all()
+        )
+        assert waiting == Counter(world.odd)
