@@ -25,7 +25,7 @@ from hub.meters.fuse import DEFAULT_FUSE, LARGEST_AMPERES, Fuse
 from hub.meters.kinds import MeterKeys, MeterKind
 from hub.meters.replay import parse_interval
 from hub.meters.simulator import SyntheticHousehold
-from hub.meters.sources import SourceOptions, kind_at
+from hub.meters.sources import kind_at
 from hub.readings import Readout
 from hub.text import utc_text
 from meterlet.commands.common import (
@@ -314,8 +314,8 @@ def ingest(
             chunks = telegrams(device.mounted_meter, following(latest, readouts))
         elif "://" in source:
             secret = login.read().strip() if login else None
-            chosen = SourceOptions(secret, kind=spoken, keys=keys.for_mbus())
-            chunks = hex_or_bytes(live_chunks(source, chosen, once=once), spoken)
+            pieces = live_chunks(source, once=once, login=secret, kind=spoken, keys=keys)
+            chunks = hex_or_bytes(pieces, spoken)
         else:
             chunks = hex_or_bytes(file_chunks(source), spoken)
         no_further = device.certified_no_further()

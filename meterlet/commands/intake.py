@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import rich_click as click
 
 from hub.device import Description
-from hub.meters.kinds import MeterKind
+from hub.meters.kinds import NO_KEYS, MeterKeys, MeterKind
 from hub.meters.sml_intake import SmlIntake
 from hub.meters.sources import SourceOptions, open_meter_source
 from hub.readings import Reading, ReadingFlag, Readout
@@ -109,17 +109,24 @@ def file_chunks(source: str) -> Iterator[bytes]:
 
 def live_chunks(
     source: str,
-    options: SourceOptions | None = None,
     *,
     once: bool = False,
+    login: str | None = None,
+    kind: MeterKind | None = None,
+    keys: MeterKeys = NO_KEYS,
 ) -> Iterator[bytes]:
     """Yield what a live line sends, opened again whenever it breaks unless `once`.
 
     Meters that have to be asked are asked every so often, with `once` a single time. Raises
     `OSError` naming the source where it cannot be opened.
     """
+    return source_chunks(source, SourceOptions(login, kind=kind, keys=keys.for_mbus()), once=once)
+
+
+def source_chunks(source: str, options: SourceOptions, *, once: bool = False) -> Iterator[bytes]:
+    """Yield what comes of a source, as `live_chunks` does, with all its options."""
     retry = None if once else Retry(heard=partial(_say_interrupted, source))
-    chosen = replace(options or SourceOptions(), retry=retry, heard=Notices(source).hear)
+    chosen = replace(options, retry=retry, heard=Notices(source).hear)
     loop = asyncio.new_event_loop()
     try:
         pieces = open_meter_source(source, chosen)

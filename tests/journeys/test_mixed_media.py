@@ -10,7 +10,6 @@ import random
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import datetime
 from fractions import Fraction
@@ -27,7 +26,6 @@ from tests.support.asked import MOSQUITTO, broker
 from tests.support.command import ROOT, serving_hub
 from tests.support.mixed_media import (
     BERLIN,
-    BUS_EVERY,
     HOME,
     HOURS,
     Bus,
@@ -47,13 +45,15 @@ FEBRUARY: Final = tuple(
 )
 GAS_DAY: Final = 6 * HOURS
 DAYS: Final = 28
+TARIFFS: Final = ROOT / "examples" / "tariffs"
+BILLING: Final = ROOT / "applets" / "billing"
 FLAT: Final = """
 format = 1
 name = "{name}"
 revision = 1
 currency = "EUR"
 zone = "Europe/Berlin"
-valid_from = 2025-01-01
+{medium}valid_from = 2025-01-01
 valid_until = 2026-01-01
 rounding = {{ rule = "half-up", decimals = 2 }}
 [[charge]]
@@ -125,7 +125,12 @@ class World:
         for name, steps in (("", self.wh), ("gas", self.gas), ("water", self.water)):
             self.stored[name][self.time] = steps
 
-    def ask_bus(self) -> None:
+    def ask_bus(self, number: int) -> None:
+        if number == 30:  # somebody has put another meter on the bus, for six hours
+            self.bus.slave = heat_meter(3, number="99999999")
+            self.bus.ask(self.time)
+            self.odd.append(("heat", Odd.FOREIGN))
+            return
         self.heat += self.dice.randrange(12)
         self.bus.slave = heat_meter(self.heat)
         self.bus.ask(self.time)
@@ -163,7 +168,7 @@ class World:
                 self.tell_port()
             if number % 6 == 0:
                 if number:
-                    self.ask_bus()
+                    self.ask_bus(number)
                 self.count_impulses()
             if number % 12 == 0:
                 self.publish()
@@ -201,22 +206,20 @@ class World:
                 self.plug.publish(1, device="somebody-elses")
             case _:
                 pass
-        if number == 9:  # somebody has put another meter on the bus, until it is asked again
-            at = self.time - self.time % BUS_EVERY + BUS_EVERY
-            del at
         self.set(self.time - HOURS // 2)
 
     def expect(self, meter: str, kind: Odd, telegram: bytes) -> None:
         self.p1.send(telegram)
         self.odd.append((meter, kind))
 
-    def difference(self, name: str, begin: int, end: int) -> int:
-        """Return what a meter counted in between, where it was read at both moments."""
-        return self.stored[name][end] - self.stored[name][begin]
+    def used(self, name: str, shift: int = 0) -> Fraction:
+        """Return what a meter counted in February, in kilowatt-hours or cubic metres."""
+        begin, end = (moment + shift for moment in FEBRUARY)
+        return Fraction(self.stored[name][end] - self.stored[name][begin], 1000)
 
 
 @pytest.fixture(scope="module")
-def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, World]]:
+def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, World]:
     """A hub that has seen the month, and what it was to see."""
     folder = tmp_path_factory.mktemp("mixed")
     done("tariff", "keygen", "--out", folder / "vendor.key")
@@ -226,8 +229,8 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Worl
     with ExitStack() as stack:
         world = World(folder / "hub", folder, stack)
         world.month()
-    print(f"the month took {time.monotonic() - begun:.0f} s")  # noqa: T201
-    yield folder, world
+    print(f"the month took {time.monotonic() - begun:.0f} s")
+    return folder, world
 
 
 def test_every_reading_is_stored_once_and_the_odd_ones_wait(lived: tuple[Path, World]) -> None:
@@ -240,6 +243,100 @@ def test_every_reading_is_stored_once_and_the_odd_ones_wait(lived: tuple[Path, W
             assert len(found) == len(shown)
             assert shown == world.stored[meter.name], meter.name
         waiting = Counter(
-            (meter_of(device, one.telegram).name, one.telegram.kind) for one in device.quarantine.all()
+            (meter_of(device, one.telegram).name, one.telegram.kind)
+            for one in device.quarantine.all()
         )
         assert waiting == Counter(world.odd)
+
+
+def cents(total: Fraction) -> str:
+    """Return an amount as an invoice has it, rounded half up."""
+    whole = int(total * 100 + Fraction(1, 2))
+    return f"{whole // 100}.{whole % 100:02}"
+
+
+def flat(price: str, used: Fraction) -> str:
+    """Return what use comes to at the flat tariff."""
+    return cents((used * Fraction(price) + DAYS * Fraction("0.30")) * Fraction("1.19"))
+
+
+def gas_bill(volume: Fraction) -> str:
+    """Return what cubic metres of gas come to at the tariff de-gas-2025."""
+    kilowatt_hours = volume * Fraction("0.9534") * Fraction("11.251")
+    energy = kilowatt_hours * (Fraction("0.0642") + Fraction("0.009982"))
+    return cents((energy + Fraction("134.40") * DAYS / 365) * Fraction("1.19"))
+
+
+def water_bill(volume: Fraction) -> str:
+    """Return what cubic metres of water come to at the tariff de-water-2025."""
+    water = volume * Fraction("1.81") + Fraction("48.00") * DAYS / 365
+    return cents(water * Fraction("1.07") + volume * Fraction("2.39"))
+
+
+class Supplier:
+    """Who bills one register, with an applet of its own in the hub."""
+
+    def __init__(self, folder: Path, name: str, manifest: str) -> None:
+        self.folder, self.office = folder, folder / f"utility-{name or 'electricity'}"
+        package = self.office.with_suffix(".cap")
+        enrolment = self.office.with_suffix(".json")
+        done(
+            "applet", "build", BILLING, "--manifest", BILLING / manifest,
+            "--key", folder / "vendor.key", "-o", package,
+        )  # fmt: skip
+        done("utility", "init", self.office)
+        done(
+            "applet", "install", "--hub", folder / "hub", package, "--yes",
+            "--recipient", self.office / "public.pem", "--enrolment", enrolment,
+        )  # fmt: skip
+        done("utility", "enrol", "--utility", self.office, enrolment)
+        self.meter = json.loads(enrolment.read_text())["meter"]
+
+    def bill(self, address: str, tariff: Path) -> str:
+        """Return the total of a private bill of February."""
+        bundle = self.office.with_suffix(".bundle")
+        told = json.loads(
+            done(
+                "utility", "request", "bill", "--utility", self.office, "--meter", self.meter,
+                "--month", "2025-02", "--tariff", tariff, "--hub", address,
+                "--bundle", bundle, "--json",
+            )
+        )  # fmt: skip
+        assert told["verified"]
+        key = self.office / "public.pem"
+        assert "matches" in done("bill", "verify", bundle, "--supplier", key)
+        return str(told["total"])
+
+
+def test_each_supplier_bills_what_its_register_counted(lived: tuple[Path, World]) -> None:
+    folder, world = lived
+    prices = {"electricity": "0.3127", "heat-pump": "0.2411"}
+    for name, price in prices.items():
+        (folder / f"{name}.toml").write_text(FLAT.format(name=name, price=price, medium=""))
+    electricity = Supplier(folder, "", "manifest.toml")
+    gas = Supplier(folder, "gas", "gas.toml")
+    water = Supplier(folder, "water", "water.toml")
+    pump = Supplier(folder, "heat-pump", "sub-meter.toml")
+    with serving_hub(folder / "hub") as address:
+        assert electricity.bill(address, folder / "electricity.toml") == flat(
+            prices["electricity"], world.used("")
+        )
+        assert gas.bill(address, TARIFFS / "de-gas-2025.toml") == gas_bill(
+            world.used("gas", GAS_DAY)
+        )
+        assert water.bill(address, TARIFFS / "de-water-2025.toml") == water_bill(
+            world.used("water")
+        )
+        assert pump.bill(address, folder / "heat-pump.toml") == flat(
+            prices["heat-pump"], world.used("heat-pump")
+        )
+
+
+@pytest.mark.soak
+def test_heat_from_the_bus_is_billed(lived: tuple[Path, World]) -> None:
+    folder, world = lived
+    tariff = folder / "heat.toml"
+    tariff.write_text(FLAT.format(name="heat", price="0.1104", medium='medium = "heat"\n'))
+    heat = Supplier(folder, "heat", "heat.toml")
+    with serving_hub(folder / "hub") as address:
+        assert heat.bill(address, tariff) == flat("0.1104", world.used("heat"))

@@ -31,7 +31,7 @@ from meter_codecs.mbus import Address, make_body, make_record
 from meter_codecs.mbus.slave import Slave
 from meter_codecs.p1 import crc16
 from meterlet.commands.door import Intake
-from meterlet.commands.intake import hex_or_bytes, live_chunks
+from meterlet.commands.intake import hex_or_bytes, source_chunks
 from protocols.metrology import ACTIVE_ENERGY_IMPORT, GAS_VOLUME, HEAT_ENERGY, WATER_VOLUME
 from tests.support.asked import pty_line
 from tests.support.line import _FORK, JUNK, SharedClock
@@ -119,7 +119,7 @@ def _serve(folder: Path, source: str, kind: MeterKind, clock: SharedClock) -> No
     with Device.open(folder, now=clock.now) as device:
         door = ListeningDoor(device, device.every_meter, DoorOptions(is_live=True, kind=kind))
         options = SourceOptions(kind=kind, sleep=until, patience=QUICK)
-        chunks = counted(live_chunks(source, options))
+        chunks = counted(source_chunks(source, options))
         Intake(device, source, door, None).follow(hex_or_bytes(chunks, kind))
 
 
