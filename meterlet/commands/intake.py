@@ -16,6 +16,7 @@ import rich_click as click
 
 from hub.device import Description
 from hub.meters.kinds import NO_KEYS, MeterKeys, MeterKind
+from hub.meters.readers.radio_frames import is_line, may_be_line
 from hub.meters.sml_intake import SmlIntake
 from hub.meters.sources import SourceOptions, open_meter_source
 from hub.readings import Reading, ReadingFlag, Readout
@@ -164,11 +165,23 @@ def _say_interrupted(source: str, interruption: "Interruption") -> None:
 
 
 def hex_or_bytes(chunks: Iterator[bytes], kind: MeterKind | None = None) -> Iterator[bytes]:
-    """Yield the bytes of a stream that may be hex; receivers of radio have lines of their own."""
+    """Yield the bytes of a stream that may be hex; lines of radio receivers stay as they are."""
     if kind in (MeterKind.WIRELESS, MeterKind.MQTT):
         yield from chunks
         return
-    text = HexText()
+    text, head = HexText(), b""
+    for chunk in chunks:
+        head += chunk
+        if may_be_line(head):
+            continue
+        if is_line(head):
+            yield head
+            yield from chunks
+            return
+        yield text.feed(head)
+        break
+    else:
+        yield head if is_line(head) else text.feed(head)
     for chunk in chunks:
         yield text.feed(chunk)
     yield text.close()

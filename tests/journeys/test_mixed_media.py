@@ -8,7 +8,6 @@ bill is what its meter's readings differ by, at the tariff, reckoned here by fra
 import json
 import random
 import shutil
-import time
 from collections import Counter
 from contextlib import ExitStack
 from datetime import datetime
@@ -223,13 +222,11 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, World]:
     """A hub that has seen the month, and what it was to see."""
     folder = tmp_path_factory.mktemp("mixed")
     done("tariff", "keygen", "--out", folder / "vendor.key")
-    begun = time.monotonic()
     with Device.create(folder / "hub", HOME, now=lambda: BEGIN):
         shutil.copy(folder / "vendor.key.pub", folder / "hub" / "vendors" / "0-vendor.pem")
     with ExitStack() as stack:
         world = World(folder / "hub", folder, stack)
         world.month()
-    print(f"the month took {time.monotonic() - begun:.0f} s")
     return folder, world
 
 

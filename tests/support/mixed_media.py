@@ -218,7 +218,8 @@ class Plug:
 
     @classmethod
     def open(cls, folder: Path, stack: ExitStack, port_number: int) -> "Plug":
-        from paho.mqtt.client import CallbackAPIVersion, Client
+        from paho.mqtt.client import Client
+        from paho.mqtt.enums import CallbackAPIVersion
 
         client = Client(CallbackAPIVersion.VERSION2)
         client.connect("127.0.0.1", port_number)
