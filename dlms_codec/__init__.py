@@ -22,17 +22,15 @@ from dlms_codec.data import (
     BitString,
     CompactArray,
     Data,
-    Date,
-    DateTime,
     Descriptor,
     DontCare,
     OctetString,
     Structure,
-    Time,
     TypeDescription,
     Utf8String,
     VisibleString,
 )
+from dlms_codec.datetimes import Date, DateTime, Time
 from dlms_codec.errors import (
     DlmsError,
     EncodingError,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from dlms_codec._make import twin
+from dlms_codec.apdus import decode_apdu
 from dlms_codec.blocks import BlockAssembler, GeneralBlockTransfer
 from dlms_codec.errors import MalformedDlms
 from dlms_codec.frames import Damage, DamageKind
@@ -65,10 +66,25 @@ def strip_llc(information: bytes) -> bytes:
     return information[3:] if information[:3] in _LLC else information
 
 
+def _is_whole(apdu: bytes) -> bool:
+    """Whether a message is one, and not the rest of one.
+
+    Asked where it does not begin as it should: without an LLC header, which some meters never send
+    and blocks have in front of the first only, or with another segment than 0.
+    """
+    try:
+        decode_apdu(apdu)
+    except MalformedDlms:
+        return False
+    return True
+
+
 class _Segments:
     """What one direction of one line has sent of a message so far."""
 
-    __slots__ = ("blocks", "blocks_offset", "count", "due", "frames", "offset", "pieces", "size")
+    __slots__ = (
+        "blocks", "blocks_offset", "count", "due", "frames", "headless", "offset", "pieces", "size"
+    )  # fmt: skip
 
     def __init__(self, limits: Limits) -> None:
         self.pieces: list[bytes] = []
@@ -76,6 +92,7 @@ class _Segments:
         self.offset = 0
         self.count = 0
         self.due = 0
+        self.headless = False
         self.blocks = BlockAssembler(limits=limits)
         self.blocks_offset = 0
         self.frames = 0
@@ -154,16 +171,11 @@ class MessageDecoder:
         if has_llc and peer.pieces:
             self._drop_segments(peer, events, "its last segment is missing")
         if not peer.pieces:
-            if not has_llc and not (peer.blocks.waiting and information[0] == 0xE0):
-                reason = "its first segment is missing"
-                size = len(frame.wire)
-                events.append(Damage(frame.offset, size, DamageKind.INCOMPLETE, reason))
-                return
-            if not frame.segmented:  # the whole of it: the way of nearly all frames
-                apdu = information[3:] if has_llc else information
-                self._apdu(peer, frame.offset, apdu, 1, events)
+            if has_llc and not frame.segmented:  # the whole of it: the way of nearly all frames
+                self._apdu(peer, frame.offset, information[3:], 1, events)
                 return
             peer.offset = frame.offset
+            peer.headless = not has_llc
             information = strip_llc(information)
         self._piece(peer, information, events)
         if peer.pieces and not frame.segmented:
@@ -176,12 +188,8 @@ class MessageDecoder:
         if frame.segment == 0 and peer.pieces:
             self._drop_segments(peer, events, "its last segment is missing")
         if not peer.pieces:
-            if frame.segment != 0:
-                reason = "its first segment is missing"
-                size = len(frame.wire)
-                events.append(Damage(frame.offset, size, DamageKind.INCOMPLETE, reason))
-                return
-            peer.offset, peer.due = frame.offset, 0
+            peer.offset, peer.due = frame.offset, frame.segment
+            peer.headless = frame.segment != 0
         if frame.segment != peer.due:
             self._drop_segments(peer, events, f"segment {frame.segment} where {peer.due} is due")
             return
@@ -198,9 +206,14 @@ class MessageDecoder:
             self._drop_segments(peer, events, f"longer than {self._limits.message} bytes")
 
     def _finish(self, peer: _Segments, events: list[Event]) -> None:
-        apdu, count = b"".join(peer.pieces), peer.count
+        apdu, count, size = strip_llc(b"".join(peer.pieces)), peer.count, peer.size
+        headless, peer.headless = peer.headless, False
         peer.clear()
-        self._apdu(peer, peer.offset, strip_llc(apdu), count, events)
+        if headless and not _is_whole(apdu):
+            reason = "its first segment is missing"
+            events.append(Damage(peer.offset, size, DamageKind.INCOMPLETE, reason))
+            return
+        self._apdu(peer, peer.offset, apdu, count, events)
 
     def _apdu(
         self, peer: _Segments, offset: int, apdu: bytes, frames: int, events: list[Event]

@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Final, Self, TypeAlias
 
-from dlms_codec.datetimes import Date, DateTime, Time
 from dlms_codec.errors import EncodingError
 from dlms_codec.numbers import Float32, Float64, SizedInt
 from dlms_codec.obis import Obis
@@ -176,21 +175,3 @@ Data: TypeAlias = (
 """Any value. `bytes` is an octet string, or a text, or one of `DateTime`, `Date` and `Time`."""
 
 DONT_CARE: Final = DontCare()
-
-__all__ = [
-    "DONT_CARE",
-    "Array",
-    "BitString",
-    "CompactArray",
-    "Data",
-    "Date",
-    "DateTime",
-    "Descriptor",
-    "DontCare",
-    "OctetString",
-    "Structure",
-    "Time",
-    "TypeDescription",
-    "Utf8String",
-    "VisibleString",
-]

@@ -156,7 +156,7 @@ class HdlcDecoder:
 
     def feed(self, data: bytes) -> list[HdlcEvent]:
         """Take the next bytes; return the frames and the damage that they complete, in order."""
-        return self._search(self._buffer + data if self._buffer else data, closing=False)
+        return self._search(self._buffer + data if self._buffer else bytes(data), closing=False)
 
     def close(self) -> list[HdlcEvent]:
         """End the stream; return what it cuts off."""
@@ -203,10 +203,8 @@ class HdlcDecoder:
         length = (buffer[at + 1] & 7) << 8 | buffer[at + 2]
         stop = at + 1 + length
         try:
-            destination = at + 4 if buffer[at + 3] & 1 else _address_end(buffer, at + 3)
-            source = (
-                destination + 1 if buffer[destination] & 1 else _address_end(buffer, destination)
-            )
+            destination = _address_end(buffer, at + 3)
+            source = _address_end(buffer, destination) if destination > 0 else -1
         except IndexError:
             return None
         if source < 0:

@@ -5,6 +5,7 @@
     code, value, [scaler, unit], code, ...   Austria, Kamstrup, Landis+Gyr: one after the other,
                                              with or without scalers, behind a version or a clock
     [[class, code, attribute, index], ...], value, value, ...     the push's own list of objects
+    [class, code, attribute, value]          a descriptor
     [class code attribute, value]            Czech: the descriptor without data tags
     value, value, ...                        no codes: the position counts (`index`)
 
@@ -17,8 +18,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from dlms_codec._make import twin
 from dlms_codec.apdus.notifications import DataNotification
 from dlms_codec.axdr import elements_of
 from dlms_codec.data import (
@@ -59,6 +61,29 @@ class Meaning:
     attribute: int | None = None
     profile: str | None = None
     """The profile that added something that the meter did not send."""
+
+
+_MeaningTwin: Final = twin(Meaning)
+
+
+def _meaning(
+    obis: Obis | None,
+    scaler: int | None,
+    unit: int | None,
+    class_id: int | None,
+    attribute: int | None,
+) -> Meaning:
+    made: Any = _MeaningTwin()
+    made.obis = obis
+    made.scaler = scaler
+    made.unit = unit
+    made.index = None
+    made.class_id = class_id
+    made.attribute = attribute
+    made.profile = None
+    made.__class__ = Meaning
+    meaning: Meaning = made
+    return meaning
 
 
 class PushValue(NamedTuple):
@@ -174,13 +199,18 @@ def _coded(items: Array | Structure) -> Iterator[PushValue]:
     while at < count:
         item = items[at]
         at += 1
+        class_id: int | None = None
+        attribute: int | None = None
         if isinstance(item, Descriptor):
             code: Obis | None = item.obis
             class_id, attribute = item.class_id, item.attribute
+        elif isinstance(item, UInt16) and (named := _named(items[at - 1 : at + 3])) is not None:
+            code, class_id, attribute = named.obis, named.class_id, named.attribute
+            at += 2
         elif is_code(item) and isinstance(item, bytes):
-            code, class_id, attribute = Obis(item), None, None
+            code = Obis(item)
         else:
-            if isinstance(item, Array | Structure):
+            if isinstance(item, Array | Structure) and not _objects(item):
                 yield from _coded(item)
             continue
         if at == count or _is_no_value(items[at]):
@@ -189,14 +219,26 @@ def _coded(items: Array | Structure) -> Iterator[PushValue]:
         at += 1
         if at < count and (found := scaler_unit(items[at])) is not None:
             (scaler, unit), at = found, at + 1
-        yield PushValue(Meaning(code, scaler, unit, None, class_id, attribute), value)
+        yield PushValue(_meaning(code, scaler, unit, class_id, attribute), value)
+
+
+def _named(items: tuple[Data, ...]) -> Meaning | None:
+    """Return what class, code and attribute name, if a value is behind them."""
+    if len(items) < 4 or not isinstance(items[0], UInt16) or not isinstance(items[2], Int8):
+        return None
+    class_id, code, attribute = items[:3]
+    if not is_code(code) or not isinstance(code, bytes) or is_code(items[3]):
+        return None
+    assert isinstance(class_id, UInt16)
+    assert isinstance(attribute, Int8)
+    return Meaning(obis=Obis(code), class_id=int(class_id), attribute=int(attribute))
 
 
 def _is_no_value(value: Data) -> bool:
     """Whether what stands behind a code is not its value: six octets, a scaler, more entries."""
     if isinstance(value, Array | Structure):
         return scaler_unit(value) is not None or next(_coded(value), None) is not None
-    return isinstance(value, Descriptor) or (isinstance(value, bytes) and len(value) == 6)
+    return isinstance(value, Descriptor) or (type(value) is bytes and len(value) == 6)
 
 
 def scaler_unit(value: Data) -> tuple[int, int] | None:
@@ -210,12 +252,8 @@ def scaler_unit(value: Data) -> tuple[int, int] | None:
 
 def _listed(items: Array | Structure) -> list[PushValue] | None:
     """Return the values of a push that begins with its list of objects; None if it does not."""
-    head = items[0] if items else None
-    if not isinstance(head, Array) or not head:
-        return None
-    objects = [_object(entry) for entry in head]
-    known = [entry for entry in objects if entry is not None]
-    if len(known) != len(objects):
+    known = _objects(items[0]) if items else []
+    if not known:
         return None
     # The list is an object of its own, or stands in front of the objects.
     own = known[0].class_id == PUSH_SETUP and len(known) == len(items)
@@ -225,7 +263,15 @@ def _listed(items: Array | Structure) -> list[PushValue] | None:
     return [PushValue(meaning, value) for meaning, value in zip(known, values, strict=True)]
 
 
-def _object(entry: Data) -> Meaning | None:
+def _objects(value: Data) -> list[Meaning]:
+    """Return the objects that a list of objects names; none if a value is no such list."""
+    if not isinstance(value, Array):
+        return []
+    found = [object_of(entry) for entry in value]
+    return [] if None in found else [entry for entry in found if entry is not None]
+
+
+def object_of(entry: Data) -> Meaning | None:
     """Return what an entry [class, code, attribute, index, ...] of a list of objects names."""
     if not isinstance(entry, Structure) or len(entry) < 4:
         return None
@@ -239,11 +285,7 @@ def _object(entry: Data) -> Meaning | None:
 
 def is_object_list(entry: PushValue) -> bool:
     """Return whether a value is the list of objects that a push begins with."""
-    return (
-        entry.meaning.class_id == PUSH_SETUP
-        and isinstance(entry.value, Array)
-        and all(_object(item) is not None for item in entry.value)
-    )
+    return entry.meaning.class_id == PUSH_SETUP and bool(_objects(entry.value))
 
 
 def text_of(value: Data) -> str | None:

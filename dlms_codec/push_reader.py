@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads pushes, and remembers their shapes: a meter sends the same one for years.
 
-The first push of a shape is decoded value by value. From it comes a pattern that fixes all that
-its meaning hangs on: tags, lengths, codes, scalers, units; what may differ are numbers, octets and
-texts of the same length. A push that fits a pattern byte for byte is read by it at once, with the
-same outcome.
+The first pushes of a shape are decoded value by value. From them comes a pattern that fixes all
+that their meaning hangs on: tags, lengths, codes, scalers, units. What may differ are numbers, and
+octets and texts of the same length. A push that fits a pattern byte for byte is read by it at once,
+with the same outcome.
 """
 
 from __future__ import annotations
@@ -24,9 +24,19 @@ from dlms_codec.axdr import encode_data, encode_length
 from dlms_codec.data import Array, Data, Structure, VisibleString
 from dlms_codec.datetimes import DateTime
 from dlms_codec.numbers import Float32, Float64, SizedInt
+from dlms_codec.obis import Obis
 from dlms_codec.options import DEFAULT_LIMITS, Limits, Quirk
 from dlms_codec.profiles import PROFILES, Profile
-from dlms_codec.push import CLOCK_GROUPS, Meaning, Push, PushValue, scaler_unit, values_of
+from dlms_codec.push import (
+    CLOCK_GROUPS,
+    Meaning,
+    Push,
+    PushValue,
+    is_code,
+    object_of,
+    scaler_unit,
+    values_of,
+)
 
 SHAPES_OF_A_LENGTH: Final = 4
 LENGTHS: Final = 64
@@ -82,7 +92,8 @@ class PushReader:
         self._limits = limits
         self._quirks = quirks
         self._profiles = tuple(profiles)
-        self._shapes: dict[int, list[_Shape]] = {}
+        self._shapes: dict[int, tuple[_Shape, ...]] = {}
+        self._seen: set[int] = set()  # lengths that came once
 
     def read(self, apdu: bytes) -> Push:
         """Return the push that an APDU is; raise `MalformedDlms` if it is none."""
@@ -127,17 +138,31 @@ class PushReader:
             and isinstance(body, Array | Structure)
             and Quirk.BARE_DESCRIPTORS not in notification.quirks  # tried where all else fails
         ):
-            shape = _Learner(notification, values, profile).shape(apdu)
-            if shape is not None:
-                self._remember(len(apdu), shape)
+            self._learn(apdu, notification, values, profile)
         return Push(apdu, time, values, profile, self._limits, self._quirks)
 
-    def _remember(self, length: int, shape: _Shape) -> None:
+    def _learn(
+        self,
+        apdu: bytes,
+        notification: DataNotification,
+        values: Sequence[PushValue],
+        profile: str | None,
+    ) -> None:
+        """Remember the shape of a push, if one of its length came before: learning takes longer."""
+        length = len(apdu)
+        if length not in self._seen:
+            if len(self._seen) >= LENGTHS:
+                self._seen.clear()
+            self._seen.add(length)
+            return
+        read = frozenset[Obis]().union(*(each.reads for each in self._profiles))
+        shape = _Learner(notification, values, profile, read).shape(apdu)
+        if shape is None:
+            return
         if length not in self._shapes and len(self._shapes) >= LENGTHS:
-            del self._shapes[next(iter(self._shapes))]
-        shapes = self._shapes.setdefault(length, [])
-        shapes.insert(0, shape)
-        del shapes[SHAPES_OF_A_LENGTH:]
+            self._shapes.pop(next(iter(self._shapes)), None)  # the one that was learned first
+        known = self._shapes.get(length, ())
+        self._shapes[length] = (shape, *known[: SHAPES_OF_A_LENGTH - 1])
 
 
 class _Learner:
@@ -148,8 +173,11 @@ class _Learner:
         notification: DataNotification,
         values: Sequence[PushValue],
         profile: str | None,
+        read: frozenset[Obis],
     ) -> None:
+        """`read` are the codes whose values a profile looks at."""
         self._notification = notification
+        self._read = {id(entry.value) for entry in values if entry.meaning.obis in read}
         self._values = values
         self._profile = profile
         self._wanted = {id(entry.value): place for place, entry in enumerate(values)}
@@ -201,14 +229,18 @@ class _Learner:
     def _tree(self, value: Data, *, first: bool) -> None:
         """Add a value; what is wanted of it may differ, unless the meaning hangs on it."""
         place = self._wanted.get(id(value))
-        if isinstance(value, Array | Structure) and place is None and scaler_unit(value) is None:
+        if isinstance(value, Array | Structure) and place is None and not _is_fixed(value):
             self._fixed(bytes([value.tag]) + encode_length(len(value), value.width))
+            beside = _beside_codes(value)
             for number, item in enumerate(value):
-                self._tree(item, first=first and number == 0)
+                if number in beside and id(item) not in self._wanted:
+                    self._fixed(encode_data(item))  # class or attribute of a descriptor
+                else:
+                    self._tree(item, first=first and number == 0)
             return
         wire = encode_data(value)
         size, make, kind, code = self._openness(value, first=first)
-        if not size:
+        if not size or id(value) in self._read:
             self._fixed(wire)
             if place is not None:
                 self._format.append("0s")
@@ -247,6 +279,18 @@ def shared_reader(limits: Limits, quirks: Quirk, thread: int) -> PushReader:
     `thread` is that of the caller: what a reader remembers is not locked.
     """
     return PushReader(limits=limits, quirks=quirks)
+
+
+def _beside_codes(items: Array | Structure) -> set[int]:
+    """Return where numbers stand next to what may be a code."""
+    codes = [place for place, item in enumerate(items) if is_code(item)]
+    beside = {place + step for place in codes for step in (-1, 1)}
+    return {p for p in beside if 0 <= p < len(items) and isinstance(items[p], SizedInt)}
+
+
+def _is_fixed(value: Data) -> bool:
+    """Whether the meaning of other values hangs on a value: scaler and unit, an object's name."""
+    return scaler_unit(value) is not None or object_of(value) is not None
 
 
 def clocks(values: Sequence[PushValue]) -> list[int]:

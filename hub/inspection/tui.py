@@ -5,6 +5,7 @@ The same views as everywhere. The hub is opened for each look at it and closed a
 nothing waits for an open screen.
 """
 
+import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -17,8 +18,11 @@ from textual.binding import BindingType
 from textual.widgets import DataTable, Footer, Header, Static, TabbedContent, TabPane
 
 from hub.device import Device
+from hub.disclosure import LogEntry
+from hub.inspection.errors import SHOWN_ERRORS
 from hub.inspection.locales.catalogue import Catalogue
 from hub.inspection.locales.learning import learned_in_words
+from hub.inspection.locales.reasons import error_in_words, reason_in_words
 from hub.inspection.store import open_inspection
 from hub.inspection.views.bucket import UseBucket
 from hub.inspection.views.bucket_cache import BucketCache
@@ -40,6 +44,8 @@ CUT: Final = {By.DAY: By.HOUR, By.WEEK: By.DAY, By.MONTH: By.DAY, By.YEAR: By.MO
 BAR: Final = 20
 REFRESH_SECONDS: Final = 30
 BYTES_SHOWN: Final = 512
+REFUSALS: Final = 5
+"""So many of the last refusals are shown."""
 
 
 class InspectionTui(App[None]):
@@ -104,7 +110,13 @@ class InspectionTui(App[None]):
         self.set_interval(REFRESH_SECONDS, self.action_reload)
 
     def action_reload(self) -> None:
-        """Look at the hub again."""
+        """Look at the hub again; what keeps from it is told, and the last look stays."""
+        try:
+            self._look()
+        except (*SHOWN_ERRORS, sqlite3.Error) as error:
+            self.notify(printable(error_in_words(error, self._words)), severity="error")
+
+    def _look(self) -> None:
         with self._open_device() as device, open_inspection(device) as database:
             kept, book = BucketCache.of(device, database), tariff_book(device)
             period = calendar_period(self._scale, self._day)
@@ -220,7 +232,9 @@ class InspectionTui(App[None]):
         words, table = self._words, self._table("releases")
         learned = [*view.known.values(), *([view.together] if len(view.known) > 1 else [])]
         lines = [printable(learned_in_words(one, words)) for one in learned]
-        self._static("knowledge").update(Text("\n".join(lines) or words.t("tui.nothing_left")))
+        lines = lines or [words.t("tui.nothing_left")]
+        lines += [self._refusal(entry) for entry in view.refusals[: -REFUSALS - 1 : -1]]
+        self._static("knowledge").update(Text("\n".join(lines)))
         table.clear()
         for record in view.releases:
             cells = (
@@ -233,6 +247,16 @@ class InspectionTui(App[None]):
             table.add_row(*map(Text, cells))
         if not view.releases:
             self._static("message").update("")
+
+    def _refusal(self, entry: LogEntry) -> str:
+        words, facts = self._words, entry.facts
+        return words.t(
+            "tui.refused",
+            time=words.moment(entry.time),
+            recipient=printable(facts["recipient"]),
+            purpose=printable(facts["purpose"]),
+            why=printable(reason_in_words(facts["why"], words)),
+        )
 
     def _message(self, view: ReleasesView, row: int) -> Text:
         message = view.releases[row].message if row < len(view.releases) else None

@@ -99,7 +99,8 @@ class Message:
     @property
     def sensor(self) -> int | None:
         """The sensor of a live message: 0 is the whole house, others are appliances."""
-        return _whole(self.text("sensor"))
+        sensor = _whole(self.text("sensor"))
+        return 0 if sensor is None and self.is_live else sensor
 
     @property
     def radio_id(self) -> str | None:

@@ -60,7 +60,8 @@ class StreamDecoder:
         self._offset = 0  # of the buffer's first byte in the stream
         self._scan = 0
         self._inside = False
-        self._noise: int | None = None  # where bytes outside a message begin, if they have brackets
+        self._noise: int | None = None  # where bytes outside a message begin, but for blanks
+        self._has_tags = False  # whether they have a bracket
         self._events: list[Event] = []
 
     def feed(self, data: bytes) -> list[Event]:
@@ -97,19 +98,20 @@ class StreamDecoder:
 
     def _pass(self, count: int) -> None:
         """Go past bytes outside a message."""
-        if self._noise is None:
-            skipped = self._buffer[:count]
-            if b"<" in skipped or b">" in skipped:
-                blanks = len(skipped) - len(skipped.lstrip())
-                self._noise = self._offset + blanks
+        skipped = self._buffer[:count]
+        rest = skipped.lstrip()
+        if rest and self._noise is None:
+            self._noise = self._offset + count - len(rest)
+        self._has_tags = self._has_tags or b"<" in rest or b">" in rest
         self._forget(count)
 
     def _end_noise(self) -> None:
-        if self._noise is not None:
+        if self._noise is not None and self._has_tags:
             length = self._offset - self._noise
             reason = "it begins inside a message"
             self._events.append(Damage(self._noise, length, DamageKind.HEADLESS, reason))
-            self._noise = None
+        self._noise = None
+        self._has_tags = False
 
     def _find_end(self) -> bool:
         """Go to the end of the message; return whether it was there."""

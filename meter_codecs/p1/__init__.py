@@ -11,7 +11,7 @@ gas, water and heat meters behind the port. `ciphering` has the keys of encipher
 the sign-on of meters that wait to be asked; neither is imported here.
 """
 
-from meter_codecs.p1.channels import Channel, Medium, channels
+from meter_codecs.p1.channels import Channel, Medium, channels, meter_number
 from meter_codecs.p1.crc import crc16
 from meter_codecs.p1.envelope import Ciphering, Envelope, Opened
 from meter_codecs.p1.errors import (
@@ -59,6 +59,7 @@ __all__ = [
     "channels",
     "crc16",
     "decode_stream",
+    "meter_number",
     "read_telegram",
     "readings",
 ]

@@ -122,6 +122,26 @@ def _is_dead(reading: Reading | None, now: Reading | None, long_past: timedelta)
     return now.time - time > long_past
 
 
+_NUMBER_CODES: Final = (
+    "0-0:96.1.1", "0-0:42.0.0", "0-0:96.1.0", "1-0:0.0.0", "0-0:96.1.255", "0-0:C.1.0", "0.0.0",
+    "C.1", "C.1.0", "9.21",
+)  # fmt: skip
+
+
+def meter_number(telegram: Telegram) -> str | None:
+    """Return the number of the meter whose port this is, as people read it; None if it says none.
+
+    Where a telegram has several, it is the first in the order in which countries use them: DSMR,
+    Luxembourg, Hungary, then IEC 62056-21.
+    """
+    found = {line.code.removesuffix("*255"): line for line in reversed(telegram.lines)}
+    for code in _NUMBER_CODES:
+        line = found.get(code)
+        if line is not None and line.values and line.values[0]:
+            return text_of(line.values[0])
+    return None
+
+
 def text_of(hexadecimal: str) -> str:
     """Return the text that hexadecimal digits stand for; what stands for none is left as it is."""
     if not re.fullmatch(r"(?:[0-9A-Fa-f]{2})+", hexadecimal):

@@ -9,6 +9,7 @@
     0-0:98.1.0(1)(1-0:1.6.0)(1-0:1.6.0)(TIME)(TIME)(3.695*kW)
                                                a list: when it was stored, when it was, how much
     0-0:98.1.0(TIME)(40.777*kWh)(8.950*kWh)    values of one moment
+    9.4(097.4*C&096.2*C)                       the same in heat meters (EN 1434-3)
     0-1:24.3.0(TIME)(00)(60)(1)(0-1:24.2.1)(m3)
     (00001.001)                                a profile: status, minutes, how many columns, code
                                                and unit of each; the values follow
@@ -30,7 +31,7 @@ from meter_codecs.p1.telegram import CODE, Telegram
 
 _NUMBER: Final = re.compile(r" *([+-]?\d{1,20})(?:\.(\d{1,20}))?\*([^*]+)", re.ASCII).fullmatch
 _BARE: Final = re.compile(r" *([+-]?\d{1,20})(?:\.(\d{1,20}))?", re.ASCII).fullmatch
-_CODE: Final = re.compile(CODE, re.ASCII).fullmatch
+_CODE: Final = re.compile(rf"(?=.*\.){CODE}", re.ASCII).fullmatch  # `00` is none here
 
 
 class Reading(NamedTuple):
@@ -66,7 +67,7 @@ def readings(telegram: Telegram, *, winter: timedelta = HOUR) -> list[Reading]:
     make, kind, append = tuple.__new__, Reading, found.append  # looked up once
     profile: _Profile | None = None
     last = ""
-    for code, values, rest in telegram.lines:
+    for code, values, rest, _ in telegram.lines:
         if rest or not values:
             continue
         if not code:
@@ -83,7 +84,11 @@ def readings(telegram: Telegram, *, winter: timedelta = HOUR) -> list[Reading]:
                 value = (code, int(digits_of_both), -len(digits), unit, None, None, None, None)
                 append(make(kind, value))
             else:
-                append(_reading(code, text, winter))
+                parts = text.split("&")
+                if len(parts) > 1 and all(map(_NUMBER, parts)):
+                    found += _many(code, parts, winter)
+                else:
+                    append(_reading(code, text, winter))
         elif len(values) == 2 and has_season(values[0]):
             time = read_time(values[0], winter)
             found.append(_reading(code, values[1], winter, time=time))

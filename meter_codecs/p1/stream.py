@@ -30,6 +30,7 @@ ANOTHER: Final = "another telegram begins in this one"
 
 _START: Final = re.compile(rb"/[A-Za-z]{3}|\xdb\x08")
 _AGAIN: Final = re.compile(rb"/[A-Za-z]{3}")
+_CLOCK: Final = re.compile(rb"\n0-0:1\.0\.0(?:\*255)?\(")
 _BLOCK: Final = re.compile(rb"[^\n]*\n(?:\x06[0-9A-Z]{3}\r\n)?\x02")
 _KEEP: Final = 4
 """How many bytes a start may have that is not all there yet, or a turn, less one."""
@@ -186,7 +187,7 @@ class StreamDecoder:
 
     def _may_end(self, mark: int, at: int) -> bool:
         """Whether a stream may end right after `!`: where the telegram is of a kind without CRC."""
-        return at > mark + 1 or b"\n0-0:1.0.0(" not in self._buffer[self._begin : mark]
+        return at > mark + 1 or _CLOCK.search(self._buffer, self._begin, mark) is None
 
     def _finish(self, end: int) -> bool:
         """Check the frame that ends here."""
@@ -227,8 +228,12 @@ class StreamDecoder:
                 return self._damage(end, DamageKind.TRUNCATED, CUT, begin + 1)
             return False
         envelope = Envelope.decode(bytes(self._buffer[begin:end]))
-        self._events.append(self._open(envelope, self._offset + begin, size))
+        event = self._open(envelope, self._offset + begin, size)
+        self._events.append(event)
         self._begin = end
+        if isinstance(event, Undeciphered):  # if it was cut, the next one may begin near its end
+            tails = (end - k for k in range(9, 0, -1) if self._buffer.endswith(header[:k], 0, end))
+            self._begin = next(tails, end)
         self._inside = False
         return True
 

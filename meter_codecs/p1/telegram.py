@@ -28,7 +28,7 @@ from meter_codecs.p1.crc import bcc, crc16
 from meter_codecs.p1.envelope import Ciphering
 from meter_codecs.p1.errors import ChecksumMismatch, EncodingError, MalformedP1
 
-CODE: Final = r"(?:\d{1,3}-)?(?:\d{1,3}:)?[0-9A-Z]{1,3}(?:[.:][0-9A-Z]{1,3}){1,4}(?:[*&]\d{1,3})?"
+CODE: Final = r"(?:\d{1,3}-)?(?:\d{1,3}:)?[0-9A-Z]{1,3}(?:[.:][0-9A-Z]{1,3}){0,4}(?:[*&]\d{1,3})?"
 """A-B:C.D.E*F; IEC 62056-21 may leave out A, B, E and F. DSMR 4.0 has `99:97.0` and `0:96.7.19`."""
 
 _GROUPS: Final = re.compile(r"([^(]*)((?:\([^()]*\))*)(.*)", re.DOTALL).fullmatch
@@ -36,6 +36,8 @@ TURN: Final = re.compile(rb"[\r\n](?:\x02?!|/[A-Za-z]{3})")
 """Where a line begins that ends a telegram, or begins another."""
 
 _HEX: Final = re.compile(r"[0-9A-Fa-f]{1,4}").fullmatch
+_SET: Final = re.compile(rf"({CODE})((?:\([^()]*\))+)", re.ASCII)
+_SETS: Final = re.compile(rf"(?:{CODE}(?:\([^()]*\))+)+", re.ASCII).fullmatch
 _READABLE: Final = re.compile(rf"({CODE}|)(\([^()]*\))+|", re.ASCII).fullmatch
 _ACKNOWLEDGED: Final = re.compile(r"(\x06[0-9A-Z]{3}\r\n)?\x02").match
 
@@ -44,15 +46,19 @@ ETX: Final = "\x03"
 
 
 class Line(NamedTuple):
-    """A code and its values; `rest` is what does not belong to either."""
+    """A code and its values; `rest` is what does not belong to either.
+
+    Heat meters send several on one line: the next one then `goes_on` where this one ends.
+    """
 
     code: str
     values: tuple[str, ...]
     rest: str = ""
+    goes_on: bool = False
 
     @property
     def text(self) -> str:
-        """The line as it is sent."""
+        """The line as it is sent, without its end."""
         values = f"({')('.join(self.values)})" if self.values else ""
         return f"{self.code}{values}{self.rest}"
 
@@ -68,6 +74,19 @@ class Line(NamedTuple):
         assert parts is not None  # it takes every text
         code, groups, rest = parts.groups()
         return cls(code, tuple(groups[1:-1].split(")(")) if groups else (), rest)
+
+    @classmethod
+    def decode_all(cls, text: str) -> list[Line]:
+        """Return all that stands on a line."""
+        line = cls.decode(text)
+        if not line.rest or _SETS(text) is None:
+            return [line]
+        sets = _SET.findall(text)
+        last = len(sets) - 1
+        return [
+            cls(code, tuple(groups[1:-1].split(")(")), "", number < last)
+            for number, (code, groups) in enumerate(sets)
+        ]
 
 
 class Framing(enum.Enum):
@@ -101,7 +120,7 @@ class Telegram:
     def encode(self) -> bytes:
         """Return the telegram from `/` to the end of its checksum."""
         self._check()
-        body = "".join([line.text + self.newline for line in self.lines])
+        body = "".join([line.text + ("" if line.goes_on else self.newline) for line in self.lines])
         head = f"/{self.identification}{self.newline}"
         try:
             if self.framing is Framing.BLOCK:
@@ -136,11 +155,22 @@ class Telegram:
         return line.values[0] if line and line.values else None
 
     def _check(self) -> None:
-        texts = [self.identification, *(line.text for line in self.lines)]
-        if self.newline not in {"\r\n", "\n"} or any("\n" in text for text in texts):
+        head = f"{self.identification}{self.newline}"
+        if self.newline not in {"\r\n", "\n"} or head.find("\n") != len(head) - 1:
+            raise EncodingError("an identification is one line")
+        if self.newline == "\n" and head.endswith("\r\n"):
+            raise EncodingError("an identification has the same line end as all lines")
+        if any(self.newline in line.text for line in self.lines):
             raise EncodingError("a line of a telegram has no line end in it")
-        if any(Line.decode(line.text) != line for line in self.lines):
-            raise EncodingError("a value has no parentheses in it, and a code is not a value")
+        text, begun = "", 0
+        for number, line in enumerate(self.lines, 1):
+            text += line.text
+            if not line.goes_on:
+                if Line.decode_all(text) != list(self.lines[begun:number]):
+                    raise EncodingError("a value has no parentheses, and a code is not a value")
+                text, begun = "", number
+        if text:
+            raise EncodingError("the last line does not go on")
 
 
 def read_telegram(wire: bytes, *, offset: int = 0, ciphering: Ciphering | None = None) -> Telegram:
@@ -202,15 +232,15 @@ def _lines(text: str, newline: str, offset: int) -> tuple[Line, ...]:
     if texts[-1]:  # the last line ends otherwise than the first
         raise MalformedP1(f"a line without its end: {texts[-1][:40]!r}", offset=offset)
     del texts[-1]
-    lines = []
-    make, decode, kind = tuple.__new__, Line.decode, Line  # looked up once: a line takes 300 ns
+    lines: list[Line] = []
+    make, kind = tuple.__new__, Line  # looked up once: a line takes 300 ns
     for line in texts:
         code, _, inner = line.partition("(")
         value = inner[:-1]
         if inner[-1:] == ")" and "(" not in value and ")" not in value:
-            lines.append(make(kind, (code, (value,), "")))
+            lines.append(make(kind, (code, (value,), "", False)))
         else:
-            lines.append(decode(line))
+            lines += Line.decode_all(line)
     return tuple(lines)
 
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet demo`: the main job end to end, on an embedded household or on your own readings."""
 
+import shutil
 import tempfile
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -101,7 +103,7 @@ def demo(
         optional = frozenset((ACTIVE_ENERGY_EXPORT,)) if is_by_format else frozenset()
         replay = choice.replay(readings, columns, meter_zone or prices.zone, optional)
         household = _replayed(replay, period, zone, report)
-    place = tempfile.TemporaryDirectory(prefix="meterlet-") if keep is None else nullcontext(keep)
+    place = tempfile.TemporaryDirectory(prefix="meterlet-") if keep is None else _kept(keep)
     with place as folder:
         journey = Journey(
             Path(folder),
@@ -127,6 +129,18 @@ def demo(
         )
     if not result.facts["verified"]:
         raise SystemExit(int(Exit.REFUTED))
+
+
+@contextmanager
+def _kept(folder: Path) -> Iterator[Path]:
+    """Keep what is made in a folder; if it is cut off, a folder that was not there goes again."""
+    was_there = folder.exists()
+    try:
+        yield folder
+    except KeyboardInterrupt:
+        if not was_there:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _synthetic(seed: int, period: Period, solar_watts: int) -> Household:

@@ -273,10 +273,16 @@ def snapshot(folder: Path, profile: str | None, file: Path) -> Shown:
     with Device.open(_folder(folder, profile)) as device:
         if file.exists():
             fail(f"{file}: exists already")
-        file.touch(mode=0o600)
-        with sqlite3.connect(file) as copy:
-            device.database.connection.backup(copy)
-        copy.close()
+        partial = file.with_name(f".{file.name}.partial")
+        partial.unlink(missing_ok=True)
+        partial.touch(mode=0o600)
+        try:
+            with sqlite3.connect(partial) as copy:
+                device.database.connection.backup(copy)
+            copy.close()
+            os.link(partial, file)  # fails where the file exists
+        finally:
+            partial.unlink()
     facts = {"file": str(file), "bytes": file.stat().st_size}
     return facts, f"the hub's database is in {file}"
 

@@ -136,8 +136,13 @@ def settle(
         members, head_end = _members(customers), utility.head_end()
         if bundles is not None:
             bundles.mkdir()  # questions count at the hubs: ask none in vain
-        with _bar(len(members)) as progress:
-            done = settle_all(utility, found, period, members, head_end, progress)
+        try:
+            with _bar(len(members)) as progress:
+                done = settle_all(utility, found, period, members, head_end, progress)
+        except BaseException:  # cut off, too
+            if bundles is not None:
+                bundles.rmdir()
+            raise
     _hand_out(done, bundles)
     facts = _facts(done, period)
     facts["bytes_sent"], facts["bytes_received"] = head_end.traffic.sent, head_end.traffic.received

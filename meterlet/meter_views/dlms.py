@@ -16,12 +16,13 @@ from dlms_codec import (
     PushValue,
     StreamDecoder,
     Telegram,
+    decode_apdu,
     decode_telegram,
     is_object_list,
     recognise,
 )
-from dlms_codec.data import DateTime
-from meterlet.meter_views.dlms_trees import apdu_tree, data_tree, plain_value
+from dlms_codec.datetimes import DateTime
+from meterlet.meter_views.dlms_trees import DialogueTrees, data_tree, plain_value
 
 _ASCII: Final = {"m³": "m3", "m³/h": "m3/h", "m³/d": "m3/d", "°C": "degC", "°": "deg", "": None}
 """Symbols as the JSON of meters writes them."""
@@ -47,9 +48,7 @@ def dlms_view(
     transport = recognise(data)
     if transport is None:
         telegram = decode_telegram(data, keys=keys, system_title=system_title)
-        whole = not isinstance(telegram.error, MalformedDlms) or telegram.protection is not None
-        telegrams: list[Telegram] = [telegram] if whole else []
-        return _view(int(whole), int(not whole), telegrams, keys, system_title)
+        return _view(1, 0, [telegram], keys, system_title)
     decoder = StreamDecoder(transport, keys=keys, system_title=system_title)
     events = decoder.feed(data) + decoder.close()
     bad = sum(
@@ -62,16 +61,16 @@ def dlms_view(
 def _view(
     frames: int, bad: int, telegrams: list[Telegram], keys: Keys, system_title: bytes | None
 ) -> dict[str, Any]:
-    views = [
-        telegram_view(telegram, keys=keys, system_title=system_title) for telegram in telegrams
-    ]
+    dialogue = DialogueTrees(keys, system_title)
+    views = [telegram_view(telegram, dialogue) for telegram in telegrams]
     return {"frames": frames, "frames_bad": bad, "telegrams": views}
 
 
-def telegram_view(
-    telegram: Telegram, *, keys: Keys = NO_KEYS, system_title: bytes | None = None
-) -> dict[str, Any]:
-    """Return a telegram as a tree of JSON: a push has `values`, any other message `apdu`."""
+def telegram_view(telegram: Telegram, dialogue: DialogueTrees | None = None) -> dict[str, Any]:
+    """Return a telegram as a tree of JSON: a push has `values`, any other message `apdu`.
+
+    `dialogue` has the keys, and what earlier messages of the same line told.
+    """
     push = telegram.push
     view: dict[str, Any] = {
         "offset": telegram.offset,
@@ -87,8 +86,6 @@ def telegram_view(
         title = getattr(telegram.protection, "system_title", b"")
         if title:
             view["system_title"] = title.hex()
-    if telegram.error is not None:
-        view["error"] = str(telegram.error)
     if push is not None:
         view["values"] = [value_view(entry) for entry in push.values]
         if push.profile is not None:
@@ -96,10 +93,16 @@ def telegram_view(
         view["body"] = data_tree(push.body)
         return view
     view["values"] = None
+    error: object = telegram.error
     try:
-        view["apdu"] = apdu_tree(telegram.wire, keys=keys, system_title=system_title)
-    except DlmsError as error:
-        view.setdefault("error", str(error))
+        tree = (dialogue or DialogueTrees()).of(decode_apdu(telegram.wire))
+    except DlmsError as failure:
+        error = failure
+    else:
+        view["apdu"] = tree
+        error = tree.get("error") if telegram.protection is not None else None
+    if error is not None:
+        view["error"] = str(error)
     return view
 
 
@@ -119,7 +122,7 @@ def value_view(entry: PushValue) -> dict[str, Any]:
     if meaning.profile is not None:
         view["profile"] = meaning.profile
     time = _iso(entry.time)
-    if time is not None and meaning.obis is not None:
+    if time is not None:
         view["time"] = time
     return view
 

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, Final
 
 from dlms_codec import (
     NO_KEYS,
     Apdu,
     Data,
+    Deciphered,
     DlmsError,
     Keys,
     SecurityError,
@@ -19,6 +21,7 @@ from dlms_codec import (
 )
 from dlms_codec.apdus import action, get
 from dlms_codec.apdus import set as setting
+from dlms_codec.apdus.access import AccessRequest, AccessResponse
 from dlms_codec.apdus.acse import Aare, Aarq, Mechanism, Rlre, Rlrq
 from dlms_codec.apdus.addressing import Attribute, DataBlock, Failure, Method, Value
 from dlms_codec.apdus.initiate import InitiateRequest, InitiateResponse
@@ -30,15 +33,13 @@ from dlms_codec.data import (
     Array,
     BitString,
     CompactArray,
-    Date,
-    DateTime,
     Descriptor,
     DontCare,
     Structure,
-    Time,
     Utf8String,
     VisibleString,
 )
+from dlms_codec.datetimes import Date, DateTime, Time
 from dlms_codec.numbers import Bcd, Boolean, Enum, Float32, Float64, SizedInt
 from dlms_codec.protection import GeneralCiphered, GeneralCiphering, ProtectedText, ServiceCiphered
 
@@ -98,21 +99,15 @@ def plain_value(value: Data) -> Any:
     return [data_tree(item) for item in value]
 
 
-def apdu_tree(wire: bytes, *, keys: Keys = NO_KEYS, system_title: bytes | None = None) -> Tree:
-    """Return a message as a tree; what is protected has `plain` if it can be read.
+class DialogueTrees:
+    """Messages of one dialogue as trees; what is protected has `plain` if it can be read.
 
-    Raises `MalformedDlms` if it is no message.
+    The system titles and the dedicated key that messages tell are used for those that follow.
     """
-    apdu = decode_apdu(wire)
-    return _Trees(keys, system_title).of(apdu)
 
-
-class _Trees:
-    """Makes trees with the keys of one meter."""
-
-    def __init__(self, keys: Keys, system_title: bytes | None) -> None:
+    def __init__(self, keys: Keys = NO_KEYS, system_title: bytes | None = None) -> None:
         self._keys = keys
-        self._title = system_title
+        self._titles = [] if system_title is None else [system_title]
 
     def of(self, apdu: Apdu) -> Tree:
         """Return a message as a tree."""
@@ -121,6 +116,8 @@ class _Trees:
         if isinstance(apdu, GeneralCiphered | ServiceCiphered | GeneralCiphering):
             return self._protected(apdu)
         if isinstance(apdu, InitiateRequest | InitiateResponse):
+            if isinstance(apdu, InitiateRequest) and len(apdu.dedicated_key or b"") in (16, 32):
+                self._keys = replace(self._keys, dedicated=apdu.dedicated_key)
             return _initiate(apdu)
         if isinstance(apdu, DataNotification):
             return {"apdu": "data-notification", "invoke": apdu.invoke,
@@ -135,6 +132,8 @@ class _Trees:
         if isinstance(apdu, ConfirmedServiceError):
             return {"apdu": "confirmed-service-error", "service": apdu.service,
                     "choice": apdu.kind, "error": apdu.error, "reason": apdu.reason}  # fmt: skip
+        if isinstance(apdu, AccessRequest | AccessResponse):
+            return _access(apdu)
         if isinstance(apdu, GeneralBlockTransfer):
             return {"apdu": "general-block-transfer", "block": apdu.number, "last": apdu.last,
                     "streaming": apdu.streaming, "window": apdu.window,
@@ -162,15 +161,20 @@ class _Trees:
                 tree["authentication"] = apdu.authentication.hex()
             if apdu.others:
                 tree["others"] = {f"{tag:02x}": value.hex() for tag, value in apdu.others}
+            if apdu.system_title is not None:
+                self._learn(apdu.system_title)
         if apdu.user_information is not None:
-            title = getattr(apdu, "system_title", None)
-            inside = _Trees(self._keys, title or self._title)
             try:
-                tree["user_information"] = inside.of(decode_apdu(apdu.user_information))
+                tree["user_information"] = self.of(decode_apdu(apdu.user_information))
             except DlmsError as error:
-                tree |= {"user_information": {"raw": apdu.user_information.hex()}}
+                tree["user_information"] = {"raw": apdu.user_information.hex()}
                 tree["error"] = str(error)
         return tree
+
+    def _learn(self, title: bytes) -> None:
+        if title in self._titles:
+            self._titles.remove(title)
+        self._titles = [title, *self._titles[:3]]
 
     def _protected(self, apdu: GeneralCiphered | ServiceCiphered | GeneralCiphering) -> Tree:
         tree: Tree
@@ -186,9 +190,7 @@ class _Trees:
         protected: ProtectedText = apdu.protected
         tree |= {"security": protected.control, "counter": protected.counter}
         try:
-            clear = decipher_apdu(
-                apdu, self._keys, system_title=self._title, is_message=_is_message
-            )
+            clear = self._decipher(apdu)
             plain = self.of(decode_apdu(clear.apdu))
         except DlmsError as error:
             wrong = isinstance(error, SecurityError) and bool(protected.authenticated)
@@ -196,6 +198,17 @@ class _Trees:
             tree |= {"authenticated": False if wrong and known else None, "error": str(error)}
             return tree
         return tree | {"authenticated": clear.authenticated, "plain": plain}
+
+    def _decipher(self, apdu: GeneralCiphered | ServiceCiphered | GeneralCiphering) -> Deciphered:
+        """Return what is inside, by the first title that fits; raise why the last one does not."""
+        failure: DlmsError | None = None
+        titles: list[bytes | None] = [*self._titles] or [None]
+        for title in titles:
+            try:
+                return decipher_apdu(apdu, self._keys, system_title=title, is_message=_is_message)
+            except DlmsError as error:
+                failure = error
+        raise failure or AssertionError("at least one title, or none, was tried")
 
 
 def _is_message(plain: bytes) -> bool:
@@ -260,6 +273,22 @@ def _result(result: Value | Failure) -> Tree:
 def _outcome(outcome: action.Outcome) -> Tree:
     back = {} if outcome.returned is None else _result(outcome.returned)
     return {"result": result_name(outcome.result)} | back
+
+
+def _access(apdu: AccessRequest | AccessResponse) -> Tree:
+    name = "access-request" if isinstance(apdu, AccessRequest) else "access-response"
+    tree: Tree = {"invoke": apdu.invoke, "apdu": name, "time": apdu.time.hex()}
+    if apdu.accesses is not None:
+        names = {1: "get", 2: "set", 3: "action"}
+        tree["list"] = [
+            {"access": names[each.kind]}
+            | (_method(each.target) if isinstance(each.target, Method) else _attribute(each.target))
+            for each in apdu.accesses
+        ]
+    tree["data"] = [data_tree(value) for value in apdu.data]
+    if isinstance(apdu, AccessResponse):
+        tree["results"] = [result_name(outcome.result) for outcome in apdu.outcomes]
+    return tree
 
 
 def _service(

@@ -24,9 +24,18 @@ _DATA: Final = re.compile(rb"^[0-9A-Z:.*&-]{3,20}\([^()\r\n]*\)", re.MULTILINE)
 def is_p1(data: bytes) -> bool:
     """Whether bytes look like P1 or D0 in the clear: an identification, and lines of values.
 
-    Enciphered frames do not show what is in them: try `view` with the key.
+    Enciphered frames do not show what is in them: see `is_sealed_p1`.
     """
     return _is_clear(data) or is_seven_bits(data)
+
+
+def is_sealed_p1(data: bytes, key: bytes) -> bool:
+    """Whether bytes have an enciphered frame that is P1 inside; DLMS has frames of the same kind.
+
+    It does not say who made it: no authentication key is needed.
+    """
+    events = decode_stream(data, keys=P1Keys(key))
+    return any(isinstance(event, Telegram) and event.ciphering for event in events)
 
 
 def is_seven_bits(data: bytes) -> bool:

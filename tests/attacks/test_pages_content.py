@@ -105,6 +105,18 @@ def test_script_in_what_is_asked_or_typed_stays_words(anna: Browser) -> None:
     for query in ("view", "at", "by", "beside", "hour"):
         pages.append(anna.get("/readings", params={query: SCRIPT}))
     pages.append(anna.get("/releases", params={"recipient": SCRIPT}))
+    for path, names in (
+        ("/consents/export", ("recipient", "purpose", "minutes", "first", "last", "until")),
+        ("/consents/1/narrow", ("until", "bits", "answers")),
+        ("/export/readings", ("first", "last", "form", "agreed")),
+        ("/export/bill", ("invoice", "agreed")),
+        ("/bill/what-if", ("first", "last")),
+        ("/releases/attack", ("first",)),
+    ):  # what is refused is shown again
+        refused = anna.post(path, dict.fromkeys(names, SCRIPT))
+        assert refused.status_code == 400, path
+        pages.append(refused)
+    pages.append(anna.get("/consents/1", params={"change": "narrow", "bits": SCRIPT}))
     pages.append(anna.get("/log", params={"kind": SCRIPT, "page": SCRIPT}))
     for page in pages:
         assert "<script>alert" not in page.text, page.url

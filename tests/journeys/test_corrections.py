@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import run_meterlet
-from tests.support.town import METER, TARIFF, Town, done, refused
+from tests.support.town import METER, TARIFF, Town, done, provisional, refused
 
 BEGIN = datetime(2025, 2, 28, 23, tzinfo=UTC)  # March begins in Berlin
 DAYS = 31
@@ -62,7 +62,7 @@ def test_late_readings_become_a_corrected_bill_that_tells_the_difference(
     first, second = tmp_path / "first.bundle", tmp_path / "second.bundle"
     correct = "hub", "correct", "--hub", town.hub, "--column", "use"
     with town.serving() as address:
-        bill = json.loads(done(*town.request(address, TARIFF, "--bundle", first, "--json")))
+        bill = json.loads(provisional(*town.request(address, TARIFF, "--bundle", first, "--json")))
         assert (len(bill["missing_slots"]), bill["difference"]) == (40, None)
         # Half an hour alone is told by no bill: it would be told by itself.
         part = rows(tmp_path / "part.csv", BEGIN + HOLE[0] * STEP, 2)
@@ -104,7 +104,7 @@ def test_the_resident_sees_both_bills_and_the_difference(town: Town, tmp_path: P
     done("utility", "limits", "--utility", town.utility, "--unattributed-wh-per-day", 100)
     late = rows(tmp_path / "late.csv", BEGIN + HOLE[0] * STEP, len(HOLE))
     with town.serving() as address:
-        done(*town.request(address))
+        provisional(*town.request(address))
         done("hub", "correct", "--hub", town.hub, "--column", "use", late)
         before = json.loads(done("inspect", "bill", "--hub", town.hub, "--json"))
         assert (before["verdict"], before["corrected_since"]) == (

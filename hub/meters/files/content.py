@@ -49,8 +49,7 @@ def read_text(path: Path, notes: list[str]) -> str:
 def _read_bytes(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            packed = file.read(2) == _GZIP or path.suffix == ".gz"
-            file.seek(0)
+            packed = file.peek(2)[:2] == _GZIP or path.suffix == ".gz"  # a pipe has no way back
             data = _unpacked(path, file) if packed else file.read(LARGEST_BYTES + 1)
     except OSError as error:
         raise ReplayError(f"{path}: {error.strerror or error}") from None

@@ -2,6 +2,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import date
+from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
@@ -9,6 +10,7 @@ from textual.widgets import DataTable, Static, TabbedContent
 
 from hub.device import Device
 from hub.disclosure import ConsentTerms, Form
+from hub.disclosure.rules import ReleaseRefused
 from hub.inspection.locales.catalogue import LANGUAGES, catalogue
 from hub.inspection.tui import InspectionTui
 from hub.inspection.views.calendar import By
@@ -141,3 +143,25 @@ def test_it_speaks_every_language(told: Device, language: str) -> None:
         await pilot.press("q")
 
     run(told, see, language)
+
+
+def test_refusals_and_what_keeps_the_hub_from_being_read_are_told_in_the_language(
+    tmp_path: Path,
+) -> None:
+    with household(tmp_path / "hub") as device:
+        refused = ReleaseRefused("count", "this period was answered 2 times already")
+        facts = {"recipient": "supplier", "purpose": "billing"}
+        device.disclosure.refusals.note(facts, refused)
+
+    async def see(app: InspectionTui, pilot: Pilot[None]) -> None:
+        shown = text(app, "knowledge")
+        assert "an supplier" not in shown
+        assert "über diesen Zeitraum wurde schon 2-mal geantwortet" in shown
+        (tmp_path / "hub" / "hub.toml").unlink()
+        await pilot.press("r")
+        await pilot.pause()
+        [told] = [notice.message for notice in app._notifications]
+        assert "hier ist kein Hub" in told or "hub.toml" in told
+        assert "schon 2-mal" in text(app, "knowledge")
+
+    run(device, see, "de")

@@ -21,6 +21,7 @@ from meter_codecs.p1 import (
     channels,
     crc16,
     decode_stream,
+    meter_number,
     read_telegram,
     readings,
 )
@@ -202,6 +203,26 @@ def test_values_without_a_code_belong_to_the_line_before() -> None:
         ("1.8.1", 11, 0),
         ("1.8.1", 12, 1),
     ]
+
+
+def test_heat_meters_send_several_codes_on_a_line() -> None:
+    wire = (
+        b"/LUGCUH50\r\n6.8(0011562*kWh)6.26(01234.67*m3)9.21(12345678)\r\n"
+        b"F(0)6.35(60*m)9.4(097.4*C&096.2*C)\r\n!"
+    )
+    telegram = read_telegram(wire)
+    assert telegram.encode() == wire
+    assert [(r.obis, r.value, r.scaler, r.unit, r.position) for r in readings(telegram)] == [
+        ("6.8", 11562, 0, "kWh", None),
+        ("6.26", 123467, -2, "m3", None),
+        ("9.21", "12345678", None, None, None),
+        ("F", "0", None, None, None),
+        ("6.35", 60, 0, "m", None),
+        ("9.4", 974, -1, "C", 0),
+        ("9.4", 962, -1, "C", 1),
+    ]
+    with pytest.raises(EncodingError, match="does not go on"):
+        replace(telegram, lines=telegram.lines[:2]).encode()
 
 
 def test_winter_time_is_that_of_the_country() -> None:
@@ -386,6 +407,23 @@ def test_channels_say_what_they_measure_and_which_are_dead() -> None:
     ]
     assert found[0].identification == "G0039001700460117"
     assert found[1].identification == "7FLO2119033733"
+
+
+@pytest.mark.parametrize(
+    ("lines", "number"),
+    [
+        (["0-0:96.1.1(4B384547303034303436333935353037)"], "K8EG004046395507"),
+        (["0-0:96.1.4(50217)", "0-0:96.1.1(3153414733313031303231363035)"], "1SAG3101021605"),
+        (["0-0:42.0.0(53414733303832323030303032313630)", "0-0:96.1.0(38)"], "SAG3082200002160"),
+        (["1-0:0.0.0*255(1336001560)"], "1336001560"),
+        (["6.8(0011562*kWh)6.26(01234.67*m3)9.21(12345678)"], "12345678"),
+        (["0-0:96.1.1()", "0-1:96.1.0(38)"], None),
+        ([], None),
+    ],
+)
+def test_a_meter_says_its_number(lines: list[str], number: str | None) -> None:
+    every = [part for line in lines for part in Line.decode_all(line)]
+    assert meter_number(Telegram("XXX5", tuple(every), None)) == number
 
 
 def test_meters_that_do_not_say_the_time_have_live_channels() -> None:
