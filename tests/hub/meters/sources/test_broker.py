@@ -14,6 +14,7 @@ from hub.meters.sources import SourceOptions, open_meter_source
 from hub.meters.sources.broker import BURST, MOST_TOPICS, Pace, printable
 from hub.meters.telegrams import DRAWN
 from tests.support.asked import broker
+from tests.support.waiting import PATIENCE
 
 pytest.importorskip("aiomqtt")
 PLUG = "tele/washer/SENSOR"
@@ -59,7 +60,7 @@ def run(
 
     async def both() -> list[tuple[str, int]]:
         source = open_meter_source(address, SourceOptions(login=login, heard=said.append))
-        listening = asyncio.ensure_future(asyncio.wait_for(heard(source, number), 20))
+        listening = asyncio.ensure_future(asyncio.wait_for(heard(source, number), PATIENCE))
         await asyncio.sleep(0.4)  # it has subscribed
         user, _, password = (login or "").partition(":")
         await publish(port, *messages, login=(user or None, password or None))
