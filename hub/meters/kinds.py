@@ -17,15 +17,15 @@ from dlms_codec import Keys, MalformedDlms, Transport, recognise
 from hub.meters.readers.current_cost import CurrentCostReader
 from hub.meters.readers.dlms import DlmsReader
 from hub.meters.readers.mbus import RadioReader, WiredReader
+from hub.meters.readers.mqtt import MqttReader, is_framed
 from hub.meters.readers.p1 import P1Reader
+from hub.meters.readers.radio_frames import are_frames, is_line
 from hub.meters.telegrams import Reader
 from meter_codecs.mbus import (
     KeyRing,
     LongFrame,
-    MbusError,
     MeterKey,
     Received,
-    decode_link,
 )
 from meter_codecs.mbus import decode_stream as mbus_events
 from meter_codecs.p1.ciphering import P1Keys
@@ -50,6 +50,7 @@ class MeterKind(enum.StrEnum):
     MBUS = "mbus"
     WIRELESS = "wireless-mbus"
     CURRENT_COST = "current-cost"
+    MQTT = "mqtt"
 
 
 _TRANSPORTS: Final = {
@@ -95,6 +96,8 @@ def kind_of(data: bytes) -> MeterKind | None:
         return next(kind for kind, one in _TRANSPORTS.items() if one is transport)
     if _is_wired(data):
         return MeterKind.MBUS
+    if is_framed(data):
+        return MeterKind.MQTT
     if _P1_SEALED.match(data):  # frames of HDLC and M-Bus carry the like
         return MeterKind.P1
     return MeterKind.WIRELESS if _is_wireless(data) else None
@@ -123,6 +126,8 @@ def reader_of(
             return RadioReader(zone, keys.for_mbus())
         case MeterKind.CURRENT_COST:
             return CurrentCostReader(arrival)
+        case MeterKind.MQTT:
+            return MqttReader()
         case MeterKind.SML:
             raise ValueError("SML is read by `SmlIntake`")
         case _:
@@ -150,7 +155,5 @@ def _is_wired(data: bytes) -> bool:
 
 
 def _is_wireless(data: bytes) -> bool:
-    try:
-        return bool(decode_link(data).control & 0x40)
-    except MbusError:
-        return False
+    """Whether bytes are frames of the radio, or begin with the line of a receiver."""
+    return is_line(data) or are_frames(data)
