@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet hub meters`: the further meters of a hub, of gas, water, heat, appliances."""
 
-import re
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -15,6 +14,7 @@ from hub.meters.fuse import LARGEST_FLOW
 from hub.meters.kinds import MeterKeys
 from hub.text import printed_id, utc_text
 from meterlet.commands.common import PRESENT_FILE, Hex, Shown, hub_option, json_or_text
+from meterlet.meter_keys import read_meter_key
 from protocols.metrology import SLOT_MINUTES, GridError
 from sml_codec import Obis
 
@@ -27,7 +27,6 @@ USUAL: Final = {
 }
 """The register and the minutes of a slot of each medium, where nobody says others."""
 GAS_DAY: Final = "@06:00"
-_KEY: Final = re.compile(r"(?:[0-9a-fA-F]{32}|[0-9a-fA-F]{64})\s*")
 
 
 @click.group("meters")
@@ -156,13 +155,3 @@ def key_options(command: Callable[..., None]) -> Callable[..., None]:
             help=f"File with the meter's {what} in hex, for its owner alone.",
         )(wrapped)
     return wrapped
-
-
-def read_meter_key(path: Path) -> bytes:
-    """Return the key in a file of 32 or 64 hexadecimal digits that only its owner may read."""
-    if path.stat().st_mode & 0o077:
-        raise click.UsageError(f"{path}: others may read it; its mode must be 0600")
-    text = path.read_bytes()[:128].decode("ascii", "replace").strip()
-    if not _KEY.fullmatch(text):
-        raise click.UsageError(f"{path}: a key is 32 hexadecimal digits, or 64")
-    return bytes.fromhex(text)

@@ -16,7 +16,8 @@ from meter_codecs.mbus import (
     read_wired,
     read_wireless,
 )
-from meterlet.meter_views.mbus import is_wired, is_wireless, view
+from hub.meters.recognition import is_wired, is_wireless
+from meterlet.meter_views.mbus import view
 from tests.support.mbus_captures import (
     NAMES,
     WIRED,
