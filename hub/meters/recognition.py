@@ -137,6 +137,9 @@ def _weak(data: bytes, key: bytes | None) -> Recognised | None:
         return Recognised(MeterKind.SML, "a file of SML without frames (76)")
     if _transport(data) is not None:
         return Recognised(MeterKind.DLMS_HDLC, "a frame of HDLC begins (7e a.), and none is whole")
+    for is_it, kind, why in _TEXT_REMAINS:
+        if is_it(data):
+            return Recognised(kind, why, is_sure=False)
     if is_dlms(data):
         return Recognised(
             MeterKind.DLMS_APDU,
@@ -160,13 +163,17 @@ def _begins_radio(data: bytes) -> bool:
     return manufacturer_text(data[start + 2] | data[start + 3] << 8).isalpha()
 
 
-_REMAINS: Final[tuple[tuple[Callable[[bytes], bool], MeterKind, str], ...]] = (
+_Remains = tuple[tuple[Callable[[bytes], bool], MeterKind, str], ...]
+_TEXT_REMAINS: Final[_Remains] = (
     (_begins_text, MeterKind.P1, "a telegram of P1 or D0 begins or ends, and none is whole"),
     (
         lambda data: any(sign in data for sign in (b"</msg>", b"<src>CC128", b"<msg")),
         MeterKind.CURRENT_COST,
         "a part of a message of Current Cost",
     ),
+)
+"""Signs of text that are left where no frame is whole."""
+_REMAINS: Final[_Remains] = (
     (
         lambda data: len(data) > 4 and data[0] == data[3] == 0x68,
         MeterKind.MBUS,
@@ -178,7 +185,7 @@ _REMAINS: Final[tuple[tuple[Callable[[bytes], bool], MeterKind, str], ...]] = (
         "a radio frame of wireless M-Bus begins, and its length is not that of the bytes",
     ),
 )
-"""Signs that are left where no frame is whole."""
+"""The same of bytes."""
 
 
 def is_seven_bits(data: bytes) -> bool:

@@ -1,1 +1,133 @@
 # SPDX-License-Identifier: Apache-2.0
+"""`meterlet meter watch`: what a live meter of any kind sends, as it comes."""
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from typing import IO, Final
+
+import rich_click as click
+
+from meterlet.commands.common import fail
+from meterlet.meter_keys import secrets_options
+from meterlet.meter_views.capture import (
+    KINDS,
+    TITLES,
+    UNKNOWN,
+    MeterSecrets,
+    UnknownMeter,
+    open_capture,
+    recognised,
+    said,
+)
+from meterlet.meter_views.events import Capture, Event
+from meterlet.meter_views.tables import fault_text, telegram_lines
+
+LISTENED_TO: Final = 1 << 16
+"""Bytes that a kind is looked for in before it is said that none is known."""
+
+
+@click.command()
+@click.argument("source", help="A serial device, serial://, tcp://, http://, a file, or `-`.")
+@click.option(
+    "--kind", type=click.Choice(KINDS), help="What it is; by default the bytes show it."
+)
+@secrets_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, a line for each telegram.")
+@click.option("--count", type=click.IntRange(min=1), help="Stop after so many telegrams.")
+@click.option("--login", type=click.File("r"), help="File with user:password, for HTTP.")
+@click.option("--once", is_flag=True, help="End when the line does, instead of opening it again.")
+def watch(
+    source: str,
+    kind: str | None,
+    secrets: MeterSecrets,
+    as_json: bool,
+    count: int | None,
+    login: IO[str] | None,
+    once: bool,
+) -> None:
+    """Print what a live meter sends, whatever its kind.
+
+    SOURCE is a serial device, `serial:///dev/ttyUSB0?baud=9600`, `tcp://host:port`, `http://...`
+    (polled every second), or a file. A line that breaks is opened again. Damage is told on standard
+    error, with `--json` as a line of its own. The exit code is 1 where no telegram came.
+    """
+    secret = login.read().strip() if login else None
+    stream, shown = MeterStream(kind, secrets), 0
+    with closing(_chunks(source, secret, once=once)) as chunks:
+        for event in stream.events(chunks):
+            if stream.is_new and not as_json:
+                click.echo(stream.title)
+            stream.is_new = False
+            _print(event, stream, as_json=as_json)
+            shown += "reason" not in event
+            if shown == count:
+                break
+    if not shown:
+        fail(f"{source}: {UNKNOWN if stream.capture is None else 'no telegram came'}")
+
+
+class MeterStream:
+    """Finds out what a line carries, then reads it."""
+
+    def __init__(self, kind: str | None, secrets: MeterSecrets) -> None:
+        self._said, self._secrets = kind, secrets
+        self.capture: Capture | None = None
+        self.kind, self.why, self.is_new = "", "", True
+
+    @property
+    def title(self) -> str:
+        """What it is, and what shows it."""
+        return f"{TITLES[self.kind]}: {self.why}"
+
+    def events(self, chunks: Iterable[bytes]) -> Iterator[Event]:
+        """Yield what the pieces of a line say."""
+        waiting = b""
+        for chunk in chunks:
+            if self.capture is not None:
+                yield from self.capture.feed(chunk)
+                continue
+            waiting += chunk
+            if chunk and self._open(waiting, is_last=False):
+                assert self.capture is not None
+                yield from self.capture.feed(waiting)
+                waiting = b""
+            waiting = waiting[-LISTENED_TO:]
+        if self.capture is None and waiting and self._open(waiting, is_last=True):
+            assert self.capture is not None
+            yield from self.capture.feed(waiting)
+        if self.capture is not None:
+            yield from self.capture.close()
+
+    def _open(self, data: bytes, *, is_last: bool) -> bool:
+        """Open what reads the line; return whether it is known what it carries."""
+        try:
+            found = recognised(data, self._secrets) if self._said is None else said(self._said)
+        except UnknownMeter:
+            return False
+        if not found.is_sure and not is_last:
+            return False
+        self.capture = open_capture(found.kind, data, self._secrets)
+        self.kind, self.why = found.kind.value, found.why
+        return True
+
+
+def _chunks(source: str, login: str | None, *, once: bool) -> Iterator[bytes]:
+    from meterlet.commands.intake import file_chunks, hex_or_bytes, live_chunks
+
+    if source.startswith("/dev/"):
+        source = f"serial://{source}"
+    if "://" in source:
+        yield from hex_or_bytes(live_chunks(source, once=once, login=login))
+    else:
+        yield from hex_or_bytes(file_chunks(source))
+
+
+def _print(event: Event, stream: MeterStream, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"kind": stream.kind} | event, ensure_ascii=False))
+    elif "reason" in event:
+        click.echo(f"byte {event['offset']}: {fault_text(event)}", err=True)
+    else:
+        for line in telegram_lines(event):
+            click.echo(line)
