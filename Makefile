@@ -14,7 +14,7 @@ SPREAD := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types contracts docs tests test-memory compiled compiled-tests \
+.PHONY: help demo test check lint types contracts docs tests clients test-memory compiled compiled-tests \
     soak search bench fuzz format clean
 
 help: ## list the targets
@@ -50,11 +50,16 @@ compiled-tests: build/compiled/.built ## the tests of sml_codec on the compiled 
 	    METERLET_COMPILED=1 $(BIN)/python -P -m pytest -q -o pythonpath='build/compiled .' \
 	    tests/sml_codec
 
+clients: $(VENV)/.test ## fetch clients that others wrote and run them on the card, over PC/SC
+	@tests/card-clients $(BIN)/python
+	$(PYTEST) -rs tests/hub/card/test_pcsc.py tests/hub/card/test_pcsc_clients.py \
+	    tests/hub/card/test_yubikit.py tests/hub/card/test_client_sequences.py
+
 test-memory: $(VENV)/.test ## pytest, and what all processes need at the peak (Linux)
 	$(BIN)/python -m tests.support.memory $(PYTEST) $(SPREAD) $(TESTS)
 
 soak: $(VENV)/.test ## the tests that take long, whole years, all tariffs, many kills
-	METERLET_SOAK=1 $(PYTEST) -n auto -m soak
+	METERLET_SOAK=1 $(PYTEST) -n auto -m 'soak or more_in_soak or hypothesis'
 	METERLET_SOAK=1 $(PYTEST) -n auto tests/fuzz tests/docs
 	@$(MAKE) --no-print-directory search
 
@@ -92,11 +97,12 @@ $(VENV)/.demo: $(VENV)/bin/python pyproject.toml
 	@$(PIP) install --editable '.[demo]'
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.demo tests/system-packages
+$(VENV)/.test: $(VENV)/.demo tests/system-packages tests/card-clients
 	@echo "installing what the tests need (once)"
 	@tests/system-packages
 	@$(PIP) install --editable '.[all,browser,docs,test]'
 	@test ! -e /usr/include/PCSC/winscard.h || $(PIP) install --editable '.[pcsc]'
+	@tests/card-clients $(BIN)/python
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.test

@@ -9,6 +9,7 @@ last. Short frames (10 C A sum 16) and e5 are found, too.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -16,7 +17,7 @@ from dlms_codec.errors import EncodingError
 from dlms_codec.frames import Damage, DamageKind
 
 LAST_SEGMENT: Final = 0x10
-LONGEST: Final = 6 + 256 + 255
+_START: Final = re.compile(b"[\x10\x68\xe5]").search
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +84,11 @@ class MbusDecoder:
     def _search(self, buffer: bytes, *, closing: bool) -> list[MbusEvent]:
         events: list[MbusEvent] = []
         at, end = 0, len(buffer)
-        while at < end:
+        while (start := _START(buffer, at)) is not None:
+            at = start.start()
             first = buffer[at]
             if first == 0xE5:
                 events.append(self._short(at, buffer[at : at + 1]))
-                at += 1
-                continue
-            if first not in (0x10, 0x68):
                 at += 1
                 continue
             found = self._frame(buffer, at)
@@ -107,6 +106,8 @@ class MbusDecoder:
                 if found.length:
                     events.append(found)
                 at += 1
+        else:
+            at = end
         self._buffer = buffer[at:]
         self._offset += at
         return events

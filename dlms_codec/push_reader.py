@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads pushes, and remembers their shapes: a meter sends the same one for years.
 
-The first pushes of a shape are decoded value by value. From them comes a pattern that fixes all that
-its meaning hangs on: tags, lengths, codes, scalers, units; what may differ are numbers, octets and
-texts of the same length. A push that fits a pattern byte for byte is read by it at once, with the
-same outcome.
+The first pushes of a shape are decoded value by value. From them comes a pattern that fixes all
+that their meaning hangs on: tags, lengths, codes, scalers, units. What may differ are numbers, and
+octets and texts of the same length. A push that fits a pattern byte for byte is read by it at once,
+with the same outcome.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ class PushReader:
         if shape is None:
             return
         if length not in self._shapes and len(self._shapes) >= LENGTHS:
-            self._shapes.pop(list(self._shapes)[0], None)  # the one that was learned first
+            self._shapes.pop(next(iter(self._shapes)), None)  # the one that was learned first
         known = self._shapes.get(length, ())
         self._shapes[length] = (shape, *known[: SHAPES_OF_A_LENGTH - 1])
 

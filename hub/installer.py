@@ -5,6 +5,7 @@
     install   SCP03 to the issuer's domain: make the applet's security domain, put its keys, load
               the package into it, install; then record the resident's consents
     remove    delete instance, package and domain; revoke the consents
+    load      a library, into the issuer's domain, for applets that import it
 
 An applet's domain and package are named after it: its AID with one byte put in after the fourth. (A
 byte at the end would make the applet's AID a partial AID of theirs, which SELECT finds, too.)
@@ -26,13 +27,23 @@ from hub.card.line import Line
 from hub.card.open import Card
 from hub.card.packages.cap_file import CapFile, PackageError, build_cap
 from hub.card.packages.host_tool import CardManager, Listed
+from hub.card.packages.load_file import PackageImport
 from hub.device import CHANNEL_KEY_SIZE, Device, static_keys
 from hub.disclosure import Consent, ConsentTerms
 from hub.errors import HubError
 from hub.machine.bundle import Bundle, build_bundle
-from hub.machine.errors import BundleError
+from hub.machine.errors import BundleError, MachineError
+from hub.machine.library import (
+    Library,
+    build_library,
+    is_library,
+    means_library,
+    require_library,
+    require_next_library,
+)
+from hub.machine.linking import imports_of, link, linked_bundle
 from hub.machine.manifest import Manifest
-from hub.machine.packed import bundle_of, bundles_of, pack, require_successor
+from hub.machine.packed import bundles_of, pack, require_successor, signer_of
 from protocols.canonical.signing import key_id_of
 from protocols.enrolment import Enrolment, following_version
 from protocols.secure_channel.errors import CardRefused, RemoteChannelError
@@ -67,6 +78,14 @@ class Package:
         return self.bundle.manifest
 
 
+@dataclass(frozen=True, slots=True)
+class LibraryPackage:
+    """A CAP file of a library that a trusted vendor has signed."""
+
+    cap: CapFile
+    library: Library
+
+
 def build_package(
     folder: Path,
     signer: Ed25519PrivateKey,
@@ -87,18 +106,25 @@ def build_packages(
     search_path: Sequence[Path],
     manifest: str = "manifest.toml",
 ) -> bytes:
-    """Return one CAP file of the applets in `folders`, named after the first one."""
+    """Return one CAP file of the applets in `folders`, named after the first one.
+
+    A library stands by itself.
+    """
+    if any(map(means_library, folders)):
+        return _build_library(folders, signer, search_path)
     bundles: dict[bytes, bytes] = {}
-    said: list[Manifest] = []
+    read: list[Bundle] = []
     try:
         for folder in folders:
             key_id = key_id_of(signer.public_key())
             content = build_bundle(folder, signer, key_id, search_path, manifest)
-            said.append(Bundle.decode(content, {key_id: signer.public_key()}).manifest)
-            if said[-1].aid in bundles:
-                raise BundleError(f"another applet has the AID {said[-1].aid.hex().upper()}")
-            bundles[said[-1].aid] = content
-        first = said[0]
+            read.append(Bundle.decode(content, {key_id: signer.public_key()}))
+            aid = read[-1].manifest.aid
+            if aid in bundles:
+                raise BundleError(f"another applet has the AID {aid.hex().upper()}")
+            bundles[aid] = content
+        first = read[0].manifest
+        imports = imports_of(read)
         major, minor, *_ = (int(part) for part in first.version.split("."))
         return build_cap(
             _named(first.aid, PACKAGE),
@@ -106,8 +132,26 @@ def build_packages(
             tuple(bundles),
             pack(bundles),
             f"com.meterlet.{first.name.replace('-', '_')}",
+            tuple(PackageImport(package, version) for package, version in imports.items()),
         )
     except (BundleError, PackageError, ValueError) as error:
+        raise InstallationError(f"{folder}: {error}") from None
+
+
+def _build_library(
+    folders: Sequence[Path], signer: Ed25519PrivateKey, search_path: Sequence[Path]
+) -> bytes:
+    folder, *others = folders
+    try:
+        if others:
+            raise BundleError("a library is a package by itself")
+        key_id = key_id_of(signer.public_key())
+        content = build_library(folder, signer, key_id, search_path)
+        library = Library.decode(content, {key_id: signer.public_key()})
+        major, minor = library.version
+        name = f"com.meterlet.{library.manifest.name.replace('-', '_')}"
+        return build_cap(library.manifest.aid, (major, minor), (), content, name)
+    except (MachineError, PackageError) as error:
         raise InstallationError(f"{folder}: {error}") from None
 
 
@@ -179,10 +223,42 @@ class Installer:
         """
         try:
             cap = CapFile.decode(content)
-            bundles = bundles_of(cap.file.bundle, self.device.vendors())
-            return Package(cap, the_one(bundles, applet))
+            if is_library(cap.file.bundle):
+                raise InstallationError(
+                    "the package is a library, for applets to import: `meterlet applet load` it"
+                )
+            vendors = self.device.vendors()
+            bundle = the_one(bundles_of(cap.file.bundle, vendors), applet)
+            signer = signer_of(cap.file.bundle, bundle.manifest.aid)
+            return Package(cap, link(bundle, signer, vendors, self.card.bundle))
         except (PackageError, BundleError) as error:
             raise InstallationError(f"the package: {error}") from None
+
+    def read_library(self, content: bytes) -> LibraryPackage:
+        """Return a library whose form and signature are right; raise `InstallationError`."""
+        try:
+            cap = CapFile.decode(content)
+            file = cap.file
+            if file.modules:
+                raise InstallationError("the package has applets: `meterlet applet install` them")
+            vendors = self.device.vendors()
+            return LibraryPackage(
+                cap, require_library(file.bundle, file.aid, file.version, vendors)
+            )
+        except (PackageError, MachineError) as error:
+            raise InstallationError(f"the package: {error}") from None
+
+    def load_library(
+        self, package: LibraryPackage, progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        """Put a library onto the card, for applets to import; raise `InstallationError`."""
+        file = package.cap.file
+        if (there := self.card.find(file.aid)) is not None:
+            raise InstallationError(
+                f"{file.aid.hex().upper()} is on the card already, version"
+                f" {_dotted(there.version)}: `meterlet applet upgrade` puts another in its place"
+            )
+        self._tell(lambda manager: manager.load(package.cap, progress=progress))
 
     def entries(self) -> list[Listed]:
         """Return what is on the card; raise `InstallationError` if it will not say."""
@@ -229,9 +305,11 @@ class Installer:
         vendors = self.device.vendors()
         try:
             cap = CapFile.decode(content)
-            entries = [entry for entry in self.card.entries() if entry.package == cap.file.aid]
+            affected = {cap.file.aid, *self.card.registry.importers(cap.file.aid)}
+            entries = [entry for entry in self.card.entries() if entry.package in affected]
             old, loaded = self.card.bundle(cap.file.aid), self.card.find(cap.file.aid)
-            if old is None or loaded is None or not entries:
+            library = is_library(cap.file.bundle)
+            if old is None or loaded is None or not (entries or library):
                 raise InstallationError(
                     f"no applet of the package {cap.file.aid.hex().upper()} is installed"
                 )
@@ -240,12 +318,20 @@ class Installer:
                     f"the package has version {_dotted(cap.file.version)}, and"
                     f" {_dotted(loaded.version)} is installed"
                 )
+            if library:
+                require_next_library(old, cap.file.bundle, vendors)
+
+            def find(package: bytes) -> bytes | None:
+                return cap.file.bundle if package == cap.file.aid else self.card.bundle(package)
+
             new = {}
             for entry in entries:
-                require_successor(old, cap.file.bundle, entry.module, vendors)
-                new[entry.aid] = bundle_of(cap.file.bundle, entry.module, vendors)
+                if not library:
+                    require_successor(old, cap.file.bundle, entry.module, vendors)
+                carried = find(entry.package) or b""
+                new[entry.aid] = linked_bundle(carried, entry.module, vendors, find)
             return Upgrade(cap, new)
-        except (PackageError, BundleError) as error:
+        except (PackageError, MachineError) as error:
             raise InstallationError(f"the package: {error}") from None
 
     def upgrade(
@@ -360,7 +446,8 @@ class Installer:
         if entry is None or content is None:
             raise InstallationError(f"there is no applet {applet.hex().upper()}")
         try:
-            return bundle_of(content, entry.module, self.device.vendors())
+            vendors = self.device.vendors()
+            return linked_bundle(content, entry.module, vendors, self.card.bundle)
         except BundleError as error:
             raise InstallationError(f"applet {applet.hex().upper()}: {error}") from None
 
@@ -375,9 +462,17 @@ class Installer:
         self._tell(lambda manager: manager.unlock(applet))
 
     def remove(self, applet: bytes) -> None:
-        """Remove an applet, its package, its domain with the channel's keys, and its consents."""
+        """Remove an applet, its package, its domain with the channel's keys, and its consents.
+
+        Or a library that no applet imports.
+        """
         entry = self._must_have(applet)
+        if entry.kind is Kind.PACKAGE and (importers := self.card.registry.importers(applet)):
+            names = ", ".join(aid.hex().upper() for aid in importers)
+            raise InstallationError(f"{applet.hex().upper()} is imported by {names}")
         self._tell(lambda manager: manager.delete(applet))
+        if entry.kind is Kind.PACKAGE:
+            return
         self._clear(applet, entry.package)
         for consent in self.device.disclosure.consents():
             if consent.terms.applet == applet and consent.revoked is None:

@@ -343,6 +343,16 @@ class MeteredRegister:
         first, last, _ = span
         return max(0, (min(last, period.last) - max(first, period.first)).days + 1)
 
+    def certified_span(self) -> Period | None:
+        """Return from which day to which all are certified, of this custody; None: none is."""
+        span = self.journal.span()
+        if span is None:
+            return None
+        first, last, _ = span
+        if self.custody_begins is not None:
+            first = max(first, self.custody_begins)
+        return Period(first, last) if first <= last else None
+
     def may_have(self, period: Period) -> bool:
         """Tell whether all days of a period lie between the first and last that are certified."""
         return self.certified_count(period) == (period.last - period.first).days + 1

@@ -13,6 +13,7 @@ applet:
                          answer: length (8), digest (32), leaves (32 each, MOST_LEAVES at most)
     KEEP   80 5E 01 00   length (8), digest (32), key id (8), Ed25519 signature (64)
                          answer: nothing
+    DAYS   80 5E 02 00   which days are certified (`protocols.certified_span`)
 
 KEEP hands the hub the recipient's signature on a head, which the hub keeps for the resident. The
 signature is on "meterlet log head 1" ‖ meter's length (1) ‖ meter ‖ length (8) ‖ digest (32).

@@ -8,10 +8,17 @@ from hypothesis import HealthCheck, settings
 from hub.machine.machine import AppletMachine
 from hub.machine.python_runtime import Progress
 from tests.support.command import run_meterlet, stop_zygotes
+from tests.support.quick_program import stop_quick_program
 from tests.support.soak import IS_SOAKING
+from tests.support.town import remove_usual_town
 
 # Nothing here is a timed test: a slow or busy computer must not fail one.
-settings.register_profile("meterlet", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "meterlet",
+    deadline=None,
+    max_examples=200 if IS_SOAKING else 50,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("meterlet")
 
 
@@ -31,6 +38,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_sessionfinish() -> None:
     stop_zygotes()
+    stop_quick_program()
+    remove_usual_town()
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,8 @@ from importlinter.contracts.independence import IndependenceContract
 from importlinter.contracts.layers import LayersContract
 from importlinter.contracts.protected import ProtectedContract
 
+from tests.support.waiting import PATIENCE
+
 ROOT: Final = Path(__file__).resolve().parents[1]
 TYPES: Final[Mapping[str, Any]] = {
     "forbidden": ForbiddenContract,
@@ -236,3 +238,59 @@ def test_what_several_folders_of_tests_use_lives_in_their_support(folder: str) -
         for match in IMPORT_OF_TESTS.finditer(path.read_text()):
             module = match[1] or match[2]
             assert {module, module.rpartition(".")[0]} & {"tests.support", own}, path
+
+
+WAITING: Final = {"wait", "wait_for", "join", "result", "communicate", "settimeout", "timeout"}
+"""Calls whose number is how long is waited, whatever it is called."""
+STEP_SECONDS: Final = 1
+"""Shorter is a step between two looks, or a limit that a test has set low to see it at work."""
+CLIENT_SECONDS: Final = 10
+"""The least that a part of the product waits for another on a busy computer."""
+
+
+def seconds_waited(call: ast.Call) -> Iterator[float]:
+    """Yield the bare numbers by which a call limits a wait."""
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else ast.unparse(call.func)
+    given = list(call.args) if name in WAITING else []
+    for keyword in call.keywords:
+        if re.search("timeout|patience", keyword.arg or ""):
+            given.append(keyword.value)
+    for value in given:
+        if isinstance(value, ast.Constant) and isinstance(value.value, int | float):
+            yield value.value
+
+
+def seconds_asserted(comparison: ast.Compare) -> Iterator[float]:
+    """Yield the bare numbers that a span of the wall clock is compared with."""
+    if re.search(r"\b(monotonic|perf_counter|time\.time)\(\) - ", ast.unparse(comparison.left)):
+        for value in comparison.comparators:
+            if isinstance(value, ast.Constant) and isinstance(value.value, int | float):
+                yield value.value
+
+
+def test_who_waits_in_a_test_has_the_patience_of_all() -> None:
+    """No test fails because the computer is busy: it waits as `tests.support.waiting` says."""
+    for path in (ROOT / "tests").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                short = [s for s in seconds_waited(node) if STEP_SECONDS <= s < PATIENCE]
+                assert not short, f"{path}:{node.lineno}: wait {PATIENCE=} seconds"
+            if isinstance(node, ast.Compare):
+                assert not [*seconds_asserted(node)], f"{path}:{node.lineno}: a span of the clock"
+
+
+def test_what_the_product_waits_for_may_take_its_time() -> None:
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                short = [s for s in seconds_waited(node) if STEP_SECONDS <= s < CLIENT_SECONDS]
+                assert not short, f"{path}:{node.lineno}"
+
+
+def test_a_wait_that_is_too_short_is_found() -> None:
+    text = "process.wait(30); run(['x'], timeout=5); ended.wait(0.02); wait(1, timeout=300)"
+    calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    assert [s for call in calls for s in seconds_waited(call)] == [30, 5, 0.02, 1, 300]
+    span = ast.parse("time.monotonic() - start < 1", mode="eval").body
+    assert isinstance(span, ast.Compare)
+    assert [*seconds_asserted(span)] == [1]

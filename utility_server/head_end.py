@@ -20,6 +20,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from protocols.certified_span import (
+    P1_DAYS,
+    CertifiedSpanError,
+    decode_span,
+    span_in_words,
+)
 from protocols.enrolment import Enrolment
 from protocols.iso7816.apdu import MAX_LE, CommandApdu
 from protocols.iso7816.apdu_stream import ApduFrameDecoder, encode_frame
@@ -42,15 +48,18 @@ from protocols.log_head import (
 from protocols.secure_channel.errors import CardRefused, RemoteChannelError
 from protocols.secure_channel.host import CardClient
 from protocols.secure_channel.put_key import put_static_keys
+from protocols.told_outputs import NOT_SET
 from utility_server.errors import ChannelBroken, HeadEndError, HubPutBack, HubRefused
 
 HOST_CHALLENGE_SIZE: Final = 8
 BUSY: Final = 0x9300
+INCOMPLETE: Final = 0x6A83
 FIRST_WAIT_SECONDS: Final = 0.5
 LONGEST_WAIT_SECONDS: Final = 15.0
 _CHUNK: Final = 1 << 16
 
 _MEANINGS: Final = {
+    NOT_SET: "not set: the applet has never set this output",
     0x6400: "the applet failed; nothing was kept",
     0x6700: "wrong length",
     0x6982: "the security status does not allow it",
@@ -60,7 +69,7 @@ _MEANINGS: Final = {
     0x6A80: "the question is not one it takes",
     0x6A81: "not supported there; for a bill: the hub has no feed-in register",
     0x6A82: "there is no such applet",
-    0x6A83: "days of the period are not certified yet",
+    INCOMPLETE: "days of the period are not certified yet",
     0x6A84: "more than the consent or the memory allows",
     0x6A88: "not found",
     0x6D00: "no such instruction",
@@ -158,6 +167,7 @@ class HeadEnd:
                         client.send(
                             log_command(P1_KEEP, self.heads.keep(enrolment.meter, head).encode())
                         )
+                days = self._certified(client, enrolment) if response.sw == INCOMPLETE else ""
             except CardRefused as refused:
                 raise _refused(refused.sw) from None
             except RemoteChannelError as error:
@@ -165,8 +175,17 @@ class HeadEnd:
             except WireError as error:
                 raise HeadEndError(f"{address}: {error}") from None
         if not response.is_success:
-            raise _refused(response.sw)
+            raise _refused(response.sw, days)
         return response.data
+
+    @staticmethod
+    def _certified(client: CardClient, enrolment: Enrolment) -> str:
+        """Return which days are certified, in words; nothing where the hub does not say."""
+        told = client.send(log_command(P1_DAYS, enrolment.register))
+        try:
+            return span_in_words(decode_span(told.data)) if told.is_success else ""
+        except CertifiedSpanError:
+            return ""
 
     def replace_keys(self, address: Address, current: Enrolment, proposed: Enrolment) -> None:
         """Give the applet's channel new keys, by PUT KEY to its security domain.
@@ -300,5 +319,6 @@ def log_command(p1: int, data: bytes) -> CommandApdu:
     return CommandApdu(LOG_CLA, LOG_INS, p1, 0, data, le=MAX_LE, extended=True)
 
 
-def _refused(status_word: int) -> HubRefused:
-    return HubRefused(status_word, _MEANINGS.get(status_word, "see the hub's log"))
+def _refused(status_word: int, more: str = "") -> HubRefused:
+    meaning = _MEANINGS.get(status_word, "see the hub's log")
+    return HubRefused(status_word, f"{meaning}: {more}" if more else meaning)

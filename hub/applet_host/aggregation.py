@@ -20,6 +20,7 @@ from functools import lru_cache
 from typing import Final
 
 from hub.applet_host.aggregation_record import Participation, RoundRecord, members_digest
+from hub.applet_host.certified_days import incomplete
 from hub.applet_host.command import CommandStack
 from hub.applet_host.cost import cost_of_contribution, cost_of_days, cost_of_round
 from hub.applet_host.custody import CustodyGate
@@ -250,7 +251,7 @@ class HubAggregation:
         try:
             return register.certifications(round_.terms.period)
         except PeriodIncomplete:
-            raise Refused(Refusal.INCOMPLETE) from None
+            raise incomplete([register], round_.terms.period) from None
 
     @contextmanager
     def _noted(self, round_: Round, group: int) -> Iterator[None]:

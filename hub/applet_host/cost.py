@@ -22,6 +22,7 @@ from hub.machine.limits import MILLISECOND_FUEL, SECOND_FUEL
 from protocols.amounts import (
     Amount,
     Combine,
+    Count,
     Least,
     Most,
     NumberAmount,
@@ -178,7 +179,13 @@ def _step_fuel(step: TotalStep) -> int:
 
 def _spread_out(amount: Amount) -> int:
     """Return how many forms are spread out over all slots: of windows, one a group."""
-    return len(amount.groups) if isinstance(amount, Peaks) else len(amount.forms)
+    match amount:
+        case Peaks(groups):
+            return len(groups)
+        case Count():
+            return 1
+        case _:
+            return len(amount.forms)
 
 
 def _proving(amount: Amount, slots: int) -> int:

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hub.applet_host import HubAggregation, RoundRecord
 from hub.applet_host.answers import forget_answers
 from hub.applet_host.asked_again import AskedAgain
+from hub.applet_host.certified_days import tell_span
 from hub.applet_host.command import CommandFailed, CommandRecord, CommandStack
 from hub.applet_host.custody import CustodyGate
 from hub.applet_host.desk import StatementDesk
@@ -39,24 +40,28 @@ from hub.applet_host.services import (
     granted_registers,
 )
 from hub.card.applet_runtime import AppletContext, AppletRefused, RegisteredApplet
+from hub.card.packages.load_file import LoadFile
 from hub.card.registry import Registry
 from hub.card.sharing import Firewall
 from hub.disclosure import Disclosure, OutputRequest, ReleaseRefused
 from hub.disclosure.countersigned import HeadDesk
 from hub.machine.bundle import Bundle
 from hub.machine.ed25519 import Ed25519Signatures
-from hub.machine.errors import AppletFault, BundleError
+from hub.machine.errors import AppletFault, BundleError, MachineError
 from hub.machine.instance import AppletInstance
+from hub.machine.library import require_library, require_next_library
 from hub.machine.limits import MAX_FUEL
+from hub.machine.linking import imports_of, link, linked_bundle
 from hub.machine.machine import AppletMachine
 from hub.machine.manifest import Confinement
 from hub.machine.meter import WorkMeter
-from hub.machine.packed import bundle_of, bundles_of, require_successor
+from hub.machine.packed import bundles_of, require_successor, signer_of
 from hub.machine.raw import OutputBoard, RawApplet, Released
 from hub.metering import MeteredRegister
 from hub.text import printable
 from hub.vault.database import Database
 from protocols.aggregation.revocations import RevocationList
+from protocols.certified_span import P1_DAYS
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.platform.errors import Refusal, Refused
 from protocols.platform.services import Log, Platform
@@ -166,30 +171,61 @@ class MachineRuntime:
         self._jobs = ProofJobs(self.hub.now)
         self._again = AskedAgain(self.hub.disclosure, self._jobs)
 
-    def load(self, package: bytes, bundle: bytes) -> None:
-        """Check the bundles' form and signatures; nothing of them runs yet."""
+    def load(self, file: LoadFile) -> None:
+        """Check the form and the signatures of what a package carries; nothing of it runs yet."""
         try:
-            bundles_of(bundle, self.vendors)
-        except BundleError as error:
+            self._check(file)
+        except MachineError as error:
             raise AppletRefused(SW_WRONG_DATA, str(error)) from None
-        self.unload(package)
+        self.unload(file.aid)
 
-    def upgrade(self, package: bytes, bundle: bytes, instances: Sequence[RegisteredApplet]) -> None:
+    def _check(self, file: LoadFile) -> None:
+        """Return if a package is what its vendor signed, its AID, version and imports too."""
+        if not file.modules:
+            require_library(file.bundle, file.aid, file.version, self.vendors)
+            if file.imports:
+                raise BundleError("a library imports no other")
+            return
+        bundles = bundles_of(file.bundle, self.vendors)
+        if imports_of(bundles) != {one.aid: one.version for one in file.imports}:
+            raise BundleError("the package's imports are not those of its applets' manifests")
+        for bundle in bundles:  # whether libraries fit is found before anything is installed
+            signer = signer_of(file.bundle, bundle.manifest.aid)
+            link(bundle, signer, self.vendors, self._registry.content)
+
+    def upgrade(self, file: LoadFile, instances: Sequence[RegisteredApplet]) -> None:
         """Check that a new version may have what the old one stored; instances start afresh."""
-        old = self._registry.content(package) or b""
+        old = self._registry.content(file.aid) or b""
         try:
-            bundles_of(bundle, self.vendors)
-            for module in {instance.module for instance in instances}:
-                require_successor(old, bundle, module, self.vendors)
-        except BundleError as error:
+            self._check(file)
+            if not file.modules:
+                self._check_library(file, old, instances)
+            else:
+                for module in {instance.module for instance in instances}:
+                    require_successor(old, file.bundle, module, self.vendors)
+        except MachineError as error:
             raise AppletRefused(SW_WRONG_DATA, str(error)) from None
         for instance in instances:
             running = self._running.pop(instance.aid, None)
             if running is not None:
                 running.instance.discard()
             self._jobs.forget_applet(instance.aid)
+            self.unload(instance.package)
         self._again.forget()
-        self.unload(package)
+        self.unload(file.aid)
+
+    def _check_library(
+        self, file: LoadFile, old: bytes, instances: Sequence[RegisteredApplet]
+    ) -> None:
+        """Return if a library's new version is its vendor's, and all who import it go with it."""
+        require_next_library(old, file.bundle, self.vendors)
+
+        def find(package: bytes) -> bytes | None:
+            return file.bundle if package == file.aid else self._registry.content(package)
+
+        for instance in instances:
+            content = self._registry.content(instance.package) or b""
+            linked_bundle(content, instance.module, self.vendors, find)
 
     def unload(self, package: bytes) -> None:
         """Forget a package."""
@@ -252,6 +288,8 @@ class MachineRuntime:
             )
         desk = HeadDesk(self.hub.disclosure.log)
         if desk.is_meant(command) and context.is_protected:
+            if command.p1 == P1_DAYS and manifest.confinement is not Confinement.RAW:
+                return tell_span(granted_registers(self.hub.every_register, manifest), command)
             return desk.answer(context.instance.aid, manifest.recipient, command, self.hub.now())
         running, since = self._start(context.instance), self.hub.disclosure.log.length()
         running.log.last = ""
@@ -436,7 +474,11 @@ class MachineRuntime:
         hub, manifest, board = self.hub, bundle.manifest, None
         if manifest.confinement is Confinement.RAW:
             board = OutputBoard(
-                self.hub.database, entry.aid, manifest, lambda due: self._permit(entry, bundle, due)
+                self.hub.database,
+                entry.aid,
+                manifest,
+                lambda due: self._permit(entry, bundle, due),
+                hub.main.zone,
             )
         quota = manifest.limits.store_bytes
         if entry.data_quota is not None:
@@ -495,6 +537,7 @@ class MachineRuntime:
                     output=due.output.name,
                     boundary=due.boundary,
                     bits=8 * due.output.size,
+                    is_set=due.is_set,
                 )
             )
         except ReleaseRefused:
@@ -507,7 +550,9 @@ class MachineRuntime:
             if content is None:
                 raise AppletRefused(SW_WRONG_DATA, "the package carries nothing to run")
             try:
-                self._bundles[key] = bundle_of(content, entry.module, self.vendors)
-            except BundleError as error:
+                self._bundles[key] = linked_bundle(
+                    content, entry.module, self.vendors, self._registry.content
+                )
+            except MachineError as error:
                 raise AppletRefused(SW_WRONG_DATA, str(error)) from None
         return self._bundles[key]

@@ -13,6 +13,7 @@ from datetime import date
 from functools import partial
 from typing import Final
 
+from hub.applet_host.certified_days import incomplete
 from hub.applet_host.command import CommandStack
 from hub.applet_host.cost import (
     RESTATED_FUEL,
@@ -503,7 +504,7 @@ class HubStatements:
         self._custody.require(meters, period)
         # Before anything is counted or opened day by day: a period may claim 200 years.
         if not all(meter.may_have(period) for meter in meters):
-            raise Refused(Refusal.INCOMPLETE)
+            raise incomplete(meters, period)
         step = 60 * meters[0].slot_minutes
         days = sum(1 for _ in period.days(meters[0].zone))
         return _Asked(tuple(meters), period, days, step, (end - begin) // step)
@@ -559,7 +560,7 @@ class HubReadings:
             if begin <= start < end
         ]
         if not rows:
-            raise Refused(Refusal.INCOMPLETE)
+            raise incomplete([meter], touched)
         starts, watt_hours, states = zip(*rows, strict=True)
         use = Use(starts, watt_hours, bytes(states))
         return at_resolution(use, meter.slot_minutes, self.resolution_minutes)
@@ -590,7 +591,7 @@ class HubCalendar:
         try:
             uses = meter.uses(period)
         except PeriodIncomplete:
-            raise Refused(Refusal.INCOMPLETE) from None
+            raise incomplete([meter], period) from None
         starts = tuple(time for use in uses for time in use.grid.boundaries()[:-1])
         return Slots(starts, bytes(state for use in uses for state in use.states))
 
@@ -628,7 +629,7 @@ class _Asked:
         try:
             self.certified.extend(meter.certifications(self.period) for meter in self.meters)
         except PeriodIncomplete:
-            raise Refused(Refusal.INCOMPLETE) from None
+            raise incomplete(self.meters, self.period) from None
 
     @property
     def missing(self) -> list[list[int]]:

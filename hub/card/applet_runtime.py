@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hub.card.entries import Privilege
+from hub.card.packages.load_file import LoadFile
 from hub.card.status import CardRefusal
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.secure_channel.session import SecurityLevel
@@ -62,12 +63,13 @@ class AppletRuntime(Protocol):
     survives its own refusal.
     """
 
-    def load(self, package: bytes, bundle: bytes) -> None:
+    def load(self, file: LoadFile) -> None:
         """Check what a package carries; raise `AppletRefused` unless it can be run."""
 
-    def upgrade(self, package: bytes, bundle: bytes, instances: Sequence[RegisteredApplet]) -> None:
+    def upgrade(self, file: LoadFile, instances: Sequence[RegisteredApplet]) -> None:
         """Check that what `instances` store may be the new version's; they start afresh with it.
 
+        They are instances of the package or, where it is a library, of those that import it.
         Raises `AppletRefused` where it may not. The package's content is still the old one.
         """
 

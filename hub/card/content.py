@@ -5,7 +5,7 @@ GPCS 2.3.1, chapter 9. Every method runs inside the caller's transaction and eit
 or raises `CardRefusal`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import reduce
 from operator import or_
@@ -14,6 +14,7 @@ from typing import Final
 from hub.card.applet_runtime import AppletRuntime, RegisteredApplet
 from hub.card.entries import DomainState, Kind, LifeCycle, Privilege, RegistryEntry, check_aid
 from hub.card.keys.keystore import KeyStore
+from hub.card.packages.load_file import LoadFile
 from hub.card.profile import CardProfile
 from hub.card.registry import Registry
 from hub.card.status import CardRefusal, Sw
@@ -277,20 +278,24 @@ class ContentManager:
         self._registry.rename(old, new)
         self._keys.reseal(new, keys)
 
-    def load(
-        self, aid: bytes, content: bytes, modules: Sequence[bytes], *, domain: bytes, version: bytes
-    ) -> RegistryEntry:
+    def load(self, file: LoadFile, *, domain: bytes) -> RegistryEntry:
         """Add a package (GPCS 9.3.5); the runtime must accept its content."""
-        check_aid(aid, "package")
-        self.require_new(aid)
-        self._require_modules(modules)
-        self.require_code_memory(self.domain(domain), len(content))
+        check_aid(file.aid, "package")
+        self.require_new(file.aid)
+        self._require_modules(file)
+        self._require_imports(file)
+        self.require_code_memory(self.domain(domain), len(file.bundle))
         entry = RegistryEntry(
-            aid, Kind.PACKAGE, LifeCycle.LOADED, Privilege.NONE, domain=domain, version=version
+            file.aid,
+            Kind.PACKAGE,
+            LifeCycle.LOADED,
+            Privilege.NONE,
+            domain=domain,
+            version=file.version,
         )
         self._registry.add(entry)
-        self._registry.add_package(aid, content, modules)
-        self._runtime.load(aid, content)
+        self._registry.add_package(file.aid, file.bundle, file.modules, file.imports)
+        self._runtime.load(file)
         return entry
 
     @property
@@ -303,36 +308,63 @@ class ContentManager:
         """Wait for the new version of a package; of none, where it is empty."""
         self._registry.set_property(UPGRADE, package)
 
-    def upgrade(
-        self, aid: bytes, content: bytes, modules: Sequence[bytes], *, version: bytes
-    ) -> None:
+    def upgrade(self, file: LoadFile) -> None:
         """Put a package's new version in the old one's place; its instances stay as they are."""
-        entry = self._registry.find(aid)
+        entry = self._registry.find(file.aid)
         assert entry is not None  # `upgrading` has looked
-        if version <= entry.version:
+        if file.version <= entry.version:
             raise CardRefusal(
                 Sw.CONDITIONS_NOT_SATISFIED,
-                f"version {_dotted(version)} is not newer than {_dotted(entry.version)}",
+                f"version {_dotted(file.version)} is not newer than {_dotted(entry.version)}",
             )
-        instances = [other for other in self._registry.entries() if other.package == aid]
+        importers = self._registry.importers(file.aid)
+        for importer, wish in importers.items():
+            if not wish.is_met_by(file.version):
+                raise CardRefusal(
+                    Sw.CONDITIONS_NOT_SATISFIED,
+                    f"{importer.hex().upper()} imports version {_dotted(wish.version)}:"
+                    f" {_dotted(file.version)} is another major one",
+                )
+        if importers and file.modules:
+            raise CardRefusal(Sw.WRONG_DATA, "what others import stays a library")
+        affected = {file.aid, *importers}
+        instances = [other for other in self._registry.entries() if other.package in affected]
         for instance in instances:
-            if instance.module not in modules:
+            if instance.package == file.aid and instance.module not in file.modules:
                 raise CardRefusal(
                     Sw.WRONG_DATA,
                     f"the new version lacks the module of {instance.aid.hex().upper()}",
                 )
-        self._require_modules(modules)
-        self._runtime.upgrade(aid, content, [instance_of(instance) for instance in instances])
-        self._registry.update(replace(entry, version=version))
-        self._registry.replace_package(aid, content, modules)
+        self._require_modules(file)
+        self._require_imports(file)
+        self._runtime.upgrade(file, [instance_of(instance) for instance in instances])
+        self._registry.update(replace(entry, version=file.version))
+        self._registry.replace_package(file.aid, file.bundle, file.modules, file.imports)
         self.require_code_memory(self.domain(entry.domain), 0)
         self.begin_upgrade(b"")
 
-    def _require_modules(self, modules: Sequence[bytes]) -> None:
-        for module in modules:
+    def _require_modules(self, file: LoadFile) -> None:
+        for module in file.modules:
             check_aid(module, "module")
-        if len(set(modules)) != len(modules) or not modules:
-            raise CardRefusal(Sw.WRONG_DATA, "a package has one module or more, all different")
+        if len(set(file.modules)) != len(file.modules):
+            raise CardRefusal(Sw.WRONG_DATA, "a package's modules are all different")
+
+    def _require_imports(self, file: LoadFile) -> None:
+        """Return if all that a package imports is on the card (Java Card VM 3.1, 4.5 and 6.7)."""
+        for one in file.imports:
+            there = self._registry.find(one.aid)
+            name = f"{one.aid.hex().upper()} {_dotted(one.version)}"
+            if there is None or there.kind is not Kind.PACKAGE:
+                raise CardRefusal(
+                    Sw.CONDITIONS_NOT_SATISFIED, f"the package imports {name}: load that first"
+                )
+            if self._registry.modules(one.aid) or not self._registry.content(one.aid):
+                raise CardRefusal(Sw.WRONG_DATA, f"the package imports {name}, which is no library")
+            if not one.is_met_by(there.version):
+                raise CardRefusal(
+                    Sw.CONDITIONS_NOT_SATISFIED,
+                    f"the package imports {name}, and {_dotted(there.version)} is on the card",
+                )
 
     def install(
         self,
@@ -409,6 +441,11 @@ class ContentManager:
                 )
         names = {item.aid for item in gone}
         for item in gone:
+            for importer in self._registry.importers(item.aid).keys() - names:
+                raise CardRefusal(
+                    Sw.CONDITIONS_NOT_SATISFIED,
+                    f"{importer.hex().upper()} imports the package (GPCS 9.5.2)",
+                )
             for other in others:
                 if item.is_domain and other.domain == item.aid and other.aid not in names:
                     raise CardRefusal(
@@ -430,6 +467,7 @@ class ContentManager:
             return [entry]
         below = [other for other in reversed(self._below(entry)) if other.aid != entry.aid]
         packages = [other for other in below if other.kind is Kind.PACKAGE]
+        packages.sort(key=lambda package: not self._registry.imports(package.aid))
         return [*(other for other in below if other.kind is not Kind.PACKAGE), *packages, entry]
 
     def _remove(self, entry: RegistryEntry) -> None:

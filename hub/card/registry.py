@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from hub.card.entries import CardState, Kind, Privilege, RegistryEntry
+from hub.card.packages.load_file import PackageImport
 from hub.vault.database import Component, Database
 
 CARD: Final = Component(
@@ -75,6 +76,16 @@ CARD: Final = Component(
             FOREIGN KEY (domain, version, base)
                 REFERENCES card_key_set (domain, version, base)
                 ON DELETE CASCADE ON UPDATE CASCADE
+        ) STRICT;
+        """,
+        """
+        CREATE TABLE card_import (
+            package BLOB NOT NULL REFERENCES card_entry (aid)
+                ON DELETE CASCADE ON UPDATE CASCADE,
+            position INTEGER NOT NULL,
+            imported BLOB NOT NULL REFERENCES card_entry (aid),
+            version BLOB NOT NULL CHECK (length(version) = 2),
+            PRIMARY KEY (package, position)
         ) STRICT;
         """,
     ),
@@ -164,19 +175,36 @@ class Registry:
 
     # Packages
 
-    def add_package(self, aid: bytes, content: bytes, modules: Sequence[bytes]) -> None:
+    def add_package(
+        self,
+        aid: bytes,
+        content: bytes,
+        modules: Sequence[bytes],
+        imports: Sequence[PackageImport] = (),
+    ) -> None:
         """Keep what a load file carried."""
         self._connection.execute("INSERT INTO card_package VALUES (?, ?)", (aid, content))
         self._connection.executemany(
             "INSERT INTO card_module VALUES (?, ?, ?)",
             [(aid, position, module) for position, module in enumerate(modules)],
         )
+        self._connection.executemany(
+            "INSERT INTO card_import VALUES (?, ?, ?, ?)",
+            [(aid, position, one.aid, one.version) for position, one in enumerate(imports)],
+        )
 
-    def replace_package(self, aid: bytes, content: bytes, modules: Sequence[bytes]) -> None:
-        """Keep another content and other modules in a package's place."""
+    def replace_package(
+        self,
+        aid: bytes,
+        content: bytes,
+        modules: Sequence[bytes],
+        imports: Sequence[PackageImport] = (),
+    ) -> None:
+        """Keep another content, other modules and other imports in a package's place."""
+        self._connection.execute("DELETE FROM card_import WHERE package = ?", (aid,))
         self._connection.execute("DELETE FROM card_module WHERE package = ?", (aid,))
         self._connection.execute("DELETE FROM card_package WHERE aid = ?", (aid,))
-        self.add_package(aid, content, modules)
+        self.add_package(aid, content, modules, imports)
 
     def content(self, package: bytes) -> bytes | None:
         """Return what a load file carried, or None where there is no such package."""
@@ -186,6 +214,17 @@ class Registry:
         """Return the AIDs of a package's modules."""
         query = "SELECT aid FROM card_module WHERE package = ? ORDER BY position"
         return [aid for (aid,) in self._connection.execute(query, (package,))]
+
+    def imports(self, package: bytes) -> list[PackageImport]:
+        """Return what a package imports."""
+        query = "SELECT imported, version FROM card_import WHERE package = ? ORDER BY position"
+        return [PackageImport(*row) for row in self._connection.execute(query, (package,))]
+
+    def importers(self, library: bytes) -> dict[bytes, PackageImport]:
+        """Return the packages that import one, and what they ask of it."""
+        query = "SELECT package, imported, version FROM card_import WHERE imported = ?"
+        rows = self._connection.execute(query, (library,)).fetchall()
+        return {package: PackageImport(imported, version) for package, imported, version in rows}
 
     def content_sizes(self) -> dict[bytes, int]:
         """Return how many bytes each package holds."""

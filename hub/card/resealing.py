@@ -7,7 +7,7 @@ from typing import Final
 
 from cryptography.exceptions import InvalidTag
 
-from hub.card.commands.issued_keys import FIRST_KEYS
+from hub.card.commands.issued_keys import AUTHORITY, FIRST_KEYS
 from hub.card.commands.pin import GLOBAL_PIN
 from hub.card.keys.keystore import KeyStore
 from hub.card.registry import Registry
@@ -15,7 +15,7 @@ from hub.vault.database import Database
 from hub.vault.resealing import KeyChange, Resealing
 from hub.vault.vault import VaultTampered
 
-SECRETS: Final = (FIRST_KEYS, GLOBAL_PIN)
+SECRETS: Final = (FIRST_KEYS, AUTHORITY, GLOBAL_PIN)
 """Properties of the card that `KeyStore.seal_secret` has sealed."""
 
 

@@ -62,7 +62,8 @@ class Form:
     is_sample: bool = False
     """One slot has the weight 1, and its use was asked for by itself."""
     above: int = 0
-    """The weights are of what each slot uses above so many watt-hours; 0: of all its use."""
+    """The weights are of what each slot uses above so many watt-hours; 0: of all its use. With
+    `is_peak`, of how many windows use more than that."""
     register: str = ""
     """The OBIS code of the register it is about; empty for the import register."""
     known: tuple[int, ...] = ()
@@ -88,8 +89,13 @@ class Form:
         """Whether a number depends on no more than the sum of the weighed slots."""
         return not (self.is_peak or self.above)
 
+    @property
+    def is_count(self) -> bool:
+        """Whether a number depends on how many windows use more than a limit."""
+        return self.is_peak and self.above > 0
+
     def windows(self) -> Iterator[list["Slot"]]:
-        """Yield the slots of each window of a peak."""
+        """Yield the slots of each window of a peak or a count."""
         found: dict[int, list[Slot]] = {}
         revised = dict(self.revised)
         for place, number in enumerate(self.weights):
@@ -553,7 +559,8 @@ def _direction(column: Column) -> Column:
 def _patterns(forms: Sequence[Form]) -> dict[Slot, object]:
     """Return, for slots of windows with several, what else tells them apart.
 
-    Slots of such windows are alike only if their windows are, slot by slot.
+    Slots of such windows are alike only if their windows are, slot by slot. Within one window they
+    are alike if all forms weigh them alike: what they use is summed up.
     """
     windows = {
         tuple(window) for form in {form for form in forms if form.is_peak}
@@ -575,6 +582,6 @@ def _patterns(forms: Sequence[Form]) -> dict[Slot, object]:
     patterns: dict[Slot, object] = {}
     for window in windows:
         pattern = tuple(map(column, window))
-        for position, slot in enumerate(window):
-            patterns[slot] = (pattern, position)
+        for own, slot in zip(pattern, window, strict=True):
+            patterns[slot] = (pattern, own)
     return patterns

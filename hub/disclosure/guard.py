@@ -17,6 +17,7 @@ broke; the rules, in order:
     how often  no more numbers are about periods that lie within so many days than the consent
                says (`frequency`)
     bits       of a consent by bits: no more bits are about any one slot than it says
+    limits     the limits of counts are few, and apart from each other (`limits`)
     fineness   together with what was told to whomever, nothing finer can be worked out by any means
                than one weighted total over as many minutes of slots as the consents say
     window     nor the total of fewer days in a row
@@ -57,6 +58,7 @@ from hub.disclosure.consents import (
 )
 from hub.disclosure.frequency import check_often
 from hub.disclosure.knowledge import Knowledge, knowledge_of
+from hub.disclosure.limits import check_limits
 from hub.disclosure.log import DisclosureLog, LogEntry
 from hub.disclosure.published import check_published, publication_facts
 from hub.disclosure.records import (
@@ -98,7 +100,7 @@ from hub.disclosure.sums import check_sum
 from hub.disclosure.unattributed import KIND as UNATTRIBUTED
 from hub.disclosure.unattributed import UnattributedRequest, check_unattributed
 from hub.vault.database import Database
-from protocols.amounts import Reading
+from protocols.amounts import Count, Reading
 from protocols.log_head import LogHead
 
 _MINUTE: Final = 60
@@ -320,6 +322,7 @@ class Disclosure:
             "output": request.output,
             "boundary": request.boundary,
             "bits": request.bits,
+            **({} if request.is_set else {"not_set": 1}),
         }
         try:
             terms = self._standing_terms(request.wanted)
@@ -471,6 +474,7 @@ class Disclosure:
         if not fresh:
             return  # the same numbers again: nothing new is told
         _check_counts(fresh, terms, [one for one in told if one.asker == asker])
+        _check_limits(fresh, terms, told)
         samples = [number for number in fresh if number.kind == Reading.kind]
         opened = self._openings(told)
         if samples:
@@ -537,6 +541,7 @@ def check_alone(request: ReleaseRequest, terms: Mapping[str, ConsentTerms]) -> N
     _check_numbers(request, terms)
     numbers = _as_recorded(request, terms)
     _check_counts(numbers, terms, [])
+    _check_limits(numbers, terms, [])
     _check_together(numbers, [], [], [])
 
 
@@ -763,6 +768,13 @@ def _check_counted(
         spans = [(number.begin, number.end) for number in same.values()]
         check_count(period, count, spans, one.answers)
         check_often(period, spans, one, count)
+
+
+def _check_limits(
+    fresh: Sequence[Number], terms: Mapping[str, ConsentTerms], told: Sequence[_Told]
+) -> None:
+    if Count.kind in terms:  # counts that anybody was told bound those that are asked for
+        check_limits(fresh, [one.number for one in told], terms[Count.kind].answers)
 
 
 def _check_bits(

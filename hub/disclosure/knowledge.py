@@ -35,6 +35,8 @@ class Knowledge:
     """Bits in all the numbers."""
     peaks: int = 0
     """Numbers that a peak is part of."""
+    counts: int = 0
+    """Numbers that a count above a limit is part of."""
 
 
 def knowledge_of(numbers: Sequence[Number], opened: Sequence[Opening] = ()) -> Knowledge:
@@ -80,5 +82,8 @@ def knowledge_of(numbers: Sequence[Number], opened: Sequence[Opening] = ()) -> K
         least_seconds=min(finest, default=0) * seconds,
         exposed_slots=sizes.count(1) + len(sampled),
         bits=sum(number.bits for number in told),
-        peaks=sum(any(form.is_peak for form in number.forms) for number in told),
+        peaks=sum(
+            any(form.is_peak and not form.is_count for form in number.forms) for number in told
+        ),
+        counts=sum(any(form.is_count for form in number.forms) for number in told),
     )

@@ -15,6 +15,7 @@ from protocols.amounts import (
     Amount,
     Best,
     Bounds,
+    Count,
     Excess,
     NumberAmount,
     Peaks,
@@ -47,8 +48,8 @@ class Number:
     """One number that is told, and what can be worked out from it at most."""
 
     kind: str
-    """What a consent has to name: `linear`, `blocks`, `demand`, `excess`, `match` or `sample`; of a
-    total that is made of several, all of them with a `+` between."""
+    """What a consent has to name: `linear`, `blocks`, `demand`, `excess`, `count`, `match` or
+    `sample`; of a total that is made of several, all of them with a `+` between."""
     forms: tuple[Form, ...]
     """At least one; all of one period."""
     bits: int
@@ -152,9 +153,12 @@ def number_of(
         reckoned = _prices_of([(names[0], amount)], [(Fraction(1),)], grid)
         kind = amount.kind
     told = [form for form in forms if any(form.weights)] or [grid.form(SlotForm(()), names[0])]
+    if isinstance(amount, Count):
+        jump = Fraction(1)
+    covers = _not_counted(reckoned.covers, told)
     bits = max(1, (high - low).bit_length())
     return Number(
-        kind, tuple(told), bits, reckoned.prices, reckoned.covers, reckoned.cover_least, jump,
+        kind, tuple(told), bits, reckoned.prices, covers, reckoned.cover_least, jump,
         identity.digest(),
     )  # fmt: skip
 
@@ -222,6 +226,9 @@ class SlotGrid:
                     self.form(SlotForm.of(_members(group.windows)), register, is_peak=True)
                     for group in amount.groups
                 ]
+            case Count():
+                windows = SlotForm.of(_members(amount.windows))
+                return [replace(self.form(windows, register, is_peak=True), above=amount.limit)]
             case Excess():
                 above = [
                     replace(self.form(one.form, register), above=one.limit) for one in amount.above
@@ -254,6 +261,9 @@ class SlotGrid:
                 _, window = self._reach(amount.groups[0].windows[0])
                 highest = [max(group.floor, window * times // parts) for group in amount.groups]
                 return 0, sum(sorted(highest, reverse=True)[: amount.highest or None])
+            case Count():
+                _, window = self._reach(amount.windows[0])
+                return 0, len(amount.windows) if window > amount.limit else 0
             case Excess():
                 low, high = self._reach(amount.form)
                 for one in amount.above:
@@ -268,6 +278,23 @@ class SlotGrid:
     def _reach(self, form: SlotForm) -> tuple[int, int]:
         low = sum(c * w for _, c, w in form.runs if w < 0) * self.largest_use
         return low, sum(c * w for _, c, w in form.runs if w > 0) * self.largest_use
+
+
+def _not_counted(covers: Sequence[Form], told: Sequence[Form]) -> tuple[Form, ...]:
+    """Return covers without the slots that are counted.
+
+    What such a slot adds by its price, a count that changes at the same time may take away.
+    """
+    kept = []
+    for cover in covers:
+        counted = [f.weights for f in told if f.is_count and f.register == cover.register]
+        weights = tuple(
+            0 if any(row[place] for row in counted) else weight
+            for place, weight in enumerate(cover.weights)
+        )
+        if any(weights):
+            kept.append(replace(cover, weights=weights))
+    return tuple(kept)
 
 
 def _members(windows: Iterable[SlotForm]) -> dict[int, int]:
@@ -420,6 +447,8 @@ class OutputRequest:
     boundary: int
     """For which time it is released."""
     bits: int
+    is_set: bool = True
+    """Whether the applet has ever set it; if not, that is what is told."""
 
     @property
     def wanted(self) -> Wanted:

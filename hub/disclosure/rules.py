@@ -208,9 +208,15 @@ def check_alignment(numbers: Iterable[Number]) -> None:
 
 
 def check_windows(number: Number, least_minutes: int, source: str) -> None:
-    """Refuse a peak, or what lies above a limit, of slots that last fewer minutes."""
+    """Refuse a peak, or what lies above a limit, of slots that last fewer minutes.
+
+    Of a count, each window lasts as long by itself: limits can tell what one used, near enough.
+    """
     for form in number.forms:
-        seconds = sum(map(bool, form.weights)) * form.slot_seconds
+        slots = sum(map(bool, form.weights))
+        if form.is_count and slots:
+            slots = min(map(len, form.windows()))
+        seconds = slots * form.slot_seconds
         if not form.is_sum and seconds < least_minutes * _MINUTE:
             raise _too_fine(seconds, least_minutes, form.begin, [source])
 

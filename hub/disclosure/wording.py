@@ -17,6 +17,7 @@ from typing import Any, Final
 from hub.disclosure.consents import LEAST_MINUTES, ConsentTerms
 from hub.disclosure.requests import PRICED
 from hub.disclosure.rules import HIGHEST_PRICE, WIDEST_RATIO
+from protocols.amounts import Count
 
 WORDED_LANGUAGES: Final = ("en", "de", "fr", "it")
 _WITH_PAYLOAD: Final = ("output", "export")
@@ -119,7 +120,7 @@ def _limits(kind: str, terms: ConsentTerms) -> list[str]:
 def _bounds(kind: str, terms: ConsentTerms) -> list[str]:
     """Return what bounds the numbers of a statement, and what stays unknown."""
     is_fine = terms.least_minutes < LEAST_MINUTES
-    bounds = []
+    bounds = ["limits"] if kind == Count.kind else []
     if terms.slot_bits:
         bounds.append("slot_bits")
     elif kind in PRICED:

@@ -16,6 +16,7 @@ from wasmtime import component
 from hub.machine import host_calls as host
 from hub.machine._abi import Function, Value
 from hub.machine._clock import EngineClock
+from hub.machine._composition import Part, linked
 from hub.machine._engine import closed_at_exit
 from hub.machine.contract import Contract
 
@@ -34,6 +35,8 @@ class Program:
     clock: EngineClock | None = None
     ticks: int = 0
     """How many ticks of the clock a call may take, if there is one."""
+    libraries: tuple[Part, ...] = ()
+    """Components that this one imports, and what they export."""
 
 
 class Running:
@@ -45,15 +48,24 @@ class Running:
         self._contract = program.contract
         self._clock, self._ticks = program.clock, program.ticks
         self._store = closed_at_exit(wasmtime.Store(program.engine))
+        # With libraries there are more memories, and together they are no larger.
+        parts = 1 + len(program.libraries)
         self._store.set_limits(
-            memory_bytes, table_elements=20_000, instances=40, tables=8, memories=2
+            memory_bytes // parts,
+            table_elements=20_000,
+            instances=40 * parts,
+            tables=8 * parts,
+            memories=2 * parts,
         )
         self._context = self._store._context()
         self._attached = host.attach(self._context, behind)
         self._functions: dict[str, component.Func] = {}
         try:
             self.refuel(fuel)
-            self._instance = program.linker.instantiate(self._store, program.component)
+            linker = program.linker
+            if program.libraries:
+                linker = linked(self._store, linker, program.libraries, behind)
+            self._instance = linker.instantiate(self._store, program.component)
         except BaseException:
             self.close()
             raise

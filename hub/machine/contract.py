@@ -10,7 +10,7 @@ The Python runtime has the same contract under another name, `PYTHON`, in which 
 (`_abi.TEXT_BYTES` says why); its WIT is made from the public one by `python_wit`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -110,22 +110,47 @@ def python_wit(platform_wit: str) -> str:
     return platform_wit.replace(PUBLIC, PRIVATE).replace("list<u8>", "string")
 
 
-def require(engine: Engine, compiled: component.Component, contract: Contract = PLATFORM) -> None:
-    """Return if the component fits the contract; raise `ContractBroken` and name what does not."""
-    for name, item in _items(compiled.type.imports(engine)).items():
+def require(
+    engine: Engine,
+    compiled: component.Component,
+    contract: Contract = PLATFORM,
+    *,
+    others: Collection[str] = (),
+) -> None:
+    """Return if the component fits the contract; raise `ContractBroken` and name what does not.
+
+    `others` are interfaces that it may import beside the contract's.
+    """
+    require_imports(engine, compiled, contract, others=others)
+    exports = items_of(compiled.type.exports(engine))
+    for name, functions in (*contract.exports.items(), *contract.optional.items()):
+        if name in exports:
+            _require_functions(engine, f"export {name}", exports[name], functions, all_of_them=True)
+        elif name in contract.exports:
+            raise ContractBroken(f"the component does not export {name}")
+
+
+def require_imports(
+    engine: Engine,
+    compiled: component.Component,
+    contract: Contract,
+    *,
+    others: Collection[str] = (),
+) -> dict[str, object]:
+    """Return what the component imports of `others`, if the contract has all the rest."""
+    rest: dict[str, object] = {}
+    for name, item in items_of(compiled.type.imports(engine)).items():
         if name == f"{contract.package}/types{VERSION}":
+            continue
+        if name in others:
+            rest[name] = item
             continue
         if name not in contract.imports:
             raise ContractBroken(f"the component imports {name}, which the platform has not")
         _require_functions(
             engine, f"import {name}", item, contract.imports[name], all_of_them=False
         )
-    exports = _items(compiled.type.exports(engine))
-    for name, functions in (*contract.exports.items(), *contract.optional.items()):
-        if name in exports:
-            _require_functions(engine, f"export {name}", exports[name], functions, all_of_them=True)
-        elif name in contract.exports:
-            raise ContractBroken(f"the component does not export {name}")
+    return rest
 
 
 def _require_functions(
@@ -138,7 +163,7 @@ def _require_functions(
 ) -> None:
     if not isinstance(item, component.ComponentInstanceType):
         raise ContractBroken(f"{where} is not an interface")
-    declared = _items(item.exports(engine))
+    declared = items_of(item.exports(engine))
     for name, kind in declared.items():
         if isinstance(kind, component.ValType):
             continue  # a name for a type, which counts where it is used
@@ -153,7 +178,8 @@ def _require_functions(
         raise ContractBroken(f"{where}: {missing} is missing")
 
 
-def _items(externs: Mapping[str, Any]) -> dict[str, Any]:
+def items_of(externs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the types of imports or exports; raise `ContractBroken` for one there is none for."""
     try:
         return {name: extern.ty for name, extern in externs.items()}
     except TypeError as error:

@@ -49,6 +49,8 @@ class Host:
         """Whether a command is being answered, so that there is a transaction to work in."""
         self.pending: BaseException | None = None
         self.calls = 0
+        self.library_functions: list[component.Func] = []
+        """What libraries in the instance's store export, by number."""
         self._log_left = 0
         self._context: Any = None
         """Of the store whose call is being answered."""
@@ -224,6 +226,11 @@ def attach(context: Any, host: Host) -> int:
     return address
 
 
+def host_of(context: Any) -> Host:
+    """Return the host behind the store with this context."""
+    return _HOSTS[ctypes.addressof(context.contents)]
+
+
 def detach(address: int) -> None:
     """Forget the host behind a store that is being closed."""
     _HOSTS.pop(address, None)
@@ -233,7 +240,7 @@ def detach(address: int) -> None:
 def _arrive(
     entry: int | None, context: Any, _type: Any, arguments: Any, count: int, results: Any, _: int
 ) -> int:
-    host = _HOSTS[ctypes.addressof(context.contents)]
+    host = host_of(context)
     try:
         function, call = _ENTRIES[entry or 0]
         lifted = _lift(host, function, arguments)
@@ -247,7 +254,7 @@ def _arrive(
             function.result.lower(value, results[0])
     except BaseException as error:  # noqa: BLE001  (nothing may unwind through native frames)
         host.pending = error
-        return _native_error(type(error).__name__)
+        return native_error(type(error).__name__)
     return 0
 
 
@@ -287,12 +294,13 @@ def _size(value: Any) -> int:
             return 0
 
 
-def _native_error(message: str) -> int:
+def native_error(message: str) -> int:
+    """Return an error that wasmtime takes from a callback, as a trap."""
     error = ffi.wasmtime_error_new(message.encode())
     return ctypes.cast(error, ctypes.c_void_p).value or 0
 
 
-_NO_FINALIZER: Final = ctypes.cast(0, ctypes.CFUNCTYPE(None, ctypes.c_void_p))
+NO_FINALIZER: Final = ctypes.cast(0, ctypes.CFUNCTYPE(None, ctypes.c_void_p))
 
 
 def define_imports(linker: component.Linker, known: contract.Contract) -> None:
@@ -308,6 +316,6 @@ def define_imports(linker: component.Linker, known: contract.Contract) -> None:
                         len(raw),
                         _arrive,
                         _ENTRIES.index((functions[call_name], call)),
-                        _NO_FINALIZER,
+                        NO_FINALIZER,
                     )
                     assert not error, f"{name}: {call_name} is defined twice"

@@ -233,7 +233,7 @@ class AppletInstance:
             return
 
         def shown(frame: re.Match[str]) -> str:
-            lines = self.bundle.files.get(frame[1], b"").decode(errors="replace").splitlines()
+            lines = self.bundle.sources.get(frame[1], b"").decode(errors="replace").splitlines()
             number = int(frame[2])
             if not 1 <= number <= len(lines):
                 return frame[0]

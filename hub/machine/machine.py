@@ -17,15 +17,18 @@ from typing import Final, Self
 import wasmtime
 from wasmtime import component
 
-from hub.machine import _cache, contract, limits
+from hub.machine import _cache, _composition, contract, limits
 from hub.machine import python_runtime as runtime
 from hub.machine._clock import TICK_SECONDS, EngineClock
+from hub.machine._composition import Part
 from hub.machine._engine import closed_at_exit, new_engine
 from hub.machine._running import Program, Running
 from hub.machine.bundle import COMPONENT_FILE, Bundle
 from hub.machine.errors import AppletFault, ContractBroken, FaultKind
 from hub.machine.host_calls import Host, define_imports
 from hub.machine.instance import AppletInstance, run_guarded
+from hub.machine.library import COMPONENT_FILE as LIBRARY_FILE
+from hub.machine.library import Library
 from hub.machine.manifest import Runtime
 from hub.machine.meter import WorkMeter
 from protocols.platform.services import Platform
@@ -95,7 +98,7 @@ class AppletMachine:
 
     def _compile_python(self, bundle: Bundle) -> Program:
         module = f"{bundle.manifest.code.package}.applet"
-        path = self._cached(bundle, "image")
+        path = self._cached(bundle.digest, "image")
         if path.exists():
             _cache.check(path)
             image = path.read_text()
@@ -125,27 +128,60 @@ class AppletMachine:
             new = new_engine(interruptible=True)
             self._vendors = new, _linker(new, contract.PLATFORM), EngineClock(new)
         engine, linker, clock = self._vendors
-        path = self._cached(bundle, "cwasm")
-        name = bundle.manifest.name
         try:
-            if path.exists():
-                compiled = runtime.load_native(engine, path)
-                contract.require(engine, compiled)
-            else:
-                code = bundle.files[COMPONENT_FILE]
-                compiled = closed_at_exit(component.Component(engine, code))
-                contract.require(engine, compiled)
-                runtime.write_native(compiled, path)
+            libraries = tuple(self._compile_library(engine, one) for one in bundle.libraries)
+            known = [exports for _, exports in libraries]
+
+            def require(compiled: component.Component) -> None:
+                _composition.require_imports(engine, compiled, known)
+                others = [name for exports in known for name in exports]
+                contract.require(engine, compiled, others=others)
+
+            path = self._cached(bundle.digest, "cwasm")
+            compiled = _native(engine, path, bundle.files[COMPONENT_FILE], require)
         except (wasmtime.WasmtimeError, ContractBroken) as error:
             reason = _REBUILD if "open-linear" in str(error) else str(error)
-            raise AppletFault(name, FaultKind.BAD_CODE, reason) from error
+            raise AppletFault(bundle.manifest.name, FaultKind.BAD_CODE, reason) from error
         ticks = round(limits.MAX_SECONDS / TICK_SECONDS)
-        return Program(contract.PLATFORM, engine, linker, compiled, clock=clock, ticks=ticks)
+        return Program(
+            contract.PLATFORM,
+            engine,
+            linker,
+            compiled,
+            clock=clock,
+            ticks=ticks,
+            libraries=libraries,
+        )
 
-    def _cached(self, bundle: Bundle, suffix: str) -> Path:
+    def _compile_library(self, engine: wasmtime.Engine, library: Library) -> Part:
+        def require(compiled: component.Component) -> None:
+            _composition.exports_of(engine, compiled)
+
+        path = self._cached(library.digest, "cwasm")
+        compiled = _native(engine, path, library.files[LIBRARY_FILE], require)
+        return compiled, _composition.exports_of(engine, compiled)
+
+    def _cached(self, digest: bytes, suffix: str) -> Path:
         """Return where what is compiled for this very runtime is kept."""
-        name = hashlib.sha256(self._python_name.encode() + b"\0" + bundle.digest).hexdigest()[:32]
+        name = hashlib.sha256(self._python_name.encode() + b"\0" + digest).hexdigest()[:32]
         return self._cache / f"applet-{name}.{suffix}"
+
+
+def _native(
+    engine: wasmtime.Engine,
+    path: Path,
+    code: bytes,
+    require: Callable[[component.Component], None],
+) -> component.Component:
+    """Return a component as native code, kept at `path`, if `require` does not raise."""
+    if path.exists():
+        compiled = runtime.load_native(engine, path)
+        require(compiled)
+    else:
+        compiled = closed_at_exit(component.Component(engine, code))
+        require(compiled)
+        runtime.write_native(compiled, path)
+    return compiled
 
 
 def _linker(engine: wasmtime.Engine, known: contract.Contract) -> component.Linker:
@@ -155,5 +191,6 @@ def _linker(engine: wasmtime.Engine, known: contract.Contract) -> component.Link
 
 
 def _sources(bundle: Bundle) -> bytes:
-    parts = [part for path in sorted(bundle.files) for part in (path.encode(), bundle.files[path])]
+    files = bundle.sources
+    parts = [part for path in sorted(files) for part in (path.encode(), files[path])]
     return b"".join(len(part).to_bytes(4, "big") + part for part in parts)

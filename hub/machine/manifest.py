@@ -28,13 +28,15 @@ SUMS: Final = frozenset({AGGREGATE, WEIGHTED})
 """Kinds of which nothing is told but a sum over many households."""
 UNATTRIBUTED: Final = "unattributed"
 """The kind of statement about energy that belongs to no slot."""
+MOST_LIBRARIES: Final = 8
 LEAST_GROUP: Final = 3
 """Of two, each knows what the other used."""
-_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
+NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _PACKAGE: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){0,7}")
-_VERSION: Final = re.compile(r"(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})")
+VERSION: Final = re.compile(r"(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})")
+_LIBRARY_VERSION: Final = re.compile(r"(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})")
 STATEMENT_KINDS: Final = (
-    "linear", "blocks", "demand", "excess", "match", "sample", "aggregate", "weighted",
+    "linear", "blocks", "demand", "excess", "count", "match", "sample", "aggregate", "weighted",
     "unattributed",
 )  # fmt: skip
 _STATEMENT: Final = re.compile("|".join(STATEMENT_KINDS))
@@ -102,6 +104,12 @@ class StatementGrant:
     """Of `aggregate` and `weighted`, and of them alone: over how many households a sum goes."""
 
 
+class Every(StrEnum):
+    """By which part of the calendar an output is released."""
+
+    MONTH = "month"
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """What a raw applet may let out."""
@@ -109,8 +117,15 @@ class Output:
     name: str
     size: int
     """Bytes, exactly."""
-    every_hours: int
+    every_hours: int = 0
     """Released at multiples of so many hours since the epoch, whether it has changed or not."""
+    every: Every | None = None
+    """Released when each month ends on the hub's clock, in the place of hours."""
+
+    @property
+    def is_monthly(self) -> bool:
+        """Whether it is released by the calendar month."""
+        return self.every is Every.MONTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +142,15 @@ class Shared:
 
     service: int
     clients: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryImport:
+    """A library that the applet runs with: another package, of the same vendor."""
+
+    package: bytes
+    version: str
+    """Major and minor: the library has this one, or a later minor one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +189,7 @@ class Manifest:
     """Which registers a raw applet reads beside the main one; others name theirs by statement."""
     peers: tuple[Peer, ...] = ()
     shared: tuple[Shared, ...] = ()
+    libraries: tuple[LibraryImport, ...] = ()
 
     @property
     def protects_itself(self) -> bool:
@@ -190,15 +215,15 @@ class Manifest:
         """Read the tables of `to_tables`; raise `ManifestError`."""
         manifest = Table("", tables).make(
             cls,
-            aid=_aid,
-            name=pattern(_NAME),
-            version=pattern(_VERSION),
+            aid=read_aid,
+            name=pattern(NAME),
+            version=pattern(VERSION),
             vendor=text,
-            recipient=pattern(_NAME),
-            purpose=pattern(_NAME),
+            recipient=pattern(NAME),
+            purpose=pattern(NAME),
             confinement=member(Confinement),
             expires=day,
-            code=_code,
+            code=read_code,
             statements=each("statements", _statement),
             outputs=each("outputs", _output),
             limits=_limits,
@@ -206,7 +231,9 @@ class Manifest:
             registers=names(_REGISTER),
             peers=each("peers", _peer),
             shared=each("shared", _shared),
+            libraries=each("libraries", _library),
         )
+        _check_libraries(manifest)
         _check_statements(manifest)
         _check_sharing(manifest)
         _check_confinement(manifest)
@@ -247,6 +274,14 @@ def _check_confinement(manifest: Manifest) -> None:
         raise ManifestError("outputs", "two outputs have the same name")
 
 
+def _check_libraries(manifest: Manifest) -> None:
+    packages = [library.package for library in manifest.libraries]
+    if len(set(packages)) != len(packages):
+        raise ManifestError("libraries", "two tables name the same")
+    if len(packages) > MOST_LIBRARIES:
+        raise ManifestError("libraries", f"must be at most {MOST_LIBRARIES}")
+
+
 def _check_sharing(manifest: Manifest) -> None:
     peers = [peer.aid for peer in manifest.peers]
     services = [shared.service for shared in manifest.shared]
@@ -272,20 +307,25 @@ def _plain(value: object) -> Any:
             return value.hex().upper()
         case date():
             return value.isoformat()
-        case Manifest() | Code() | StatementGrant() | Output() | Peer() | Shared() | AppletLimits():
+        case (
+            Manifest() | Code() | StatementGrant() | Output() | Peer() | Shared()
+            | LibraryImport() | AppletLimits()
+        ):  # fmt: skip
             return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
         case _:
             return value
 
 
-def _aid(value: object) -> bytes:
+def read_aid(value: object) -> bytes:
+    """Return an AID; raise `ValueError` for anything else."""
     # ISO/IEC 7816-4, 8.2.1.2: five bytes of provider, up to eleven of extension.
     if not isinstance(value, str) or not re.fullmatch(r"([0-9A-F]{2}){5,16}", value):
         raise ValueError("must be 5 to 16 bytes in upper-case hexadecimal")
     return bytes.fromhex(value)
 
 
-def _code(value: object) -> Code:
+def read_code(value: object) -> Code:
+    """Return where a program is; raise `ManifestError`."""
     return Table("code", value).make(
         Code, runtime=member(Runtime), package=pattern(_PACKAGE), include=names(_PACKAGE)
     )
@@ -321,17 +361,32 @@ def _statement(name: str, value: object) -> StatementGrant:
 
 
 def _output(name: str, value: object) -> Output:
-    return Table(name, value).make(
-        Output, name=pattern(_NAME), size=between(1, 4096), every_hours=between(1, 24 * 366)
+    output = Table(name, value).make(
+        Output,
+        name=pattern(NAME),
+        size=between(1, 4096),
+        every_hours=between(1, 24 * 366),
+        every=member(Every),
     )
+    if not output.every_hours and output.every is None:
+        raise ManifestError(f"{name}.every_hours", 'missing; or every = "month"')
+    if output.every_hours and output.every is not None:
+        raise ManifestError(f"{name}.every", "goes without every_hours")
+    return output
 
 
 def _peer(name: str, value: object) -> Peer:
-    return Table(name, value).make(Peer, aid=_aid, services=some(between(0, 2**32 - 1)))
+    return Table(name, value).make(Peer, aid=read_aid, services=some(between(0, 2**32 - 1)))
 
 
 def _shared(name: str, value: object) -> Shared:
-    return Table(name, value).make(Shared, service=between(0, 2**32 - 1), clients=some(_aid))
+    return Table(name, value).make(Shared, service=between(0, 2**32 - 1), clients=some(read_aid))
+
+
+def _library(name: str, value: object) -> LibraryImport:
+    return Table(name, value).make(
+        LibraryImport, package=read_aid, version=pattern(_LIBRARY_VERSION)
+    )
 
 
 def _limits(value: object) -> AppletLimits:

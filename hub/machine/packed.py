@@ -80,7 +80,7 @@ def require_successor(
     a store of readings must not come to a program that may tell whatever it has.
     """
     before, after = (bundle_of(content, module, vendor_keys) for content in (old, new))
-    if _signer(old, module) != _signer(new, module):
+    if signer_of(old, module) != signer_of(new, module):
         raise BundleError("the new version is signed by another vendor")
     for member, word in _LASTING.items():
         if getattr(before.manifest, member) != getattr(after.manifest, member):
@@ -98,7 +98,8 @@ _LASTING: Final = {
 """Members of a manifest that what is stored depends on, in words."""
 
 
-def _signer(content: bytes, module: bytes) -> bytes:
+def signer_of(content: bytes, module: bytes) -> bytes:
+    """Return the key id of who signed the bundle that a module is run from."""
     bundles = unpack(content)
     raw = bundles.get(b"", bundles.get(module, b""))
     return SignedParts.decode(raw, CONTENT_TYPE).key_id

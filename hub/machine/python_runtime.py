@@ -42,7 +42,7 @@ BUILDER: Final = "componentize-py"
 BUILDER_MODULE: Final = "componentize_py"
 PACKAGES: Final = ("applets/sdk", "protocols/iso7816", "protocols/platform", "sml_codec")
 """What the snapshot holds beside the standard library."""
-NATIVE_ONLY: Final = frozenset({"testing.py", "wit.py"})
+NATIVE_ONLY: Final = frozenset({"asking.py", "testing.py", "wit.py"})
 STEPS: Final = ("snapshot Python", "compile to native code", "write the cache")
 TICK: Final = 0.2
 

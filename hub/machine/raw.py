@@ -5,11 +5,16 @@
          release what was held, then let the applet     release that; ...
          `update`: it reads, and sets its outputs
 
-An output has the size that its manifest declares, leaves at multiples of its hours since the epoch
-and at no other time, whether the applet has set it or not. What a recipient can ask for is the last
-release, which this module answers without asking the applet: so how long the applet computes, how
-often it sets an output, whether it breaks, what it would answer and when, all say nothing. What can
-be said is 8 bits a byte of output a release, and the ledger counts them.
+An output has the size that its manifest declares. It leaves at multiples of its hours since the
+epoch, or when a month ends on the hub's clock, and at no other time, whether the applet has set it
+or not. What a recipient can ask for is the last release, which this module answers without asking
+the applet: so how long the applet computes, how often it sets an output, whether it breaks, what it
+would answer and when, all say nothing. What can be said is 8 bits a byte of output a release, and
+the ledger counts them.
+
+An output that the applet has never set is released as such, with a status word of its own and never
+as zeros, which would be a value. Its bits count all the same. How long an output stays unset tells
+less than one bit more, in all its releases together: once set, it is set for good.
 
 The hub was off over a boundary: what is held is released once, for the last boundary that has
 passed, not once for each.
@@ -17,8 +22,10 @@ passed, not once for each.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import groupby
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from hub.machine.errors import AppletFault
 from hub.machine.instance import AppletInstance
@@ -27,6 +34,7 @@ from hub.vault.database import Component, Database
 from hub.vault.sealing import Sealer, resealed
 from protocols.platform.errors import Refused
 from protocols.platform.services import Use
+from protocols.told_outputs import CLA, GET_DATA, NOT_SET, TIME_SIZE
 
 PURPOSE: Final = "applet output"
 HELD: Final = b"held"
@@ -90,10 +98,8 @@ def reseal_outputs(database: Database, vault_key: bytes) -> Iterator[int]:
 
 
 HOUR: Final = 3600
-CLA: Final = 0x80
-INS_GET_DATA: Final = 0xCA
-TIME_SIZE: Final = 8
 SW_SUCCESS: Final = b"\x90\x00"
+SW_NOT_SET: Final = NOT_SET.to_bytes(2, "big")
 SW_WRONG_LENGTH: Final = b"\x67\x00"
 SW_NOT_YET: Final = b"\x69\x85"
 SW_NO_SUCH_OUTPUT: Final = b"\x6a\x88"
@@ -109,6 +115,12 @@ class Released:
     boundary: int
     """For which time it was released, whenever that was done."""
     value: bytes
+    """Empty where the applet has never set it."""
+
+    @property
+    def is_set(self) -> bool:
+        """Whether the applet has ever set it."""
+        return bool(self.value)
 
 
 class OutputBoard:
@@ -120,13 +132,17 @@ class OutputBoard:
         applet: bytes,
         manifest: Manifest,
         permit: Callable[[Released], None],
+        zone: str = "UTC",
     ) -> None:
-        """`permit` records a release in the ledger, or raises `Refused`: then it stays in."""
+        """`permit` records a release in the ledger, or raises `Refused`: then it stays in.
+
+        Outputs by the month are released when a month ends on the clock of `zone`.
+        """
         self._database, self._applet = database, applet
-        self._outputs, self._permit = manifest.outputs, permit
+        self._outputs, self._permit, self._zone = manifest.outputs, permit, zone
 
     def install(self, now: int) -> None:
-        """Hold zeros until the applet sets something; nothing is released before a boundary."""
+        """Hold nothing until the applet sets something; nothing is released before a boundary."""
         with self._database.transaction() as connection:
             for output in self._outputs:
                 connection.execute(
@@ -134,8 +150,8 @@ class OutputBoard:
                     (
                         self._applet,
                         output.name,
-                        self._seal(output.name, HELD, bytes(output.size)),
-                        boundary(output, now),
+                        self._seal(output.name, HELD, b""),
+                        boundary(output, now, self._zone),
                     ),
                 )
 
@@ -164,10 +180,9 @@ class OutputBoard:
                     "SELECT held, boundary FROM applet_output WHERE applet = ? AND name = ?",
                     (self._applet, output.name),
                 ).fetchone()
-                if boundary(output, now) > last:
-                    due.append(
-                        Released(output, boundary(output, now), self._open(output.name, HELD, held))
-                    )
+                begin = boundary(output, now, self._zone)
+                if begin > last:
+                    due.append(Released(output, begin, self._open(output.name, HELD, held)))
             return [release for release in due if self._release(release)]
 
     def _release(self, release: Released) -> bool:
@@ -195,7 +210,8 @@ class OutputBoard:
     def answer(self, command: bytes) -> bytes:
         """Answer a recipient's command: GET DATA with the output's number in P2.
 
-        The answer is the boundary (8 bytes) and the value, of the same length every time. The
+        The answer is the boundary (8 bytes) and the value, of the same length every time. Of an
+        output that was never set it has zeros for the value, and says so by its status word. The
         applet has no part in it.
         """
         if len(command) not in (4, 5, 7):
@@ -203,7 +219,7 @@ class OutputBoard:
         cla, ins, p1, p2 = command[:4]
         if cla != CLA:
             return SW_NO_SUCH_CLASS
-        if ins != INS_GET_DATA:
+        if ins != GET_DATA:
             return SW_NO_SUCH_INSTRUCTION
         number = p1 << 8 | p2
         if number >= len(self._outputs):
@@ -214,8 +230,10 @@ class OutputBoard:
         ).fetchone()
         if released is None:
             return SW_NOT_YET
-        value = self._open(self._outputs[number].name, RELEASED, released)
-        return int(time).to_bytes(TIME_SIZE, "big") + value + SW_SUCCESS
+        output = self._outputs[number]
+        value = self._open(output.name, RELEASED, released)
+        status = SW_SUCCESS if value else SW_NOT_SET
+        return int(time).to_bytes(TIME_SIZE, "big") + value.ljust(output.size, b"\0") + status
 
     def _seal(self, name: str, part: bytes, value: bytes) -> bytes:
         return self._database.sealer(PURPOSE).seal(value, *_bound(self._applet, name, part))
@@ -224,8 +242,12 @@ class OutputBoard:
         return self._database.sealer(PURPOSE).open(sealed, *_bound(self._applet, name, part))
 
 
-def boundary(output: Output, now: int) -> int:
+def boundary(output: Output, now: int, zone: str = "UTC") -> int:
     """Return the last time, not after `now`, at which the output is released."""
+    if output.is_monthly:
+        local = datetime.fromtimestamp(now, ZoneInfo(zone))
+        first = local.replace(day=1, hour=0, minute=0, second=0, microsecond=0, fold=0)
+        return int(first.timestamp())
     return now - now % (output.every_hours * HOUR)
 
 

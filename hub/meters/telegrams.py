@@ -108,6 +108,7 @@ class LostBytes:
 
 
 IN_CLEAR: Final = "it came in clear, and there is a key for this meter: anybody can have sent it"
+NO_TAG: Final = "it has no tag, and there is an authentication key: anybody can have changed it"
 SEEN_BEFORE: Final = "its counter is not above the last one: it was sent before"
 
 

@@ -10,12 +10,14 @@ import rich_click as click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from hub.card.entries import Kind
+from hub.card.entries import CardState, DomainState, Kind, LifeCycle
+from hub.card.packages.host_tool import Listed
 from hub.device import Device
 from hub.disclosure.wording import consent_in_words
-from hub.installer import Installer, build_packages, consent_terms
+from hub.installer import InstallationError, Installer, build_packages, consent_terms
 from hub.machine.manifest import Manifest
 from hub.vault.secret_file import write_secret
+from meterlet.commands.applet_ask import ask
 from meterlet.commands.applet_dev import key, new, run
 from meterlet.commands.common import (
     FILE,
@@ -39,6 +41,10 @@ from meterlet.resources import SOURCES
 CHANGE: Final = "meterlet.applet.change/1"
 UPGRADE: Final = "meterlet.applet.upgrade/1"
 LOCKED: Final = 0x80
+PERSONALIZED: Final = DomainState.PERSONALIZED
+APPLICATION: Final = "application"
+ISSUER: Final = "issuer domain"
+PACKAGE: Final = "package"
 FED_IN: Final = ":2."
 """In the OBIS code of a register of what is fed in: value group C is 2."""
 
@@ -48,7 +54,7 @@ def applet() -> None:
     """Applets: the programs in the hub. Each has one recipient and one purpose."""
 
 
-for command in (key, new, run):
+for command in (ask, key, new, run):
     applet.add_command(command)
 
 
@@ -72,7 +78,8 @@ for command in (key, new, run):
 def build(folders: tuple[Path, ...], signer: Path, manifest: str, output: Path | None) -> Shown:
     """Pack and sign the applet in FOLDER as a CAP file, which any card manager can load.
 
-    Several folders make one package, which is named after the first.
+    Several folders make one package, which is named after the first. A folder whose manifest has
+    kind = "library" makes a library, which applets of other packages import.
     """
     output = output or Path(f"{folders[0].name}.cap")
     search_path = [*dict.fromkeys(folder.resolve().parent for folder in folders), SOURCES]
@@ -144,6 +151,29 @@ def install(
 @applet.command()
 @hub_option
 @click.argument("package", type=FILE, help="A package that `meterlet applet build` has made.")
+@json_or_text("meterlet.applet.load/1")
+def load(folder: Path, package: Path) -> Shown:
+    """Load PACKAGE, a library: applets that import it can be installed then.
+
+    By itself it does nothing and may release nothing.
+    """
+    with _installer(folder) as installer:
+        read = installer.read_library(package.read_bytes())
+        with _bar() as progress:
+            installer.load_library(read, progress)
+    manifest = read.library.manifest
+    facts = {
+        "aid": manifest.aid.hex().upper(),
+        "name": manifest.name,
+        "version": manifest.version,
+        "vendor": manifest.vendor,
+    }
+    return facts, f"loaded the library {manifest.name} {manifest.version} ({facts['aid']})"
+
+
+@applet.command()
+@hub_option
+@click.argument("package", type=FILE, help="A package that `meterlet applet build` has made.")
 @click.option("--yes", is_flag=True, help="Consent without being asked.")
 @click.option("--dry-run", is_flag=True, help="Show what would be asked, and change nothing.")
 @json_or_text(UPGRADE)
@@ -151,7 +181,8 @@ def upgrade(folder: Path, package: Path, yes: bool, dry_run: bool) -> Shown:
     """Put the new version of a PACKAGE in the place of the installed one.
 
     The applets keep their channels and what they have stored. The resident is asked to consent to
-    what the new version may release; consents to the old one end.
+    what the new version may release; consents to the old one end. With a library's new version
+    this holds for all applets that import it.
     """
     with _installer(folder) as installer:
         new = installer.read_upgrade(package.read_bytes())
@@ -179,6 +210,7 @@ def upgrade(folder: Path, package: Path, yes: bool, dry_run: bool) -> Shown:
         with _bar() as progress, installer.device.database.transaction():
             installer.upgrade(new, progress)
     names = ", ".join(bundle.manifest.name for bundle in new.bundles.values())
+    names = names or new.cap.file.aid.hex().upper()
     return facts, f"{names}: version {version[0]}.{version[1]} is in place"
 
 
@@ -240,28 +272,76 @@ def _installer(folder: Path) -> Iterator[Installer]:
 @hub_option
 @json_or_text("meterlet.applet.list/1")
 def list_applets(folder: Path) -> Shown:
-    """List what is installed."""
+    """List the applets that are installed, and what the card holds for them."""
     with _installer(folder) as installer:
-        entries = [
-            {
-                "aid": entry.aid.hex().upper(),
-                "kind": _kind(installer, entry.aid, entry.scope),
-                "state": f"{entry.life_cycle:02X}",
-                "locked": entry.scope == 0x40 and bool(entry.life_cycle & LOCKED),
-                "domain": entry.domain.hex().upper(),
-            }
-            for entry in installer.entries()
-        ]
+        entries = [_listed(installer, entry) for entry in installer.entries()]
+    applets = [entry for entry in entries if entry["kind"] == APPLICATION]
     lines = [
-        f"{entry['aid']:34} {entry['kind']:16} {entry['state']}{' locked' * bool(entry['locked'])}"
+        f"{one['name']} {one['version']} by {one['vendor']}, for {one['recipient']}"
+        f" ({one['purpose']}): {one['state_in_words']}; {one['aid']}"
+        if "name" in one
+        else f"an applet whose package is not read ({one['why']}): {one['aid']}"
+        for one in applets
+    ]
+    if not applets:
+        lines = ["no applet is installed"]
+    lines += [
+        f"{entry['aid']:34} {entry['kind']}: {entry['state_in_words']}"
         for entry in entries
+        if entry["kind"] != APPLICATION
     ]
     return {"entries": entries}, lines
+
+
+def _listed(installer: Installer, entry: Listed) -> dict[str, object]:
+    """Return what is told of an entry; of an applet, with what its manifest says."""
+    kind = _kind(installer, entry.aid, entry.scope)
+    is_locked = entry.scope == 0x40 and bool(entry.life_cycle & LOCKED)
+    facts: dict[str, object] = {
+        "aid": entry.aid.hex().upper(),
+        "kind": kind,
+        "state": f"{entry.life_cycle:02X}",
+        "locked": is_locked,
+        "domain": entry.domain.hex().upper(),
+        "state_in_words": _state(kind, entry.life_cycle, is_locked=is_locked),
+    }
+    if kind != APPLICATION:
+        return facts
+    try:
+        manifest = installer.bundle(entry.aid).manifest
+    except InstallationError as error:  # as of a vendor whose key is gone
+        return {**facts, "why": str(error)}
+    return {
+        **facts,
+        "name": manifest.name,
+        "version": manifest.version,
+        "vendor": manifest.vendor,
+        "recipient": manifest.recipient,
+        "purpose": manifest.purpose,
+        "confinement": manifest.confinement.value,
+        "expires": manifest.expires.isoformat(),
+    }
+
+
+def _state(kind: str, life_cycle: int, *, is_locked: bool) -> str:
+    """Return an entry's life cycle in words (GPCS 11.1.1)."""
+    if is_locked:
+        return "locked: it answers nobody until it is unlocked"
+    if kind == APPLICATION:
+        return "answers its recipient" if life_cycle >= LifeCycle.SELECTABLE else "installed only"
+    if kind == ISSUER:
+        states = {one.value: one.name.lower().replace("_", " ") for one in CardState}
+        return states.get(life_cycle, "unknown")
+    if kind == PACKAGE:
+        return "loaded"
+    return "has its keys" if life_cycle & PERSONALIZED == PERSONALIZED else "without keys"
 
 
 def _kind(installer: Installer, aid: bytes, scope: int) -> str:
     entry = installer.card.find(aid)
     kind = Kind.PACKAGE if entry is None or scope == 0x10 else entry.kind
+    if kind is Kind.PACKAGE and not installer.card.registry.modules(aid):
+        return "library"
     return kind.name.lower().replace("_", " ")
 
 
@@ -292,7 +372,7 @@ def unlock(folder: Path, aid: bytes) -> Shown:
 @aid_argument
 @json_or_text(CHANGE)
 def delete(folder: Path, aid: bytes) -> Shown:
-    """Remove the applet AID, its package, its domain and all that it stored."""
+    """Remove the applet AID, its package, its domain and all that it stored; or a library."""
     with _installer(folder) as installer:
         installer.remove(aid)
     return _change("removed", aid)

@@ -4,7 +4,7 @@
 import keyword
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from string import Template
@@ -12,14 +12,19 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import rich_click as click
+from click.core import ParameterSource
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hub.machine.bundle import Bundle, build_bundle
+from hub.machine.library import Library, build_library
+from hub.machine.linking import link
 from hub.machine.manifest import Confinement
+from hub.meters.files.opened import FileReport
 from hub.vault.secret_file import write_secret
 from meterlet.commands.common import (
     DAY,
     FILE,
+    PRESENT_FILE,
     PRESENT_FOLDER,
     Exit,
     Shown,
@@ -29,7 +34,9 @@ from meterlet.commands.common import (
     open_machine,
     print_json,
 )
-from meterlet.demo.sample_hub import SampleHub, Step
+from meterlet.commands.file_options import FileChoice, file_options, say_gaps, say_report
+from meterlet.commands.intake import columns_of
+from meterlet.demo.sample_hub import SLOT_MINUTES, SampleHome, SampleHub, Step, sample_meter
 from meterlet.key_files import private_pem, public_pem
 from meterlet.resources import APPLETS, SOURCES
 from protocols.metrology import Period
@@ -46,14 +53,18 @@ FILES: Final = {
     "messages.py": "messages.py",
     "statement.py": "statement.py",
     "run.apdu": "run.apdu",
+    "tests/conftest.py": "conftest.py",
     "tests/test_{package}.py": "test_applet.py",
 }
 RAW_FILES: Final = {
     "manifest.toml": "raw_manifest.toml",
     "__init__.py": "init.py",
     "applet.py": "raw_applet.py",
+    "tests/conftest.py": "conftest.py",
     "tests/test_{package}.py": "raw_test_applet.py",
 }
+ZONE: Final = "Europe/Berlin"
+MONTH_HOURS: Final = 31 * 24
 SHOWN: Final = 48
 """Bytes of an answer that are shown."""
 
@@ -134,10 +145,18 @@ def key(path: Path) -> Shown:
     type=click.IntRange(2, 92),
     default=31,
     show_default=True,
-    help="Days of readings that the hub has.",
+    help="How many days the household has.",
 )
 @click.option(
-    "--zone", default="Europe/Berlin", show_default=True, help="Time zone of the hub (IANA name)."
+    "--readings", type=PRESENT_FILE, help="A file of readings, in the place of the sample's."
+)
+@file_options("--readings: ")
+@click.option(
+    "--library",
+    "libraries",
+    multiple=True,
+    type=PRESENT_FOLDER,
+    help="The folder of a library that the applet imports.",
 )
 @json_option
 def run(
@@ -146,42 +165,83 @@ def run(
     parameters: str,
     first: Any,
     days: int,
-    zone: str,
+    readings: Path | None,
+    choice: FileChoice,
+    libraries: tuple[Path, ...],
     as_json: bool,
 ) -> None:
-    """Run the applet in FOLDER against a sample household, with prints, tracebacks and fuel.
+    """Run the applet in FOLDER against a household, with prints, tracebacks and fuel.
+
+    The household is made up, or that of a file of `--readings`, which is read as `hub ingest` does.
+    Its clock is that of `--zone`, by default Europe/Berlin.
 
     A statement applet is installed, selected and sent the commands of FOLDER/run.apdu; in them,
     {begin} and {end} stand for the sample period and {nonce} for sixteen bytes. Consents are those
     that its manifest asks for. A raw applet goes through two releases of each output.
     """
-    begin: date = first.date()
-    period = Period(begin, begin + timedelta(days=days - 1))
     vendor = Ed25519PrivateKey.generate()
     with TemporaryDirectory(prefix="meterlet-") as scratch:
-        content = build_bundle(folder, vendor, b"run", [folder.resolve().parent, SOURCES])
-        bundle = Bundle.decode(content, {b"run": vendor.public_key()})
+        bundle = _bundle(folder, libraries, vendor)
         raw = bundle.manifest.confinement is Confinement.RAW
         if send and raw:
             raise click.UsageError("a raw applet is sent no commands; the hub answers for it")
         commands = list(send) or list(_script(folder / SCRIPT))
-        with SampleHub.open(Path(scratch), open_machine(), bundle, period, zone) as hub:
+        if readings is None:
+            begin: date = first.date()
+            period = Period(begin, begin + timedelta(days=days - 1))
+            home = SampleHome(period, choice.zone or ZONE)
+        else:
+            home = _home_of(readings, choice, bundle)
+        with SampleHub.open(Path(scratch), open_machine(), bundle, home) as hub:
             steps = list(_steps(hub, commands, _bytes(parameters, {})))
     broken = any(step.fault is not None for step in steps)
     if as_json:
         print_json("meterlet.applet.run/1", {"steps": [step.facts() for step in steps]})
     else:
-        click.echo(f"household: synthetic, {zone}, {period.first} to {period.last}")
+        period = home.period
+        click.echo(f"household: {home.name}, {home.zone}, {period.first} to {period.last}")
         for step in steps:
             _show(step, bundle)
     if broken:
         raise SystemExit(int(Exit.FAILURE))
 
 
+def _bundle(folder: Path, libraries: Sequence[Path], vendor: Ed25519PrivateKey) -> Bundle:
+    """Return the applet in `folder`, signed and linked with the libraries that it imports."""
+    keys, built = {b"run": vendor.public_key()}, {}
+    for path in libraries:
+        content = build_library(path, vendor, b"run", [path.resolve().parent, SOURCES])
+        built[Library.decode(content, keys).manifest.aid] = content
+    content = build_bundle(folder, vendor, b"run", [folder.resolve().parent, SOURCES])
+    return link(Bundle.decode(content, keys), b"run", keys, built.get)
+
+
+def _home_of(path: Path, choice: FileChoice, bundle: Bundle) -> SampleHome:
+    """Return the home whose readings a file has; tell what was recognised and what is missing."""
+    context = click.get_current_context(silent=False)
+    assert context is not None
+    for name in ("first", "days"):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name} is of the sample household, not of --readings")
+    zone, report = choice.zone or ZONE, FileReport()
+    meter = sample_meter(bundle.manifest, zone, SLOT_MINUTES)
+    replay = choice.replay(path, columns_of(meter, choice), zone)
+    readouts = list(replay.readouts(report=report))
+    say_report(str(path), report)
+    say_gaps(str(path), report)
+    try:
+        return SampleHome.of(readouts, zone)
+    except ValueError as error:
+        fail(f"{path}: {error}")
+
+
 def _steps(hub: SampleHub, commands: list[str], parameters: bytes) -> Iterator[Step]:
     yield hub.install(parameters)
     if hub.bundle.manifest.confinement is Confinement.RAW:
-        longest = max((output.every_hours for output in hub.bundle.manifest.outputs), default=24)
+        outputs = hub.bundle.manifest.outputs
+        longest = max(
+            (MONTH_HOURS * one.is_monthly + one.every_hours for one in outputs), default=24
+        )
         yield from (hub.tick(hours) for hours in (0, longest, 2 * longest))
         return
     yield hub.select()
@@ -211,7 +271,8 @@ def _show(step: Step, bundle: Bundle) -> None:
     for line in step.log:
         click.echo(f"  | {line}")
     for release in step.released:
-        click.echo(f"< {release.output.name} = {release.value.hex()} (released)")
+        value = f"= {release.value.hex()}" if release.is_set else "not set"
+        click.echo(f"< {release.output.name} {value} (released)")
     if step.response:
         click.echo(f"< {f'{shown} ({len(data)} bytes) ' if data else ''}{step.status}")
     for line in (step.fault or "").splitlines():

@@ -3,12 +3,14 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
+from zoneinfo import ZoneInfo
 
 from hub.applet_host.command import CommandFailed, CommandRecord, CommandStack
 from hub.applet_host.desk import StatementDesk
@@ -34,6 +36,7 @@ from hub.machine.meter import WorkMeter
 from hub.machine.raw import OUTPUT_COMPONENT, OutputBoard, RawApplet, Released
 from hub.meters.emulated import emulated_meter_id
 from hub.meters.simulator import SyntheticHousehold
+from hub.readings import Readout
 from hub.vault.database import Database
 from hub.vault.vault import KEY_SIZE
 from protocols.metrology import ACTIVE_ENERGY_EXPORT, ACTIVE_ENERGY_IMPORT, Period
@@ -41,6 +44,7 @@ from protocols.platform.services import NOT_OFFERED, Platform
 
 REGISTER: Final = "1-0:1.8.0*255"
 SLOT_MINUTES: Final = 15
+SLOT_WIDTHS: Final = (15, 30, 60)
 FED_IN: Final = "1-0:2.8.0*255"
 SAMPLE_WATTS_PEAK: Final = 8000
 HOUR: Final = 3600
@@ -82,7 +86,11 @@ class Step:
             "log": list(self.log),
             "fault": self.fault,
             "released": [
-                {"output": one.output.name, "boundary": one.boundary, "value": one.value.hex()}
+                {
+                    "output": one.output.name,
+                    "boundary": one.boundary,
+                    "value": one.value.hex() if one.is_set else None,
+                }
                 for one in self.released
             ],
         }
@@ -96,9 +104,55 @@ class _Lines:
         self.lines.append(text)
 
 
+@dataclass(frozen=True, slots=True)
+class SampleHome:
+    """Whose readings the hub has: a synthetic household's, or those of a file."""
+
+    period: Period
+    zone: str
+    slot_minutes: int = SLOT_MINUTES
+    readouts: Sequence[Readout] | None = None
+    """None: a synthetic household's."""
+
+    @classmethod
+    def of(cls, readouts: Sequence[Readout], zone: str) -> Self:
+        """Return the home with these readings; `ValueError` where they are of no two days."""
+        if len(readouts) < 2:
+            raise ValueError("there are no readings to try an applet on")
+        home = ZoneInfo(zone)
+        begin, end = readouts[0].time, readouts[-1].time - 1
+        first, last = (datetime.fromtimestamp(time, home).date() for time in (begin, end))
+        if first >= last:
+            raise ValueError("readings of two days or more are needed")
+        apart = min(after.time - one.time for one, after in pairwise(readouts))
+        fitting = (width for width in SLOT_WIDTHS if 60 * width >= apart)
+        return cls(Period(first, last), zone, next(fitting, SLOT_WIDTHS[-1]), readouts)
+
+    @property
+    def name(self) -> str:
+        """What the household is, in words."""
+        return "synthetic" if self.readouts is None else "from your file"
+
+    def read(self, *, has_panels: bool) -> Sequence[Readout]:
+        """Return its readings."""
+        if self.readouts is not None:
+            return self.readouts
+        panels = SAMPLE_WATTS_PEAK if has_panels else 0
+        household = SyntheticHousehold(self.zone, solar_watts_peak=panels)
+        period, seconds = self.period, self.slot_minutes * 60
+        return list(household.readouts(period.first, period.last, seconds))
+
+
+def sample_meter(manifest: Manifest, home_zone: str, slot_minutes: int) -> Description:
+    """Return the meter that an applet is tried on: with panels, if its manifest names feed-in."""
+    fed_in = [ACTIVE_ENERGY_EXPORT] if _names_feed_in(manifest) else []
+    registers = (ACTIVE_ENERGY_IMPORT, *fed_in)
+    return Description(emulated_meter_id(1), registers, home_zone, slot_minutes)
+
+
 @dataclass(slots=True)
 class SampleHub:
-    """A hub in a folder of its own, with a synthetic household's days in it."""
+    """A hub in a folder of its own, with a household's days in it."""
 
     device: Device
     bundle: Bundle
@@ -114,21 +168,18 @@ class SampleHub:
     @classmethod
     @contextmanager
     def open(
-        cls, folder: Path, machine: AppletMachine, bundle: Bundle, period: Period, zone: str
+        cls, folder: Path, machine: AppletMachine, bundle: Bundle, home: SampleHome
     ) -> Iterator["SampleHub"]:
-        """Make the hub, fill it with the days of `period`, and put the applet into it.
+        """Make the hub, fill it with the days of a household, and put the applet into it.
 
-        The household has panels if the manifest names the register of what is fed in.
+        A synthetic household has panels if the manifest names the register of what is fed in.
         """
-        fed_in = _names_feed_in(bundle.manifest)
-        registers = (ACTIVE_ENERGY_IMPORT, *([ACTIVE_ENERGY_EXPORT] if fed_in else []))
-        description = Description(emulated_meter_id(1), registers, zone, SLOT_MINUTES)
-        end = period.bounds(zone)[1]
+        period = home.period
+        description = sample_meter(bundle.manifest, home.zone, home.slot_minutes)
+        end = period.bounds(home.zone)[1]
         outputs = Database(folder / "outputs.db", [OUTPUT_COMPONENT], key=os.urandom(KEY_SIZE))
         with outputs, Device.create(folder / "hub", description, now=lambda: end) as device:
-            panels = SAMPLE_WATTS_PEAK if fed_in else 0
-            household = SyntheticHousehold(zone, solar_watts_peak=panels)
-            device.store(list(household.readouts(period.first, period.last, SLOT_MINUTES * 60)))
+            device.store(home.read(has_panels=_names_feed_in(bundle.manifest)))
             device.certify()
             for terms in consent_terms(bundle):
                 device.disclosure.grant(terms)
@@ -145,7 +196,8 @@ class SampleHub:
         self._stack, meter = CommandStack(device.database), WorkMeter()
         self._jobs = ProofJobs(device.now)
         registers = granted_registers(device.registers, manifest)
-        board = OutputBoard(outputs, manifest.aid, manifest, lambda _: None)
+        zone = device.main.zone
+        board = OutputBoard(outputs, manifest.aid, manifest, lambda _: None, zone)
         platform = Platform(
             statements=HubStatements(
                 manifest.aid,

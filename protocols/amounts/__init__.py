@@ -9,6 +9,7 @@ recipient, who derives the same description from the tariff, verifies them
     Tiered   Σ over buckets of Σ price·(what of the bucket's use is in the block)  kind `blocks`
     Peaks    Σ over groups of the highest use of a window, or the floor            kind `demand`
     Excess   Σ weight·use + Σ over limits of Σ weight·(what a slot uses above)    kind `excess`
+    Count    how many of several windows use more than a limit                   kind `count`
     Best     which of several sums is the largest                                kind `match`
     Reading  the use of one slot                                                 kind `sample`
     Total    what such amounts of several registers come to by public steps, rounded once
@@ -22,6 +23,7 @@ from protocols.amounts.model import (
     AmountsMalformed,
     Best,
     Bucket,
+    Count,
     Excess,
     Group,
     MeteredAmount,
@@ -55,6 +57,7 @@ __all__ = [
     "Bucket",
     "Carried",
     "Combine",
+    "Count",
     "Excess",
     "Group",
     "Kept",

@@ -3,7 +3,16 @@
 
 from itertools import pairwise
 
-from protocols.amounts.model import Bucket, Excess, MeteredAmount, Peaks, SlotForm, Sum, Tiered
+from protocols.amounts.model import (
+    Bucket,
+    Count,
+    Excess,
+    MeteredAmount,
+    Peaks,
+    SlotForm,
+    Sum,
+    Tiered,
+)
 
 Bounds = tuple[int, int]
 """The least and the most that a number can be."""
@@ -21,6 +30,9 @@ def bounds_of(amount: MeteredAmount, largest_use: int) -> Bounds:
         case Excess():
             above = [_of_form(one.form, max(0, largest_use - one.limit)) for one in amount.above]
             return _together([_of_form(amount.form, largest_use), *above])
+        case Count():
+            _, most = _of_form(amount.windows[0], largest_use)  # all windows are alike
+            return 0, len(amount.windows) if most > amount.limit else 0
 
 
 def _together(parts: list[Bounds]) -> Bounds:

@@ -20,6 +20,7 @@
                  wide divisor, rule (0 down, 1 half-up, 2 half-even)
       Total 9    as 8, then how many are carried, each: name, low, bits; then how many are
                  kept, each: name, place, low, bits; 8 where there is neither
+      Count 10   limit, how many windows, a form for each
     name       how many bytes of UTF-8, and these, 8 to an integer, the last one filled up with 0
     form       how many runs, each: first place, how many slots, weight
     wide       how many integers, as few as will do, up to 2, and these: the number's two's
@@ -42,6 +43,7 @@ from protocols.amounts.model import (
     AmountsMalformed,
     Best,
     Bucket,
+    Count,
     Excess,
     Group,
     MeteredAmount,
@@ -70,6 +72,7 @@ from protocols.amounts.total import (
 WIDTH: Final = 8
 MOST_WIDE: Final = 2
 SUM, TIERED, PEAKS, BEST, READING, HIGHEST, EXCESS, RATED, TOTAL, REMEMBERING = range(10)
+COUNT: Final = 10
 SUM_BY_SLOTS: Final = -1
 COMBINE, LEAST, MOST, ROUNDING = range(4)
 RULES: Final = (QuotientRule.DOWN, QuotientRule.HALF_UP, QuotientRule.HALF_EVEN)
@@ -142,6 +145,9 @@ def _amount(amount: Amount | NumberAmount) -> list[int]:
             for one in amount.above:
                 numbers += [one.limit, *_form(one.form)]
             return numbers
+        case Count():
+            windows = [n for window in amount.windows for n in _form(window)]
+            return [COUNT, amount.limit, len(amount.windows), *windows]
         case Total():
             numbers = [REMEMBERING if amount.has_memory else TOTAL, len(amount.metered)]
             for metered in amount.metered:
@@ -295,6 +301,9 @@ class _Numbers:
                 if parts < 2:
                     raise AmountsMalformed("the rate is a whole number")
                 return Peaks(self.each(_Numbers.group), highest, (times, parts))
+            case 10:
+                (limit,) = self.take()
+                return Count(self.each(_Numbers.form), limit)
             case _:
                 raise AmountsMalformed(f"there is no kind {kind}, or not here")
 

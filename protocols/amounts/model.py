@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from itertools import compress, pairwise
 from math import gcd
 from operator import ne
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 Run: TypeAlias = tuple[int, int, int]
 """The place of the first slot, how many slots, and the weight of each."""
+
+MOST_COUNTED_WH: Final = (1 << 24) - 2
+"""The highest limit of a count: this and the next number have 24 bits."""
 
 
 class AmountsMalformed(Exception):
@@ -196,16 +199,9 @@ class Peaks:
             raise AmountsMalformed("the highest are fewer than there are peaks")
         if min(self.rate) < 1 or gcd(*self.rate) != 1 or (self.rate[1] == 1 and self.rate[0] > 1):
             raise AmountsMalformed("a rate is a fraction in lowest terms; weights make whole ones")
-        forms = self.forms
-        if not forms:
+        if not self.forms:
             raise AmountsMalformed("a peak is of windows")
-        shapes = {(form.size, weight) for form in forms for _, _, weight in form.runs}
-        if len(shapes) != 1 or min(shapes) <= (0, 0) or min(w for _, w in shapes) < 1:
-            raise AmountsMalformed("the windows of a peak differ in size or weight")
-        # By where runs begin and end: a run may claim 2^62 slots in 24 bytes.
-        spans = sorted((first, first + count) for form in forms for first, count, _ in form.runs)
-        if any(end > begin for (_, end), (begin, _) in pairwise(spans)):
-            raise AmountsMalformed("a slot is in two windows")
+        _require_alike(self.forms, "a peak")
 
     @property
     def forms(self) -> tuple[SlotForm, ...]:
@@ -226,6 +222,56 @@ class Peaks:
             for group in self.groups
         ]
         return sum(sorted(peaks, reverse=True)[: self.highest or None])
+
+
+def _require_alike(windows: Sequence[SlotForm], what: str) -> None:
+    """Refuse windows that more than their place tells apart, or that have a slot in common."""
+    shapes = {(form.size, weight) for form in windows for _, _, weight in form.runs}
+    if len(shapes) != 1 or min(shapes) <= (0, 0) or min(w for _, w in shapes) < 1:
+        raise AmountsMalformed(f"the windows of {what} differ in size or weight")
+    # By where runs begin and end: a run may claim 2^62 slots in 24 bytes.
+    spans = sorted((first, first + count) for form in windows for first, count, _ in form.runs)
+    if any(end > begin for (_, end), (begin, _) in pairwise(spans)):
+        raise AmountsMalformed("a slot is in two windows")
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many of several windows use more than a limit.
+
+    No slot is in two windows, and all are of one size, so that nothing but its place tells a window
+    from the others.
+    """
+
+    kind: ClassVar = "count"
+
+    windows: tuple[SlotForm, ...]
+    """Each slot counts once."""
+    limit: int
+    """In watt-hours, from 1."""
+
+    def __post_init__(self) -> None:
+        if not self.windows:
+            raise AmountsMalformed("a count is of windows")
+        if not 0 < self.limit <= MOST_COUNTED_WH:
+            raise AmountsMalformed(f"the limit of a count is from 1 to {MOST_COUNTED_WH:,} Wh")
+        _require_alike(self.windows, "a count")
+        if self.windows[0].runs[0][2] != 1:
+            raise AmountsMalformed("a slot of a count's windows counts once")
+
+    @property
+    def forms(self) -> tuple[SlotForm, ...]:
+        """The forms it is made of: all windows."""
+        return self.windows
+
+    @property
+    def comparisons(self) -> int:
+        """How many comparisons of hidden numbers its proof takes: two a window, four make one."""
+        return -(-len(self.windows) // 2)
+
+    def value_of(self, uses: Sequence[int]) -> int:
+        """Return the count, in the open."""
+        return sum(window.value_of(uses) > self.limit for window in self.windows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +369,6 @@ class Excess:
         )
 
 
-MeteredAmount: TypeAlias = Sum | Tiered | Peaks | Excess
+MeteredAmount: TypeAlias = Sum | Tiered | Peaks | Excess | Count
 """What one register's use comes to."""
 Amount: TypeAlias = MeteredAmount | Best | Reading

@@ -27,6 +27,7 @@ from protocols.amounts.bounds import Bounds, bounds_of
 from protocols.amounts.model import (
     AmountsMalformed,
     Best,
+    Count,
     MeteredAmount,
     Peaks,
     Reading,
@@ -428,8 +429,13 @@ class Total:
             if isinstance(step, Rounding):
                 jumps.append(reach[here])
         for place, one in enumerate(self.metered):
-            if isinstance(one.amount, Peaks) and one.amount.rate != (1, 1):
-                jumps.append(reach[place])
+            match one.amount:
+                case Peaks(rate=(times, parts)) if (times, parts) != (1, 1):
+                    jumps.append(reach[place])
+                case Count():  # a watt-hour more may be what lifts a window above the limit
+                    jumps.append(reach[place])
+                case _:
+                    pass
         return max(jumps)
 
     def reach(self, kept: Kept | None = None) -> tuple[Fraction, ...]:

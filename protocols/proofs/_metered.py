@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Blocks, peaks, excesses and the best of sums, as quantities: what the statements are made of.
+"""Blocks, peaks, excesses, counts and the best of sums: the quantities that statements are made of.
 
 `amounts` opens them one by one, `numbers` makes one number of several. Each function is the same
 for prover and verifier.
@@ -8,7 +8,17 @@ for prover and verifier.
 from collections.abc import Sequence
 from typing import Final
 
-from protocols.amounts import Best, Bucket, Excess, Group, Peaks, QuotientRule, SlotForm, Tiered
+from protocols.amounts import (
+    Best,
+    Bucket,
+    Count,
+    Excess,
+    Group,
+    Peaks,
+    QuotientRule,
+    SlotForm,
+    Tiered,
+)
 from protocols.proofs.compare import (
     largest,
     largest_few,
@@ -19,7 +29,8 @@ from protocols.proofs.compare import (
 )
 from protocols.proofs.errors import FalseStatement
 from protocols.proofs.excess import Excesses
-from protocols.proofs.quantity import Quantity, Source
+from protocols.proofs.group import PointVector
+from protocols.proofs.quantity import Quantity, SlotOpening, Source
 from protocols.proofs.session import Session
 from protocols.proofs.vector import VectorCommitment
 
@@ -74,6 +85,21 @@ def excess_of(session: Session, label: str, source: Source, amount: Excess) -> Q
     return total + all_of_it
 
 
+def count_of(session: Session, label: str, source: Source, amount: Count) -> Quantity:
+    """Return how many windows use more than the limit.
+
+    Of whole watt-hours, max(0, x − L) − max(0, x − L − 1) is 1 where x > L, and 0 elsewhere. So the
+    count is one sum of excesses, with the windows' uses in the place of slots'.
+    """
+    windows = _as_source(source, uses_of(session, label, source, amount.windows))
+    places = range(windows.size)
+    limits = [amount.limit] * windows.size + [amount.limit + 1] * windows.size
+    weights = [1] * windows.size + [-1] * windows.size
+    return session.excess(
+        label, windows, Excesses((*places, *places), tuple(limits), tuple(weights))
+    )
+
+
 def best_of(session: Session, label: str, source: Source, amount: Best) -> int:
     """Return the place of the largest of several sums, told."""
     forms = [form.spread(source.size) for form in amount.forms]
@@ -114,6 +140,15 @@ def uses_of(
             raise FalseStatement(f"{label}: a form of no slots")
         uses.append(use)
     return uses
+
+
+def _as_source(source: Source, quantities: Sequence[Quantity]) -> Source:
+    """Return quantities that the transcript has taken in, as uses committed to one by one."""
+    commitment = PointVector([one.point for one in quantities])
+    if source.opening is None:
+        return Source(commitment, source.identity)
+    uses, blindings = zip(*(one.opened() for one in quantities), strict=True)
+    return Source(commitment, source.identity, SlotOpening(uses, blindings))
 
 
 def _parts(session: Session, label: str, bucket: Bucket, use: Quantity) -> list[Quantity]:

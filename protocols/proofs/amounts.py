@@ -11,12 +11,13 @@ Claim:   for each amount, in order, that its value is
            Peaks    Σ over groups, or over the N highest, of max(floor, the use of each window), the
                     use times a rate and rounded down, where there is one
            Excess   Σ w[t]·x[t] + Σ over limits L of Σ v[t]·max(0, x[t] − L)
+           Count    of several windows, how many use more than a limit
            Best     the place of the largest of several Σ w[t]·x[t] (of equal ones, any)
            Reading  x[t] of one slot
 Proof:   one session (`protocols.proofs.session`): forms and windows of the certified slots,
          `tiers` for each bucket, a maximum for each peak (of a few windows a one-of-several proof
          and ranges, of many `protocols.proofs.many_ranges`), one proof for all slots and limits of
-         an excess (`protocols.proofs.excess`), and openings.
+         an excess (`protocols.proofs.excess`), the same over windows for a count, and openings.
 
 A sum over commitments slot by slot needs no more than its opening: with s = Σ w[t]·r[t] anyone
 checks Σ w[t]·C[t] = value·H + s·G. That is binding while nobody knows log_G(H), and shows nothing
@@ -41,6 +42,7 @@ from typing import Final
 from protocols.amounts import (
     Amount,
     Best,
+    Count,
     Excess,
     Group,
     Peaks,
@@ -55,6 +57,7 @@ from protocols.proofs._metered import (
     best_of,
     blocks_of,
     candidates_of,
+    count_of,
     excess_of,
     peaks_of,
     uses_of,
@@ -144,6 +147,8 @@ def state_amounts(session: Session, source: Source, amounts: Sequence[Amount]) -
                 values.append(session.open(label, peaks_of(session, label, source, amount)))
             case Excess():
                 values.append(session.open(label, excess_of(session, label, source, amount)))
+            case Count():
+                values.append(session.open(label, count_of(session, label, source, amount)))
             case Best():
                 values.append(best_of(session, label, source, amount))
             case Reading():

@@ -8,13 +8,13 @@ chooses.
 
 from collections.abc import Iterable, Sequence
 
-from protocols.amounts import Amount, Excess, NumberAmount, Peaks, Sum, Total
+from protocols.amounts import Amount, Count, Excess, NumberAmount, Peaks, Sum, Total
 
 
 def needs_slots(amounts: Iterable[Amount]) -> bool:
     """Tell whether the amounts of one register need a commitment to each slot."""
     return any(
-        isinstance(amount, Peaks | Excess) or (isinstance(amount, Sum) and amount.by_slots)
+        isinstance(amount, Peaks | Excess | Count) or (isinstance(amount, Sum) and amount.by_slots)
         for amount in amounts
     )
 

@@ -14,7 +14,7 @@ Claim:   for each number, in order, that it is
                       Rounding  value / divisor as a whole number by the rule
            Best     the place of the largest of several sums of the first register
            Reading  the use of one slot of the first register
-Proof:   one session over all registers. Sums, blocks, peaks and excesses are quantities there;
+Proof:   one session over all registers. Sums, blocks, peaks, excesses and counts are quantities;
          Combine is one without proof; the smaller and the larger of two are one-of-two proofs with
          ranges (`compare`); interior roundings are those of `quotients`. The last value v of a
          total is not opened: q is told, and v − q·d is proved to be a remainder that the rule
@@ -53,6 +53,7 @@ from protocols.amounts import (
     Best,
     Bounds,
     Combine,
+    Count,
     Excess,
     Least,
     MeteredAmount,
@@ -70,7 +71,14 @@ from protocols.amounts import (
     fits,
 )
 from protocols.proofs._checks import SessionCheck
-from protocols.proofs._metered import best_of, blocks_of, excess_of, peaks_of, uses_of
+from protocols.proofs._metered import (
+    best_of,
+    blocks_of,
+    count_of,
+    excess_of,
+    peaks_of,
+    uses_of,
+)
 from protocols.proofs.batch import verify_all
 from protocols.proofs.compare import maximum, minimum
 from protocols.proofs.context import NumbersContext
@@ -284,6 +292,8 @@ def _metered(session: Session, label: str, source: Source, amount: MeteredAmount
             return _Value(blocks_of(session, label, source, reduced), unit)
         case Peaks():
             return _Value(peaks_of(session, label, source, amount), 1)
+        case Count():
+            return _Value(count_of(session, label, source, amount), 1)
         case Excess():
             unit = gcd(*(_unit_of(form) for form in amount.forms))
             above = tuple(Above(one.limit, _divided(one.form, unit)) for one in amount.above)

@@ -9,11 +9,12 @@ from typing import Any
 
 import cbor2
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from applets.billing.messages import BillAnswer, BillQuestion
 from tests.support.command import run_meterlet
+from tests.support.soak import examples
 from utility_server.errors import CannotVerify, VerificationFailed
 from utility_server.retail.claims import BILL
 from utility_server.retail.utility import Utility
@@ -172,7 +173,7 @@ def test_a_bundle_has_one_encoding(bundle: BillBundle) -> None:
                 BillBundle.decode(data)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(75, soak=300)
 @given(
     st.one_of(
         st.binary(max_size=200),

@@ -16,6 +16,7 @@ import pytest
 from hub.machine.machine import AppletMachine
 from hub.vault.database import Component, Database, TransactionUndone
 from tests.support.patient import MARCH, PatientHome, patient_home
+from tests.support.soak import IS_SOAKING
 
 PAGE = 4096
 
@@ -37,10 +38,11 @@ def home(tmp_path: Path, machine: AppletMachine) -> Iterator[PatientHome]:
         yield home
 
 
+@pytest.mark.more_in_soak
 def test_whatever_write_of_a_release_fails_nothing_is_told_then_or_later(home: PatientHome) -> None:
     truth = sum(wh for day in home.device.main.uses(MARCH) for wh in day.uses)
     failed, log = 0, home.device.disclosure.log
-    for room in range(0, 64 * PAGE, PAGE // 2):
+    for room in range(0, 64 * PAGE, PAGE // 2 if IS_SOAKING else PAGE):
         client = home.client()  # its counters are on the disk before it is full
         with files_no_larger_than(home.log_size() + room):
             answer = home.ask(client, 1)

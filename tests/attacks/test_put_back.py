@@ -18,6 +18,7 @@ from hub.device import Device
 from hub.disclosure.countersigned import HeadDesk
 from hub.machine.machine import AppletMachine
 from meterlet.commands.main import main
+from protocols.certified_span import P1_DAYS
 from protocols.iso7816.apdu import CommandApdu
 from protocols.log_head import (
     MOST_LEAVES,
@@ -184,7 +185,9 @@ def test_the_head_tells_nothing_but_its_length_and_is_told_to_the_recipient_alon
         (P1_KEEP, b"", 0x6A80),
         (P1_KEEP, (1 << 40).to_bytes(8, "big") + bytes(104), 0x6A80),
         (P1_KEEP, b"\xff" * 112, 0x6A80),
-        (2, b"", 0x6A86),
+        (P1_DAYS, b"", 0x6A88),
+        (P1_DAYS, bytes(6), 0x6A88),
+        (3, b"", 0x6A86),
     ],
 )
 def test_a_recipient_cannot_confuse_the_platform(case: Case, p1: int, data: bytes, sw: int) -> None:

@@ -417,14 +417,18 @@ def test_guessing_on_a_port_is_slow_and_keeps_no_recipient_waiting(
                     assert (await caller.ask(GUESS)).sw == 0x6300
                     guesses += 1
 
+    async def seconds_to_authenticate(port: int) -> float:
+        start = monotonic()
+        await (await Caller.call(port)).authenticate()
+        return monotonic() - start
+
     async def talk(port: int) -> None:
         until = monotonic() + seconds
+        calm = await seconds_to_authenticate(port)  # on a computer as busy as it is
         guessing = [asyncio.create_task(guess(port, until)) for _ in range(3)]
         await asyncio.sleep(seconds / 2)
         for _ in range(5):  # from the same source as who guesses
-            start = monotonic()
-            await (await Caller.call(port)).authenticate()
-            assert monotonic() - start < 1
+            assert await seconds_to_authenticate(port) < 1 + 10 * calm
         await asyncio.gather(*guessing)
 
     serve(*hub, talk)
@@ -525,6 +529,7 @@ def test_a_recipient_gets_in_next_to_a_flood_from_its_own_source(
 def test_a_stranger_that_says_nothing_or_goes_on_for_ever_is_dropped(
     hub: tuple[Card, Disclosure], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    as_shipped = link.STRANGER_LIFE_SECONDS
     monkeypatch.setattr(link, "STRANGER_SECONDS", 1)
     monkeypatch.setattr(link, "STRANGER_LIFE_SECONDS", 2)
 
@@ -536,7 +541,7 @@ def test_a_stranger_that_says_nothing_or_goes_on_for_ever_is_dropped(
             while True:
                 await busy.ask(selecting(APPLET))
                 await asyncio.sleep(0.4)
-        assert monotonic() - start < 10
+        assert monotonic() - start < as_shipped / 2
         with pytest.raises(ConnectionError):
             for _ in range(link.MOST_COMMANDS + 1):
                 await endless.ask(selecting(APPLET))

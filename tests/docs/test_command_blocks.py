@@ -9,7 +9,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -31,6 +30,7 @@ from tests.docs.pages import (
     text_of,
     unfenced,
 )
+from tests.support.quick_program import program_path
 from tests.support.shared import SHARED
 from tests.support.soak import IS_SOAKING
 from tests.support.waiting import PATIENCE, wait_until
@@ -114,7 +114,7 @@ def shell(folder: Path) -> Iterator[Shell]:
     machine_cache = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
     environment = {
         **kept,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": program_path(),
         "HOME": str(home),
         "XDG_DATA_HOME": str(home / "data"),
         "XDG_CONFIG_HOME": str(home / "config"),

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What installed applets can get out of a hub: raw ones by their outputs, others by statements."""
 
+import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -12,16 +14,21 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from hub.applet_host.certified_days import incomplete
 from hub.card.open import Card
 from hub.device import Description, Device
 from hub.installer import Installer, build_package
 from hub.machine.machine import AppletMachine
 from hub.meters.emulated import emulated_meter_id
 from hub.meters.simulator import SyntheticHousehold
+from protocols.certified_span import P1_DAYS, decode_span
 from protocols.enrolment import Enrolment
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period
+from protocols.platform.errors import Refused
 from protocols.secure_channel.host import CardClient
+from utility_server.errors import HubRefused
+from utility_server.head_end import Address, HeadEnd, log_command
 
 VENDOR = Ed25519PrivateKey.from_private_bytes(bytes([1] * 32))
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -207,7 +214,10 @@ def test_a_raw_applet_that_breaks_says_so_to_nobody(home: Home, tmp_path: Path) 
     home.time[0] += 24 * HOUR
     assert home.device.tick(home.card) == 1
     answer = home.send(grid, GET_OUTPUT)
-    assert (answer.sw, answer.data[8:]) == (0x9000, bytes(4))
+    # It was never set: zeros are no value, and the resident's log says so, too.
+    assert (answer.sw, answer.data[8:]) == (0x6286, bytes(4))
+    (entry,) = home.device.disclosure.log.entries("output")
+    assert (entry.facts["not_set"], entry.facts["bits"]) == (1, 32)
 
 
 def test_what_a_failed_command_opened_is_forgotten_and_on_record(
@@ -255,3 +265,45 @@ def make_counter() -> Callable[[], str]:
                 return Response(bytes([self.count]))
         """
     )
+
+
+def test_which_days_are_certified_is_told_to_whoever_may_ask_about_the_register(
+    home: Home, tmp_path: Path
+) -> None:
+    code = bytes.fromhex("0100010800ff")
+    supplier = home.install(tmp_path, STATEMENT_MANIFEST, ECHO)
+    told = home.send(supplier, log_command(P1_DAYS, code))
+    assert decode_span(told.data) == Period(date(2025, 3, 1), date(2025, 4, 4))
+    assert home.send(supplier, log_command(P1_DAYS, bytes(6))).sw == 0x6A88
+
+
+def test_who_gets_outputs_alone_is_not_told_which_days_are_certified(
+    home: Home, tmp_path: Path
+) -> None:
+    grid = home.install(tmp_path, RAW_MANIFEST, PEAK)
+    assert home.send(grid, log_command(P1_DAYS, bytes.fromhex("0100010800ff"))).sw == 0x6A86
+
+
+def test_a_refusal_of_days_that_are_not_certified_names_those_that_are(
+    home: Home, tmp_path: Path
+) -> None:
+    supplier = home.install(tmp_path, STATEMENT_MANIFEST, FORGETFUL)
+    begin, end = Period.month(2025, 4).bounds("Europe/Berlin")
+    question = begin.to_bytes(8, "big") + end.to_bytes(8, "big")
+    command = CommandApdu(0x80, 1, 0, 0, question, le=256)
+    assert home.send(supplier, command).sw == 0x6A83
+    with pytest.raises(Refused) as refused:
+        raise incomplete([home.device.main], Period.month(2025, 4))
+    assert str(refused.value) == (
+        "6A83 incomplete: 2025-04-01 to 2025-04-30 was asked for, certified are 2025-03-01 to"
+        " 2025-04-04, no other days"
+    )
+
+    class AtHome(HeadEnd):
+        @contextmanager
+        def _connection(self, address: Address) -> Iterator[Callable[[bytes], bytes]]:
+            yield home.card.connect().transmit
+
+    with pytest.raises(HubRefused, match="certified are 2025-03-01 to 2025-04-04") as error:
+        AtHome(os.urandom).ask(Address("here", 1), supplier, command)
+    assert (error.value.status_word, error.value.exit_code) == (0x6A83, 4)

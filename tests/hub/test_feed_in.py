@@ -44,7 +44,7 @@ from hub.meters.sml_intake import SmlIntake
 from hub.readings import Reading, Readout
 from hub.vault.vault import ReadingRefused
 from meterlet.commands.applet import about_feed_in
-from meterlet.demo.sample_hub import SampleHub
+from meterlet.demo.sample_hub import SampleHome, SampleHub
 from protocols.amounts import Metered, QuotientRule, SlotForm, Sum, Total, encode_amounts
 from protocols.canonical.signing import key_id_of
 from protocols.enrolment import Enrolment
@@ -274,7 +274,7 @@ def test_a_sample_hub_has_panels_for_an_applet_that_asks_about_them(
 ) -> None:
     package = Installer(home.device, home.card).read(bundle)
     week = Period(date(2025, 3, 1), date(2025, 3, 3))
-    with SampleHub.open(tmp_path, machine, package.bundle, week, ZONE) as sample:
+    with SampleHub.open(tmp_path, machine, package.bundle, SampleHome(week, ZONE)) as sample:
         assert sample.device.feed_in is not None
         assert sum(wh for use in sample.device.feed_in.uses(week) for wh in use.uses) > 0
 

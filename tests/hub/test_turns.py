@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from hub.turns import HALF_LIFE_SECONDS, FairTurns
+from tests.support.waiting import PATIENCE
 
 
 class Clock:
@@ -21,7 +22,7 @@ class Clock:
 def run(play: Callable[[Clock, FairTurns], object]) -> None:
     async def all_of_it() -> None:
         clock = Clock()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             await play(clock, clock.turns())  # type: ignore[misc]
 
     asyncio.run(all_of_it())

@@ -2,50 +2,55 @@
 """Meters as the field has them, through the door of a hub: each fault with what is right."""
 
 import json
+import shutil
 from datetime import date
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
 from hub.device import Device
-from hub.errors import HubError
 from hub.meters.fuse import Fuse
-from meterlet.commands.hub import hub as hub_command
-from meterlet.commands.sml import sml as sml_command
 from protocols.metrology import Period, SlotState
+from tests.support.command import run_meterlet
 from tests.support.field import (
     FIELD_METERS,
     MARCH,
     METER,
     NEIGHBOUR,
+    named_in_table,
     needs_field_meters,
     telegram,
 )
+from tests.support.town import done
 
 DAY = date(2025, 3, 1)
 JSON = dict[str, Any]
+Done = CompletedProcess[str]
 
 
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(hub_command, [str(one) for one in arguments])
+def run(*arguments: object) -> Done:
+    return run_meterlet("hub", *arguments)
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A hub without readings, to be copied."""
+    folder = tmp_path_factory.mktemp("fresh") / "hub"
+    done("hub", "init", folder, "--meter", METER.hex())
+    return folder
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = run("init", tmp_path / "hub", "--meter", METER.hex())
-    assert made.exit_code == 0, made.output
-    return tmp_path / "hub"
+def folder(fresh: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(fresh, tmp_path / "hub"))
 
 
 def ingest(folder: Path, name: str, *options: str) -> tuple[int, JSON, str]:
     source = FIELD_METERS / f"{name}.bin"
-    done = run("ingest", "--hub", folder, source, *options, "--json")
-    told = json.loads(done.stdout or "{}")
-    if isinstance(refusal := done.exception, HubError):  # a line of the command's, in the end
-        return refusal.exit_code, told, f"{done.stderr}{refusal}"
-    return done.exit_code, told, done.stderr
+    ran = run("ingest", "--hub", folder, source, *options, "--json")
+    return ran.returncode, json.loads(ran.stdout or "{}"), ran.stderr
 
 
 def counts(told: JSON) -> tuple[int, int, int]:
@@ -53,10 +58,9 @@ def counts(told: JSON) -> tuple[int, int, int]:
 
 
 def quarantine(folder: Path) -> list[JSON]:
-    done = run("readings", "quarantine", "list", "--hub", folder, "--json")
-    assert done.exit_code == 0, done.output
-    listed: list[JSON] = json.loads(done.stdout)["set_aside"]
-    return listed
+    listed = done("hub", "readings", "quarantine", "list", "--hub", folder, "--json")
+    found: list[JSON] = json.loads(listed)["set_aside"]
+    return found
 
 
 def kinds(folder: Path) -> list[str]:
@@ -136,8 +140,7 @@ def test_a_meter_that_is_exchanged_in_mid_stream(folder: Path) -> None:
     assert (code, counts(told)) == (1, (150, 139, 0))
     assert set(kinds(folder)) == {"foreign-meter"}
     command = why.split("say: meterlet hub ")[1].splitlines()[0].split()
-    done = run(command[0], "--hub", folder, *command[1:])
-    assert done.exit_code == 0, done.output
+    done("hub", command[0], "--hub", folder, *command[1:])
     assert quarantine(folder) == []
     with Device.open(folder) as device:
         assert device.mounted_meter == NEIGHBOUR
@@ -149,19 +152,26 @@ def test_a_meter_that_is_exchanged_in_mid_stream(folder: Path) -> None:
 @needs_field_meters
 def test_a_damaged_frame_has_the_reason_that_sml_check_gives(folder: Path) -> None:
     _, told, _ = ingest(folder, "11_reason", "--start", "2025-03-01T00:00:00")
-    file = str(FIELD_METERS / "11_reason.bin")
-    checked = CliRunner().invoke(sml_command, ["check", file]).output
+    checked = run_meterlet("sml", "check", FIELD_METERS / "11_reason.bin")
     [lost] = told["lost"]
     assert lost["reason"].startswith("frame crc")
-    assert lost["reason"] in checked
+    assert lost["reason"] in checked.stdout + checked.stderr
     code, _, why = ingest(folder, "11_reason")
     assert (code, "frame crc" in why, "--start" in why) == (2, True, True)
+
+
+@needs_field_meters
+def test_every_file_of_the_table_is_tried() -> None:
+    names = named_in_table(FIELD_METERS / "README.md")
+    assert {f"{name}.bin" for name in names} == {path.name for path in FIELD_METERS.glob("*.bin")}
+    text = Path(__file__).read_text()
+    assert [name for name in names if f'ingest(folder, "{name}"' not in text] == []
 
 
 # Beyond them
 
 
-def store(folder: Path, tmp_path: Path, *frames: bytes) -> Result:
+def store(folder: Path, tmp_path: Path, *frames: bytes) -> Done:
     file = tmp_path / "line.bin"
     file.write_bytes(b"".join(frames))
     return run("ingest", "--hub", folder, file)
@@ -169,25 +179,25 @@ def store(folder: Path, tmp_path: Path, *frames: bytes) -> Result:
 
 def test_the_fuse_is_kept_and_said(tmp_path: Path) -> None:
     made = run("init", tmp_path / "hub", "--meter", METER.hex(), "--fuse", 35, "--phases", 1)
-    assert made.exit_code == 0, made.output
+    assert made.returncode == 0, made.stderr
     with Device.open(tmp_path / "hub") as device:
         assert device.description.fuse == Fuse(35, 1)
     frames = [telegram(5_000_001 + 10 * n, MARCH + 900 * n) for n in range(4)]
-    done = store(tmp_path / "hub", tmp_path, *frames, telegram(5_010_000, MARCH + 3600))
-    assert (done.exit_code, "flows through 1 x 35 A" in done.stderr) == (1, True)
+    ran = store(tmp_path / "hub", tmp_path, *frames, telegram(5_010_000, MARCH + 3600))
+    assert (ran.returncode, "flows through 1 x 35 A" in ran.stderr) == (1, True)
     without = run("init", tmp_path / "other", "--meter", METER.hex())
-    assert "no --fuse was said: up to 3 x 250 A is believed" in without.output
+    assert "no --fuse was said: up to 3 x 250 A is believed" in without.stdout + without.stderr
     assert "fuse" not in (tmp_path / "other" / "hub.toml").read_text()
-    assert run("init", tmp_path / "third", "--meter", METER.hex(), "--phases", 1).exit_code == 2
+    assert run("init", tmp_path / "third", "--meter", METER.hex(), "--phases", 1).returncode == 2
 
 
 def test_accepting_a_leap_makes_it_a_reading(folder: Path, tmp_path: Path) -> None:
     frames = [telegram(5_000_001 + 10 * n, MARCH + 900 * n) for n in range(4)]
-    assert store(folder, tmp_path, *frames, telegram(6_000_000, MARCH + 3600)).exit_code == 1
+    assert store(folder, tmp_path, *frames, telegram(6_000_000, MARCH + 3600)).returncode == 1
     [waiting] = quarantine(folder)
     assert waiting["registers"] == {"1-0:1.8.0*255": 6_000_000}
-    done = run("readings", "quarantine", "accept", "--hub", folder, waiting["number"])
-    assert (done.exit_code, done.stdout.startswith("1 stored")) == (0, True), done.output
+    ran = run("readings", "quarantine", "accept", "--hub", folder, waiting["number"])
+    assert (ran.returncode, ran.stdout.startswith("1 stored")) == (0, True), ran.stderr
     assert quarantine(folder) == []
     with Device.open(folder) as device:
         last = device.last_readout()
@@ -212,23 +222,23 @@ def test_what_cannot_be_a_reading_is_not_accepted(
     frames = [telegram(5_000_001 + 10 * n, MARCH + 900 * n) for n in range(4)]
     store(folder, tmp_path, *frames, odd)
     [waiting] = quarantine(folder)
-    done = run("readings", "quarantine", "accept", "--hub", folder, waiting["number"])
-    assert done.exit_code == 1
-    assert why in str(done.exception)
+    ran = run("readings", "quarantine", "accept", "--hub", folder, waiting["number"])
+    assert ran.returncode == 1
+    assert why in ran.stderr
     assert len(quarantine(folder)) == 1
     dropped = run("readings", "quarantine", "drop", "--hub", folder, "--all")
-    assert (dropped.exit_code, dropped.stdout) == (0, "1 dropped\n")
+    assert (dropped.returncode, dropped.stdout) == (0, "1 dropped\n")
     assert quarantine(folder) == []
 
 
 def test_accepting_what_came_late_corrects_a_certified_day(folder: Path, tmp_path: Path) -> None:
     frames = [telegram(5_000_001 + 10 * n, MARCH + 900 * n) for n in range(200) if n != 42]
     late = telegram(5_000_001 + 10 * 42, MARCH + 900 * 42)
-    done = store(folder, tmp_path, *frames, late)
-    assert (done.exit_code, kinds(folder)) == (1, ["came-late"])
-    done = run("readings", "quarantine", "accept", "--hub", folder, 1)
-    assert done.exit_code == 0, done.exception
-    assert done.stdout.startswith("0 stored, 1 corrected")
+    ran = store(folder, tmp_path, *frames, late)
+    assert (ran.returncode, kinds(folder)) == (1, ["came-late"])
+    ran = run("readings", "quarantine", "accept", "--hub", folder, 1)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith("0 stored, 1 corrected")
     assert kinds(folder) == []
     with Device.open(folder) as device:
         [first] = device.main.certifications(Period(DAY, DAY))
@@ -237,7 +247,7 @@ def test_accepting_what_came_late_corrects_a_certified_day(folder: Path, tmp_pat
 
 def test_numbers_that_are_not_there_are_refused(folder: Path) -> None:
     for verb in ("accept", "drop"):
-        done = run("readings", "quarantine", verb, "--hub", folder, 1)
-        assert "has the number 1" in str(done.exception)
-        assert run("readings", "quarantine", verb, "--hub", folder).exit_code == 2
-        assert run("readings", "quarantine", verb, "--hub", folder, 1, "--all").exit_code == 2
+        ran = run("readings", "quarantine", verb, "--hub", folder, 1)
+        assert "has the number 1" in ran.stderr
+        assert run("readings", "quarantine", verb, "--hub", folder).returncode == 2
+        assert run("readings", "quarantine", verb, "--hub", folder, 1, "--all").returncode == 2

@@ -14,7 +14,6 @@ from meterlet.commands.main import main
 from meterlet.commands.tariff import tariff
 from tests.support import files_people_have as made
 from tests.support.command import run_meterlet
-from tests.support.shared import SHARED, require_shared
 
 FLAT = """format = 1
 name = "flat"
@@ -170,39 +169,6 @@ def test_a_register_as_use_never_reaches_a_hub(home: Path) -> None:
     taken = ingest(home, "register.csv", made.REGISTER, "--column", "kWh", "--cumulative", "--json")
     assert taken.exit_code == 0, taken.output
     assert json.loads(taken.stdout)["readings"] == 97
-
-
-FIELD = SHARED / "field" / "bills"
-RIGHT = [
-    ("01_excel_de.csv", ["--column", "kWh"], 0, ONE_DAY),
-    ("03_utf16_tab.txt", ["--column", "kWh"], 0, ONE_DAY),
-    ("05_pge_download.csv", [], 0, ONE_DAY),
-    ("12b_float_noise.csv", ["--column", "kWh"], 0, ONE_DAY),
-    ("14b_cumulative_old_meter.csv", ["--column", "kWh"], 1, "say --cumulative"),
-    ("14b_cumulative_old_meter.csv", ["--column", "kWh", "--cumulative"], 0, "2.26"),
-    ("15_greenbutton.xml", [], 0, ONE_DAY),
-    ("16_octopus_download.csv", [], 0, ONE_DAY),
-    ("27_dsmr_two_registers.csv", [], 0, "2.26"),
-    ("27_dsmr_two_registers.csv", ["--column", "delivered_1"], 1, "say --cumulative"),
-]
-
-
-@pytest.mark.parametrize(("name", "options", "code", "said"), RIGHT)
-def test_files_from_the_field_are_billed_right(
-    name: str, options: list[str], code: int, said: str
-) -> None:
-    file, flat = require_shared(FIELD / name), FIELD / "flat.toml"
-    done = CliRunner().invoke(tariff, ["price", str(flat), str(file), *options])
-    assert done.exit_code == code
-    assert (f"total {said} EUR" in done.stdout) if code == 0 else (said in done.stderr)
-
-
-def test_marks_and_slips_in_tariffs_from_the_field() -> None:
-    with_mark = require_shared(FIELD / "bom.toml")
-    assert CliRunner().invoke(tariff, ["check", str(with_mark)]).exit_code == 0
-    slip = CliRunner().invoke(tariff, ["check", str(FIELD / "typo_key.toml")])
-    assert slip.exit_code == 1
-    assert "unknown key 'prize': did you mean 'price'?" in slip.stderr
 
 
 def test_the_demonstration_takes_the_files_that_people_have(tmp_path: Path) -> None:

@@ -1,29 +1,50 @@
 # SPDX-License-Identifier: Apache-2.0
 """Days of a serial line with every fault that the field has, and a hub whose power is cut.
 
-Every intact reading is stored once, the meter is exchanged once, what is billed is what the
-registers gained, and each odd telegram waits with its reason. A day in the tests, the week as soak.
+Every intact reading is stored once, the meter is exchanged once, each odd telegram waits with its
+reason, and the invoice of the month is what the registers gained, to the watt-hour. A day of the
+line in the tests, the week as soak; the rest of the month comes from a file.
 """
 
+import json
 import random
+import shutil
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from hub.certifier import NewMeter
-from hub.device import Description, Device
+from hub.device import Device
 from hub.meters.odd import Odd
 from hub.quarantining import take_new_meter
 from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period
 from tests.support.field import MARCH, METER, NEIGHBOUR, telegram
 from tests.support.line import SimulatedLine
+from tests.support.town import Town, done
 
 pytest.importorskip("serial")
 STRANGER: Final = bytes.fromhex("0a0158585800000c0de0")
 START_WH: Final = 5_000_001
 NEW_WH: Final = 7
 DAY: Final = 86_400
+APRIL: Final = MARCH + 31 * DAY - 3600
+"""2025-04-01, midnight in Berlin: in March an hour is left out."""
+A_EURO_A_KILOWATT_HOUR: Final = """
+format = 1
+name = "a euro a kilowatt-hour"
+revision = 1
+currency = "EUR"
+zone = "Europe/Berlin"
+valid_from = 2025-01-01
+valid_until = 2026-01-01
+rounding = { rule = "half-up", decimals = 3 }
+[[charge]]
+name = "energy"
+kind = "energy"
+price = "1"
+"""
 
 
 class World:
@@ -134,12 +155,19 @@ FAULTS: Final = (
 )  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def founded(tmp_path_factory: pytest.TempPathFactory) -> Town:
+    """A town that is not used, but copied."""
+    town = Town(tmp_path_factory.mktemp("line"))
+    town.found("--meter", METER.hex())
+    # Telegrams come between the slots' ends, so most slots are estimated.
+    done("utility", "limits", "--utility", town.utility, "--estimated-permille", 1000)
+    return town
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    description = Description(METER, (ACTIVE_ENERGY_IMPORT,), "Europe/Berlin", 15)
-    with Device.create(tmp_path / "hub", description, now=lambda: MARCH):
-        pass
-    return tmp_path / "hub"
+def town(founded: Town, tmp_path: Path) -> Town:
+    return Town(Path(shutil.copytree(founded.folder, tmp_path / "town")))
 
 
 def live_through(world: World, *, days: int, seconds: int, cuts: int) -> None:
@@ -150,6 +178,7 @@ def live_through(world: World, *, days: int, seconds: int, cuts: int) -> None:
               for n in range(len(FAULTS) * days)}  # fmt: skip
     cut_at = {5 + (steps - 10) * n // cuts for n in range(cuts)}
     world.line.start()
+    world.step(0, 0)  # what the register shows as the month begins
     for number in range(steps):
         if number == steps // 2:
             world.exchange()
@@ -169,11 +198,11 @@ def live_through(world: World, *, days: int, seconds: int, cuts: int) -> None:
     ids=["day", "week"],
 )
 def test_every_intact_reading_is_stored_once_and_each_odd_one_waits(
-    folder: Path, counts: bool, days: int, seconds: int, cuts: int
+    town: Town, counts: bool, days: int, seconds: int, cuts: int
 ) -> None:
-    world = World(folder, counts=counts)
+    world = World(town.hub, counts=counts)
     live_through(world, days=days, seconds=seconds, cuts=cuts)
-    with Device.open(folder, now=world.line.clock.now) as device:
+    with Device.open(town.hub, now=world.line.clock.now) as device:
         found = list(device.main.vault.received(device.main.channel, 0, 1 << 40))
         known = [(one.time, one.register_wh) for one in found]
         assert len(known) == len(set(known))
@@ -197,3 +226,37 @@ def test_every_intact_reading_is_stored_once_and_each_odd_one_waits(
         assert first == world.stored[0][1]
         assert billed == (world.old_end - first) + (last - NEW_WH)
         assert certified[-1].use.grid.end <= world.time, "nothing of the future is certified"
+
+    finish_the_month(world, town)
+    bill = invoice(town)
+    gained_wh = (world.old_end - START_WH) + (world.wh - NEW_WH)
+    assert bill["total"] == f"{gained_wh // 1000}.{gained_wh % 1000:03}"
+    assert (bill["verified"], bill["missing_slots"]) == (True, [])
+    assert [one["new_meter"] for one in bill["meter_exchanges"]] == [NEIGHBOUR.hex()]
+
+
+def finish_the_month(world: World, town: Town) -> None:
+    """Ingest what the new meter sends until the month is over, once an hour, as a file."""
+    frames, options = [], []
+    if world.counts:
+        world.go_on(60)
+        began = datetime.fromtimestamp(world.time, UTC)
+        options = ["--start", began.strftime("%Y-%m-%dT%H:%M:%S")]
+        frames.append(world.frame())
+    while world.time < APRIL:
+        world.go_on(min(3600, APRIL - world.time))
+        world.wh += world.time % 977
+        frames.append(world.frame())
+    rest = town.folder / "rest.bin"
+    rest.write_bytes(b"".join(frames))
+    done("hub", "ingest", "--hub", town.hub, rest, *options)
+
+
+def invoice(town: Town) -> dict[str, Any]:
+    """Return the bill of the month, which the hub has proved and the supplier has checked."""
+    town.enrol()
+    tariff = town.folder / "tariff.toml"
+    tariff.write_text(A_EURO_A_KILOWATT_HOUR)
+    with town.serving() as address:
+        asked = town.request(address, tariff, "--json", meter=METER.hex())
+        return dict(json.loads(done(*asked)))

@@ -120,7 +120,7 @@ class Release:
                 yield f"{address['host']}:{address['port']}"
             finally:
                 server.send_signal(signal.SIGINT)
-                assert server.wait(30) == 0
+                assert server.wait(300) == 0
 
     @contextmanager
     def region(self, folder: str, *plan: str) -> Iterator[None]:
@@ -144,7 +144,7 @@ class Release:
                 yield
             finally:
                 process.stdin.close()
-                assert process.wait(60) == 0
+                assert process.wait(300) == 0
 
 
 def town(release: Release) -> None:

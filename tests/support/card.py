@@ -12,6 +12,7 @@ from hub.card.applet_runtime import AppletContext, AppletRefused, RegisteredAppl
 from hub.card.entries import Privilege
 from hub.card.keys.curves import CURVES, NUMBERS
 from hub.card.open import Card
+from hub.card.packages.load_file import LoadFile
 from hub.card.profile import CardProfile
 from hub.card.registry import CARD
 from hub.vault.database import Database
@@ -35,14 +36,14 @@ class Echo:
         self.calls: list[tuple[str, object]] = []
         self.contexts: list[AppletContext] = []
 
-    def load(self, package: bytes, bundle: bytes) -> None:
-        self.calls.append(("load", package))
-        if bundle == b"bad":
+    def load(self, file: LoadFile) -> None:
+        self.calls.append(("load", file.aid))
+        if file.bundle == b"bad":
             raise AppletRefused(0x6A80, "the bundle is bad")
 
-    def upgrade(self, package: bytes, bundle: bytes, instances: Sequence[RegisteredApplet]) -> None:
-        self.calls.append(("upgrade", (package, [instance.aid for instance in instances])))
-        if bundle == b"bad":
+    def upgrade(self, file: LoadFile, instances: Sequence[RegisteredApplet]) -> None:
+        self.calls.append(("upgrade", (file.aid, [instance.aid for instance in instances])))
+        if file.bundle == b"bad":
             raise AppletRefused(0x6A80, "the bundle is bad")
 
     def unload(self, package: bytes) -> None:
@@ -117,7 +118,8 @@ def add_applet(card: Card) -> None:
     with card.turn(), card.database.transaction():
         card.keys.put_static(DOMAIN, 0x01, APPLET_KEYS)
         card.content.personalised(card.content.domain(DOMAIN))
-        card.content.load(PACKAGE, b"bundle", [MODULE], domain=DOMAIN, version=b"\x01\x00")
+        file = LoadFile(PACKAGE, b"\x01\x00", (MODULE,), b"bundle")
+        card.content.load(file, domain=DOMAIN)
     add_instance(card, APPLET)
 
 

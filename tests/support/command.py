@@ -12,6 +12,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any, Final
 
+from tests.support.quick_program import program
 from tests.support.waiting import PATIENCE
 from tests.support.zygote import Zygote
 
@@ -50,7 +51,7 @@ def run_meterlet_afresh(*arguments: object) -> "CompletedProcess[str]":
 @contextmanager
 def serving(*arguments: object, end: signal.Signals = signal.SIGTERM) -> Iterator[dict[str, Any]]:
     """Run a command that serves; yield the JSON it prints; it must end well at the signal."""
-    command = [*PROGRAM, *map(str, arguments), "--json"]
+    command = [*program(), *map(str, arguments), "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as server:
         assert server.stdout is not None
         try:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Telegrams of a meter that is not one of ours, as the field has them, and the shared files."""
 
+import re
+from pathlib import Path
 from typing import Final
 
 from sml_codec import (
@@ -19,11 +21,19 @@ from tests.support.shared import SHARED, needs_shared
 
 FIELD_METERS: Final = SHARED / "field" / "meters"
 needs_field_meters = needs_shared(FIELD_METERS)
+FIELD_BILLS: Final = SHARED / "field" / "bills"
+needs_field_bills = needs_shared(FIELD_BILLS)
 METER: Final = bytes.fromhex("0a01585858000000beef")
 NEIGHBOUR: Final = bytes.fromhex("0a01585858000000cafe")
 ENERGY: Final = Obis.parse("1-0:1.8.0*255")
 MARCH: Final = 1_740_783_600
 """2025-03-01, midnight in Berlin."""
+
+
+def named_in_table(readme: Path) -> set[str]:
+    """Return all files that the first cells of a table name: all that are to be tried."""
+    cells = [line.split("|")[1] for line in readme.read_text().splitlines() if line[:1] == "|"]
+    return set(re.findall(r"[\w-]+(?:[_.][\w-]+)+", " ".join(cells[2:])))
 
 
 def telegram(

@@ -2,9 +2,12 @@
 """A home with a hub and its supplier, each command in a process of its own."""
 
 import json
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from hub.meters.emulated import emulated_meter_id
@@ -41,6 +44,20 @@ def refused(*arguments: object) -> tuple[int, str]:
     return ran.returncode, line
 
 
+@cache
+def _usual_town() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="meterlet-town-"))
+    Town(folder).build_anew((), MARCH)
+    return folder
+
+
+def remove_usual_town() -> None:
+    """Remove the town that others are copied from, if there is one."""
+    if _usual_town.cache_info().currsize:
+        shutil.rmtree(_usual_town())
+        _usual_town.cache_clear()
+
+
 @dataclass(frozen=True, slots=True)
 class Town:
     """A home with a hub, and its supplier."""
@@ -56,13 +73,24 @@ class Town:
         return self.folder / "utility"
 
     def build(self, init: Sequence[object] = (), source: Sequence[object] = MARCH) -> None:
+        """Make all of it, with readings; the usual town is made once a process, and copied."""
+        if (tuple(init), tuple(source)) == ((), MARCH):
+            shutil.copytree(_usual_town(), self.folder, dirs_exist_ok=True)
+        else:
+            self.build_anew(init, source)
+
+    def build_anew(self, init: Sequence[object], source: Sequence[object]) -> None:
+        self.found("--serial", 1, *init)
+        done("hub", "ingest", "--hub", self.hub, *source)
+        self.enrol()
+
+    def found(self, *init: object) -> None:
+        """Make the vendor, the billing applet, the utility and a hub without readings."""
         vendor, package = self.folder / "vendor.key", self.package
         done("tariff", "keygen", "--out", vendor)
         done("applet", "build", ROOT / "applets" / "billing", "--key", vendor, "-o", package)
         done("utility", "init", self.utility)
-        done("hub", "init", self.hub, "--serial", 1, "--vendor", f"{vendor}.pub", *init)
-        done("hub", "ingest", "--hub", self.hub, *source)
-        self.enrol()
+        done("hub", "init", self.hub, "--vendor", f"{vendor}.pub", *init)
 
     @property
     def package(self) -> Path:
@@ -78,10 +106,17 @@ class Town:
         )  # fmt: skip
         done("utility", "enrol", "--utility", self.utility, enrolment, *options)
 
-    def request(self, address: str, tariff: Path = TARIFF, *more: object) -> tuple[object, ...]:
+    def request(
+        self,
+        address: str,
+        tariff: Path = TARIFF,
+        *more: object,
+        meter: str = METER,
+        month: str = "2025-03",
+    ) -> tuple[object, ...]:
         return (
-            "utility", "request", "bill", "--utility", self.utility, "--meter", METER,
-            "--month", "2025-03", "--tariff", tariff, "--hub", address, *more,
+            "utility", "request", "bill", "--utility", self.utility, "--meter", meter,
+            "--month", month, "--tariff", tariff, "--hub", address, *more,
         )  # fmt: skip
 
     @contextmanager

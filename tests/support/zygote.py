@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -62,10 +62,10 @@ class Zygote:
             files = [file.fileno() for file in (given, output, errors)]
             socket.send_fds(self.line, [len(request).to_bytes(_SIZE, "big")], files)
             self.line.sendall(request)
-            pid = int.from_bytes(_take(self.line, _SIZE), "big")
+            pid = int.from_bytes(take(self.line, _SIZE), "big")
             self.line.settimeout(limit)
             try:
-                code = int.from_bytes(_take(self.line, _SIZE), "big", signed=True)
+                code = int.from_bytes(take(self.line, _SIZE), "big", signed=True)
             except TimeoutError:
                 os.kill(pid, signal.SIGKILL)
                 self.stop()
@@ -83,7 +83,8 @@ class Zygote:
         self.process.wait()
 
 
-def _take(line: socket.socket, size: int) -> bytes:
+def take(line: socket.socket, size: int) -> bytes:
+    """Return so many bytes of a line; raise `EOFError` where it ends before."""
     data = b""
     while len(data) < size:
         piece = line.recv(size - len(data))
@@ -98,11 +99,11 @@ def _serve(line: socket.socket) -> None:
         head, files, _, _ = socket.recv_fds(line, _SIZE, 3)
         if not head:
             return
-        arguments, folder, environment = json.loads(_take(line, int.from_bytes(head, "big")))
+        arguments, folder, environment = json.loads(take(line, int.from_bytes(head, "big")))
         pid = os.fork()
         if pid == 0:
             line.close()
-            os._exit(_child(arguments, folder, environment, files))
+            os._exit(child_exit_code(arguments, folder, environment, files))
         for file in files:
             os.close(file)
         line.sendall(pid.to_bytes(_SIZE, "big"))
@@ -110,7 +111,10 @@ def _serve(line: socket.socket) -> None:
         line.sendall(os.waitstatus_to_exitcode(status).to_bytes(_SIZE, "big", signed=True))
 
 
-def _child(arguments: list[str], folder: str, environment: dict[str, str], files: list[int]) -> int:
+def child_exit_code(
+    arguments: list[str], folder: str, environment: Mapping[str, str], files: list[int]
+) -> int:
+    """Run a command, in a process that was forked for it; return its exit code."""
     for place, file in enumerate(files):
         os.dup2(file, place)
         os.close(file)
@@ -135,7 +139,8 @@ def _child(arguments: list[str], folder: str, environment: dict[str, str], files
     return code
 
 
-def _import_commands() -> None:
+def import_commands() -> None:
+    """Import all that commands may need, so that forks have it."""
     from meterlet.commands.inspect import TARGETS
     from meterlet.commands.main import NOUNS
 
@@ -147,6 +152,6 @@ def _import_commands() -> None:
 
 
 if __name__ == "__main__":
-    _import_commands()
+    import_commands()
     with socket.socket(fileno=int(sys.argv[1])) as line_to_tests:
         _serve(line_to_tests)

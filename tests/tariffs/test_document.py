@@ -10,6 +10,7 @@ from protocols.canonical import cbor
 from tariffs import MalformedTariff, Tariff, TariffError
 from tariffs.source import load_toml
 from tariffs.timetable import Exceptions, Signal
+from tests.support.soak import examples
 from tests.tariffs.plans import Plan, plans
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples" / "tariffs").glob("*.toml"))
@@ -40,7 +41,7 @@ def test_tariffs_come_back_as_they_went_out(plan: Plan) -> None:
     assert Tariff.decode(data).digest == tariff.digest
 
 
-@settings(deadline=None, max_examples=400)
+@examples(100, soak=400)
 @given(st.sampled_from(DOCUMENTS), st.data())
 def test_any_change_to_a_document_is_refused_or_another_document(
     document: bytes, data: st.DataObject

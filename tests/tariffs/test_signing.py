@@ -4,13 +4,14 @@ from pathlib import Path
 import cbor2
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tariffs import MalformedTariff, SignatureRefused, Tariff, TariffError, split_signed_tariff
 from tariffs.envelope import CONTENT_TYPE
 from tariffs.signing import sign_tariff, verify_signed_tariff
 from tariffs.source import load_toml
+from tests.support.soak import examples
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "tariffs" / "gb-economy7-2013.toml"
 TARIFF = load_toml(EXAMPLE.read_text())
@@ -106,7 +107,7 @@ def test_a_good_signature_over_something_else_is_no_tariff() -> None:
         verify_signed_tariff(resigned(GOOD, {}, b"\xa0"), KEY.public_key())
 
 
-@settings(max_examples=300)
+@examples(75, soak=300)
 @given(st.binary(max_size=80))
 def test_any_bytes_are_refused_with_the_packages_error(data: bytes) -> None:
     with pytest.raises(TariffError):

@@ -4,7 +4,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tariffs import MalformedTariff, TariffError
@@ -14,6 +14,7 @@ from tariffs.energy import EnergyCharge
 from tariffs.holiday_calendars import named_holidays
 from tariffs.schedule import Schedule
 from tariffs.source import load_toml
+from tests.support.soak import examples
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples" / "tariffs").glob("*.toml"))
 
@@ -209,7 +210,7 @@ def test_a_leap_days_season_ends_with_february_in_other_years() -> None:
     assert bands[31 + 30] == "night"  # Monday 3 March
 
 
-@settings(max_examples=300)
+@examples(75, soak=300)
 @given(st.text(max_size=60), st.integers(0, len(GOOD)), st.integers(0, 12))
 def test_any_text_raises_only_the_packages_errors(text: str, at: int, cut: int) -> None:
     changed = GOOD[:at] + text + GOOD[at + cut :]

@@ -228,12 +228,10 @@ def _finish_load(card: CardParts, process: Loading) -> None:
             Sw.WRONG_DATA, f"the load file is {file.aid.hex().upper()}, another was announced"
         )
     if process.aid == card.content.upgrading:
-        card.content.upgrade(process.aid, file.bundle, file.modules, version=file.version)
+        card.content.upgrade(file)
         return
     card.content.require_code_memory(target, len(file.bundle))
-    card.content.load(
-        process.aid, file.bundle, file.modules, domain=process.domain, version=file.version
-    )
+    card.content.load(file, domain=process.domain)
 
 
 def split_load_file(data: bytes) -> tuple[dict[bytes, bytes], bytes]:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The keys that a card is issued with, and how a card that has no others left gets them back.
 
-One is for SCP11b, with the two certificates that vouch for it. The authority's key is made for
-this one signature and forgotten: nobody can vouch for another card with it, and whoever enrols the
-card notes the certificate.
+One is for SCP11b, with the two certificates that vouch for it. Their authority is the card's own:
+its key is sealed in the card and signs nothing but keys of SCP11 that the card itself has made, so
+that nobody can vouch for another card with it. Whoever enrols the card notes the authority's
+certificate. A card that comes back to its first keys has another one.
 """
 
 from datetime import UTC, datetime
@@ -16,7 +17,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from hub.card.commands.put_key import new_key, private_key
-from hub.card.keys.keystore import KeySet
+from hub.card.keys.certificates import CARD_KEYS
+from hub.card.keys.keystore import Key, KeySet
 from hub.card.state import CardParts
 from hub.card.status import CardRefusal, Sw
 from protocols.iso7816.tlv import Tlv
@@ -24,7 +26,11 @@ from protocols.secure_channel.keys import StaticKeys
 
 IDENTIFIER, VERSION = 0x13, 0x01
 FIRST_KEYS: Final = "first keys"
+AUTHORITY: Final = "authority"
+"""The property that holds the authority's secret, sealed."""
+AUTHORITY_CERTIFICATE: Final = "authority certificate"
 P256: Final = b"\0"
+_SCALAR: Final = 32
 _BEGIN: Final = datetime(2025, 1, 1, tzinfo=UTC)
 _END: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)  # RFC 5280, 4.1.2.5: no end
 
@@ -69,16 +75,42 @@ def require_unblocked(card: CardParts, key_set: KeySet) -> None:
 
 
 def _issue_attested_key(card: CardParts, domain: bytes) -> None:
-    """Make the key 13/01 of `domain` and keep its certificate chain, leaf last."""
+    """Make the card's authority, and the key 13/01 of `domain` with its certificates."""
+    secret = new_key(card, VERSION, IDENTIFIER, P256)
+    authority = private_key(secret)
+    root = _certificate(card, f"Meterlet authority {_serial(card)}", authority, None, authority)
+    scalar = authority.private_numbers().private_value.to_bytes(_SCALAR, "big")
+    card.registry.set_property(AUTHORITY, card.keys.seal_secret(AUTHORITY, [scalar]))
+    card.registry.set_property(AUTHORITY_CERTIFICATE, root.public_bytes(Encoding.DER))
     key = new_key(card, VERSION, IDENTIFIER, P256)
-    authority = private_key(new_key(card, VERSION, IDENTIFIER, P256))
-    serial = (card.registry.find_property("serial") or b"").hex().upper()
-    root = _certificate(card, f"Meterlet authority {serial}", authority, None, authority)
-    leaf = _certificate(card, f"Meterlet card {serial}", private_key(key), root.subject, authority)
     card.keys.put(domain, [key])
-    bundle = root.public_bytes(Encoding.DER) + leaf.public_bytes(Encoding.DER)
-    reference = Tlv.of(0xA6, [Tlv(0x83, bytes((IDENTIFIER, VERSION)))])
-    card.certificates.store(domain, [reference, Tlv(0xBF21, bundle)])
+    attest(card, key)
+
+
+def attest(card: CardParts, key: Key) -> None:
+    """Keep the certificates, leaf last, of a key of SCP11 that the card has made.
+
+    Only a card that was issued with an authority does.
+    """
+    sealed = card.registry.find_property(AUTHORITY)
+    if sealed is None or key.identifier not in CARD_KEYS:
+        return
+    (scalar,) = card.keys.open_secret(AUTHORITY, sealed)
+    authority = ec.derive_private_key(int.from_bytes(scalar, "big"), ec.SECP256R1())
+    root = card.registry.find_property(AUTHORITY_CERTIFICATE)
+    assert root is not None  # goes with the secret
+    issuer = x509.load_der_x509_certificate(root).subject
+    name = f"Meterlet card {_serial(card)}"
+    if (key.identifier, key.version) != (IDENTIFIER, VERSION):
+        name += f" {key.identifier:02X}/{key.version:02X}"
+    leaf = _certificate(card, name, private_key(key), issuer, authority)
+    reference = Tlv.of(0xA6, [Tlv(0x83, bytes((key.identifier, key.version)))])
+    bundle = Tlv(0xBF21, root + leaf.public_bytes(Encoding.DER))
+    card.certificates.store(card.registry.issuer().aid, [reference, bundle])
+
+
+def _serial(card: CardParts) -> str:
+    return (card.registry.find_property("serial") or b"").hex().upper()
 
 
 def _certificate(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PUT KEY and GENERATE KEY: a security domain gets keys of its own (GPCS 2.3.1, 11.8).
+"""PUT KEY: a security domain gets keys of its own (GPCS 2.3.1, 11.8).
 
     P1  the version that is replaced, 00 to add      P2  the first key's identifier, 80 for several
     new version | for each key: parts (type, length, value) | length and value of the check value
@@ -29,7 +29,7 @@ from hub.card.logical_channel import CardCall
 from hub.card.state import CardParts
 from hub.card.status import CardRefusal, Sw, refusing_malformed
 from protocols.iso7816.apdu import ResponseApdu
-from protocols.iso7816.tlv import Cursor, Tlv
+from protocols.iso7816.tlv import Cursor
 from protocols.secure_channel.keys import AES_SIZES, decrypt_key, key_check_value
 
 SEVERAL: Final = 0x80
@@ -223,20 +223,6 @@ def public_point(key: Key) -> bytes:
     """Return the uncompressed public point of an EC private key."""
     public = private_key(key).public_key()
     return public.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-
-
-def generate_key(card: CardParts, call: CardCall) -> ResponseApdu:
-    """Make an EC key on the card and answer with its public point (INS F1)."""
-    require_authenticated(call)
-    data = call.command.data
-    with refusing_malformed("GENERATE KEY"):
-        fields = Tlv.decode_map(data[1:])
-    if not data or fields.keys() != {KeyType.EC_PARAMETERS}:
-        raise CardRefusal(Sw.WRONG_DATA, "GENERATE KEY carries a version and a curve (F0)")
-    reference = fields[KeyType.EC_PARAMETERS]
-    key = new_key(card, data[0], call.command.p2 & 0x7F, reference)
-    store_keys(card, call, [key], call.command.p1)
-    return ResponseApdu(Tlv(KeyType.EC_PUBLIC, public_point(key)).encode(), Sw.SUCCESS)
 
 
 def new_key(card: CardParts, version: int, identifier: int, reference: bytes) -> Key:

@@ -112,25 +112,62 @@ class Certificate:
 
     def check(self, signer: ec.EllipticCurvePublicKey) -> None:
         """Return if `signer` signed it; raise `CardRefusal` otherwise."""
+        if not self.is_signed_by(signer):
+            raise CardRefusal(Sw.WRONG_DATA, "the certificate's signature is wrong")
+
+    def is_signed_by(self, signer: ec.EllipticCurvePublicKey) -> bool:
+        """Tell whether `signer` signed it."""
         try:
             signer.verify(self.signature, self.signed, ec.ECDSA(curve_hash(signer.curve)))
-        except (InvalidSignature, UnsupportedAlgorithm) as error:
-            raise CardRefusal(Sw.WRONG_DATA, "the certificate's signature is wrong") from error
+        except (InvalidSignature, UnsupportedAlgorithm):
+            return False
+        return True
+
+
+def _require_alive(card: CardParts) -> None:
+    if card.registry.card_state() is CardState.TERMINATED:
+        raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the card is TERMINATED")
 
 
 def _find_key(card: CardParts, channel: LogicalChannel, command: CommandApdu) -> tuple[bytes, Key]:
     """Return a key that the command's P1 and P2 name, and the domain that holds it."""
-    if card.registry.card_state() is CardState.TERMINATED:
-        raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the card is TERMINATED")
+    _require_alive(card)
+    identifier, version = command.p2 & ~MORE, command.p1 & ~MORE
+    for domain in _domains(card, channel):
+        key = card.keys.find(domain, version, identifier)
+        if key is not None:
+            return domain, key
+    raise CardRefusal(Sw.REFERENCE_NOT_FOUND, f"no key {version:02X}/{identifier:02X}")
+
+
+def _domains(card: CardParts, channel: LogicalChannel) -> list[bytes]:
+    """Return the domains whose keys are meant, from the selected one's up."""
     entry = None if channel.selected is None else card.registry.find(channel.selected)
     if entry is None or not entry.is_selectable:
         raise CardRefusal(Sw.NOT_SELECTED, "nothing is selected: it is gone or locked")
-    identifier, version = command.p2 & ~MORE, command.p1 & ~MORE
-    for domain in card.registry.ancestry(entry):
-        key = card.keys.find(domain.aid, version, identifier)
-        if key is not None:
-            return domain.aid, key
-    raise CardRefusal(Sw.REFERENCE_NOT_FOUND, f"no key {version:02X}/{identifier:02X}")
+    return [domain.aid for domain in card.registry.ancestry(entry)]
+
+
+def _signer_of(
+    card: CardParts, channel: LogicalChannel, certificate: Certificate, version: int
+) -> tuple[bytes, Key]:
+    """Return the CA key that has signed `certificate`, where the host names none (P2 is 00).
+
+    Where none has, the first is returned: with that one the certificate is refused.
+    """
+    held = [
+        (domain, key)
+        for domain in _domains(card, channel)
+        for key in card.keys.all(domain)
+        if key.identifier in AUTHORITIES and version in {0, key.version}
+    ]
+    for domain, key in held:
+        signer = load_public(key)
+        if isinstance(signer, ec.EllipticCurvePublicKey) and certificate.is_signed_by(signer):
+            return domain, key
+    if not held:
+        raise CardRefusal(Sw.REFERENCE_NOT_FOUND, "no CA key of hosts (10, 20 to 2F)")
+    return held[0]
 
 
 def _authority_for(card: CardParts, domain: bytes, key: Key) -> Key:
@@ -171,10 +208,19 @@ def perform_security_operation(
     data = bytes(channel.certificate)
     channel.certificate.clear()
     before, channel.host = channel.host, None
-    domain, named = _find_key(card, channel, command)
-    authority = _authority_for(card, domain, named)
-    key_set = _begin(card, channel, domain, authority)
-    certificate = Certificate.decode(data)
+    if command.p2 & ~MORE:
+        domain, named = _find_key(card, channel, command)
+        authority = _authority_for(card, domain, named)
+        key_set = _begin(card, channel, domain, authority)
+        certificate = Certificate.decode(data)
+    else:
+        _require_alive(card)
+        certificate = Certificate.decode(data)
+        if isinstance(before, HostChain) and not before.complete:
+            domain, authority = before.domain, before.authority
+        else:
+            domain, authority = _signer_of(card, channel, certificate, command.p1)
+        key_set = _begin(card, channel, domain, authority)
     same = isinstance(before, HostChain) and (before.domain, before.authority) == (
         domain,
         authority,

@@ -8,6 +8,8 @@ Without structure a block is encrypted as it is. DGIs and TLVs are encrypted eac
 and lengths stand in clear, the length being the encrypted value's. What fills the last 16 bytes is
 80 00.., or nothing where they are full (Amendment D, 4.1.4).
 
+The groups 00A6 and 7F49 ask for keys (`commands.key_hand_over`), and they alone have an answer.
+
 Blocks of the domain's own data are kept in memory and take effect with the last one, all or
 nothing. After INSTALL [for personalization] each block goes to the application at once.
 """
@@ -16,12 +18,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from hub.card.commands.get_data import PRODUCTION_PART, PRODUCTION_PARTS, require_authenticated
+from hub.card.commands.key_hand_over import agree_keys
 from hub.card.entries import check_aid
 from hub.card.logical_channel import CardCall
 from hub.card.state import CardParts
 from hub.card.status import CardRefusal, Sw, refusing_malformed
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.iso7816.tlv import Cursor, Tlv
+from protocols.secure_channel.key_hand_over import REQUEST_GROUP
 from protocols.secure_channel.keys import decrypt_key
 
 LAST, ENCRYPTED, STRUCTURE, DGI, TLV = 0x80, 0x60, 0x18, 0x08, 0x10
@@ -87,7 +91,7 @@ def store_data(card: CardParts, call: CardCall) -> ResponseApdu:
         whole = bytes(storing.data)
         if storing.encrypted and storing.structure:
             whole = _clear_groups(call, whole, storing.structure)
-        _store(card, call, whole, storing.structure)
+        return ResponseApdu(_store(card, call, whole, storing.structure), Sw.SUCCESS)
     return ResponseApdu(b"", Sw.SUCCESS)
 
 
@@ -130,17 +134,22 @@ def _hand_over(card: CardParts, call: CardCall, data: bytes) -> ResponseApdu:
     return card.runtime.personalise(context, plain)
 
 
-def _store(card: CardParts, call: CardCall, data: bytes, structure: int) -> None:
+def _store(card: CardParts, call: CardCall, data: bytes, structure: int) -> bytes:
+    """Keep what came; return the answer, which only a request for keys has."""
     domain = call.domain.aid
     with refusing_malformed("STORE DATA"):
-        if structure == DGI:
-            for group, value in _data_groups(data):
-                if group == _DOMAIN_DGI:
-                    _store_nodes(card, domain, list(Tlv.decode_all(value)))
-                else:
-                    card.registry.set_object(domain, 0x1000000 | group, value)
-        else:
+        if structure != DGI:
             _store_nodes(card, domain, list(Tlv.decode_all(data)))
+            return b""
+        groups = _data_groups(data)
+        if any(group == REQUEST_GROUP for group, _ in groups):
+            return agree_keys(card, call, groups)
+        for group, value in groups:
+            if group == _DOMAIN_DGI:
+                _store_nodes(card, domain, list(Tlv.decode_all(value)))
+            else:
+                card.registry.set_object(domain, 0x1000000 | group, value)
+    return b""
 
 
 def _data_groups(data: bytes) -> list[tuple[int, bytes]]:

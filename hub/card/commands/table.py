@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from hub.card.commands.delete import delete
+from hub.card.commands.generate_key import generate_key
 from hub.card.commands.get_data import get_data, get_status
 from hub.card.commands.install_load import install, load
 from hub.card.commands.pin import change_reference_data, reset_retry_counter, verify
-from hub.card.commands.put_key import generate_key, put_key
+from hub.card.commands.put_key import put_key
 from hub.card.commands.r_mac import begin_r_mac, end_r_mac
 from hub.card.commands.rotate_key import rotate_key
 from hub.card.commands.set_status import set_status

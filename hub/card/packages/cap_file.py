@@ -19,7 +19,7 @@ import zlib
 from dataclasses import dataclass, field
 from typing import Final, Self
 
-from hub.card.packages.load_file import COMPONENTS, LoadFile, build_components
+from hub.card.packages.load_file import COMPONENTS, LoadFile, PackageImport, build_components
 from hub.card.status import CardRefusal
 from hub.errors import HubError
 
@@ -103,14 +103,19 @@ def _unpack(data: bytes) -> dict[str, bytes]:
 
 
 def build_cap(
-    aid: bytes, version: tuple[int, int], modules: tuple[bytes, ...], bundle: bytes, name: str
+    aid: bytes,
+    version: tuple[int, int],
+    modules: tuple[bytes, ...],
+    bundle: bytes,
+    name: str,
+    imports: tuple[PackageImport, ...] = (),
 ) -> bytes:
     """Return the CAP file that carries `bundle`; `name` is the package's, with dots."""
     path = name.replace(".", "/")
     if _NAME.fullmatch(f"{path}/javacard/Header.cap") is None:
         raise PackageError(f"{name!r} is no name of a package")
     try:
-        parts = build_components(aid, version, modules, bundle, path)
+        parts = build_components(aid, version, modules, bundle, path, imports)
     except CardRefusal as refusal:
         raise PackageError(refusal.reason) from refusal
     parts[CARRIER] += parts.pop("Custom")

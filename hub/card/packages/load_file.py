@@ -8,6 +8,9 @@ tags from 80 are anyone's own, and ours carry the bundle that the applet machine
     80 size  `Meterlet bundle` 00 | version 01 | count of pieces | SHA-256 of the bundle | piece
     81 size  piece, and so on
 
+A package without an Applet component is a library. What a package imports stands in its Import
+component (6.7): how many, then minor and major version, length and AID of each.
+
 `build_components` makes them around a bundle, `LoadFile` reads one.
 """
 
@@ -41,6 +44,19 @@ NO_BUNDLE: Final = (
 
 
 @dataclass(frozen=True, slots=True)
+class PackageImport:
+    """A package that another one cannot be without."""
+
+    aid: bytes
+    version: bytes
+    """Major and minor."""
+
+    def is_met_by(self, version: bytes) -> bool:
+        """Tell whether a version will do: the same major one, and no earlier minor one (4.5)."""
+        return version[:1] == self.version[:1] and version >= self.version
+
+
+@dataclass(frozen=True, slots=True)
 class LoadFile:
     """What a load file says of itself, and the bundle in it."""
 
@@ -48,7 +64,9 @@ class LoadFile:
     version: bytes
     """Major and minor."""
     modules: tuple[bytes, ...]
+    """None in a library."""
     bundle: bytes = field(repr=False)
+    imports: tuple[PackageImport, ...] = ()
 
     @classmethod
     def decode(cls, block: bytes) -> Self:
@@ -56,8 +74,9 @@ class LoadFile:
         with refusing_malformed("load file"):
             components, pieces = _components(block)
             aid, version = _header(components)
-            modules = _applets(components.get(COMPONENTS["Applet"], b""))
-        return cls(aid, version, modules, _bundle(pieces))
+            modules = _applets(components.get(COMPONENTS["Applet"]))
+            imports = _imports(components.get(COMPONENTS["Import"], b"\0"))
+        return cls(aid, version, modules, _bundle(pieces), imports)
 
 
 def _components(block: bytes) -> tuple[dict[int, bytes], list[bytes]]:
@@ -115,9 +134,22 @@ def _header(components: dict[int, bytes]) -> tuple[bytes, bytes]:
     return cursor.take(cursor.byte()), bytes((major, minor))
 
 
-def _applets(component: bytes) -> tuple[bytes, ...]:
-    if not component:
-        raise CardRefusal(Sw.WRONG_DATA, "the load file holds no applet (6.6)")
+def _imports(component: bytes) -> tuple[PackageImport, ...]:
+    cursor = Cursor(component)
+    found = []
+    for _ in range(cursor.byte()):
+        minor, major = cursor.take(2)
+        found.append(PackageImport(cursor.take(cursor.byte()), bytes((major, minor))))
+    if not cursor.at_end or len({one.aid for one in found}) != len(found):
+        raise CardRefusal(Sw.WRONG_DATA, "the load file's imports are malformed (6.7)")
+    return tuple(found)
+
+
+def _applets(component: bytes | None) -> tuple[bytes, ...]:
+    if component is None:
+        return ()
+    if component[:1] in {b"", b"\0"}:
+        raise CardRefusal(Sw.WRONG_DATA, "the load file's Applet component has none (6.6)")
     cursor = Cursor(component)
     found = []
     for _ in range(cursor.byte()):
@@ -138,9 +170,16 @@ def _bundle(pieces: list[bytes]) -> bytes:
 
 
 def build_components(
-    aid: bytes, version: tuple[int, int], modules: tuple[bytes, ...], bundle: bytes, name: str
+    aid: bytes,
+    version: tuple[int, int],
+    modules: tuple[bytes, ...],
+    bundle: bytes,
+    name: str,
+    imports: tuple[PackageImport, ...] = (),
 ) -> dict[str, bytes]:
     """Return the components by name, custom ones as `Custom`, that `LoadFile` reads back.
+
+    Without modules they are a library's.
 
     `name` is the Java name of the package, with slashes. The standard components are those of an
     empty package: an install method that does nothing, so that tools find a well-formed file.
@@ -160,9 +199,11 @@ def build_components(
         bytes((len(module),)) + module + b"\x00\x01" for module in modules
     )
     parts = {
-        "Header": MAGIC + bytes((2, 2, 0x04, minor, major, len(aid))) + aid
+        "Header": MAGIC + bytes((2, 2, 0x04 if modules else 0x02, minor, major, len(aid))) + aid
         + bytes((len(text),)) + text,
-        "Import": b"\0",
+        "Import": bytes((len(imports),)) + b"".join(
+            bytes((one.version[1], one.version[0], len(one.aid))) + one.aid for one in imports
+        ),
         "Applet": applet,
         "Class": b"\0\0",
         # no handlers; a method without locals that takes install's three words and returns
@@ -172,6 +213,9 @@ def build_components(
         "RefLocation": bytes(4),
         "Descriptor": b"\0" + b"\0\0",
     }  # fmt: skip
+    if not modules:
+        del parts["Applet"]
+        parts["Export"] = b"\0"  # no class of Java
     sizes = {COMPONENTS[part]: len(content) for part, content in parts.items()}
     customs = b"".join(
         bytes((CUSTOM + number,)) + len(content).to_bytes(2, "big")
@@ -180,8 +224,8 @@ def build_components(
     )  # fmt: skip
     sizes[COMPONENTS["Directory"]] = 2 * 12 + 6 + 3 + len(customs)
     directory = b"".join(sizes.get(tag, 0).to_bytes(2, "big") for tag in range(1, 13))
-    # no static fields; no imports, then the counts of applets and of custom components
-    directory += bytes(6) + bytes((0, len(modules), len(contents))) + customs
+    # no static fields; then the counts of imports, of applets and of custom components
+    directory += bytes(6) + bytes((len(imports), len(modules), len(contents))) + customs
     parts["Directory"] = directory
     made = {part: component(COMPONENTS[part], parts[part]) for part in COMPONENTS if part in parts}
     made["Custom"] = custom

@@ -216,6 +216,7 @@ class _Known(JsonView, frozen=True):
     shortest_window: _Window | None
     nothing_finer_than_minutes: int | None
     peaks: int
+    counts: int
     samples: int
     exported_readings: int
     output_bits: int
@@ -259,6 +260,8 @@ class _Refusal(_Recorded, frozen=True):
 class _Output(_Recorded, frozen=True):
     output: str
     bits: int
+    is_set: bool
+    """Whether the applet has ever set it; if not, that is what the recipient was told."""
 
 
 class _Export(_Recorded, frozen=True):
@@ -612,7 +615,10 @@ def disclosed_json(view: ReleasesView, zone: ZoneInfo) -> DisclosedJson:
         released=[_release(record, zone) for record in view.releases],
         known={name: _known(learned, zone) for name, learned in known.items()},
         refusals=[_Refusal.of(entry, **entry.facts) for entry in view.refusals],
-        outputs=[_Output.of(entry, **entry.facts) for entry in view.outputs],
+        outputs=[
+            _Output.of(entry, **entry.facts, is_set="not_set" not in entry.facts)
+            for entry in view.outputs
+        ],
         exports=[_Export.of(entry, **entry.facts) for entry in view.exports],
         aggregates=[
             _Aggregate.of(entry, **{**entry.facts, "index": entry.facts.get("index") or None})
@@ -656,6 +662,7 @@ def _known(learned: Learned, zone: ZoneInfo) -> _Known:
         slots=knowledge.slots,
         bundles=knowledge.bundles,
         peaks=knowledge.peaks,
+        counts=knowledge.counts,
         shortest_window=window
         and {
             **_local_days(*window, zone),

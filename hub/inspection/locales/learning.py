@@ -74,6 +74,8 @@ def _at_most(learned: Learned, words: Catalogue) -> list[str]:
     known, sentences = learned.knowledge, []
     if known.peaks:
         sentences.append(words.n("learned.peaks", known.peaks))
+    if known.counts:
+        sentences.append(words.n("learned.counts", known.counts))
     if learned.is_by_bits:
         unit = unit_in_words(learned.slot_seconds, words)
         bits = words.n("learned.bits", learned.bits)

@@ -41,7 +41,7 @@ _SHAPED: Final = {
     "reason": r".+",
     "x": r"(?:(?!: ).)+?",
 }
-_NAMED: Final = {"m": "n", "k": "n", "y": "x", "z": "x", "day2": "day", "time2": "time"}
+_NAMED: Final = {"m": "n", "k": "n", "j": "n", "y": "x", "z": "x", "day2": "day", "time2": "time"}
 _PLACE: Final = re.compile(r"\{(\w+)\}")
 
 

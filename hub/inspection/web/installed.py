@@ -15,9 +15,12 @@ from hub.device import Device
 from hub.inspection.errors import InspectionError
 from hub.installer import InstallationError
 from hub.machine.bundle import Bundle
-from hub.machine.errors import BundleError, MachineError
+from hub.machine.errors import MachineError
+from hub.machine.library import is_library
+from hub.machine.linking import link, linked_bundle
 from hub.machine.manifest import Manifest
 from hub.machine.packed import bundle_of, bundles_of
+from hub.machine.packed import signer_of as signer_name
 from protocols.canonical.signing import key_id_of
 
 LOCKED: Final = 0x80
@@ -69,7 +72,7 @@ def installed_applets(device: Device) -> list[Installed]:
         stored = sum(len(key) + len(value) for key, value in device.documents(entry.aid).items())
         facts = entry.aid, bool(entry.life_cycle & LOCKED), len(content), stored
         try:
-            bundle = bundle_of(content, entry.module, device.vendors())
+            bundle = linked_bundle(content, entry.module, device.vendors(), registry.content)
         except MachineError as error:
             applets.append(Installed(*facts, None, None, str(error)))
             continue
@@ -114,8 +117,21 @@ def read_package(device: Device, content: bytes) -> list[tuple[Bundle, Vendor]]:
     """
     try:
         cap = CapFile.decode(content)
-        bundles = bundles_of(cap.file.bundle, device.vendors())
-    except (PackageError, BundleError) as error:
+        if is_library(cap.file.bundle):
+            raise InstallationError(
+                "the package is a library, for applets to import: `meterlet applet load` it"
+            )
+        registry = Registry(device.database)
+        bundles = [
+            link(
+                one,
+                signer_name(cap.file.bundle, one.manifest.aid),
+                device.vendors(),
+                registry.content,
+            )
+            for one in bundles_of(cap.file.bundle, device.vendors())
+        ]
+    except (PackageError, MachineError) as error:
         raise InstallationError(f"the package: {error}") from None
     signed = []
     for bundle in bundles:

@@ -21,6 +21,7 @@ from dlms_codec import (
 )
 from hub.meters.telegrams import (
     IN_CLEAR,
+    NO_TAG,
     SEEN_BEFORE,
     Counted,
     Counters,
@@ -49,7 +50,7 @@ class DlmsReader:
         system_title: bytes | None = None,
     ) -> None:
         self._zone, self._counters = zone, Counters()
-        self._is_sealed = keys.encryption is not None
+        self._keys = keys
         self._decoder = StreamDecoder(transport, keys=keys, system_title=system_title)
 
     def feed(self, data: bytes) -> Heard:
@@ -80,11 +81,13 @@ class DlmsReader:
 
     def _untrusted(self, telegram: Telegram) -> str:
         """Return why a push is not believed; nothing if it is."""
-        if not self._is_sealed:
+        if self._keys.encryption is None:
             return ""
         protection = telegram.protection
         if protection is None or not protection.protected.encrypted:
             return IN_CLEAR
+        if self._keys.authentication is not None and not telegram.authenticated:
+            return NO_TAG
         title = getattr(protection, "system_title", b"")
         counter = protection.protected.counter
         return "" if self._counters.follows(title, counter) else SEEN_BEFORE

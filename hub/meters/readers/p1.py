@@ -14,6 +14,7 @@ from hub.meters.telegrams import (
     HEAT,
     HOT_WATER,
     IN_CLEAR,
+    NO_TAG,
     SEEN_BEFORE,
     Counted,
     Counters,
@@ -67,7 +68,7 @@ class P1Reader:
     def __init__(
         self, zone: tzinfo, keys: P1Keys | None = None, *, seven_bits: bool = False
     ) -> None:
-        self._zone, self._is_sealed, self._counters = zone, keys is not None, Counters()
+        self._zone, self._keys, self._counters = zone, keys, Counters()
         self._decoder = StreamDecoder(keys=keys, seven_bits=seven_bits)
 
     def feed(self, data: bytes) -> Heard:
@@ -93,11 +94,13 @@ class P1Reader:
 
     def _untrusted(self, telegram: Telegram) -> str:
         """Return why a telegram is not believed; nothing if it is."""
-        if not self._is_sealed:
+        if self._keys is None:
             return ""
         seal = telegram.ciphering
         if seal is None:
             return IN_CLEAR
+        if self._keys.authentication is not None and not seal.is_authenticated:
+            return NO_TAG
         return "" if self._counters.follows(seal.system_title, seal.counter) else SEEN_BEFORE
 
     def _telegrams(self, telegram: Telegram) -> list[MeterTelegram]:

@@ -117,7 +117,7 @@ async def _serve(
         limit_concurrency=MOST_CONNECTIONS,
         h11_max_incomplete_event_size=16 * 1024,
         timeout_keep_alive=15,
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=10,
         ssl_context_factory=None if tls is None else lambda _config, _default: tls,
     )
 

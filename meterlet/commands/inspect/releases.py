@@ -71,7 +71,8 @@ def show_released(console: Console, facts: dict[str, Any]) -> None:
         console.print(plain(known["in_words"]["en"]))
     for output in facts["outputs"]:
         console.print(
-            f"{plain(output['recipient'])} got {plain(output['output'])},"
+            f"{plain(output['recipient'])} got {plain(output['output'])}"
+            f"{'' if output['is_set'] else ', which was not set'},"
             f" {counted(output['bits'], 'bit')}, at {output['time']}"
         )
     for export in facts["exports"]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from applets.billing.statement import VerifiedBill, check_bill
@@ -23,6 +23,7 @@ from tests.support.private_bills import (
     plan_drawn,
     question_for,
 )
+from tests.support.soak import examples
 from utility_server.errors import VerificationFailed
 from utility_server.retail.corrected_bills import corrected_slots, correction_between
 
@@ -54,7 +55,7 @@ def verified(tariff: Tariff, month: Month) -> VerifiedBill:
     return check_bill(question_for(month), answer, tariff, month.period, SERIES, KEYS.public_key)
 
 
-@settings(max_examples=3, deadline=None)
+@examples(2, soak=20)
 @given(st.integers(0, 10**6), st.integers(2, 500), st.integers(2, 90), st.booleans())
 def test_a_corrected_private_bill_is_the_plain_one_over_the_corrected_readings(
     seed: int, begin: int, length: int, has_demand: bool

@@ -3,7 +3,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from applets.billing.messages import (
@@ -36,6 +36,7 @@ from sml_codec import (
     decode_file,
     encode_file,
 )
+from tests.support.soak import examples
 
 IMPORT = bytes.fromhex("0100010800ff")
 
@@ -209,7 +210,7 @@ def test_an_answer_says_its_format_and_each_register_before_its_days() -> None:
             BillAnswer.decode(entries(*wrong))
 
 
-@settings(max_examples=300, deadline=None)
+@examples(75, soak=300)
 @given(st.sampled_from([QUESTION, ANSWER]), st.integers(0, 1 << 16), st.integers(0, 7))
 def test_a_flipped_bit_is_refused_or_changes_what_is_said(
     message: BillQuestion | BillAnswer, place: int, bit: int

@@ -33,7 +33,7 @@ HOMES = ("MAC000002", "MAC000004", "MAC000005", "MAC000007")
 GAPS = (range(500, 520), range(600, 601))
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", sampled(range(4), [0, 1]))
 def test_any_days_of_a_real_home_are_billed_as_in_the_open(seed: int) -> None:
     """Quarters, cycles from any day, up to four months; blocks of the quarter or year."""
     dice = random.Random(seed)
@@ -44,7 +44,7 @@ def test_any_days_of_a_real_home_are_billed_as_in_the_open(seed: int) -> None:
     require_equal(tariff, real_month(HOMES[seed], period))
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", sampled(range(12), range(6)))
 def test_the_private_bill_is_the_plain_one_for_drawn_tariffs(seed: int) -> None:
     """Fifteen days, the clock change in spring, with gaps for every other household."""
     month = drawn_month(seed, GAPS if seed % 2 else ())

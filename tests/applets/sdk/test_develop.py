@@ -2,6 +2,9 @@
 """`meterlet applet new`, `key` and `run`."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +161,34 @@ def test_run_lets_a_raw_applets_time_pass(tmp_path: Path, machine: AppletMachine
     assert second["released"][0]["value"] == f"{int(said):02x}"
     assert third["released"][0]["boundary"] - second["released"][0]["boundary"] == 86_400
     assert invoke(run, folder, "--send", "80CA0000").exit_code == 2
+
+
+@pytest.mark.parametrize("raw", [(), ("--raw",)])
+def test_the_skeletons_tests_run_from_wherever_they_are_started(
+    tmp_path: Path, raw: tuple[str, ...]
+) -> None:
+    assert invoke(new, "night-use", "--in", tmp_path, *raw).exit_code == 0
+    root = Path(__file__).resolve().parents[3]
+    environment = {**os.environ, "PYTHONPATH": str(root), "PYTEST_ADDOPTS": "-p no:cacheprovider"}
+    for folder in (tmp_path / "night_use", tmp_path / "night_use" / "tests"):
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q"], cwd=folder, env=environment,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout
+
+
+def test_run_takes_a_file_of_readings(made: Path, tmp_path: Path) -> None:
+    rows = [f"2026-03-0{day}T{hour:02}:00:00+01:00,0.25" for day in (1, 2, 3) for hour in range(24)]
+    path = tmp_path / "use.csv"
+    path.write_text("\n".join(["time,kwh", *rows]))
+    manifest = made / "manifest.toml"
+    manifest.write_text(manifest.read_text().replace("minimum_days = 28", "minimum_days = 2"))
+    result = invoke(run, made, "--readings", path, "--column", "kwh", "--json")
+    assert result.exit_code == 0, result.output
+    assert "told 18000 about 72 slots" in steps(result)[2]["log"]
+    assert invoke(run, made, "--readings", path, "--column", "kwh", "--days", 3).exit_code == 2
+    path.write_text("\n".join(["time,kwh", *rows[:5]]))
+    few = invoke(run, made, "--readings", path, "--column", "kwh")
+    assert few.exit_code == 1
+    assert "readings of two days or more are needed" in few.output

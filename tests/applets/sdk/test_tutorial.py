@@ -16,7 +16,6 @@ import os
 import re
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ import pytest
 
 from hub.machine.manifest import Manifest
 from tests.support.applet_machine import MANIFEST
+from tests.support.quick_program import program_path
 from tests.support.waiting import PATIENCE
 
 ROOT: Final = Path(__file__).resolve().parents[3]
@@ -55,7 +55,7 @@ def free_port() -> str:
 def shell(script: str, folder: Path) -> str:
     environment = {
         **os.environ,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": program_path(),
         "PYTHONPATH": f"{ROOT}{os.pathsep}.",
         "PYTEST_ADDOPTS": "-p no:cacheprovider",
         "NO_COLOR": "1",

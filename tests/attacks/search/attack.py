@@ -13,6 +13,7 @@ from tests.attacks.search.algebra import Contradiction, Span
 from tests.attacks.search.facts import (
     Above,
     Combined,
+    Counted,
     Expression,
     Extreme,
     Fact,
@@ -208,6 +209,10 @@ def _marks(expression: Expression) -> Iterator[tuple[int, Hashable]]:
             yield from part.weights.items()
         case Above(weights, limit):
             yield from ((unknown, (limit, weight)) for unknown, weight in weights.items())
+        case Counted(windows):
+            for window in windows:
+                # The slots of a window never occur but summed up.
+                yield from ((unknown, len(window) > 1 and window[0]) for unknown in window)
         case Highest(windows):
             for window in windows:
                 # The slots of a longer window hang together: none is like one of another window.

@@ -41,6 +41,7 @@ from protocols.amounts import (
     Bucket,
     Carried,
     Combine,
+    Count,
     Excess,
     Group,
     Least,
@@ -65,6 +66,7 @@ from protocols.amounts import Kept as KeptValue
 from tests.attacks.search.facts import (
     Above,
     Combined,
+    Counted,
     Expression,
     Extreme,
     Highest,
@@ -470,7 +472,7 @@ class _Description:
                 if len(terms) == 1 and not constant:
                     return terms[0][0]
                 return self._step(Combine(tuple(terms), constant), metered)
-            case Steps() | Highest() | Above():
+            case Steps() | Highest() | Above() | Counted():
                 register = next(iter(part.unknowns())) // self.world.slots
                 return self._metered(register, self._plain(part))
             case Combined(terms, constant):
@@ -505,7 +507,7 @@ class _Description:
         match part:
             case Weighed(_, constant):
                 return not constant
-            case Steps() | Highest() | Above():
+            case Steps() | Highest() | Above() | Counted():
                 return True
             case Combined(terms, 0):
                 kinds = {type(one) for _, one in terms}
@@ -521,6 +523,10 @@ class _Description:
         match parts[0]:
             case Weighed() if len(parts) == 1:
                 return Sum(self._form(parts[0]))
+            case Counted(windows, limit):
+                return Count(
+                    tuple(self._placed(dict.fromkeys(window, 1)) for window in windows), limit
+                )
             case Steps():
                 return Tiered(tuple(self._bucket(one) for one in parts))
             case Highest():

@@ -5,6 +5,7 @@
     Steps      blocks of a weighed sum, each with its price
     Highest    the largest of several windows' use, or the floor
     Above      Σ weight·max(0, unknown − limit)
+    Counted    how many of several windows use more than a limit
     Combined   Σ factor·expression + constant
     Extreme    the largest or the smallest of several expressions
     Quotient   an expression divided and rounded
@@ -157,6 +158,27 @@ class Above:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """How many windows use more than a limit."""
+
+    windows: tuple[tuple[int, ...], ...]
+    limit: int
+
+    def value(self, uses: Uses) -> int:
+        """Return the value, given the readings."""
+        return sum(sum(uses[u] for u in window) > self.limit for window in self.windows)
+
+    def unknowns(self) -> Iterator[int]:
+        """Yield what it depends on."""
+        return (unknown for window in self.windows for unknown in window)
+
+    def bounds(self, of: BoundsOf) -> tuple[int, int]:
+        """Return the least and the most it can be."""
+        sums = [Weighed.of(window).bounds(of) for window in self.windows]
+        return sum(low > self.limit for low, _ in sums), sum(high > self.limit for _, high in sums)
+
+
+@dataclass(frozen=True, slots=True)
 class Combined:
     """Σ factor·expression + constant."""
 
@@ -253,7 +275,9 @@ class Kept:
         return self.part.bounds(of)
 
 
-Expression: TypeAlias = Weighed | Steps | Highest | Above | Combined | Extreme | Quotient | Kept
+Expression: TypeAlias = (
+    Weighed | Steps | Highest | Above | Counted | Combined | Extreme | Quotient | Kept
+)
 
 
 def revealed(expression: Expression) -> Expression:
@@ -345,6 +369,9 @@ def linear(expression: Expression, of: BoundsOf) -> Weighed | None:
             if all(of(unknown)[0] >= limit for unknown in weights):
                 return Weighed(weights, -limit * sum(weights.values()))
             return None
+        case Counted():
+            low, high = expression.bounds(of)
+            return Weighed({}, low) if low == high else None
         case Combined(terms, constant):
             whole = Weighed({}, constant)
             for factor, term in terms:

@@ -13,6 +13,7 @@ from ortools.sat.python import cp_model
 from tests.attacks.search.facts import (
     Above,
     Combined,
+    Counted,
     Expression,
     Extreme,
     Fact,
@@ -170,6 +171,8 @@ class _Model:
                 )
             case Above(weights, limit):
                 return self._above(weights, limit)
+            case Counted(windows, limit):
+                return _sum([self._is_above(window, limit) for window in windows])
             case Combined(terms, constant):
                 self._check(one)
                 parts = [self.expression(part) * factor for factor, part in terms]
@@ -206,6 +209,13 @@ class _Model:
             rest = [self.unknown(number) - limit, _constant(0)]
             parts.append(weight * self._extreme((0, most), rest, is_largest=True))
         return _sum(parts)
+
+    def _is_above(self, window: Sequence[int], limit: int) -> cp_model.LinearExpr:
+        is_above = self.model.new_bool_var("")
+        use = self.weighed(Weighed.of(window))
+        self.model.add(use > limit).only_enforce_if(is_above)
+        self.model.add(use <= limit).only_enforce_if(~is_above)
+        return is_above
 
     def _extreme(
         self, bounds: Bounds, parts: Sequence[cp_model.LinearExpr], *, is_largest: bool

@@ -10,6 +10,10 @@ Nothing here knows the guard's rules. For every set of recipients that may work 
     bits      where a consent promises bits alone, being as fine as the slots, no more bits about
               any slot than its answers have together; no number has more bits than it may
     count     no more numbers about any slot under a consent than its answers
+    limits    no more limits of counts about any slot, told to anybody, than the answers of a
+              consent to counts
+    windows   no count is of windows that last less than the minutes of its consent
+    near      by counts alone, no window's use is known more closely than within 1,000 Wh
     standing  nothing is told without a consent that stands, and covers the period
     spacing   samples are as far apart as the consent says
     refusal   a refusal is the same, to the byte, where the readings are others
@@ -23,13 +27,15 @@ from itertools import combinations, pairwise
 from typing import Final
 
 from tests.attacks.search.attack import FEW, Picture, Target, closed_stretches, short_sums
-from tests.attacks.search.facts import Weighed
+from tests.attacks.search.facts import Combined, Counted, Expression, Extreme, Quotient, Weighed
 from tests.attacks.search.questions import Export, Number, Output, Period, Question, Terms
 from tests.attacks.search.world import DAY_MINUTES, World
 
 CLOCK_CHANGE_MINUTES: Final = 120
 """A day on which clocks change is not quite one."""
 MOST_TARGETS: Final = 60
+NEAREST_WH: Final = 1_000
+"""How closely counts tell what a window used, at the most."""
 
 
 class EngineWrong(Exception):
@@ -128,6 +134,8 @@ class Book:
                 if one not in self.told:
                     self.told.append(one)
                 yield from self._counted(one)
+        if any("count" in number.kinds for number in question.numbers):
+            yield from self._limits()
 
     def _reach(self, period: Period, number: Number) -> int:
         """Return how many days back from its period's end a number depends on; 0: on no other."""
@@ -276,6 +284,38 @@ class Book:
             if is_over or len(near) > terms.answers:
                 return
 
+    def _limits(self) -> Iterator[Finding]:
+        """Yield what counts tell beyond their promises, to all recipients together."""
+        about: dict[int, set[Counted]] = {}
+        ends: dict[tuple[int, ...], tuple[int, int]] = {}
+        most = 0
+        for one in self.told:
+            if one.terms.kind != "count":
+                continue
+            most = max(most, one.terms.answers)
+            for count in _counts_in(one.number.parts[0]):
+                shortest = min(map(self.world.minutes, count.windows))
+                if shortest < one.terms.minutes:
+                    yield Finding("windows", f"windows of {shortest} min are counted")
+                for day in one.days(self.world):
+                    about.setdefault(day, set()).add(count)
+                if not isinstance(one.number.parts[0], Counted):
+                    continue
+                for window in count.windows:
+                    low, high = ends.get(window, Weighed.of(window).bounds(self.world.bounds))
+                    if one.value == len(count.windows):
+                        low = max(low, count.limit + 1)
+                    if one.value == 0:
+                        high = min(high, count.limit)
+                    ends[window] = low, high
+        if any(len(counts) > most for counts in about.values()):
+            yield Finding("limits", f"more than {most} limits about one time")
+        for window, (low, high) in ends.items():
+            before = Weighed.of(window).bounds(self.world.bounds)
+            if high - low < NEAREST_WH - 1 and low > before[0] and high < before[1]:
+                yield Finding("near", f"a window used {low} to {high} Wh")
+                return
+
     def _spaced(self, terms: Terms) -> Iterator[Finding]:
         sampled = sorted(
             {u for one in self.told if one.number.kind == "sample" for u in one.number.unknowns()}
@@ -285,6 +325,22 @@ class Book:
             if one // self.world.slots == other // self.world.slots and apart < terms.minutes:
                 yield Finding("spacing", f"samples {apart} min apart, promised {terms.minutes}")
                 return
+
+
+def _counts_in(part: Expression) -> Iterator[Counted]:
+    match part:
+        case Counted():
+            yield part
+        case Combined(terms):
+            for _, one in terms:
+                yield from _counts_in(one)
+        case Extreme(parts):
+            for one in parts:
+                yield from _counts_in(one)
+        case Quotient(one):
+            yield from _counts_in(one)
+        case _:
+            pass
 
 
 def _distinct(told: Iterable[Told]) -> list[Told]:

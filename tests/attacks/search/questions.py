@@ -15,8 +15,8 @@ class Terms:
     recipient: str
     applet: str
     kind: str
-    """`linear`, `blocks`, `demand`, `excess`, `match`; `sample`, which opens single slots; `output`
-    and `export`."""
+    """`linear`, `blocks`, `demand`, `excess`, `count`, `match`; `sample`, which opens single slots;
+    `output` and `export`."""
     days: int
     minutes: int
     answers: int

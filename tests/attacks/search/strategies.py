@@ -15,6 +15,7 @@ from tests.attacks.search.doors import TELLS_COINS
 from tests.attacks.search.facts import (
     Above,
     Combined,
+    Counted,
     Expression,
     Extreme,
     Highest,
@@ -534,6 +535,61 @@ def limits(attacker: Attacker) -> Play:
         yield attacker.ask(terms, period, Number("excess", (Combined(((1, above),)),)))
 
 
+def counting(attacker: Attacker) -> Play:
+    """How many windows used more than ever other limits: a search by halves for what one used.
+
+    By one recipient or two, over all windows or all but a few, over single slots or hours, one
+    limit a number or several packed into one, and beside a sum of a window or of all.
+    """
+    dice, world = attacker.dice, attacker.world
+    terms = attacker.terms(kind="count", is_fine=dice.random() < 0.4, bits=24)
+    other = attacker.apart(terms, replace(terms, answers=dice.randint(1, 6)))
+    bill = attacker.apart(terms, attacker.terms(kind=attacker.kind()))
+    for each in (terms, other, bill):
+        yield Grant(each)
+    period = attacker.period(terms, other, bill)
+    slots, size = attacker.slots(period), world.day_slots
+    long = max(1, terms.minutes // world.slot_minutes)
+    length = min(dice.choice((1, long - 1 or 1, long, long)), size)
+    first = dice.randrange(size - length + 1)
+    days: dict[int, list[int]] = {}
+    for slot in slots:
+        if first <= slot % size < first + length:
+            days.setdefault(slot // size, []).append(slot)
+    windows = [tuple(window) for window in days.values() if len(window) == length]
+    if not windows:
+        return
+    if dice.random() < 0.3:
+        windows = [dice.choice(windows)]
+    if dice.random() < 0.4:
+        window = dice.choice(windows)
+        rest = frozenset(slots) - frozenset(window)
+        weights = attacker.packed([frozenset(window), rest] if rest else [frozenset(window)])
+        yield attacker.ask(bill, period, attacker.number(weights, bill.kind))
+    low, high = 0, max(Weighed.of(windows[0]).bounds(world.bounds)[1], 1)
+    for _ in range(dice.randint(4, 9)):
+        limit = max(1, (low + high) // 2)
+        chosen = windows
+        if dice.random() < 0.2 and len(windows) > 1:
+            chosen = dice.sample(windows, dice.randint(1, len(windows) - 1))
+        count = Counted(tuple(chosen), limit)
+        part: Expression = count
+        if dice.random() < 0.15:
+            more = Counted(tuple(chosen), limit + dice.choice((1, 300, 1_000, 2_000)))
+            part = Combined(((1, count), (len(windows) + 1, more)))
+        by = dice.choice((terms, terms, other))
+        outcome = yield attacker.ask(by, period, Number("count", (part,)))
+        if isinstance(outcome, Answer) and part is count:
+            # Where the highest window lies; of windows that are all on one side, where each does.
+            low, high = (limit, high) if outcome.values[0] else (low, limit)
+        elif dice.random() < 0.5:
+            low = limit
+        else:
+            high = limit
+        if high - low < 2:
+            low, high = 0, dice.randint(1, max(2, high * 2))
+
+
 def contests(attacker: Attacker) -> Play:
     """Which is larger, a few slots or a known sum, with ever other factors: a search by halves."""
     dice = attacker.dice
@@ -887,7 +943,7 @@ STRATEGIES: Final[Mapping[str, Callable[[Attacker], Play]]] = {
         climbs,
         anything,
         corrected,
-        *((thresholds, bundles, obscured, remembered) if TELLS_COINS else ()),
+        *((counting, thresholds, bundles, obscured, remembered) if TELLS_COINS else ()),
     )
 }
 

@@ -14,7 +14,7 @@ from hub.disclosure import Disclosure
 from hub.disclosure import Number as GuardedNumber
 from hub.disclosure.memory import MemoryStep
 from tests.attacks.search.episode import play
-from tests.attacks.search.facts import Above, Combined, Highest, Weighed
+from tests.attacks.search.facts import Above, Combined, Counted, Highest, Weighed
 from tests.attacks.search.promise import Book, EngineWrong, Finding
 from tests.attacks.search.questions import Export, Number, Period, Question, Terms
 from tests.attacks.search.world import World, draw_house
@@ -143,6 +143,35 @@ def test_a_peak_and_what_lies_above_a_limit_are_seen() -> None:
     assert promises(tell(note, limits, above)) == {"sum"}
 
 
+def test_limits_beyond_what_was_promised_are_seen_and_what_they_tell() -> None:
+    counts = replace(FINE, kind="count", answers=2)
+    note = book(counts)
+    every = tuple(tuple(WORLD.day(day)) for day in range(WORLD.days))
+    use = max(sum(HOUSE[u] for u in window) for window in every)
+    asked = [Number("count", (Counted(every, limit),)) for limit in (use - 5_000, use + 500)]
+    assert not tell(note, counts, *asked)
+    assert promises(tell(note, counts, Number("count", (Counted(every, use - 9_000),)))) == {
+        "count", "limits",
+    }  # fmt: skip
+    note = book(replace(counts, answers=9))
+    [one] = [window for window in every if sum(HOUSE[u] for u in window) == use]
+    asked = [Number("count", (Counted((one,), limit),)) for limit in (use - 400, use + 500)]
+    assert "near" in promises(tell(note, replace(counts, answers=9), *asked))
+
+
+@pytest.mark.parametrize(
+    "broken", ["hub.disclosure.guard.check_limits", "hub.disclosure.guard.check_windows"]
+)
+def test_a_guard_without_a_rule_about_counts_is_found_out(
+    broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broken, lambda *_: None)
+    for seed in range(60):
+        if play(seed, "small", "counting").findings:
+            return
+    pytest.fail(f"nothing is found without {broken}")
+
+
 def test_an_engine_that_claims_what_is_not_so_is_found_out() -> None:
     note = book(BILL)
     question = Question(BILL.recipient, BILL.applet, WHOLE, (linear({61}),))
@@ -154,6 +183,10 @@ def test_an_engine_that_claims_what_is_not_so_is_found_out() -> None:
 @pytest.mark.parametrize("size", ["small", "month"])
 def test_an_episode_follows_from_its_seed(size: str) -> None:
     assert play(9, size) == play(9, size)
+
+
+SOONER = {("anything", "stretch"): 4}
+"""The first seed, where those before it take long and find nothing."""
 
 
 @pytest.mark.parametrize(
@@ -175,6 +208,9 @@ def test_an_episode_follows_from_its_seed(size: str) -> None:
         ("sampling", "spacing"),
         ("climbs", "sum"),
         ("anything", "stretch"),
+        ("counting", "limits"),
+        ("counting", "near"),
+        ("counting", "sum"),
         ("remembered", "sum"),
         ("remembered", "memory"),
     ],
@@ -183,7 +219,7 @@ def test_with_the_guard_off_each_strategy_finds_what_it_is_for(
     strategy: str, promise: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Disclosure, "check", lambda *_: None)
-    for seed in range(40):
+    for seed in range(SOONER.get((strategy, promise), 0), 40):
         if any(one.promise == promise for one in play(seed, strategy=strategy).findings):
             return
     pytest.fail(f"{strategy} found no broken {promise} in 40 episodes")

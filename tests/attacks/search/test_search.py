@@ -9,7 +9,7 @@ import pytest
 from tests.attacks.search.search import Search
 
 
-@pytest.mark.parametrize(("size", "seconds"), [("small", 20), ("month", 12)])
+@pytest.mark.parametrize(("size", "seconds"), [("small", 6), ("month", 4)])
 def test_nothing_is_found(size: str, seconds: float) -> None:
     search = Search(first_seed=1, size=size)
     found = [f"seed {one.seed}, {one.strategy}: {one.finding}" for one in search.run(seconds)]

@@ -15,6 +15,10 @@ from hub.card.status import CardRefusal
 from protocols.secure_channel.host import CardClient
 from tests.support.card import APPLET, ISSUER, KEYS, MODULE, PACKAGE, open_card, runtime_of
 from tests.support.card_host import Manager, load_block
+from tests.support.soak import examples
+
+APPLETS = "com/meterlet/test/javacard/Applet.cap"
+IMPORTS = "com/meterlet/test/javacard/Import.cap"
 
 
 def cap(bundle: bytes = b"bundle") -> bytes:
@@ -86,7 +90,8 @@ def test_what_loaders_send_carries_the_bundle_with_or_without_a_descriptor() -> 
         (lambda f: f | {"/etc/passwd": b""}, "leads out"),
         (lambda f: f | {"other/javacard/Header.cap": b""}, "twice"),
         (lambda f: {name: c for name, c in f.items() if "Header" not in name}, "DECAFFED|bytes"),
-        (lambda f: {name: c for name, c in f.items() if "Applet" not in name}, "no applet"),
+        (lambda f: f | {APPLETS: b"\x03\0\x01\0"}, "Applet component has none"),
+        (lambda f: f | {IMPORTS: b"\x04\0\x02\0\0"}, "imports are malformed"),
         (lambda f: {name: c for name, c in f.items() if "RefLoc" not in name}, "no program"),
         (
             lambda f: {name: c.replace(b"bundle", b"bundel") for name, c in f.items()},
@@ -118,7 +123,7 @@ def test_an_altered_file_is_refused_or_says_the_same_bundle(
     assert opened.file.bundle == b"bundle"
 
 
-@settings(deadline=None, max_examples=300)
+@examples(75, soak=300)
 @given(st.data())
 def test_an_altered_load_file_is_refused_or_says_the_same_bundle(data: st.DataObject) -> None:
     block = bytearray(load_block())

@@ -16,6 +16,7 @@ from protocols.secure_channel.host import CardClient
 from tests.support import pcsc
 from tests.support.card import APPLET, APPLET_KEYS, KEYS, PACKAGE, add_applet, open_card
 from tests.support.card_host import Manager
+from tests.support.waiting import PATIENCE
 
 pytestmark = [
     pytest.mark.process,
@@ -51,7 +52,7 @@ def test_opensc_tool_reads_the_atr_and_sends_commands(tmp_path: Path) -> None:
         def tool(*arguments: str) -> str:
             return subprocess.run(
                 ["opensc-tool", "--reader", "0", *arguments],
-                check=True, capture_output=True, text=True, timeout=30,
+                check=True, capture_output=True, text=True, timeout=PATIENCE,
             ).stdout  # fmt: skip
 
         assert tool("--atr").startswith("3b:fe:13:00:00:81:31:fe:45")

@@ -175,6 +175,54 @@ def test_a_host_with_certificates_manages_through_scp11a(
     session.delete_key(kvn=9)
 
 
+def test_a_host_need_not_name_the_ca_key_that_has_signed_its_certificate(
+    card: Card, transport: Any
+) -> None:
+    """ykman sends the reference 00/00: of several CA keys the one that has signed is meant."""
+    parameters = prepared(card, transport, 0x11, 3)
+    session = session_on(card, transport)
+    session.authenticate(default_scp03())
+    another = ec.generate_private_key(ec.SECP256R1()).public_key()
+    session.put_key(KeyRef(0x20, 2), another)
+    unnamed = scp.Scp11KeyParams(
+        parameters.ref, parameters.pk_sd_ecka, None, parameters.sk_oce_ecka, parameters.certificates
+    )
+    session_on(card, transport).authenticate(unnamed)
+    session.store_allowlist(parameters.oce_ref, [1])
+    with pytest.raises(smartcard.ApduError, match="6982"):
+        session_on(card, transport).authenticate(unnamed)
+    _, certificates, key = chain_of(2)
+    forged = scp.Scp11KeyParams(parameters.ref, parameters.pk_sd_ecka, None, key, certificates)
+    with pytest.raises(smartcard.ApduError, match="6a80"):
+        session_on(card, transport).authenticate(forged)
+    session.delete_key(kid=0x10, kvn=3)
+    session.delete_key(kid=0x20, kvn=2)
+    with pytest.raises(ValueError, match="Incorrect SCP parameters"):
+        session_on(card, transport).authenticate(unnamed)
+
+
+def test_a_key_that_the_card_made_comes_with_certificates_of_its_authority(
+    card: Card, transport: Any
+) -> None:
+    root, _ = session_on(card, transport).get_certificate_bundle(KeyRef(0x13, 1))
+    session = session_on(card, transport)
+    session.authenticate(default_scp03())
+    for kid in (0x11, 0x13, 0x15):
+        reference = KeyRef(kid, 4)
+        public = session.generate_ec_key(reference)
+        authority, leaf = session.get_certificate_bundle(reference)
+        assert authority == root
+        leaf.verify_directly_issued_by(root)
+        assert leaf.public_key() == public
+    replaced = session.generate_ec_key(KeyRef(0x13, 5), replace_kvn=4)
+    assert session.get_certificate_bundle(KeyRef(0x13, 4)) == []
+    assert session.get_certificate_bundle(KeyRef(0x13, 5))[-1].public_key() == replaced
+    session.put_key(KeyRef(0x13, 6), ec.generate_private_key(ec.SECP256R1()))
+    assert session.get_certificate_bundle(KeyRef(0x13, 6)) == []  # a host made this one
+    session.delete_key(kid=0x13, kvn=5)
+    assert session.get_certificate_bundle(KeyRef(0x13, 5)) == []
+
+
 def test_only_serials_of_the_allow_list_authenticate(card: Card, transport: Any) -> None:
     parameters = prepared(card, transport, 0x11)
     session = session_on(card, transport)

@@ -5,12 +5,13 @@ from datetime import date
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.certifier import DayUse, ReadingsRefused, default_tolerance, slot_uses
 from hub.readings import Reading, ReadingFlag
 from protocols.metrology import DayGrid, SlotState
+from tests.support.soak import examples
 
 GRID = DayGrid(date(2025, 3, 1), "UTC", 60)
 BEGIN = GRID.begin
@@ -149,7 +150,7 @@ steps = st.tuples(
 
 
 @given(st.lists(steps, min_size=1, max_size=60), st.integers(-5 * HOUR, HOUR))
-@settings(max_examples=300, deadline=None)
+@examples(75, soak=300)
 def test_uses_sum_to_the_register_and_days_join_whatever_the_readings(
     moves: list[tuple[int, int, int]], offset: int
 ) -> None:

@@ -113,7 +113,7 @@ def test_time_ends_a_component_that_its_fuel_would_not(
 def test_compiled_components_are_kept(machine: AppletMachine, device: Device) -> None:
     bundle = Bundle(manifest(), {"applet.wasm": COUNTER})
     machine.compile(bundle)
-    kept = machine._cached(bundle, "cwasm")
+    kept = machine._cached(bundle.digest, "cwasm")
     assert kept.exists()
     again = AppletMachine.open().instance(bundle, device.platform)
     assert again.process(command())[8] == 1

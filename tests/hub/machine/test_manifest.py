@@ -157,6 +157,8 @@ def test_a_raw_applet_has_no_dealings_with_others(tables: str, key: str) -> None
         ("resolution_minutes = 15\n", "", "resolution_minutes"),
         ("size = 4", "size = 0", "outputs[0].size"),
         ("every_hours = 24\n", "", "outputs[0].every_hours"),
+        ("every_hours = 24\n", 'every_hours = 24\nevery = "month"\n', "outputs[0].every"),
+        ("every_hours = 24\n", 'every = "week"\n', "outputs[0].every"),
         (
             "[limits]",
             '[[outputs]]\nname = "hours"\nsize = 1\nevery_hours = 1\n[limits]',

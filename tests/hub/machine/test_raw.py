@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Final
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -10,11 +12,19 @@ from hypothesis import strategies as st
 from hub.machine.errors import AppletFault, FaultKind
 from hub.machine.instance import AppletInstance
 from hub.machine.machine import AppletMachine
-from hub.machine.manifest import Manifest
-from hub.machine.raw import OUTPUT_COMPONENT, OutputBoard, RawApplet, Released, at_resolution
+from hub.machine.manifest import Every, Manifest, Output
+from hub.machine.raw import (
+    OUTPUT_COMPONENT,
+    OutputBoard,
+    RawApplet,
+    Released,
+    at_resolution,
+    boundary,
+)
 from hub.vault.database import Database
 from protocols.platform.errors import Refusal, Refused
 from protocols.platform.services import Platform, Use
+from protocols.told_outputs import NOT_SET, ToldOutput
 from tests.support.applet_machine import RAW_MANIFEST, REGISTER, Device, bundle
 
 AID: Final = b"\xf0SMH\x82"
@@ -80,6 +90,10 @@ def answer(time: int, value: int) -> bytes:
     return time.to_bytes(8, "big") + value.to_bytes(4, "big") + b"\x90\x00"
 
 
+def not_set(time: int) -> bytes:
+    return time.to_bytes(8, "big") + bytes(4) + b"\x62\x86"
+
+
 def test_what_is_set_leaves_at_the_next_boundary(
     machine: AppletMachine, database: Database
 ) -> None:
@@ -95,6 +109,60 @@ def test_what_is_set_leaves_at_the_next_boundary(
     raw.applet.tick(MIDNIGHT + 2 * DAY)
     assert raw.value() == answer(MIDNIGHT + 2 * DAY, 2)
     assert raw.ledger.released == [*released, raw.ledger.released[-1]]
+
+
+def test_an_output_that_was_never_set_is_told_as_not_set_and_not_as_zeros(
+    machine: AppletMachine, database: Database
+) -> None:
+    raw = Raw(machine, database, "def update(self):\n    pass")
+    raw.applet.tick(MIDNIGHT + 10)
+    [released] = raw.applet.tick(MIDNIGHT + DAY)
+    assert not released.is_set
+    told = raw.value()
+    assert told == (MIDNIGHT + DAY).to_bytes(8, "big") + bytes(4) + b"\x62\x86"
+    assert len(told) == len(answer(0, 0))
+    assert ToldOutput.of(told[:-2], NOT_SET) == ToldOutput(MIDNIGHT + DAY, None)
+    raw.board.set("hours", bytes(4))  # zeros that the applet has set are a value
+    raw.applet.tick(MIDNIGHT + 2 * DAY)
+    assert raw.value() == answer(MIDNIGHT + 2 * DAY, 0)
+    assert ToldOutput.of(raw.value()[:-2], 0x9000).value == bytes(4)
+    with pytest.raises(ValueError, match="not an output"):
+        ToldOutput.of(raw.value()[:8], 0x9000)
+    with pytest.raises(ValueError, match="not an output"):
+        ToldOutput.of(bytes(8) + b"\1", NOT_SET)
+
+
+@pytest.mark.parametrize(
+    ("now", "begin"),
+    [
+        ("2026-03-31T23:59", "2026-03-01T00:00"),
+        ("2026-04-01T00:00", "2026-04-01T00:00"),
+        ("2026-01-15T12:00", "2026-01-01T00:00"),
+        ("2026-10-31T23:59", "2026-10-01T00:00"),
+    ],
+)
+def test_an_output_by_the_month_leaves_when_the_month_ends_at_home(now: str, begin: str) -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    time, expected = (datetime.fromisoformat(t).replace(tzinfo=berlin) for t in (now, begin))
+    monthly = Output("total", 4, every=Every.MONTH)
+    assert boundary(monthly, int(time.timestamp()), "Europe/Berlin") == expected.timestamp()
+
+
+def test_a_month_of_an_output_is_released_once(database: Database) -> None:
+    ledger = Ledger()
+    text = RAW_MANIFEST.replace("every_hours = 24", 'every = "month"')
+    manifest = Manifest.from_toml(text.format(limits=""))
+    board = OutputBoard(database, AID, manifest, ledger.permit, "Europe/Berlin")
+    board.install(MIDNIGHT)
+    months = {
+        release.boundary
+        for day in range(100)
+        for hour in (0, 13)
+        for release in board.release_due(MIDNIGHT + day * DAY + hour * 3600)
+    }
+    local = [datetime.fromtimestamp(one, ZoneInfo("Europe/Berlin")) for one in sorted(months)]
+    assert len(ledger.released) == len(months) == 3
+    assert {(one.day, one.hour) for one in local} == {(1, 0)}
 
 
 def test_a_hub_that_was_off_releases_once(machine: AppletMachine, database: Database) -> None:
@@ -144,7 +212,7 @@ def test_an_applet_that_breaks_releases_what_it_held_on_time(
     raw = Raw(machine, database, f"def update(self):\n    {update}\ndef process(self, c): pass")
     raw.applet.tick(MIDNIGHT + 10)
     raw.applet.tick(MIDNIGHT + DAY)
-    assert raw.value() == answer(MIDNIGHT + DAY, 0)
+    assert raw.value() == not_set(MIDNIGHT + DAY)
     assert [fault.kind for fault in raw.faults] == [kind, kind]
 
 
@@ -155,9 +223,9 @@ def test_recipients_are_answered_without_the_applet(
     raw.applet.tick(MIDNIGHT + DAY)
     raw.instance.discard()
     for command, response in {
-        GET: answer(MIDNIGHT + DAY, 0),
-        GET + b"\0": answer(MIDNIGHT + DAY, 0),
-        GET + b"\0\0\0": answer(MIDNIGHT + DAY, 0),
+        GET: not_set(MIDNIGHT + DAY),
+        GET + b"\0": not_set(MIDNIGHT + DAY),
+        GET + b"\0\0\0": not_set(MIDNIGHT + DAY),
         b"\x80\xca\x00\x01": b"\x6a\x88",
         b"\x80\xca\xff\xff": b"\x6a\x88",
         b"\x80\x10\x00\x00": b"\x6d\x00",

@@ -299,3 +299,17 @@ def test_what_was_sent_before_is_not_believed_again() -> None:
             assert first.telegrams, name
             assert again.telegrams == [], name
             assert "sent before" in again.lost[0].reason, name
+
+
+def test_a_tag_that_was_left_out_is_missed() -> None:
+    for name, data, oracle in captures():
+        if name == "kaifa_ma309_tinetz":  # it sends none
+            key = bytes.fromhex(str(oracle["key"]))
+            kind = kind_of(data)
+            assert kind is not None
+            assert heard(kind, data, MeterKeys(key)).telegrams
+            result = heard(kind, data, MeterKeys(key, bytes(16)))
+            assert result.telegrams == []
+            assert "no tag" in result.lost[0].reason
+            return
+    pytest.fail("the capture is not there")

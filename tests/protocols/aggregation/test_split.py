@@ -27,6 +27,7 @@ from tests.support.aggregation import (
     private_key,
     randomness,
 )
+from tests.support.soak import places
 
 KEY = private_key()
 FIRST, SECOND = split_key(KEY, randomness("split"))
@@ -124,13 +125,14 @@ def test_a_holder_that_answers_wrongly_spoils_the_sum_and_falsifies_none() -> No
             decrypt_sum(announced, batch, JointDecryptor(FIRST, liar))
 
 
+@pytest.mark.more_in_soak
 def test_every_byte_of_a_proof_of_halves_counts() -> None:
     ciphertexts = encryptor().encrypt_many([12345, 67890], os.urandom)
     true = SECOND.partially_decrypt(ciphertexts, os.urandom)
     assert PartialDecryption.decode(true.encode(KEY.public_key), KEY.public_key) == true
     assert verify_partial_decryption(KEY.public_key, FIRST.exponent, ciphertexts, true)
     assert not verify_partial_decryption(KEY.public_key, FIRST.exponent, ciphertexts[::-1], true)
-    for place in range(len(true.proof)):
+    for place in places(true.proof):
         flipped = bytearray(true.proof)
         flipped[place] ^= 1
         wrong = replace(true, proof=bytes(flipped))

@@ -16,6 +16,7 @@ from protocols.amounts import (
     Bucket,
     Carried,
     Combine,
+    Count,
     Excess,
     Group,
     Kept,
@@ -67,8 +68,16 @@ def excesses(draw: st.DrawFn) -> Excess:
     return Excess(everything, tuple(Above(limit, draw(FORMS)) for limit in limits))
 
 
+@st.composite
+def counts(draw: st.DrawFn) -> Count:
+    places = draw(st.lists(st.integers(0, 100), unique=True, min_size=1, max_size=20))
+    windows = tuple(SlotForm.of({2 * place: 1, 2 * place + 1: 1}) for place in places)
+    return Count(windows, draw(st.integers(1, (1 << 24) - 2)))
+
+
 METERED = st.one_of(
     FORMS.map(Sum),
+    counts(),
     st.lists(buckets(), max_size=4).map(tuple).map(Tiered),
     peaks(),
     excesses(),
@@ -189,6 +198,13 @@ TWO = (1, 2)
         (-1,),
         (1 << 62,),
         (1, 3, *ONE_RUN),
+        (1, 10, 5, 0),  # a count of no windows,
+        (1, 10, 0, 1, *ONE_RUN),  # above nothing,
+        (1, 10, (1 << 24) - 1, 1, *ONE_RUN),  # above more than is proved,
+        (1, 10, -5, 1, *ONE_RUN),
+        (1, 10, 5, 1, 1, 0, 1, 2),  # of slots that count twice,
+        (1, 10, 5, 2, *ONE_RUN, *ONE_RUN),  # of one window twice,
+        (1, 10, 5, 2, *ONE_RUN, 1, 1, 2, 1),  # of windows of two sizes
         (1, 0, 0),
         (1, 0, 1, -1, 1, 1),
         (1, 0, 1, 0, 0, 1),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import cbor2
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.canonical.cbor import (
@@ -19,6 +19,7 @@ from protocols.canonical.cbor import (
     encode_array,
 )
 from tests.protocols.canonical.corpus import flat_arrays, trees
+from tests.support.soak import examples
 
 RECORDED = json.loads((Path(__file__).parent / "recorded.json").read_text())
 """What the encoders wrote before they became one, as the first bytes of SHA-256."""
@@ -72,7 +73,7 @@ def test_values_come_back_and_a_general_decoder_agrees(value: CborValue) -> None
     assert cbor2.loads(data) == value
 
 
-@settings(max_examples=500)
+@examples(125, soak=500)
 @given(st.binary(max_size=60) | items.map(lambda array: cbor2.dumps(array)[:-1]))
 def test_any_bytes_are_refused_or_reproduced(data: bytes) -> None:
     for start in (data, b"\x83" + data, b"\xa2" + data):

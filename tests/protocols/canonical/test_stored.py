@@ -6,12 +6,13 @@ from typing import Any
 
 import cbor2
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.canonical.cbor import CborError, encode
 from protocols.canonical.stored import decode_row, encode_row
 from tests.protocols.canonical.corpus import flat_arrays, trees
+from tests.support.soak import examples
 
 rows = st.recursive(
     st.integers() | st.booleans() | st.none() | st.binary(max_size=40) | st.text(max_size=20),
@@ -32,7 +33,7 @@ def test_rows_are_encoded_as_documents_are() -> None:
         assert encode_row(value) == encode(value)
 
 
-@settings(max_examples=1000)
+@examples(250, soak=1000)
 @given(st.binary(max_size=60) | rows.map(lambda row: cbor2.dumps(row)[:-1]))
 def test_nothing_but_the_packages_own_error_comes_out(data: bytes) -> None:
     for start in (data, b"\x83" + data, b"\xa2" + data, b"\xc0" + data, b"\xd8\x23" + data):

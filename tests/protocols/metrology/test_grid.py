@@ -6,10 +6,11 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.metrology import SLOT_MINUTES, DayGrid, GridError, Period, find_zone
+from tests.support.soak import examples
 
 ZONES = [
     "UTC",
@@ -68,7 +69,7 @@ def test_the_first_second_of_a_day_without_midnight_is_one_o_clock() -> None:
     st.sampled_from(ZONES),
     st.sampled_from(SLOT_MINUTES),
 )
-@settings(max_examples=300, deadline=None)
+@examples(75, soak=300)
 def test_days_follow_each_other_without_a_gap(day: date, zone: str, minutes: int) -> None:
     try:
         grids = Period(day, day + timedelta(days=2)).grids(zone, minutes)

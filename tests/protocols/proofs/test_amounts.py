@@ -14,6 +14,7 @@ from protocols.amounts import (
     Above,
     Amount,
     Bucket,
+    Count,
     Excess,
     Group,
     Peaks,
@@ -39,6 +40,8 @@ from protocols.proofs import (
     verify_amounts,
 )
 from protocols.proofs import amounts as statement
+from protocols.proofs.excess import Excesses
+from tests.support.soak import places
 
 SLOTS: Final = 24
 CONTEXT = StatementContext(
@@ -79,6 +82,7 @@ EXCESS = Excess(
     (Above(400, slots(*range(5, 15), weight=20)), Above(900, SlotForm.of({6: 5, 7: 5, 23: -9}))),
 )
 RATED = replace(FEW, rate=(4, 3))
+COUNT = Count(tuple(slots(3 * n, 3 * n + 1) for n in range(8)), 2_100)
 ALL: tuple[Amount, ...] = (
     Sum(SlotForm.of({0: 3, 5: -400})),
     BLOCKS,
@@ -87,8 +91,9 @@ ALL: tuple[Amount, ...] = (
     FEW,
     EXCESS,
     RATED,
+    COUNT,
 )
-NAMES = ["sum", "blocks", "peak", "peaks", "few", "excess", "rated"]
+NAMES = ["sum", "blocks", "peak", "peaks", "few", "excess", "rated", "count"]
 
 
 def refused(context: StatementContext, source: Source, amounts: object, proof: bytes) -> bool:
@@ -166,6 +171,38 @@ def test_a_proof_of_an_excess_is_good_for_no_other_limit_price_or_slot() -> None
     assert refused(CONTEXT, theirs, [replace(EXCESS, form=slots(*range(20), weight=31))], proof)
     for context in (replace(CONTEXT, begin=3600), replace(CONTEXT, meter=b"other")):
         assert refused(context, theirs, [EXCESS], proof)
+
+
+def test_a_proof_of_a_count_is_good_for_no_other_limit_window_or_number() -> None:
+    ours, theirs = house(USES)
+    (told,), proof = open_amounts(CONTEXT, ours, [COUNT], bytes(32))
+    assert 0 < told == COUNT.value_of(USES) < len(COUNT.windows)
+    assert not refused(CONTEXT, theirs, [COUNT], proof)
+    for other in (
+        replace(COUNT, limit=COUNT.limit + 1),
+        replace(COUNT, windows=COUNT.windows[1:]),
+        replace(COUNT, windows=(*COUNT.windows[:-1], slots(22, 23))),
+    ):
+        assert refused(CONTEXT, theirs, [other], proof)
+
+
+@pytest.mark.parametrize("use", [0, 1, 999, 1_000, 1_001, 1_002, 1 << 23])
+def test_a_window_counts_from_one_watt_hour_above_the_limit(use: int) -> None:
+    ours, theirs = house((use, *(0,) * (SLOTS - 1)))
+    count = Count((slots(0, 1), slots(2, 3)), 1_000)
+    values, proof = open_amounts(CONTEXT, ours, [count], bytes(32))
+    assert values == (int(use > 1_000),)
+    assert verify_amounts(CONTEXT, theirs, [count], proof, "it")[0] == values
+
+
+def test_a_count_that_is_a_lie_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The prover claims one more than it is, with the argument made as if it were so."""
+    ours, theirs = house(USES)
+    true = Excesses.sum_of
+    with monkeypatch.context() as patched:
+        patched.setattr(Excesses, "sum_of", lambda self, uses: true(self, uses) + 1)
+        _, proof = open_amounts(CONTEXT, ours, [COUNT], bytes(32))
+    assert refused(CONTEXT, theirs, [COUNT], proof)
 
 
 @pytest.mark.parametrize("amount", ALL, ids=NAMES)
@@ -317,12 +354,13 @@ SMALL = (
 )
 
 
+@pytest.mark.more_in_soak
 @pytest.mark.parametrize("amount", SMALL, ids=["blocks", "peak", "few"])
 def test_every_byte_of_a_proof_counts(amount: Amount) -> None:
     ours, theirs = house((7, 20, 30, 11))
     _, proof = open_amounts(CONTEXT, ours, [amount], bytes(32))
-    # Of the longest proof, every scalar and point somewhere; of the others, every byte.
-    for place in range(0, len(proof), 1 + 20 * (len(proof) > 1_500)):
+    # Of the longest proof, every scalar and point somewhere; of the others, in several places.
+    for place in places(proof, 61 if len(proof) > 1_500 else 11):
         wrong = proof[:place] + bytes([proof[place] ^ 1 << place % 8]) + proof[place + 1 :]
         assert refused(CONTEXT, theirs, [amount], wrong), place
     for cut in (1, 32, 33, len(proof)):

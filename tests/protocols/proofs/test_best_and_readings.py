@@ -18,6 +18,7 @@ from protocols.proofs import (
     verify_amounts,
 )
 from protocols.proofs.group import ORDER, encode_scalar
+from tests.support.soak import places
 
 SLOTS = 96
 DICE = random.Random(11)
@@ -96,10 +97,11 @@ def test_a_proof_for_other_shapes_samples_or_contexts_is_refused() -> None:
             verify_amounts(CONTEXT, HIDDEN, described, proof, "it")
 
 
+@pytest.mark.more_in_soak
 def test_every_byte_flipped_is_refused() -> None:
     amounts = (Best(BEST.forms[:2]), Reading(3))
     _, proof = open_amounts(CONTEXT, KNOWN, amounts, bytes(32))
-    for place in range(0, len(proof), 3):
+    for place in places(proof, 21):
         flipped = proof[:place] + bytes([proof[place] ^ 1]) + proof[place + 1 :]
         with pytest.raises((ProofRefused, Malformed)):
             verify_amounts(CONTEXT, HIDDEN, amounts, flipped, "it")

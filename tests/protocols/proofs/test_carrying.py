@@ -36,6 +36,7 @@ from protocols.proofs.batch import verify_all
 from protocols.proofs.carrying import carried_quantities, openings_of, state_after
 from protocols.proofs.quantity import Quantity
 from tests.protocols.proofs.sources import days, hidden
+from tests.support.soak import places
 
 METER, ACCOUNT = b"meter 1", bytes(range(16))
 BEGIN, DAY = 1_740_783_600, 86_400
@@ -155,10 +156,11 @@ def test_what_is_beyond_its_bounds_is_not_kept() -> None:
         prove(OPENING, total, USES, {})
 
 
+@pytest.mark.more_in_soak
 def test_every_flipped_byte_of_a_second_proof_is_refused() -> None:
     _, _, state, kept = prove(OPENING, bill(is_first=True), USES, {})
     _, proof, _, _ = prove(state, bill(is_first=False), USES, kept)
-    for place in range(0, len(proof), 37):
+    for place in places(proof, 61):
         changed = bytearray(proof)
         changed[place] ^= 1
         with pytest.raises((ProofRefused, Malformed)):

@@ -41,6 +41,7 @@ from protocols.proofs.lookup import Drawn, inverses_of_table
 from protocols.proofs.products import product_generators
 from tests.protocols.proofs.sources import days, hidden, slots
 from tests.support.programmed import Programmed
+from tests.support.soak import places
 
 WIDE = 1 << 24
 
@@ -145,13 +146,15 @@ def refused(source: Source, excesses: Excesses, proof: bytes) -> bool:
         return True
 
 
+@pytest.mark.more_in_soak
 def test_every_flipped_byte_of_a_proof_is_refused() -> None:
     assert not refused(SOURCE, SMALL, PROOF)
-    for place in range(len(PROOF)):
+    for place in places(PROOF):
         wrong = PROOF[:place] + bytes([PROOF[place] ^ 1 << place % 8]) + PROOF[place + 1 :]
         assert refused(SOURCE, SMALL, wrong), place
 
 
+@pytest.mark.more_in_soak
 @pytest.mark.parametrize("scheme", [slots, days])
 def test_a_proof_of_other_uses_or_other_days_is_refused(scheme) -> None:  # type: ignore[no-untyped-def]
     ours, others = scheme((7, 2_000, 30, 1_100)), scheme((7, 1_900, 30, 1_100))
@@ -161,7 +164,7 @@ def test_a_proof_of_other_uses_or_other_days_is_refused(scheme) -> None:  # type
     assert refused(Source(ours.commitment, b"other days"), SMALL, proof)
     lie = Source(ours.commitment, ours.identity, others.opening)
     assert refused(ours, SMALL, prove(lie, SMALL))
-    for place in range(0, len(proof), 50):
+    for place in places(proof, 61):
         wrong = proof[:place] + bytes([proof[place] ^ 1 << place % 8]) + proof[place + 1 :]
         assert refused(ours, SMALL, wrong), place
 

@@ -51,6 +51,7 @@ from protocols.proofs.nonces import Nonces
 from protocols.proofs.products import product_generators
 from tests.protocols.proofs.sources import days, hidden, slots
 from tests.support.programmed import Programmed
+from tests.support.soak import places
 
 
 def peak(session: Session, source: Source, width: int = 11) -> int:
@@ -185,9 +186,10 @@ def refused(source: Source, proof: bytes, width: int = 11) -> bool:
         return True
 
 
+@pytest.mark.more_in_soak
 def test_every_flipped_byte_of_a_proof_is_refused() -> None:
     assert not refused(SOURCE, PROOF)
-    for place in range(len(PROOF)):
+    for place in places(PROOF):
         wrong = PROOF[:place] + bytes([PROOF[place] ^ 1 << place % 8]) + PROOF[place + 1 :]
         assert refused(SOURCE, wrong), place
 

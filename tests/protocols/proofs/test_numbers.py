@@ -16,6 +16,7 @@ from protocols.amounts import (
     Best,
     Bucket,
     Combine,
+    Count,
     Excess,
     Group,
     Least,
@@ -52,6 +53,7 @@ from protocols.proofs import (
 from protocols.proofs.quotients import Dividend, hidden_quotient
 from protocols.proofs.session import remainders
 from tests.protocols.proofs.sources import days, hidden, slots
+from tests.support.soak import places
 
 COUNT: Final = 8
 DRAWN = (300, 0, 90, 1200, 41, 7, 800, 650)
@@ -81,6 +83,7 @@ BLOCKS = Tiered((Bucket(each(1), (1000, 2500), (210, -50, 360)),))
 PEAK = Peaks((Group((each(1, 0, 1), each(1, 2, 3), each(1, 4, 5)), 100),))
 RATED = Peaks((Group((each(1, 0), each(1, 1)), 0), Group((each(1, 2),), 7)), 1, (60, 7))
 EXCESS = Excess(each(40), (Above(100, each(25)), Above(700, each(5, 3, 6))))
+COUNTED = Count((each(1, 0, 1), each(1, 2, 3), each(1, 4, 5)), 900)
 
 
 def plain(amount: Any, divisor: int = 10_000, rule: QuotientRule = QuotientRule.HALF_UP) -> Total:
@@ -115,6 +118,15 @@ KINDS: dict[str, tuple[NumberAmount, ...]] = {
     "a peak": (plain(PEAK, 10),),
     "rated peaks": (plain(RATED, 3),),
     "an excess": (plain(EXCESS),),
+    "a count": (plain(COUNTED, 1),),
+    "a premium for each window that is not above": (
+        Total(
+            (Metered(0, SUM), Metered(0, COUNTED)),
+            (Combine(((0, 1), (1, -50_000))),),
+            10_000,
+            QuotientRule.HALF_UP,
+        ),
+    ),
     "a best": (Best((each(1, 0), each(1, 3), each(1, 6))),),
     "a reading": (Reading(3),),
     "readings": (Reading(0), Reading(7)),
@@ -356,10 +368,11 @@ def test_a_liar_without_scruples_is_refused(by: int) -> None:
         verify(ONE, known, (total,), proof)
 
 
+@pytest.mark.more_in_soak
 def test_every_flipped_byte_is_refused() -> None:
     known, numbers = sources(days, DRAWN), KINDS["a rounded sum"]
     _, proof = open_numbers(ONE, known, numbers, bytes(32))
-    for place in range(0, len(proof), 7):
+    for place in places(proof, 21):
         bent = bytearray(proof)
         bent[place] ^= 1 << place % 8
         with pytest.raises((ProofRefused, Malformed)):

@@ -15,6 +15,7 @@ from protocols.proofs.nonces import Nonces
 from protocols.proofs.one_of import receive_one_of, send_one_of
 from protocols.proofs.pedersen import H
 from tests.support.programmed import Programmed
+from tests.support.soak import places
 
 COUNTS = [1, 2, 5, 8, 9, 16, 21]
 
@@ -70,11 +71,12 @@ def test_another_order_of_points_is_refused(count: int) -> None:
     assert not accepts(prove(points, 0), points, Transcript("t", 2))
 
 
+@pytest.mark.more_in_soak
 @pytest.mark.parametrize("count", [2, 9])
 def test_every_flipped_byte_of_a_proof_is_refused(count: int) -> None:
     points = points_with_nought_at(1, count)
     proof = prove(points, 1)
-    for place in range(len(proof)):
+    for place in places(proof):
         bent = bytearray(proof)
         bent[place] ^= 1 << place % 8
         try:

@@ -23,6 +23,7 @@ from protocols.proofs.group import multiply_generator
 from protocols.proofs.quantity import LARGEST_LIMIT, Quantity, SlotOpening, Source
 from protocols.proofs.session import Prover, Session, Verifier
 from protocols.proofs.vector import VectorCommitment, VectorOpening, VectorPart, commit_vector
+from tests.support.soak import places
 
 DICE = random.Random(29)
 PARTS = (VectorPart.of_day(1, 6), VectorPart.of_day(2, 6))
@@ -80,6 +81,7 @@ def test_both_sides_run_the_same_statement_and_agree(source: Callable[..., Sourc
     assert verify(everything, source(known=False), proof) == values[0] - values[1] + 5
 
 
+@pytest.mark.more_in_soak
 @pytest.mark.parametrize("source", SOURCES)
 def test_every_flipped_byte_of_a_proof_is_refused(source: Callable[..., Source]) -> None:
     def statement(session: Session, source: Source) -> int:
@@ -90,7 +92,7 @@ def test_every_flipped_byte_of_a_proof_is_refused(source: Callable[..., Source])
         return session.open("total", one - other + chosen)
 
     proof, public = prove(statement, source(known=True)), source(known=False)
-    for place in range(len(proof)):
+    for place in places(proof):
         bent = bytearray(proof)
         bent[place] ^= 1 << place % 8
         verifier = Verifier(Transcript("t", 1), bytes(bent))

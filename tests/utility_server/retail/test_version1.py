@@ -22,6 +22,7 @@ from applets.profiling.version1 import ProfilingAnswerVersion1
 from applets.settlement.version1 import SettlementAnswerVersion1
 from protocols.metrology import CertifiedDay, Period, Series
 from tests.support.command import run_meterlet
+from tests.support.soak import places
 from utility_server.errors import CannotVerify, VerificationFailed
 from utility_server.retail.claims import BILL, PROFILE, SETTLEMENT, Claim
 from utility_server.retail.verification import (
@@ -199,10 +200,11 @@ def test_every_byte_of_value_and_proof_of_a_settlement_counts() -> None:
             SETTLEMENT.verify(replace(SETTLED, answer=lie), is_stored=True)
 
 
+@pytest.mark.more_in_soak
 @pytest.mark.parametrize("bundle", [SCORES, SAMPLE], ids=["scores", "sample"])
 def test_every_byte_of_a_stored_profiles_proof_counts(bundle: ProfilingBundle) -> None:
     answer = ProfilingAnswerVersion1.decode(bundle.answer)
-    for place in range(0, len(answer.proof), 7):
+    for place in places(answer.proof, 21):
         proof = bytearray(answer.proof)
         proof[place] ^= 1
         lie = replace(bundle, answer=replace(answer, proof=bytes(proof)).encode())

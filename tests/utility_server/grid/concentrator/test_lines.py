@@ -61,7 +61,7 @@ def test_what_is_no_message_is_refused(items: object) -> None:
 @pytest.mark.parametrize("module", ["rpc", "trustee", "concentrator.errors", "mdms.control_socket"])
 def test_a_module_of_the_grid_can_be_imported_first(module: str) -> None:
     program = f"import utility_server.grid.{module}"
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=PATIENCE)
 
 
 def test_a_message_has_one_encoding() -> None:
