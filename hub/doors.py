@@ -205,6 +205,8 @@ class DoorOptions:
     every_seconds: int = 0
     """Keep one reading in so long; 0: all."""
     keys: MeterKeys = NO_KEYS
+    kind: MeterKind | None = None
+    """What is spoken there, where that is known; None: it is found from the bytes."""
 
 
 def admission_of(device: Device, options: DoorOptions) -> Admission:
@@ -302,7 +304,7 @@ class ListeningDoor:
         if self._door is not None:
             return self._door.feed(data)
         self._waiting += data
-        kind = kind_of(bytes(self._waiting))
+        kind = self.options.kind or kind_of(bytes(self._waiting))
         if kind is None:
             if len(self._waiting) >= SURE_AFTER:
                 return self._open(MeterKind.SML)
@@ -311,7 +313,8 @@ class ListeningDoor:
 
     def close(self) -> list[Shown]:
         """Return what is left at the end; where no language was sure, it is read as SML."""
-        found = [] if self._door is not None else self._open(MeterKind.SML)
+        kind = self.options.kind or MeterKind.SML
+        found = [] if self._door is not None else self._open(kind)
         assert self._door is not None
         return found + self._door.close()
 

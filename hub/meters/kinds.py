@@ -14,6 +14,7 @@ from dlms_codec import Keys, Transport
 from hub.meters.readers.current_cost import CurrentCostReader
 from hub.meters.readers.dlms import DlmsReader
 from hub.meters.readers.mbus import RadioReader, WiredReader
+from hub.meters.readers.mqtt import MqttReader
 from hub.meters.readers.p1 import P1Reader
 from hub.meters.recognition import MeterKind, recognise_meter
 from hub.meters.telegrams import Reader
@@ -74,6 +75,8 @@ def reader_of(
             return RadioReader(zone, keys.for_mbus())
         case MeterKind.CURRENT_COST:
             return CurrentCostReader(arrival)
+        case MeterKind.MQTT:
+            return MqttReader()
         case MeterKind.SML:
             raise ValueError("SML is read by `SmlIntake`")
         case MeterKind.DLMS_APDU:

@@ -8,7 +8,8 @@
     68 LL LL 68 .. .. CI, CI below 20 DLMS in M-Bus frames
     68 LL LL 68 .. .. CI, CI above 1f M-Bus
     00 01 00 .. at the beginning      DLMS in the wrapper of IEC 62056-47
-    L 44 and a maker's three letters  one frame of wireless M-Bus
+    L 44 and a maker's three letters  frames of wireless M-Bus; or the line of a receiver
+    a topic of Shelly or Tasmota      messages of a broker (MQTT)
     db 08 .. and a key that opens it  P1, enciphered
     any other tag of a message        one message of DLMS without a frame
 
@@ -23,6 +24,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from dlms_codec import HdlcFrame, MalformedDlms, MessageDecoder, Transport, recognise
+from hub.meters.readers.mqtt import is_framed
+from hub.meters.readers.radio_frames import are_frames, is_line
 from meter_codecs.mbus import (
     ChecksumMismatch,
     LongFrame,
@@ -64,6 +67,7 @@ class MeterKind(enum.StrEnum):
     MBUS = "mbus"
     WIRELESS = "wireless-mbus"
     CURRENT_COST = "current-cost"
+    MQTT = "mqtt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +121,17 @@ def _frames(data: bytes) -> Recognised | None:
         return Recognised(MeterKind.MBUS, "frames of M-Bus (68 L L 68) with values of its own")
     if _begins_long(data):
         return _DLMS[Transport.MBUS]
+    if is_framed(data):
+        return Recognised(MeterKind.MQTT, "messages of a broker, under a topic that is known")
     if is_wireless(data):
         maker = manufacturer_text(int.from_bytes(data[_radio_start(data) + 2 :][:2], "little"))
         return Recognised(
             MeterKind.WIRELESS, f"one radio frame: its length is right, the maker is {maker}"
         )
+    if is_line(data):
+        return Recognised(MeterKind.WIRELESS, "lines of a receiver of wireless M-Bus")
+    if are_frames(data):
+        return Recognised(MeterKind.WIRELESS, "radio frames, one after the other")
     return None
 
 

@@ -29,6 +29,8 @@ CROWDED: Final = frozenset({"wireless M-Bus", "Current Cost", "MQTT"})
 """Protocols of sources on which meters of others are heard all the time."""
 MOST_SEEN: Final = 100
 """Registers and meters that are remembered, to be said where nothing was stored."""
+MOST_LOST: Final = 10_000
+"""Faults that are remembered; a line or broker that sends nonsense for ever has more."""
 
 
 class NoTimeInTelegrams(HubError):
@@ -162,7 +164,7 @@ class TelegramIntake:
         return found + [(door, readout) for door in self.doors for readout in door.close()]
 
     def _take(self, heard: Heard) -> list[tuple[MeterDoor, Readout]]:
-        self.lost += heard.lost
+        self.lost += heard.lost[: max(0, MOST_LOST - len(self.lost))]
         found: list[tuple[MeterDoor, Readout]] = []
         for telegram in heard.telegrams:
             self.telegrams += 1

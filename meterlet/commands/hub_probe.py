@@ -9,6 +9,7 @@ import shlex
 import time
 from collections.abc import Callable
 from typing import IO, Any, Final
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import rich_click as click
 
@@ -24,6 +25,8 @@ from sml_codec import Obis
 
 BAUDS: Final = (9600, 115200, 300, 2400, 19200, 38400, 57600, 4800, 1200)
 """The speeds that are tried, the commonest first."""
+EVEN_BAUDS: Final = (2400, 9600)
+"""The speeds of lines of even parity, tried last: of M-Bus, and of some meters of DLMS."""
 ENOUGH: Final = 3
 """Telegrams that tell all there is to tell."""
 LARGEST: Final = 1 << 20
@@ -92,13 +95,16 @@ class _Found:
     """What was found at a source."""
 
     def __init__(self, source: str, baud: int | None, data: bytes, secrets: MeterSecrets) -> None:
-        self.source, self.baud = source, baud
+        self.source, self.baud, self.address = source, baud, source
         self.line = probe(data, MeterKeys(secrets.key, secrets.auth_key))
         self.sealed = _sealed(self.line, data, secrets)
 
     @property
     def framing(self) -> str:
         """How the bytes are framed on the wire."""
+        said = parse_qs(urlsplit(self.address).query).get("frame")
+        if said is not None:
+            return said[0]
         if self.line.is_seven_bits:
             return "7E1"
         return "8E1" if self.line.kind is LineKind.M_BUS else "8N1"
@@ -170,6 +176,7 @@ def _listen(source: str, seconds: float, login: str | None, secrets: MeterSecret
             if number == 0:  # a line that is not there; not one that has not all speeds
                 raise
             continue
+        heard.address = address
         if is_known(heard.line):
             return heard
         if found.line.found is None:
@@ -207,25 +214,38 @@ def _addresses(source: str) -> list[tuple[int | None, str]]:
         source = f"serial://{source}"
     if not source.startswith("serial://"):
         return [(None, source)]
-    from sml_codec.sources import SerialLine
+    from hub.meters.sources.lines import line_of
 
+    parts = urlsplit(source)
     try:
-        line = SerialLine.parse(source)
+        options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+        line = line_of(parts.path, options)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    if "baud=" in source:
+    if "baud" in options:
         return [(line.baud, source)]
-    return [(baud, f"serial://{line.device}?baud={baud}") for baud in BAUDS]
+    more = "".join(f"&{name}={text}" for name, text in options.items())
+    tried = [(baud, "") for baud in BAUDS] + [(baud, "&frame=8E1") for baud in EVEN_BAUDS]
+    return [
+        (baud, f"serial://{line.device}?baud={baud}{more}{frame}")
+        for baud, frame in tried
+        if not (frame and "frame" in options)
+    ]
 
 
 def _sample(address: str, seconds: float, login: str | None, secrets: MeterSecrets) -> bytes:
     """Return what comes within so many seconds; as soon as it is enough, no more."""
+    from hub.meters.sources import SourceOptions, open_meter_source
     from sml_codec.sources import open_source
 
     async def listen() -> bytes:
         data, looked_at = bytearray(), 0
         begin = time.monotonic()
-        source = open_source(address, login=login)
+        source = (
+            open_meter_source(address, SourceOptions(login))
+            if "://" in address
+            else open_source(address)
+        )
         while len(data) < LARGEST:
             left = begin + seconds - time.monotonic()
             try:

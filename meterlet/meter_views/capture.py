@@ -22,6 +22,7 @@ KINDS: Final = (
     "mbus",
     "wireless-mbus",
     "current-cost",
+    "mqtt",
 )
 """The kinds of meters, as `hub.meters.recognition.MeterKind` has them."""
 TITLES: Final = {
@@ -34,6 +35,7 @@ TITLES: Final = {
     "mbus": "M-Bus",
     "wireless-mbus": "wireless M-Bus",
     "current-cost": "Current Cost",
+    "mqtt": "MQTT",
 }
 SAID: Final = "you said so"
 UNKNOWN: Final = "no meter is recognised; `--kind` says what it is, if you know"
@@ -84,9 +86,19 @@ def decoded(data: bytes, *, kind: str | None = None, secrets: MeterSecrets = NO_
     Raises `UnknownMeter`.
     """
     found = recognised(data, secrets) if kind is None else said(kind)
-    capture = open_capture(found.kind, data, secrets)
+    if found.kind.value == "wireless-mbus" and _is_one_frame(data):
+        capture = _one_frame(secrets)
+    else:
+        capture = open_capture(found.kind, data, secrets)
     events = capture.feed(data) + capture.close()
     return {"kind": found.kind.value, "why": found.why} | gathered(capture, events)
+
+
+def _is_one_frame(data: bytes) -> bool:
+    """Tell whether a capture is just one radio frame, or would be if its checksums held."""
+    from hub.meters.recognition import is_wireless
+
+    return is_wireless(data)
 
 
 def _sml(kind: MeterKind, data: bytes, secrets: MeterSecrets) -> Capture:
@@ -123,10 +135,25 @@ def _p1(kind: MeterKind, data: bytes, secrets: MeterSecrets) -> Capture:
 
 def _mbus(kind: MeterKind, data: bytes, secrets: MeterSecrets) -> Capture:
     from meter_codecs.mbus import KeyRing, MeterKey
-    from meterlet.meter_views.mbus import WiredCapture, WirelessCapture
+    from meterlet.meter_views.mbus import RadioCapture, WiredCapture
 
     ring = KeyRing(default=None if secrets.key is None else MeterKey(secrets.key))
-    return WiredCapture(ring) if kind.value == "mbus" else WirelessCapture(ring)
+    return WiredCapture(ring) if kind.value == "mbus" else RadioCapture(ring)
+
+
+def _one_frame(secrets: MeterSecrets) -> Capture:
+    from meter_codecs.mbus import KeyRing, MeterKey
+    from meterlet.meter_views.mbus import WirelessCapture
+
+    return WirelessCapture(
+        KeyRing(default=None if secrets.key is None else MeterKey(secrets.key))
+    )
+
+
+def _mqtt(kind: MeterKind, data: bytes, secrets: MeterSecrets) -> Capture:
+    from meterlet.meter_views.mqtt import MqttCapture
+
+    return MqttCapture()
 
 
 def _current_cost(kind: MeterKind, data: bytes, secrets: MeterSecrets) -> Capture:
@@ -145,4 +172,5 @@ _OPENERS: Final[dict[str, Callable[[Any, bytes, MeterSecrets], Capture]]] = {
     "mbus": _mbus,
     "wireless-mbus": _mbus,
     "current-cost": _current_cost,
+    "mqtt": _mqtt,
 }

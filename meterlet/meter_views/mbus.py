@@ -6,6 +6,7 @@ from __future__ import annotations
 from datetime import date, time
 from typing import Any, Final, TypeAlias
 
+from hub.meters.readers.radio_frames import Cut, FrameCutter
 from hub.meters.recognition import is_wired, is_wireless
 from meter_codecs.mbus import (
     Body,
@@ -88,6 +89,32 @@ class WirelessCapture:
             return [damage_view(0, len(data), kind, str(error))]
         self.frames += 1
         return [telegram_view(read_wireless(frame, keys=self._keys, formats=self._formats), 0)]
+
+
+class RadioCapture:
+    """Reads what a receiver hands on: frames one after the other, or a line for each."""
+
+    def __init__(self, keys: KeyRing, formats: FormatMemory | None = None) -> None:
+        self._keys, self._formats = keys, formats or FormatMemory()
+        self._cutter = FrameCutter()
+        self.frames = 0
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Return what these bytes complete."""
+        return self._shown(self._cutter.feed(data))
+
+    def close(self) -> list[Event]:
+        """Return what is left at the end."""
+        return self._shown(self._cutter.close())
+
+    def _shown(self, cut: Cut) -> list[Event]:
+        shown = [damage_view(one.offset, 0, "noise", one.reason) for one in cut.lost]
+        for offset, wire in cut.frames:
+            capture = WirelessCapture(self._keys, self._formats)
+            capture.feed(wire)
+            shown += [event | {"offset": offset} for event in capture.close()]
+            self.frames += capture.frames
+        return sorted(shown, key=lambda event: int(event["offset"]))
 
 
 def view(
