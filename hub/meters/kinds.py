@@ -5,7 +5,7 @@ Which language it is, the bytes show (`hub.meters.recognition`). Enciphered fram
 whether there is a key for them shows in reading them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Final
@@ -34,6 +34,8 @@ class MeterKeys:
 
     encryption: bytes | None = field(default=None, repr=False)
     authentication: bytes | None = field(default=None, repr=False)
+    by_number: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    """Of each meter of M-Bus, by its number; where there are any, the others have none."""
 
     def for_dlms(self) -> Keys:
         """Return them for DLMS: GUEK and GAK."""
@@ -44,10 +46,20 @@ class MeterKeys:
         return None if self.encryption is None else P1Keys(self.encryption, self.authentication)
 
     def for_mbus(self) -> KeyRing:
-        """Return them for M-Bus."""
-        return KeyRing(default=None if self.encryption is None else MeterKey(self.encryption))
+        """Return them for M-Bus, whose keys have 16 bytes."""
+        if self.by_number:
+            return KeyRing(
+                {
+                    number: MeterKey(key)
+                    for number, key in self.by_number.items()
+                    if len(key) == MBUS_KEY_SIZE
+                }
+            )
+        key = self.encryption
+        return KeyRing(default=None if key is None else MeterKey(key))
 
 
+MBUS_KEY_SIZE: Final = 16
 NO_KEYS: Final = MeterKeys()
 
 

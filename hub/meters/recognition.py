@@ -156,9 +156,7 @@ def _weak(data: bytes, key: bytes | None) -> Recognised | None:
             "no frame: it begins with the tag of one message of DLMS",
             is_sure=False,
         )
-    remains = (
-        Recognised(kind, why, is_sure=False) for is_it, kind, why in _REMAINS if is_it(data)
-    )
+    remains = (Recognised(kind, why, is_sure=False) for is_it, kind, why in _REMAINS if is_it(data))
     return next(remains, None)
 
 

@@ -47,7 +47,12 @@ from meterlet.commands.file_options import FileChoice, file_options
 from meterlet.commands.hand_over import exchange_meter, hand_over
 from meterlet.commands.hub_correct import correct
 from meterlet.commands.hub_keys import keys
-from meterlet.commands.hub_meters import further_meter, key_options, meters_group
+from meterlet.commands.hub_meters import (
+    further_meter,
+    key_options,
+    meters_group,
+    stored_keys,
+)
 from meterlet.commands.hub_probe import probe_line
 from meterlet.commands.hub_published import hub_published
 from meterlet.commands.hub_readings import readings
@@ -214,7 +219,7 @@ def init(
 @click.option("--login", type=click.File("r"), help="File with user:password, for HTTP and MQTT.")
 @click.option(
     "--kind",
-    type=click.Choice([str(one) for one in MeterKind]),
+    type=click.Choice([str(one) for one in MeterKind if one is not MeterKind.DLMS_APDU]),
     help="What the meters speak; by default it is found from the bytes. Serial lines are then read"
     " at the usual speed of it.",
 )
@@ -274,7 +279,7 @@ def ingest(
             start=None if start is None else int(start.replace(tzinfo=UTC).timestamp()),
             step=None if step is None else parse_interval(step),
             every_seconds=every_seconds,
-            keys=keys,
+            keys=keys if keys.encryption is not None else stored_keys(device, home),
             kind=spoken,
         )
         meters = home.every_meter if of is None else (device,)
@@ -315,7 +320,9 @@ def ingest(
             chunks = telegrams(device.mounted_meter, following(latest, readouts))
         elif "://" in source:
             secret = login.read().strip() if login else None
-            pieces = live_chunks(source, once=once, login=secret, kind=spoken, keys=keys)
+            pieces = live_chunks(
+                source, once=once, login=secret, kind=spoken, keys=options.keys
+            )
             chunks = hex_or_bytes(pieces, spoken)
         else:
             chunks = hex_or_bytes(file_chunks(source), spoken)

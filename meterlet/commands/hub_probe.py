@@ -7,7 +7,6 @@ Both are one command: the second is where people look who are about to make a hu
 import asyncio
 import shlex
 import time
-from collections.abc import Callable
 from typing import IO, Any, Final
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
@@ -51,7 +50,7 @@ _MEDIA: Final = {
 """What a further meter may be called, and its --medium."""
 
 
-def _command(schema: str) -> Callable[..., None]:
+def _command(schema: str) -> click.Command:
     """Return the command under one of its names."""
 
     @click.command("probe")
@@ -87,7 +86,7 @@ def _command(schema: str) -> Callable[..., None]:
         if not found.line.meters:
             raise SystemExit(int(Exit.FAILURE))
 
-    command: Callable[..., None] = run
+    command: click.Command = run
     return command
 
 

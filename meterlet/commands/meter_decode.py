@@ -83,8 +83,8 @@ def check(file: IO[bytes], kind: str | None, secrets: MeterSecrets, as_json: boo
     lines = [f"byte {one['offset']}: {fault_text(one)}" for one in troubles]
     counts = ", ".join(f"{number} {fault}" for fault, number in sorted(kinds.items()))
     lines.append(
-        f"{TITLES[found['kind']]}: {found['frames']} frames whole,"
-        f" {len(found['telegrams']) - unread} telegrams read" + (f"; {counts}" if counts else "")
+        f"{TITLES[found['kind']]}: frames whole: {found['frames']},"
+        f" telegrams read: {len(found['telegrams']) - unread}" + (f"; {counts}" if counts else "")
     )
     show("meterlet.meter.check/1", facts, lines, as_json=as_json)
     if not found["telegrams"]:

@@ -2,7 +2,7 @@
 """`meterlet meter watch`: what a live meter of any kind sends, as it comes."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from typing import IO, Final
 
@@ -29,9 +29,7 @@ LISTENED_TO: Final = 1 << 16
 
 @click.command()
 @click.argument("source", help="A serial device, serial://, tcp://, http://, a file, or `-`.")
-@click.option(
-    "--kind", type=click.Choice(KINDS), help="What it is; by default the bytes show it."
-)
+@click.option("--kind", type=click.Choice(KINDS), help="What it is; by default the bytes show it.")
 @secrets_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, a line for each telegram.")
 @click.option("--count", type=click.IntRange(min=1), help="Stop after so many telegrams.")
@@ -49,12 +47,13 @@ def watch(
     """Print what a live meter sends, whatever its kind.
 
     SOURCE is a serial device, `serial:///dev/ttyUSB0?baud=9600`, `tcp://host:port`, `http://...`
-    (polled every second), or a file. A line that breaks is opened again. Damage is told on standard
+    (polled every second), any other address of `hub ingest`, or a file. A line that breaks is
+    opened again. Damage is told on standard
     error, with `--json` as a line of its own. The exit code is 1 where no telegram came.
     """
     secret = login.read().strip() if login else None
     stream, shown = MeterStream(kind, secrets), 0
-    with closing(_chunks(source, secret, once=once)) as chunks:
+    with closing(_chunks(source, kind, secrets, secret, once=once)) as chunks:
         for event in stream.events(chunks):
             if stream.is_new and not as_json:
                 click.echo(stream.title)
@@ -64,7 +63,7 @@ def watch(
             if shown == count:
                 break
     if not shown:
-        fail(f"{source}: {UNKNOWN if stream.capture is None else 'no telegram came'}")
+        fail(f"{source}: {UNKNOWN if not stream.kind else 'no telegram came'}")
 
 
 class MeterStream:
@@ -72,7 +71,6 @@ class MeterStream:
 
     def __init__(self, kind: str | None, secrets: MeterSecrets) -> None:
         self._said, self._secrets = kind, secrets
-        self.capture: Capture | None = None
         self.kind, self.why, self.is_new = "", "", True
 
     @property
@@ -83,44 +81,50 @@ class MeterStream:
     def events(self, chunks: Iterable[bytes]) -> Iterator[Event]:
         """Yield what the pieces of a line say."""
         waiting = b""
+        capture: Capture | None = None
         for chunk in chunks:
-            if self.capture is not None:
-                yield from self.capture.feed(chunk)
-                continue
-            waiting += chunk
-            if chunk and self._open(waiting, is_last=False):
-                assert self.capture is not None
-                yield from self.capture.feed(waiting)
-                waiting = b""
-            waiting = waiting[-LISTENED_TO:]
-        if self.capture is None and waiting and self._open(waiting, is_last=True):
-            assert self.capture is not None
-            yield from self.capture.feed(waiting)
-        if self.capture is not None:
-            yield from self.capture.close()
+            if capture is None:
+                waiting += chunk
+                capture = self._opened(waiting, is_last=False)
+                chunk, waiting = waiting, waiting[-LISTENED_TO:]
+            if capture is not None:
+                yield from capture.feed(chunk)
+        if capture is None:
+            capture = self._opened(waiting, is_last=True)
+            if capture is not None:
+                yield from capture.feed(waiting)
+        if capture is not None:
+            yield from capture.close()
 
-    def _open(self, data: bytes, *, is_last: bool) -> bool:
-        """Open what reads the line; return whether it is known what it carries."""
+    def _opened(self, data: bytes, *, is_last: bool) -> Capture | None:
+        """Return what reads the line, None where it is not sure what it carries."""
         try:
             found = recognised(data, self._secrets) if self._said is None else said(self._said)
         except UnknownMeter:
-            return False
-        if not found.is_sure and not is_last:
-            return False
-        self.capture = open_capture(found.kind, data, self._secrets)
+            return None
+        if not data or not (found.is_sure or is_last):
+            return None
         self.kind, self.why = found.kind.value, found.why
-        return True
+        return open_capture(found.kind, data, self._secrets)
 
 
-def _chunks(source: str, login: str | None, *, once: bool) -> Iterator[bytes]:
+def _chunks(
+    source: str, kind: str | None, secrets: MeterSecrets, login: str | None, *, once: bool
+) -> Generator[bytes]:
+    from hub.meters.kinds import MeterKeys
+    from hub.meters.recognition import MeterKind
+    from hub.meters.sources import kind_at
     from meterlet.commands.intake import file_chunks, hex_or_bytes, live_chunks
 
     if source.startswith("/dev/"):
         source = f"serial://{source}"
-    if "://" in source:
-        yield from hex_or_bytes(live_chunks(source, once=once, login=login))
-    else:
+    if "://" not in source:
         yield from hex_or_bytes(file_chunks(source))
+        return
+    spoken = MeterKind(kind) if kind else kind_at(source)
+    keys = MeterKeys(secrets.key, secrets.auth_key)
+    pieces = live_chunks(source, once=once, login=login, kind=spoken, keys=keys)
+    yield from hex_or_bytes(pieces, spoken)
 
 
 def _print(event: Event, stream: MeterStream, *, as_json: bool) -> None:

@@ -145,9 +145,7 @@ def _one_frame(secrets: MeterSecrets) -> Capture:
     from meter_codecs.mbus import KeyRing, MeterKey
     from meterlet.meter_views.mbus import WirelessCapture
 
-    return WirelessCapture(
-        KeyRing(default=None if secrets.key is None else MeterKey(secrets.key))
-    )
+    return WirelessCapture(KeyRing(default=None if secrets.key is None else MeterKey(secrets.key)))
 
 
 def _mqtt(kind: MeterKind, data: bytes, secrets: MeterSecrets) -> Capture:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from meter_codecs.currentcost import Damage, Message, StreamDecoder, Value
 from meter_codecs.currentcost import Event as CurrentCostEvent
+from meter_codecs.currentcost import Message, StreamDecoder, Value
 from meterlet.meter_views.events import Event, damage_view, whole
 
 

@@ -25,9 +25,7 @@ class MqttCapture:
 
     def _shown(self, heard: Heard) -> list[Event]:
         self.frames += len(heard.telegrams)
-        shown: list[Event] = [
-            damage_view(one.offset, 0, "bad", one.reason) for one in heard.lost
-        ]
+        shown: list[Event] = [damage_view(one.offset, 0, "bad", one.reason) for one in heard.lost]
         for one in heard.telegrams:
             values = [
                 {"name": "energy", "value": counted.steps, "scaler": 0, "unit": "Wh"}

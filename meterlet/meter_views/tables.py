@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
@@ -39,6 +40,7 @@ _MEANINGS: Final = {
     (0, 42, 0): "name of the meter",
     (0, 24, 2): "meter behind the port",
 }
+_FACETS: Final = ("of", "tariff", "storage", "subunit", "sensor", "channel", "period", "age")
 _FAULTS: Final = {
     "no-key": "the key is missing",
     "wrong-key": "the key is wrong",
@@ -51,6 +53,7 @@ _FAULTS: Final = {
     "malformed": "does not add up",
     "unknown-format": "needs a full telegram first",
 }
+_OCTETS: Final = re.compile(r"(?:[0-9a-fA-F]{2}){3,64}", re.ASCII)
 _SEALED: Final = {True: ", tag right", False: ", TAG WRONG", None: ""}
 
 
@@ -104,13 +107,21 @@ def _name(value: Mapping[str, Any]) -> str:
 
 def _remark(value: Mapping[str, Any]) -> str:
     said = [_meaning(value["obis"])] if value.get("obis") else []
-    for facet in ("of", "tariff", "storage", "subunit", "sensor", "channel", "period", "age"):
-        if value.get(facet):
-            said.append(f"{facet} {value[facet]}")
+    said += [f"{facet} {value[facet]}" for facet in _FACETS if value.get(facet)]
+    said += [_letters(value["value"])]
     if value.get("function") not in (None, "instantaneous"):
         said.append(value["function"])
     said += [value["time"]] if value.get("time") else []
     return ", ".join(part for part in said if part)
+
+
+def _letters(value: object) -> str:
+    """Return the letters that octets in hex stand for, where they all are some."""
+    if not isinstance(value, str) or not _OCTETS.fullmatch(value):
+        return ""
+    data = bytes.fromhex(value).rstrip(b"\0 ")
+    text = data.decode("latin-1")
+    return f'"{text}"' if len(data) > 2 and data.isascii() and text.isprintable() else ""
 
 
 def _meaning(obis: str) -> str:

@@ -8,9 +8,9 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from hub.meters.recognition import MeterKind
 from typing import Final, Self
 
+from hub.meters.recognition import MeterKind
 
 PATIENCE: Final = 0.2
 """How long a read waits for the first byte, in seconds; also how fast the source can be closed."""

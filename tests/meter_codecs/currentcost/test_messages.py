@@ -22,7 +22,7 @@ from meter_codecs.currentcost import (
     read_message,
 )
 from meter_codecs.currentcost.layout import LAYOUTS, layout_of
-from meterlet.meter_views import currentcost, p1
+from meterlet.meter_views import currentcost
 from tests.support.meter_captures import (
     captures_of,
     differs,
