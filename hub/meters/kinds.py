@@ -34,8 +34,8 @@ class MeterKeys:
 
     encryption: bytes | None = field(default=None, repr=False)
     authentication: bytes | None = field(default=None, repr=False)
-    by_number: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    """Of each meter of M-Bus, by its number; where there are any, the others have none."""
+    by_number: Mapping[str, bytes] | None = field(default=None, repr=False)
+    """Of each meter of M-Bus, by its number; None: the encryption key is that of all."""
 
     def for_dlms(self) -> Keys:
         """Return them for DLMS: GUEK and GAK."""
@@ -47,7 +47,7 @@ class MeterKeys:
 
     def for_mbus(self) -> KeyRing:
         """Return them for M-Bus, whose keys have 16 bytes."""
-        if self.by_number:
+        if self.by_number is not None:
             return KeyRing(
                 {
                     number: MeterKey(key)

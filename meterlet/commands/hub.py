@@ -320,9 +320,7 @@ def ingest(
             chunks = telegrams(device.mounted_meter, following(latest, readouts))
         elif "://" in source:
             secret = login.read().strip() if login else None
-            pieces = live_chunks(
-                source, once=once, login=secret, kind=spoken, keys=options.keys
-            )
+            pieces = live_chunks(source, once=once, login=secret, kind=spoken, keys=options.keys)
             chunks = hex_or_bytes(pieces, spoken)
         else:
             chunks = hex_or_bytes(file_chunks(source), spoken)

@@ -107,11 +107,7 @@ def troubles_of(found: Event) -> list[Event]:
 
 def read_capture(file: IO[bytes], kind: str | None, secrets: MeterSecrets) -> Event:
     """Return what a file holds; raise `UnknownMeter`."""
-    try:
-        data = as_bytes(file.read())
-    except ValueError:
-        raise UnknownMeter("it begins as hex text, and goes on as something else") from None
-    return decoded(data, kind=kind, secrets=secrets)
+    return decoded(as_bytes(file.read()), kind=kind, secrets=secrets)
 
 
 def _table(found: dict[str, Any]) -> list[str]:

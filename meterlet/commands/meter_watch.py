@@ -3,7 +3,7 @@
 
 import json
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import IO, Final
 
 import rich_click as click
@@ -53,7 +53,10 @@ def watch(
     """
     secret = login.read().strip() if login else None
     stream, shown = MeterStream(kind, secrets), 0
-    with closing(_chunks(source, kind, secrets, secret, once=once)) as chunks:
+    with (
+        _one_line_for_text(source),
+        closing(_chunks(source, kind, secrets, secret, once=once)) as chunks,
+    ):
         for event in stream.events(chunks):
             if stream.is_new and not as_json:
                 click.echo(stream.title)
@@ -64,6 +67,15 @@ def watch(
                 break
     if not shown:
         fail(f"{source}: {UNKNOWN if not stream.kind else 'no telegram came'}")
+
+
+@contextmanager
+def _one_line_for_text(source: str) -> Iterator[None]:
+    """Say in one line that hex text went on as something else."""
+    try:
+        yield
+    except ValueError:
+        fail(f"{source}: it begins as hex text, and goes on as something else")
 
 
 class MeterStream:
