@@ -140,8 +140,8 @@ def test_readings_come_in_with_the_key_of_their_meter_alone(device: Device, tmp_
     without = run(device, "ingest", line, *times)
     assert (without.exit_code, "no key" in without.output) == (1, True)
     assert run(device, "meters", "key", "--of", "water", key_file(tmp_path, KEY)).exit_code == 0
-    done = run(device, "ingest", line, *times, "--json")
-    assert (done.exit_code, json.loads(done.stdout)["stored"]) == (0, 1), done.output
+    done = run(device, "ingest", line, *times)
+    assert (done.exit_code, done.stdout.split(" ")[0]) == (0, "1"), done.output
     # In clear, anybody can have sent it; and what a neighbour's key opens is none of ours.
     forged = telegram("11490378", 60_000, 2, OTHER)
     line.write_bytes(forged)
