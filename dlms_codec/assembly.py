@@ -67,9 +67,10 @@ def strip_llc(information: bytes) -> bytes:
 
 
 def _is_whole(apdu: bytes) -> bool:
-    """Whether a message that had no LLC header is one, and not the rest of one.
+    """Whether a message is one, and not the rest of one.
 
-    The blocks of a message have that header in front of the first only; some meters never send it.
+    Asked where it does not begin as it should: without an LLC header, which some meters never send
+    and blocks have in front of the first only, or with another segment than 0.
     """
     try:
         decode_apdu(apdu)
@@ -187,12 +188,8 @@ class MessageDecoder:
         if frame.segment == 0 and peer.pieces:
             self._drop_segments(peer, events, "its last segment is missing")
         if not peer.pieces:
-            if frame.segment != 0:
-                reason = "its first segment is missing"
-                size = len(frame.wire)
-                events.append(Damage(frame.offset, size, DamageKind.INCOMPLETE, reason))
-                return
-            peer.offset, peer.due = frame.offset, 0
+            peer.offset, peer.due = frame.offset, frame.segment
+            peer.headless = frame.segment != 0
         if frame.segment != peer.due:
             self._drop_segments(peer, events, f"segment {frame.segment} where {peer.due} is due")
             return

@@ -156,7 +156,7 @@ class HdlcDecoder:
 
     def feed(self, data: bytes) -> list[HdlcEvent]:
         """Take the next bytes; return the frames and the damage that they complete, in order."""
-        return self._search(self._buffer + data if self._buffer else data, closing=False)
+        return self._search(self._buffer + data if self._buffer else bytes(data), closing=False)
 
     def close(self) -> list[HdlcEvent]:
         """End the stream; return what it cuts off."""

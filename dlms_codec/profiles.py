@@ -7,6 +7,7 @@ value that it adds something to says so (`Meaning.profile`). Other meters get no
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -25,13 +26,15 @@ class Profile:
     """A named way to lay out a push, and who describes it.
 
     `complete` returns the values with what the description adds, or None if the push has another
-    shape. It may look at the codes, types and lengths of all values, and at the content of octets
-    or text that the body begins with, but not if these are 12: readers remember shapes.
+    shape. It may look at the codes, types and lengths of all values, at the content of octets or
+    text that the body begins with (but not if these are 12), and at the values of the codes that it
+    `reads`: readers remember shapes.
     """
 
     name: str
     source: str
     complete: Callable[[Data, Sequence[PushValue], Quirk], tuple[PushValue, ...] | None]
+    reads: frozenset[Obis] = frozenset()
 
 
 def _row(code: str, scaler: int | None = None, unit: int | None = None) -> Meaning:
@@ -48,13 +51,14 @@ _THREE_PHASES: Final = (
     *(_row(f"1-0:{group}.7.0", -3, AMPERE) for group in (31, 51, 71)),
     *(_row(f"1-0:{group}.7.0", -1, VOLT) for group in (32, 52, 72)),
 )
+_CLOCK: Final = _row("0-0:1.0.0")
 _HOUR: Final = (
-    _row("0-0:1.0.0"),
+    _CLOCK,
     _row("1-0:1.8.0", 0, WATT_HOUR), _row("1-0:2.8.0", 0, WATT_HOUR),
     _row("1-0:3.8.0", 0, VAR_HOUR), _row("1-0:4.8.0", 0, VAR_HOUR),
 )  # fmt: skip
 _KAIFA: Final = {
-    len(rows): rows
+    len(rows): tuple(replace(row, index=place) for place, row in enumerate(rows))
     for rows in (
         _POWERS[:1],
         _NAMES + _POWERS + _ONE_PHASE,
@@ -76,18 +80,18 @@ def _kaifa(body: Data, values: Sequence[PushValue], quirks: Quirk) -> tuple[Push
         value = entry.value
         if row.unit is not None:
             right = isinstance(value, UInt32)
-        elif row is _HOUR[0]:
+        elif row.obis == _CLOCK.obis:
             right = type(value) is bytes and len(value) == 12
         else:
             right = type(value) is bytes and (place > 0 or value.startswith(b"KFM_"))
         if not right or entry.meaning.obis is not None:
             return None
-    return tuple(
-        PushValue(replace(row, index=place), entry.value)
-        for place, (row, entry) in enumerate(zip(rows, values, strict=True))
-    )
+    return tuple(PushValue(row, entry.value) for row, entry in zip(rows, values, strict=True))
 
 
+_KAMSTRUP_TYPE: Final = Obis.parse("1-1:96.1.1")
+_NORWEGIAN: Final = re.compile(rb"68[46]\d{4}BN\d*|0+").fullmatch
+"""Types of Norwegian meters; the examples of the document have zeros in their place."""
 _KAMSTRUP_NAMES: Final = ("1-1:0.0.5*255", "1-1:96.1.1*255")
 _KAMSTRUP: Final = {
     "1-1:1.7.0*255": (0, WATT), "1-1:2.7.0*255": (0, WATT),
@@ -108,9 +112,16 @@ _OPTIONAL: Final = frozenset(f"1-1:{group}.7.0*255" for group in (51, 71, 52, 72
 def _kamstrup(
     body: Data, values: Sequence[PushValue], _quirks: Quirk
 ) -> tuple[PushValue, ...] | None:
-    """Kamstrup's Norwegian lists: exactly their codes, in their order."""
+    """Kamstrup's Norwegian lists: exactly their codes, in their order, of a Norwegian type.
+
+    Swedish meters (type 684...AN) send the same codes with energies in Wh, and those behind current
+    transformers (685...) currents in mA: what is written on them decides.
+    """
     version = body[0] if isinstance(body, Structure) and body else None
     if not isinstance(version, VisibleString) or version != b"Kamstrup_V0001":
+        return None
+    types = [entry.value for entry in values if entry.meaning.obis == _KAMSTRUP_TYPE]
+    if not all(isinstance(kind, bytes) and _NORWEGIAN(kind) for kind in types):
         return None
     codes = [str(entry.meaning.obis) for entry in values]
     seconds = [*_KAMSTRUP_NAMES, *_KAMSTRUP]
@@ -131,6 +142,11 @@ def _kamstrup(
 
 PROFILES: Final = (
     Profile("kaifa-norway", "Kaifa, KFM_001 list for the Norwegian and Swedish HAN port", _kaifa),
-    Profile("kamstrup-norway", "Kamstrup, HAN-NVE interface description, lists 1 and 2", _kamstrup),
+    Profile(
+        "kamstrup-norway",
+        "Kamstrup, HAN-NVE interface description, lists 1 and 2",
+        _kamstrup,
+        frozenset({_KAMSTRUP_TYPE}),
+    ),
 )
 """The profiles that are known here."""

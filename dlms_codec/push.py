@@ -18,8 +18,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from dlms_codec._make import twin
 from dlms_codec.apdus.notifications import DataNotification
 from dlms_codec.axdr import elements_of
 from dlms_codec.data import (
@@ -60,6 +61,29 @@ class Meaning:
     attribute: int | None = None
     profile: str | None = None
     """The profile that added something that the meter did not send."""
+
+
+_MeaningTwin: Final = twin(Meaning)
+
+
+def _meaning(
+    obis: Obis | None,
+    scaler: int | None,
+    unit: int | None,
+    class_id: int | None,
+    attribute: int | None,
+) -> Meaning:
+    made: Any = _MeaningTwin()
+    made.obis = obis
+    made.scaler = scaler
+    made.unit = unit
+    made.index = None
+    made.class_id = class_id
+    made.attribute = attribute
+    made.profile = None
+    made.__class__ = Meaning
+    meaning: Meaning = made
+    return meaning
 
 
 class PushValue(NamedTuple):
@@ -195,7 +219,7 @@ def _coded(items: Array | Structure) -> Iterator[PushValue]:
         at += 1
         if at < count and (found := scaler_unit(items[at])) is not None:
             (scaler, unit), at = found, at + 1
-        yield PushValue(Meaning(code, scaler, unit, None, class_id, attribute), value)
+        yield PushValue(_meaning(code, scaler, unit, class_id, attribute), value)
 
 
 def _named(items: tuple[Data, ...]) -> Meaning | None:

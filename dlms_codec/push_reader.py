@@ -24,6 +24,7 @@ from dlms_codec.axdr import encode_data, encode_length
 from dlms_codec.data import Array, Data, Structure, VisibleString
 from dlms_codec.datetimes import DateTime
 from dlms_codec.numbers import Float32, Float64, SizedInt
+from dlms_codec.obis import Obis
 from dlms_codec.options import DEFAULT_LIMITS, Limits, Quirk
 from dlms_codec.profiles import PROFILES, Profile
 from dlms_codec.push import (
@@ -154,7 +155,8 @@ class PushReader:
                 self._seen.clear()
             self._seen.add(length)
             return
-        shape = _Learner(notification, values, profile).shape(apdu)
+        read = frozenset[Obis]().union(*(each.reads for each in self._profiles))
+        shape = _Learner(notification, values, profile, read).shape(apdu)
         if shape is None:
             return
         if length not in self._shapes and len(self._shapes) >= LENGTHS:
@@ -171,8 +173,11 @@ class _Learner:
         notification: DataNotification,
         values: Sequence[PushValue],
         profile: str | None,
+        read: frozenset[Obis],
     ) -> None:
+        """`read` are the codes whose values a profile looks at."""
         self._notification = notification
+        self._read = {id(entry.value) for entry in values if entry.meaning.obis in read}
         self._values = values
         self._profile = profile
         self._wanted = {id(entry.value): place for place, entry in enumerate(values)}
@@ -235,7 +240,7 @@ class _Learner:
             return
         wire = encode_data(value)
         size, make, kind, code = self._openness(value, first=first)
-        if not size:
+        if not size or id(value) in self._read:
             self._fixed(wire)
             if place is not None:
                 self._format.append("0s")

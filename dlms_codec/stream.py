@@ -10,15 +10,17 @@ from typing import Any, Final, TypeAlias
 
 from dlms_codec._make import twin
 from dlms_codec.apdus import APDU_TAGS, Apdu, decode_apdu
-from dlms_codec.assembly import Message, MessageDecoder, Transport, strip_llc
+from dlms_codec.assembly import Message, MessageDecoder, Transport, decode_messages, strip_llc
 from dlms_codec.errors import DlmsError, MalformedDlms, WrongAuthenticationKey, WrongKey
 from dlms_codec.frames import Damage
+from dlms_codec.mbus import MbusFrame
 from dlms_codec.options import DEFAULT_LIMITS, Limits, Quirk
 from dlms_codec.profiles import PROFILES, Profile
 from dlms_codec.protection import GeneralCiphered, GeneralCiphering, ServiceCiphered
 from dlms_codec.push import Push
 from dlms_codec.push_reader import PushReader, shared_reader
 from dlms_codec.security import Keys, decipher_apdu
+from dlms_codec.wrapper import VERSION
 
 NO_KEYS: Final = Keys()
 _PUSH: Final = 0x0F
@@ -263,26 +265,44 @@ def decode_telegram(
 
 
 def recognise(data: bytes) -> Transport | None:
-    """Return what carries the messages of a capture; None: the whole of it may be one APDU.
+    """Return what carries the messages of a capture; None: the whole of it is one APDU.
 
-    Raises `MalformedDlms` if it is neither.
+    Raises `MalformedDlms` if it is neither. Frames decide, as many bytes as they cover; a damaged
+    one counts if its header is right.
     """
-    whole: dict[Transport, int] = {}
+    covered: dict[Transport, int] = {}
+    begun = False
     for transport in (Transport.HDLC, Transport.MBUS, Transport.WRAPPER):
-        decoder = MessageDecoder(transport)
-        events = decoder.feed(data) + decoder.close()
-        frames = [e for e in events if not isinstance(e, Damage | Message)]
-        if transport is Transport.MBUS:  # frames of M-Bus meters are not for here
-            frames = [f for f in frames if getattr(f, "carries_dlms", False)]
-        if transport is Transport.WRAPPER and not data.startswith(b"\0\1"):
+        events = decode_messages(transport, data)
+        frames = [event for event in events if not isinstance(event, Damage | Message)]
+        if transport is Transport.HDLC:
+            begun = any(isinstance(e, Damage) and e.reason in _HEADER_IS_RIGHT for e in events)
+        elif transport is Transport.MBUS:  # frames of M-Bus meters are not for here
+            frames = [f for f in frames if isinstance(f, MbusFrame) and f.carries_dlms]
+        elif not data.startswith(VERSION):
             frames = []
-        whole[transport] = sum(len(frame.wire) for frame in frames)
-    best = max(whole, key=lambda transport: whole[transport])
-    if whole[best]:
+        covered[transport] = sum(len(frame.wire) for frame in frames)
+    best = max(covered, key=lambda transport: covered[transport])
+    if covered[best]:
         return best
-    apdu = strip_llc(data)
-    if apdu and apdu[0] in APDU_TAGS:
+    if _may_be_message(strip_llc(data)):
         return None
-    if data.startswith(b"\x7e") or b"\x7e\xa0" in data:
+    if begun:
         return Transport.HDLC
     raise MalformedDlms("no frame and no message of DLMS", offset=0)
+
+
+_HEADER_IS_RIGHT: Final = frozenset({"FCS", "no flag where the length says"})
+
+
+def _may_be_message(apdu: bytes) -> bool:
+    """Whether bytes are a message, or begin as a push or as general ciphering does."""
+    if apdu[:1] == b"\x0f" and len(apdu) > 6:
+        return apdu[5] in (0, 12) or apdu[5:7] == b"\x09\x0c"
+    if apdu[:1] in (b"\xdb", b"\xdc"):
+        return apdu[1:2] in (b"\0", b"\x08")
+    try:
+        decode_apdu(apdu)
+    except MalformedDlms:
+        return False
+    return True

@@ -45,19 +45,20 @@ class WrapperDecoder:
     """
 
     def __init__(self) -> None:
-        self._buffer = b""
+        self._buffer = bytearray()
         self._offset = 0
         self._lost = 0  # bytes that are of no wrapper
 
     def feed(self, data: bytes) -> list[WrapperEvent]:
         """Take the next bytes; return the wrappers and the damage that they complete, in order."""
-        buffer = self._buffer + data
+        buffer = self._buffer
+        buffer += data
         events: list[WrapperEvent] = []
         at = 0
         while True:
             start = buffer.find(VERSION, at)
             if start < 0:
-                start = len(buffer) - (buffer[at:][-1:] == VERSION[:1])
+                start = len(buffer) - (len(buffer) > at and buffer[-1] == VERSION[0])
             self._lost += start - at
             at = start
             if len(buffer) - at < HEADER:
@@ -71,14 +72,14 @@ class WrapperDecoder:
             events.append(
                 WrapperFrame(
                     self._offset + at,
-                    buffer[at:stop],
+                    bytes(buffer[at:stop]),
                     int.from_bytes(buffer[at + 2 : at + 4], "big"),
                     int.from_bytes(buffer[at + 4 : at + 6], "big"),
-                    buffer[at + HEADER : stop],
+                    bytes(buffer[at + HEADER : stop]),
                 )
             )
             at = stop
-        self._buffer = buffer[at:]
+        del buffer[:at]
         self._offset += at
         return events
 
@@ -91,7 +92,7 @@ class WrapperDecoder:
             kind, size = DamageKind.TRUNCATED, len(self._buffer)
             events.append(Damage(self._offset, size, kind, "runs past the end"))
         self._offset += len(self._buffer)
-        self._buffer = b""
+        self._buffer.clear()
         return events
 
     def _noise(self, at: int) -> Damage:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
+from dlms_codec.apdus.access import AnyAccess, read_access_request, read_access_response
 from dlms_codec.apdus.acse import (
     Aare,
     Aarq,
@@ -73,6 +74,7 @@ Apdu: TypeAlias = (
     | AnySetResponse
     | AnyActionRequest
     | AnyActionResponse
+    | AnyAccess
     | DataNotification
     | EventNotification
     | ExceptionResponse
@@ -108,6 +110,8 @@ _FIELDS: Final[dict[int, Callable[[Reader], Apdu]]] = {
     0xC4: read_get_response,
     0xC5: read_set_response,
     0xC7: read_action_response,
+    0xD9: read_access_request,
+    0xDA: read_access_response,
 }
 
 APDU_TAGS: Final = frozenset(_WHOLE) | frozenset(_FIELDS) | {DataNotification.tag}

@@ -63,7 +63,8 @@ class Aarq:
     """A client asks for an association."""
 
     context: int
-    user_information: bytes | None = None
+    user_information: bytes | None = field(default=None, repr=False)
+    """The proposal, which may hold a key."""
     system_title: bytes | None = None
     acse_requirements: int | None = None
     """The bits of the field; 80 asks for authentication."""

@@ -25,6 +25,7 @@ PAGES: Final = {
 }
 PACKAGES: Final = (
     "meterlet",
+    "dlms_codec",
     "sml_codec",
     "meter_codecs.p1",
     "meter_codecs.currentcost",

@@ -22,6 +22,7 @@ from hub.meters.fuse import Limit
 from hub.meters.odd import Odd, OddTelegram
 from hub.readings import ReadingFlag, Readout
 from hub.text import utc_text
+from protocols.metrology import medium_of
 from sml_codec import Obis
 
 EARLIEST: Final = 1_199_145_600
@@ -214,16 +215,16 @@ class Admission:
         for code, reading in candidate.readout.readings.items():
             before = last.readings[code].register_wh
             rise = reading.register_wh - before
-            name = Obis(code)
+            name, unit = Obis(code), medium_of(code).step
             if rise < 0:
                 return Odd.FELL, (
-                    f"{name} fell from {before:,} to {reading.register_wh:,} Wh"
+                    f"{name} fell from {before:,} to {reading.register_wh:,} {unit}"
                     + (_LOCKED_NOW if reading.register_wh == before - before % COARSE_WH else "")
                 )
             step = max(candidate.steps.get(code, 1), self._coarse_step(candidate, code))
             if not self.fuse.lets_through(rise, seconds, step):
                 return Odd.LEAPT, (
-                    f"{name} rose by {rise:,} Wh in {seconds:,} s: more than flows through"
+                    f"{name} rose by {rise:,} {unit} in {seconds:,} s: more than flows through"
                     f" {self.fuse}"
                 )
         return None

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from errno import EIO
 from functools import partial
 from pathlib import Path
@@ -16,13 +16,16 @@ import rich_click as click
 
 from hub.device import Description
 from hub.meters.kinds import NO_KEYS, MeterKeys
+from hub.meters.readers.radio_frames import is_line, may_be_line
 from hub.meters.recognition import MeterKind
 from hub.meters.sml_intake import SmlIntake
+from hub.meters.sources import SourceOptions, open_meter_source
 from hub.readings import Reading, ReadingFlag, Readout
 from meterlet.commands.common import Exit, fail
 from meterlet.commands.file_options import FileChoice
 from sml_codec import Obis
 from sml_codec.hextext import HexText
+from sml_codec.sources import Retry
 
 if TYPE_CHECKING:
     from hub.doors import Door
@@ -119,14 +122,16 @@ def live_chunks(
     Meters that have to be asked are asked every so often, with `once` a single time. Raises
     `OSError` naming the source where it cannot be opened.
     """
-    from hub.meters.sources import SourceOptions, open_meter_source  # needs asyncio, urllib
-    from sml_codec.sources import Retry
+    return source_chunks(source, SourceOptions(login, kind=kind, keys=keys.for_mbus()), once=once)
 
+
+def source_chunks(source: str, options: SourceOptions, *, once: bool = False) -> Iterator[bytes]:
+    """Yield what comes of a source, as `live_chunks` does, with all its options."""
     retry = None if once else Retry(heard=partial(_say_interrupted, source))
-    options = SourceOptions(login, retry, kind, keys.for_mbus(), Notices(source).hear)
+    chosen = replace(options, retry=retry, heard=Notices(source).hear)
     loop = asyncio.new_event_loop()
     try:
-        pieces = open_meter_source(source, options)
+        pieces = open_meter_source(source, chosen)
         while (piece := loop.run_until_complete(anext(pieces, None))) is not None:
             yield piece
     except ValueError as error:
@@ -161,11 +166,23 @@ def _say_interrupted(source: str, interruption: "Interruption") -> None:
 
 
 def hex_or_bytes(chunks: Iterator[bytes], kind: MeterKind | None = None) -> Iterator[bytes]:
-    """Yield the bytes of a stream that may be hex; receivers of radio have lines of their own."""
+    """Yield the bytes of a stream that may be hex; lines of radio receivers stay as they are."""
     if kind in (MeterKind.WIRELESS, MeterKind.MQTT):
         yield from chunks
         return
-    text = HexText()
+    text, head = HexText(), b""
+    for chunk in chunks:
+        head += chunk
+        if may_be_line(head):
+            continue
+        if is_line(head):
+            yield head
+            yield from chunks
+            return
+        yield text.feed(head)
+        break
+    else:
+        yield head if is_line(head) else text.feed(head)
     for chunk in chunks:
         yield text.feed(chunk)
     yield text.close()

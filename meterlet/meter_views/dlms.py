@@ -145,7 +145,7 @@ def value_view(entry: PushValue) -> dict[str, Any]:
     if meaning.profile is not None:
         view["profile"] = meaning.profile
     time = _iso(entry.time)
-    if time is not None and meaning.obis is not None:
+    if time is not None:
         view["time"] = time
     return view
 

@@ -21,6 +21,7 @@ from dlms_codec import (
 )
 from dlms_codec.apdus import action, get
 from dlms_codec.apdus import set as setting
+from dlms_codec.apdus.access import AccessRequest, AccessResponse
 from dlms_codec.apdus.acse import Aare, Aarq, Mechanism, Rlre, Rlrq
 from dlms_codec.apdus.addressing import Attribute, DataBlock, Failure, Method, Value
 from dlms_codec.apdus.initiate import InitiateRequest, InitiateResponse
@@ -131,6 +132,8 @@ class DialogueTrees:
         if isinstance(apdu, ConfirmedServiceError):
             return {"apdu": "confirmed-service-error", "service": apdu.service,
                     "choice": apdu.kind, "error": apdu.error, "reason": apdu.reason}  # fmt: skip
+        if isinstance(apdu, AccessRequest | AccessResponse):
+            return _access(apdu)
         if isinstance(apdu, GeneralBlockTransfer):
             return {"apdu": "general-block-transfer", "block": apdu.number, "last": apdu.last,
                     "streaming": apdu.streaming, "window": apdu.window,
@@ -270,6 +273,22 @@ def _result(result: Value | Failure) -> Tree:
 def _outcome(outcome: action.Outcome) -> Tree:
     back = {} if outcome.returned is None else _result(outcome.returned)
     return {"result": result_name(outcome.result)} | back
+
+
+def _access(apdu: AccessRequest | AccessResponse) -> Tree:
+    name = "access-request" if isinstance(apdu, AccessRequest) else "access-response"
+    tree: Tree = {"invoke": apdu.invoke, "apdu": name, "time": apdu.time.hex()}
+    if apdu.accesses is not None:
+        names = {1: "get", 2: "set", 3: "action"}
+        tree["list"] = [
+            {"access": names[each.kind]}
+            | (_method(each.target) if isinstance(each.target, Method) else _attribute(each.target))
+            for each in apdu.accesses
+        ]
+    tree["data"] = [data_tree(value) for value in apdu.data]
+    if isinstance(apdu, AccessResponse):
+        tree["results"] = [result_name(outcome.result) for outcome in apdu.outcomes]
+    return tree
 
 
 def _service(

@@ -11,13 +11,16 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hub.device import Device
 from hub.meters.files import content
 from hub.meters.files.opened import FileForm, FileReport
 from hub.meters.files.recognise import FORMATS
 from hub.meters.replay import CsvReplay, ReplayError
+from meterlet.commands.main import main
 from protocols.metrology import ACTIVE_ENERGY_IMPORT
 from tests.support import files_people_have as made
 
@@ -134,3 +137,16 @@ def test_more_than_the_fuse_lets_through_is_not_billed(tmp_path: Path) -> None:
             read(path, FileForm())
     path.write_text(made.PLAIN.replace("0.07", "59"))
     assert read(path, FileForm()) > made.TOTAL_WH
+
+
+def test_a_file_with_readings_of_the_future_is_refused_as_a_whole(tmp_path: Path) -> None:
+    path, hub = tmp_path / "use.csv", str(tmp_path / "hub")
+    rows = [f"{year}-03-01T{hour:02}:00:00Z,0.25" for year in (2026, 2099) for hour in range(24)]
+    path.write_text("\n".join(["time,kwh", *rows]))
+    ask = CliRunner().invoke
+    assert ask(main, ["hub", "init", hub, "--serial", "3"]).exit_code == 0
+    refused = ask(main, ["hub", "ingest", "--hub", hub, str(path), "--column", "kwh"])
+    assert refused.exit_code == 1
+    assert "that time has not come yet" in refused.output
+    with Device.open(Path(hub)) as device:
+        assert device.main.vault.latest(device.main.channel) is None

@@ -10,6 +10,7 @@ from hub.machine.machine import AppletMachine
 from protocols.amounts import (
     Above,
     Bucket,
+    Count,
     Excess,
     Group,
     Peaks,
@@ -97,6 +98,20 @@ def test_an_excess_is_opened_where_the_manifest_grants_it(machine: AppletMachine
     many = SlotForm(((0, 4 * limits.MAX_COMPARISONS + 1, 1),))
     asked = bytes([30]) + (1).to_bytes(2, "big") + encode_amounts([Excess(many, (Above(3, many),))])
     assert instance.process(command(0, asked)).hex() == "6a84"
+
+
+def test_a_count_is_opened_where_the_manifest_grants_it_and_nowhere_else(
+    machine: AppletMachine,
+) -> None:
+    windows = tuple(SlotForm(((96 * day, 32, 1),)) for day in range(30))
+    uses = [(BEGIN // 900 + slot) % 7 for slot in range(96 * 30)]
+    count = Count(windows, sum(uses[:32]))
+    assert 0 < count.value_of(uses) < 30
+    assert ask(machine, encode_amounts([count])).hex() == "6982"
+    granted = GRANTED.replace('kind = "blocks"', 'kind = "count"')
+    instance, _ = start(machine, BODY.format(begin=BEGIN), manifest=granted)
+    asked = bytes([30]) + (1).to_bytes(2, "big") + encode_amounts([count])
+    assert instance.process(command(0, asked)) == f"({count.value_of(uses)},)".encode() + b"\x90\0"
 
 
 def test_a_description_is_bounded_in_size_and_in_work(machine: AppletMachine) -> None:

@@ -23,6 +23,7 @@ from dlms_codec import (
     Utf8String,
     VisibleString,
 )
+from dlms_codec.apdus import access as access_service
 from dlms_codec.apdus import action, get
 from dlms_codec.apdus import set as setting
 from dlms_codec.apdus.acse import Aare, Aarq, Diagnostic, Rlre, Rlrq
@@ -119,6 +120,21 @@ several_methods = st.lists(methods, max_size=3).map(tuple)
 several_data = st.lists(data, max_size=3).map(tuple)
 codes_of_results = st.lists(st.sampled_from(AccessResult), max_size=3).map(tuple)
 
+accesses = st.one_of(
+    st.builds(access_service.Access, st.sampled_from([1, 2]), attributes),
+    st.builds(access_service.Access, st.just(3), methods),
+)
+several_accesses = st.lists(accesses, max_size=3).map(tuple)
+access_outcomes = st.lists(
+    st.one_of(
+        st.builds(
+            access_service.AccessOutcome, st.sampled_from([1, 2]), st.sampled_from(AccessResult)
+        ),
+        st.builds(access_service.AccessOutcome, st.just(3), st.sampled_from(ActionResult)),
+    ),
+    max_size=3,
+).map(tuple)
+
 services = st.one_of(
     st.builds(get.GetRequest, byte, attributes),
     st.builds(get.GetRequestNext, byte, four),
@@ -148,6 +164,9 @@ services = st.one_of(
     st.builds(action.ActionResponseBlock, byte, blocks),
     st.builds(action.ActionResponseList, byte, st.lists(outcomes, max_size=3).map(tuple)),
     st.builds(action.ActionResponseNext, byte, four),
+    st.builds(access_service.AccessRequest, four, short, several_accesses, several_data),
+    st.builds(access_service.AccessResponse, four, short, st.none() | several_accesses,
+              several_data, access_outcomes),
 )  # fmt: skip
 
 date_times = st.binary(min_size=12, max_size=12).map(DateTime)

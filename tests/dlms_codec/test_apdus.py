@@ -17,6 +17,7 @@ from dlms_codec import (
     decode_apdu,
     result_name,
 )
+from dlms_codec.apdus.access import Access, AccessRequest, AccessResponse
 from dlms_codec.apdus.acse import Aare, Aarq, Context, Mechanism
 from dlms_codec.apdus.addressing import AccessResult, Attribute, Failure, Value
 from dlms_codec.apdus.get import GetRequest, GetResponse
@@ -94,6 +95,25 @@ def test_a_request_and_its_answers() -> None:
     assert [result_name(result) for result in (AccessResult.TYPE_UNMATCHED, 99)] == [
         "type-unmatched", "result-99"
     ]  # fmt: skip
+
+
+def test_an_access_of_three_kinds() -> None:
+    wire = bytes.fromhex(
+        "d9400000000003" "010001010000000aff02" "0200080000010000ff02" "030046000060030aff01"
+        "03" "00" "0902aabb" "0f00"
+    )  # fmt: skip
+    asked = decode_apdu(wire)
+    assert isinstance(asked, AccessRequest)
+    assert [each.kind for each in asked.accesses] == [1, 2, 3]
+    assert asked.data == (None, b"\xaa\xbb", 0)
+    assert asked.encode() == wire
+    answer = decode_apdu(bytes.fromhex("da400000000000021105000201000203"))
+    assert isinstance(answer, AccessResponse)
+    assert [outcome.result for outcome in answer.outcomes] == [
+        AccessResult.SUCCESS, AccessResult.READ_WRITE_DENIED
+    ]  # fmt: skip
+    with pytest.raises(EncodingError):
+        Access(1, asked.accesses[2].target)
 
 
 def test_refusals_are_named() -> None:

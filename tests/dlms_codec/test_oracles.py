@@ -1,19 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything known of the shared captures of DLMS meters, and their exact bytes."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from dlms_codec import (
+    Array,
     Damage,
+    Data,
+    DataNotification,
+    Enum,
     GeneralCiphered,
     HdlcFrame,
+    Int8,
     Keys,
     MbusFrame,
     Message,
     MessageDecoder,
+    Push,
+    PushReader,
     StreamDecoder,
+    Structure,
     Telegram,
     Transport,
+    VisibleString,
     WrapperFrame,
     decode_apdu,
     decode_messages,
@@ -119,6 +130,51 @@ def test_a_long_stream_fills_no_memory(name: str) -> None:
         decoder.feed(data[at : at + 50])
         most = max(most, len(decoder._decoder._buffer))
     assert most < 2100
+
+
+def coded_pushes() -> Iterator[tuple[str, Push]]:
+    """Yield the first push of each capture whose values all have codes of their own."""
+    for name in NAMES:
+        data, transport = meter_capture(name), recognise(meter_capture(name))
+        if transport is None:
+            found: list[Telegram | Damage] = [decode_telegram(data, keys=keys_of(name))]
+        else:
+            found = decode_stream(transport, data[:4000], keys=keys_of(name))
+        pushes = [event.push for event in found if isinstance(event, Telegram) and event.push]
+        for push in pushes[:1]:
+            meanings = [entry.meaning for entry in push.values]
+            if all(m.obis and m.class_id is None and m.profile is None for m in meanings):
+                yield name, push
+
+
+def test_the_values_of_real_meters_are_the_same_in_every_layout() -> None:
+    """Each list is laid out as other meters would: nested, flat, backwards, between others."""
+    others = 0
+    for name, push in coded_pushes():
+        rows = [
+            [entry.meaning.obis.code if entry.meaning.obis else None, entry.value]
+            + ([] if entry.meaning.scaler is None
+               else [Structure((Int8(entry.meaning.scaler), Enum(entry.meaning.unit or 0)))])
+            for entry in push.values
+        ]  # fmt: skip
+        want = [(entry.obis, entry.value, entry.scaled, entry.unit_symbol) for entry in push.values]
+        flat = [item for row in rows for item in row]
+        layouts: list[Data] = [
+            Array(map(Structure, rows)), Structure(map(Structure, rows)), Structure(flat),
+            Structure((VisibleString(b"Some_V1"), *flat)), Structure((bytes(12), *flat, b"serial")),
+            Structure((Enum(1), Array(map(Structure, rows)))),
+            Array((Array(map(Structure, rows[:3])), Structure(map(Structure, rows[3:])))),
+        ]  # fmt: skip
+        for body in layouts:
+            wire = DataNotification(1, None, body).encode()
+            found = PushReader().read(wire).values
+            assert [(e.obis, e.value, e.scaled, e.unit_symbol) for e in found] == want, name
+        backwards = PushReader().read(
+            DataNotification(1, None, Array(map(Structure, reversed(rows)))).encode()
+        )
+        assert [entry.obis for entry in backwards.values] == [row[0] for row in want[::-1]]
+        others += 1
+    assert others >= 15
 
 
 def test_a_changed_byte_of_a_protected_capture_is_never_read_as_authentic() -> None:

@@ -185,6 +185,31 @@ def test_profiles_add_what_their_documents_say_and_say_so() -> None:
     assert all(profile.source for profile in PROFILES)
 
 
+def kamstrup(kind: bytes) -> Structure:
+    codes = ["1-1:0.0.5", "1-1:96.1.1", *(f"1-1:{group}.7.0" for group in (1, 2, 3, 4, 31, 32))]
+    values: list[Data] = [VisibleString(b"5706567274389702"), VisibleString(kind)]
+    values += [UInt32(number) for number in (948, 0, 0, 64, 141)] + [UInt16(238)]
+    pairs = zip((Obis.parse(code).code for code in codes), values, strict=True)
+    head = VisibleString(b"Kamstrup_V0001")
+    return Structure((head, *(item for pair in pairs for item in pair)))
+
+
+def test_the_same_list_of_another_market_gets_nothing_added() -> None:
+    """Norway sends 10 mA and 10 Wh, Sweden (AN) Wh, current transformers (685) mA."""
+    reader = PushReader()
+    for kind, profile in (
+        (b"6841121BN243101040", "kamstrup-norway"),
+        (b"6841138AN243101090", None),
+        (b"6851121BN243101040", None),
+        (b"6861111BN242101040", "kamstrup-norway"),
+    ) * 3:
+        read = reader.read(push(kamstrup(kind), time=CLOCK))
+        assert read.profile == profile
+        current = read.values[6]
+        assert (str(current.obis), current.value) == ("1-1:31.7.0*255", 141)
+        assert current.scaled == (Decimal("1.41") if profile else None)
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -29,6 +29,8 @@ from dlms_codec import (
     unwrap_key,
     wrap_key,
 )
+from dlms_codec.apdus.acse import Aarq, Context
+from dlms_codec.apdus.initiate import Conformance, InitiateRequest
 from dlms_codec.apdus.notifications import DataNotification
 from dlms_codec.numbers import UInt32
 from dlms_codec.protection import PROTECTED_TAGS
@@ -39,7 +41,7 @@ KEYS = Keys(
     bytes.fromhex("000102030405060708090a0b0c0d0e0f"),
     bytes.fromhex("d0d1d2d3d4d5d6d7d8d9dadbdcdddedf"),
 )
-# The example of the Green Book (DLMS UA 1000-2, table 37: ciphering of a GET request and others).
+# The InitiateRequest that the Green Book enciphers as its example (with the keys above).
 GREEN_BOOK = (
     "01011000112233445566778899aabbccddeeff0000065f1f0400007e1f04b0",
     "801302ff8a7874133d414ced25b42534d28db0047720606b175bd52211be68",
@@ -155,6 +157,13 @@ def test_keys_are_shown_nowhere() -> None:
     with pytest.raises(EncodingError) as raised:
         Keys(b"too short")
     assert "too short" not in str(raised.value)
+
+
+def test_a_proposal_with_a_key_in_it_shows_no_key() -> None:
+    key = bytes(range(0x41, 0x51))
+    proposal = InitiateRequest(Conformance.GET, 1024, key)
+    for shown in (proposal, Aarq(Context.LOGICAL_NAMES, proposal.encode())):
+        assert key.decode() not in repr(shown)
 
 
 def test_a_counter_is_taken_once_and_only_upwards() -> None:

@@ -143,7 +143,16 @@ def test_each_type_has_its_name(value: Data, tree: dict[str, Any]) -> None:
 
 
 def test_what_is_not_dlms_is_said_to_be_none() -> None:
-    for data in (b"", b"hello", bytes.fromhex("1b1b1b1b01010101"), b"/ISk5\\2MT382-1000\r\n"):
+    texts = [
+        b"",
+        b"hello",
+        b"Hello",
+        b"A" * 300,
+        b"`",
+        b"a \x7e\xa0 in it",
+        b"/ISk5\\2MT382-1000\r\n",
+    ]
+    for data in [*texts, b"\x0fabc", bytes.fromhex("1b1b1b1b01010101")]:
         assert not is_dlms(data)
         with pytest.raises(MalformedDlms):
             dlms_view(data)

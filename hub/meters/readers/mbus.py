@@ -134,7 +134,7 @@ class RadioReader:
                 continue  # more of the message follows
             telegram = read_wireless(frame, keys=self._keys, formats=self._formats)
             if why := _untrusted(telegram, self._keys, self._counters):
-                heard.lost.append(LostBytes(offset, why))
+                heard.lost.append(LostBytes(offset, why, _name(telegram)))
             else:
                 _take(heard, telegram, offset, RADIO, self._zone)
         return heard
@@ -150,9 +150,14 @@ def _untrusted(telegram: Telegram, keys: KeyRing, counters: Counters) -> str:
     return "" if counters.follows(meter, telegram.counter) else SEEN_BEFORE
 
 
+def _name(telegram: Telegram) -> bytes:
+    return b"" if telegram.meter is None else str(telegram.meter).encode()
+
+
 def _take(heard: Heard, telegram: Telegram, offset: int, protocol: str, zone: tzinfo) -> None:
     if telegram.error is not None:
-        heard.lost.append(LostBytes(offset, str(telegram.error)))
+        whose = _name(telegram) if protocol == RADIO else b""
+        heard.lost.append(LostBytes(offset, str(telegram.error), whose))
         return
     content, meter = telegram.content, telegram.meter
     if isinstance(content, FixedData):

@@ -122,7 +122,7 @@ def _take(heard: Heard, name: bytes, payload: bytes, offset: int) -> None:
     try:
         found = _read(topic, payload)
     except _Unreadable as reason:
-        heard.lost.append(LostBytes(offset, f"{topic[:60]}: {reason}"))
+        heard.lost.append(LostBytes(offset, f"{topic[:60]}: {reason}", _meter_of(topic)))
         return
     if found is not None:
         meter, steps = found
@@ -155,6 +155,14 @@ def _read(topic: str, payload: bytes) -> tuple[str, Counted] | None:
             return name, _steps(number, 0, "Wh")
         return name, Counted(int(number) // WATT_MINUTES, 1)
     return None
+
+
+def _meter_of(topic: str) -> bytes:
+    """Return whose topic it is, of those that are read."""
+    for pattern in (_TASMOTA, _SHELLY, _SHELLY_OLD):
+        if match := pattern.fullmatch(topic):
+            return "/".join(match.groups()[:2]).encode()
+    return b""
 
 
 def _json(payload: bytes) -> Mapping[str, Any]:

@@ -88,6 +88,13 @@ def are_frames(data: bytes) -> bool:
     return at > 0
 
 
+def may_be_line(data: bytes) -> bool:
+    """Whether bytes can still become the line of a receiver, which has not ended yet."""
+    if b"\n" in data or len(data) >= LONGEST_LINE or not _TEXT.fullmatch(data):
+        return False
+    return len(data) < LINE_START or begins_line(data)
+
+
 @dataclass(slots=True)
 class FrameCutter:
     """Cuts a stream into frames, in pieces of any size; holds a line or a frame at most."""
@@ -121,9 +128,9 @@ class FrameCutter:
         text = _TEXT.match(head)
         assert text is not None  # it may be empty
         if text.end() == len(head) and not is_whole:
-            if len(head) < LINE_START or _begins_line(head):
+            if len(head) < LINE_START or begins_line(head):
                 return False
-        elif _begins_line(head) and (line := _LINE.match(head) or (is_last and text)):
+        elif begins_line(head) and (line := _LINE.match(head) or (is_last and text)):
             self._take_line(cut, line[0])
             return True
         if head[:1] in b"\r\n":
@@ -175,7 +182,7 @@ class FrameCutter:
             self._noise = None
 
 
-def _begins_line(head: bytes) -> bool:
+def begins_line(head: bytes) -> bool:
     """Whether bytes begin as the line of a receiver; of hex alone by its control byte, too."""
     start = head[:LINE_START].split(b"\n", 1)[0].rstrip(b"\r")
     return bool(_LINE_STARTS.match(start))

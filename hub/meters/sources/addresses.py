@@ -9,8 +9,9 @@ mqtt://HOST:PORT/topic                          a broker
 tcp://, http://, https://                       as `sml_codec.sources` has them
 """
 
+import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -67,6 +68,8 @@ class SourceOptions:
     """Hears of meters that do not answer, and of what is dropped."""
     patience: Patience | None = None
     """How long a bus is waited for; None: as its kind needs it."""
+    sleep: Callable[[float], Awaitable[None]] = field(default=asyncio.sleep, repr=False)
+    """Waits until the next round of questions."""
 
 
 def kind_at(address: str) -> MeterKind | None:
@@ -130,7 +133,8 @@ def _asking(query: dict[str, str], options: SourceOptions) -> Asking:
             raise ValueError(str(error)) from None
         if not SHORTEST <= every <= LONGEST:
             raise ValueError(f"every={text}: from 1s to 31 days")
-    return Asking(every, None if options.retry is not None else 1, options.heard)
+    rounds = None if options.retry is not None else 1
+    return Asking(every, rounds, options.heard, options.sleep)
 
 
 def _bus(parts: SplitResult, query: dict[str, str], options: SourceOptions) -> OpenedSource:

@@ -9,6 +9,7 @@ A bus begins with SND_NKE to all. A meter that does not answer is told, and aske
 round. Only what the meter that was asked has answered is handed on.
 """
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -27,7 +28,7 @@ from meter_codecs.mbus import (
     NoAnswer,
     Telegram,
 )
-from meter_codecs.mbus.frames import BROADCAST
+from meter_codecs.mbus.frames import BROADCAST, SND_NKE, ShortFrame
 from meter_codecs.mbus.master import LAST_PRIMARY, Master, Operation, Request
 
 MOST_TARGETS: Final = 250
@@ -108,7 +109,9 @@ class BusMaster:
 
     async def _broadcast(self, port: Port) -> None:
         """Let every meter begin anew; nobody answers."""
-        await self._do(self._master.reset(BROADCAST), port)
+        await settle(port)
+        await port.send(ShortFrame(SND_NKE, BROADCAST).encode())
+        await asyncio.sleep(self.patience.silence)
 
     async def _search(self, port: Port) -> tuple[Target, ...]:
         try:
