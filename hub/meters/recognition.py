@@ -48,6 +48,7 @@ OWN_CI: Final = 0x1F
 """Up to this CI an M-Bus frame carries DLMS; above it, values of its own."""
 _P1_START: Final = re.compile(rb"/[A-Za-z]{3}[^\r\n]{0,64}\r?\n")
 _P1_LINE: Final = re.compile(rb"^[0-9A-Z:.*&-]{3,20}\([^()\r\n]*\)", re.MULTILINE)
+_HDLC: Final = re.compile(rb"\x7e[\xa0-\xaf]")
 _P1_SEALED: Final = re.compile(rb"\xdb\x08.{8}\x82..\x30", re.DOTALL)
 _CONTROLS: Final = frozenset(
     {0x06, 0x08, 0x18, 0x28, 0x38, 0x40, 0x43, 0x44, 0x46, 0x47, 0x48, 0x53, 0x73}
@@ -145,8 +146,6 @@ def _weak(data: bytes, key: bytes | None) -> Recognised | None:
         )
     if data.lstrip(b"\0")[:1] == bytes([SML_FILE]) and _is_sml_file(data):
         return Recognised(MeterKind.SML, "a file of SML without frames (76)")
-    if _transport(data) is not None:
-        return Recognised(MeterKind.DLMS_HDLC, "a frame of HDLC begins (7e a.), and none is whole")
     for is_it, kind, why in _TEXT_REMAINS:
         if is_it(data):
             return Recognised(kind, why, is_sure=False)
@@ -173,6 +172,11 @@ def _begins_radio(data: bytes) -> bool:
 
 _Remains = tuple[tuple[Callable[[bytes], bool], MeterKind, str], ...]
 _TEXT_REMAINS: Final[_Remains] = (
+    (
+        lambda data: bool(_HDLC.search(data)),
+        MeterKind.DLMS_HDLC,
+        "a frame of HDLC begins (7e a.), and none is whole",
+    ),
     (_begins_text, MeterKind.P1, "a telegram of P1 or D0 begins or ends, and none is whole"),
     (
         lambda data: any(sign in data for sign in (b"</msg>", b"<src>CC128", b"<msg")),
