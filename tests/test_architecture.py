@@ -69,7 +69,7 @@ BREACHES: Final = {
         ("protocols.iso7816.apdu", "socket"),
         ("tariffs.document", "sqlite3"),
     ],
-    "Of sml_codec only its sources, its client and its server import sockets and files": [
+    "Of the codecs only sources, lines, clients and servers import sockets and files": [
         ("sml_codec.codec", "asyncio"),
         ("sml_codec.frames", "pathlib"),
         ("sml_codec.stream", "socket"),
