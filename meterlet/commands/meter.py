@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`meterlet meter`: decode, check, watch and probe what meters of all kinds send."""
+"""`meterlet meter`: decode, check, watch and probe what meters send; read those that answer."""
 
 from typing import Final
 
@@ -11,13 +11,14 @@ VERBS: Final = {
     "check": "meterlet.commands.meter_decode:check",
     "decode": "meterlet.commands.meter_decode:decode",
     "probe": "meterlet.commands.hub_probe:probe_meter",
+    "read": "meterlet.commands.meter_read:read",
     "watch": "meterlet.commands.meter_watch:watch",
 }
 
 
 @click.group(cls=LazyGroup, targets=VERBS)
 def meter() -> None:
-    """Decode, check, watch and probe what meters send: SML, DLMS, P1, D0, M-Bus, Current Cost.
+    """What meters send: SML, DLMS, P1, D0, M-Bus, Current Cost; and what DLMS meters answer.
 
     The kind of meter is found from the bytes, and what shows it is said.
     """

@@ -137,7 +137,7 @@ def value_view(entry: PushValue) -> dict[str, Any]:
         view |= {"value": None, "type": "objects"}
     else:
         view["value"] = plain_value(value)
-    view |= {"scaler": meaning.scaler, "unit": _unit(meaning.unit)}
+    view |= {"scaler": meaning.scaler, "unit": unit_text(meaning.unit)}
     if meaning.index is not None:
         view["index"] = meaning.index
     if meaning.class_id is not None:
@@ -150,7 +150,8 @@ def value_view(entry: PushValue) -> dict[str, Any]:
     return view
 
 
-def _unit(code: int | None) -> str | None:
+def unit_text(code: int | None) -> str | None:
+    """Return the symbol of a unit, as the JSON of meters writes it."""
     if code is None:
         return None
     symbol = UNIT_SYMBOLS.get(code, f"unit {code}")

@@ -106,7 +106,7 @@ def _name(value: Mapping[str, Any]) -> str:
 
 
 def _remark(value: Mapping[str, Any]) -> str:
-    said = [_meaning(value["obis"])] if value.get("obis") else []
+    said = [meaning_of(value["obis"])] if value.get("obis") else []
     said += [f"{facet} {value[facet]}" for facet in _FACETS if value.get(facet)]
     said += [_letters(value["value"])]
     if value.get("function") not in (None, "instantaneous"):
@@ -124,7 +124,7 @@ def _letters(value: object) -> str:
     return f'"{text}"' if len(data) > 2 and data.isascii() and text.isprintable() else ""
 
 
-def _meaning(obis: str) -> str:
+def meaning_of(obis: str) -> str:
     """Return what an OBIS code stands for, where it is one of the common."""
     codes = obis.removesuffix("*255").replace(":", ".").replace("-", ".").split(".")
     try:
