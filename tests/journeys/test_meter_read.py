@@ -17,6 +17,7 @@ from dlms_codec.responder import AccessOfClient
 from dlms_codec.server import logical_device, serve
 from meterlet.commands.main import main
 from tests.support.dlms_world import CLIENT_TITLE, KEYS, METER_TITLE, PUBLIC, SECURE, World, pair
+from tests.support.waiting import PATIENCE
 
 
 @contextmanager
@@ -37,7 +38,7 @@ def meter(*, hdlc: bool = False) -> Iterator[tuple[int, AccessOfClient]]:
     ready = threading.Event()
     thread = threading.Thread(target=lambda: loop.run_until_complete(run()))
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(PATIENCE)
     yield ports[0], access
     stop.set()
     thread.join()

@@ -53,6 +53,7 @@ from tests.support.meter_captures import (
     meter_oracle,
     needs_meter_captures,
 )
+from tests.support.waiting import PATIENCE
 
 DIALOGUES: Final = [name for name in NAMES if "telegrams" in meter_oracle(name)]
 TITLE: Final = b"METER001"
@@ -318,7 +319,7 @@ def test_a_stream_cut_anywhere_says_the_same(kind: MeterKind, cuts: list[int]) -
 def answering(*pieces: bytes) -> Iterator[str]:
     """Serve the pieces over TCP, one a connection, each of which is then closed."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(20)
+        server.settimeout(PATIENCE)
 
         def serve() -> None:
             for piece in pieces:
