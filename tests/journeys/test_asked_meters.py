@@ -47,7 +47,7 @@ def test_a_heat_meter_behind_a_bridge_is_asked_once(tmp_path: Path) -> None:
             ran = run_meterlet("hub", "ingest", "--hub", hub, source, "--once", "--json")
         assert ran.returncode == 0, ran.stderr
         assert json.loads(ran.stdout)["telegrams"] == 1
-        time.sleep(1)
+        time.sleep(1)  # so that both are not of one second
     assert "8,641.000 kWh" in shown(hub, "heat")
 
 

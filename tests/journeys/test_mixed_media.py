@@ -34,6 +34,7 @@ from tests.support.mixed_media import (
     port,
     sensor,
 )
+from tests.support.soak import IS_SOAKING
 from tests.support.town import done
 
 pytest.importorskip("serial")
@@ -217,21 +218,19 @@ class World:
         return Fraction(self.stored[name][end] - self.stored[name][begin], 1000)
 
 
-@pytest.fixture(scope="module")
-def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, World]:
-    """A hub that has seen the month, and what it was to see."""
-    folder = tmp_path_factory.mktemp("mixed")
+def live(folder: Path) -> World:
+    """Let a hub see the month; return what it was to see."""
     done("tariff", "keygen", "--out", folder / "vendor.key")
     with Device.create(folder / "hub", HOME, now=lambda: BEGIN):
         shutil.copy(folder / "vendor.key.pub", folder / "hub" / "vendors" / "0-vendor.pem")
     with ExitStack() as stack:
         world = World(folder / "hub", folder, stack)
         world.month()
-    return folder, world
+    return world
 
 
-def test_every_reading_is_stored_once_and_the_odd_ones_wait(lived: tuple[Path, World]) -> None:
-    folder, world = lived
+def require_stored(folder: Path, world: World) -> None:
+    """Every reading is stored once, and the odd ones wait."""
     with Device.open(folder / "hub", now=lambda: END + HOURS) as device:
         for meter in device.every_meter:
             main = meter.main
@@ -305,8 +304,8 @@ class Supplier:
         return str(told["total"])
 
 
-def test_each_supplier_bills_what_its_register_counted(lived: tuple[Path, World]) -> None:
-    folder, world = lived
+def require_billed(folder: Path, world: World) -> None:
+    """Each supplier bills what its register counted."""
     prices = {"electricity": "0.3127", "heat-pump": "0.2411"}
     for name, price in prices.items():
         (folder / f"{name}.toml").write_text(FLAT.format(name=name, price=price, medium=""))
@@ -329,11 +328,19 @@ def test_each_supplier_bills_what_its_register_counted(lived: tuple[Path, World]
         )
 
 
-@pytest.mark.soak
-def test_heat_from_the_bus_is_billed(lived: tuple[Path, World]) -> None:
-    folder, world = lived
+def require_heat_billed(folder: Path, world: World) -> None:
     tariff = folder / "heat.toml"
     tariff.write_text(FLAT.format(name="heat", price="0.1104", medium='medium = "heat"\n'))
     heat = Supplier(folder, "heat", "heat.toml")
     with serving_hub(folder / "hub") as address:
         assert heat.bill(address, tariff) == flat("0.1104", world.used("heat"))
+
+
+def test_a_month_of_mixed_media_is_stored_once_and_billed_by_its_differences(
+    tmp_path: Path,
+) -> None:
+    world = live(tmp_path)
+    require_stored(tmp_path, world)
+    require_billed(tmp_path, world)
+    if IS_SOAKING:
+        require_heat_billed(tmp_path, world)

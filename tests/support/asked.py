@@ -83,7 +83,7 @@ def broker(folder: Path, config: str = "allow_anonymous true") -> Iterator[int]:
         while True:
             assert ran.poll() is None, (folder / "mosquitto.log").read_text()
             try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
+                socket.create_connection(("127.0.0.1", port), PATIENCE).close()
                 break
             except OSError:
                 assert time.monotonic() < deadline

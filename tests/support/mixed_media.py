@@ -230,11 +230,11 @@ class Plug:
         return cls(HubAtSource(folder, source, MeterKind.MQTT), client)
 
     def wake(self) -> None:
-        self.client.publish("tele/nobody/SENSOR", b"{}").wait_for_publish(5)
+        self.client.publish("tele/nobody/SENSOR", b"{}").wait_for_publish(PATIENCE)
 
     def publish(self, watt_hours: int, device: str = "washer") -> None:
         """Publish what the plug counts, and wait until the hub has done with it."""
         before = self.hub.clock.taken()
         payload = json.dumps({"ENERGY": {"Total": watt_hours / 1000, "Power": 60}})
-        self.client.publish(f"tele/{device}/SENSOR", payload).wait_for_publish(5)
+        self.client.publish(f"tele/{device}/SENSOR", payload).wait_for_publish(PATIENCE)
         self.hub.wait(before)

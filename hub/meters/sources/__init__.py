@@ -2,6 +2,7 @@
 """Where the bytes of meters come from: lines that are heard, meters that are asked, brokers.
 
 lines       serial lines with speed, data bits, parity and stop bits
+listening   a serial line that is heard
 ports       a line on which something can be asked
 asking      once every so often
 bus         the master of an M-Bus, on a serial line or behind a bridge

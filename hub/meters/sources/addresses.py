@@ -23,7 +23,8 @@ from hub.meters.replay import ReplayError, parse_interval
 from hub.meters.sources.asking import USUAL_INTERVAL, Asking
 from hub.meters.sources.broker import PORT, TLS_PORT, Broker, read_broker
 from hub.meters.sources.bus import BY_TCP, Patience, read_bus, targets_of
-from hub.meters.sources.lines import USUAL, line_of, read_line, speed_of
+from hub.meters.sources.lines import USUAL, line_of, speed_of
+from hub.meters.sources.listening import read_line
 from hub.meters.sources.ports import serial_opener, tcp_opener
 from hub.meters.sources.readout import FRAME, PUSH_BAUD, read_optical
 from meter_codecs.mbus import NO_KEYS, KeyRing

@@ -33,9 +33,10 @@ class Asking:
 async def asked(
     opened: PortOpener, rounds: Callable[[Port], AsyncIterator[bytes]], asking: Asking
 ) -> AsyncIterator[bytes]:
-    """Yield what `rounds` brings of an open line, once every so often."""
+    """Yield what `rounds` brings of an open line, every so often; first nothing: it is open."""
     port = await opened()
     try:
+        yield b""  # what breaks from now on is opened again
         done = 0
         while True:
             begun = monotonic()

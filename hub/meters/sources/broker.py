@@ -95,6 +95,8 @@ async def read_broker(
 ) -> AsyncIterator[bytes]:
     """Yield messages, framed as `MqttReader` takes them, until the broker is gone.
 
+    The first piece is empty: the broker is there, and what breaks from then on is opened again.
+
     Raises OSError where it cannot be reached, does not let one in, or goes away.
     """
     from aiomqtt import MqttError
@@ -104,6 +106,7 @@ async def read_broker(
     try:
         async with _client(broker) as client:
             await client.subscribe([(topic, 0) for topic in broker.topics])
+            yield b""
             async for message in client.messages:
                 topic, payload = str(message.topic), message.payload
                 if message.retain or len(topic) > LONGEST_TOPIC or not isinstance(payload, bytes):

@@ -4,16 +4,13 @@
 serial:///dev/ttyUSB0?baud=2400&frame=8E1       8 data bits, even parity, 1 stop bit
 """
 
-import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Self
 
 from hub.meters.recognition import MeterKind
 
-PATIENCE: Final = 0.2
-"""How long a read waits for the first byte, in seconds; also how fast the source can be closed."""
 FASTEST: Final = 4_000_000
 SLOWEST: Final = 50
 _FRAME: Final = re.compile(r"([78])([NEO])([12])")
@@ -82,16 +79,3 @@ def speed_of(text: str) -> int:
     if not re.fullmatch(r"\d{2,7}", text, re.ASCII) or not SLOWEST <= int(text) <= FASTEST:
         raise ValueError(f"baud={text}: a speed is a number such as 9600")
     return int(text)
-
-
-async def read_line(line: LineSettings) -> AsyncIterator[bytes]:
-    """Yield what comes over a serial line until it breaks; raise OSError then."""
-    from hub.meters.sources.ports import SerialPort, open_serial
-
-    port = SerialPort(await asyncio.to_thread(open_serial, line))
-    try:
-        while True:
-            if piece := await port.receive(PATIENCE):
-                yield piece
-    finally:
-        await port.close()

@@ -23,8 +23,8 @@ from meter_codecs.mbus import (
 from meter_codecs.mbus.frames import BROADCAST, BROADCAST_REPLY, RSP_UD, SND_NKE
 from meter_codecs.mbus.master import MOST_TELEGRAMS, Master, Request, run
 from meter_codecs.mbus.slave import Slave
-from tests.meter_codecs.mbus.bus import Bus, PtyLine
 from tests.meter_codecs.mbus.strategies import numbers
+from tests.support.mbus_bus import Bus, PtyLine
 
 BODIES = (
     make_body([make_record(b"\x04\x13", 100)], more_follows=True),

@@ -5,6 +5,7 @@ import asyncio
 import json
 import subprocess
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,17 @@ from hub.meters.readers.mqtt import LARGEST_PAYLOAD, MqttReader, framed
 from hub.meters.sources import SourceOptions, open_meter_source
 from hub.meters.sources.broker import BURST, MOST_TOPICS, Pace, printable
 from hub.meters.telegrams import DRAWN
+from sml_codec.sources import Retry
 from tests.support.asked import broker
+from tests.support.waiting import PATIENCE
 
 pytest.importorskip("aiomqtt")
+
+
+class _GaveUp(Exception):
+    """The test has seen enough."""
+
+
 PLUG = "tele/washer/SENSOR"
 
 
@@ -59,7 +68,7 @@ def run(
 
     async def both() -> list[tuple[str, int]]:
         source = open_meter_source(address, SourceOptions(login=login, heard=said.append))
-        listening = asyncio.ensure_future(asyncio.wait_for(heard(source, number), 20))
+        listening = asyncio.ensure_future(asyncio.wait_for(heard(source, number), PATIENCE))
         await asyncio.sleep(0.4)  # it has subscribed
         user, _, password = (login or "").partition(":")
         await publish(port, *messages, login=(user or None, password or None))
@@ -140,6 +149,24 @@ def test_a_flood_of_one_topic_drowns_no_other(tmp_path: Path) -> None:
 def test_a_broker_that_is_not_there_is_told() -> None:
     with pytest.raises(OSError, match="MQTT"):
         asyncio.run(heard(open_meter_source("mqtt://127.0.0.1:1", SourceOptions()), 1))
+
+
+def test_a_broker_that_goes_away_is_connected_to_again(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    async def wait(_: float) -> None:
+        raise _GaveUp
+
+    async def listen(port: int) -> None:
+        retry = Retry(heard=lambda one: told.append(one.reason), sleep=wait)
+        source = open_meter_source(f"mqtt://127.0.0.1:{port}", SourceOptions(retry=retry))
+        assert await anext(source) == b""
+        stack.close()
+        await anext(source)
+
+    with ExitStack() as stack, pytest.raises(_GaveUp):
+        asyncio.run(listen(stack.enter_context(broker(tmp_path))))
+    assert [one.startswith("MQTT") for one in told] == [True]
 
 
 def test_many_topics_take_bounded_memory_and_silent_ones_make_room() -> None:
