@@ -24,8 +24,11 @@ HubError
   FormerCustody               days were asked for that are of a custody before this one
   HandOverRefused             a hub cannot be handed over now
   InspectionError             there is nothing to inspect, or it cannot be read
+    ReaderTermsError          a reader of readings cannot be allowed this
     ResidentError             a resident cannot be added or changed as was asked
+    WeakPassphrase            a passphrase is the first one that anybody would try
   InstallationError           a package cannot be built, installed or removed
+  LoginRefused                a reader's login does not hold
   LogTampered                 the disclosure log is not what was written
   ListRefused                 a published list is of another signer, or not what it was before
   MachineError                around applets
