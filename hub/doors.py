@@ -13,9 +13,10 @@ from typing import Final, Protocol
 from hub.device import Device
 from hub.meters.admission import Admission
 from hub.meters.clocks import TwoClocks
-from hub.meters.kinds import NO_KEYS, MeterKeys, MeterKind, is_seven_bits, kind_of, reader_of
+from hub.meters.kinds import NO_KEYS, MeterKeys, kind_of, reader_of
 from hub.meters.odd import Odd, OddTelegram
 from hub.meters.readers.current_cost import CurrentCostReader
+from hub.meters.recognition import MeterKind, is_seven_bits
 from hub.meters.sml_intake import LostTelegram, SmlIntake
 from hub.meters.telegram_intake import MeterDoor, TelegramIntake
 from hub.meters.telegrams import LostBytes

@@ -39,6 +39,7 @@ HubError
     ManifestError             a manifest says something it may not
     RuntimeNotBuilt           there is no compiled runtime, and nothing to build it with
   NoTimeOfDay                 a capture has no moments, and nobody has said when it began
+  NoTimeInTelegrams           the same of a meter that does not speak SML
   NotAcceptable               what was set aside cannot become a reading
   MeterTrustError             a meter certificate or a list of revocations is not one to go by
   PackageError                a file is not a CAP file with a bundle for this machine

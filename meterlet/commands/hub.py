@@ -22,7 +22,8 @@ from hub.metering import MeteredRegister
 from hub.meters.emulated import emulated_meter_id, telegrams
 from hub.meters.files.opened import FileReport
 from hub.meters.fuse import DEFAULT_FUSE, LARGEST_AMPERES, Fuse
-from hub.meters.kinds import MeterKeys, MeterKind
+from hub.meters.kinds import MeterKeys
+from hub.meters.recognition import MeterKind
 from hub.meters.replay import parse_interval
 from hub.meters.simulator import SyntheticHousehold
 from hub.meters.sources import kind_at
@@ -46,7 +47,12 @@ from meterlet.commands.file_options import FileChoice, file_options
 from meterlet.commands.hand_over import exchange_meter, hand_over
 from meterlet.commands.hub_correct import correct
 from meterlet.commands.hub_keys import keys
-from meterlet.commands.hub_meters import further_meter, key_options, meters_group
+from meterlet.commands.hub_meters import (
+    further_meter,
+    key_options,
+    meters_group,
+    stored_keys,
+)
 from meterlet.commands.hub_probe import probe_line
 from meterlet.commands.hub_published import hub_published
 from meterlet.commands.hub_readings import readings
@@ -213,7 +219,7 @@ def init(
 @click.option("--login", type=click.File("r"), help="File with user:password, for HTTP and MQTT.")
 @click.option(
     "--kind",
-    type=click.Choice([str(one) for one in MeterKind]),
+    type=click.Choice([str(one) for one in MeterKind if one is not MeterKind.DLMS_APDU]),
     help="What the meters speak; by default it is found from the bytes. Serial lines are then read"
     " at the usual speed of it.",
 )
@@ -273,7 +279,7 @@ def ingest(
             start=None if start is None else int(start.replace(tzinfo=UTC).timestamp()),
             step=None if step is None else parse_interval(step),
             every_seconds=every_seconds,
-            keys=keys,
+            keys=keys if keys.encryption is not None else stored_keys(device, home),
             kind=spoken,
         )
         meters = home.every_meter if of is None else (device,)
@@ -314,7 +320,7 @@ def ingest(
             chunks = telegrams(device.mounted_meter, following(latest, readouts))
         elif "://" in source:
             secret = login.read().strip() if login else None
-            pieces = live_chunks(source, once=once, login=secret, kind=spoken, keys=keys)
+            pieces = live_chunks(source, once=once, login=secret, kind=spoken, keys=options.keys)
             chunks = hex_or_bytes(pieces, spoken)
         else:
             chunks = hex_or_bytes(file_chunks(source), spoken)

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Final
 import rich_click as click
 
 from hub.device import Description
-from hub.meters.kinds import NO_KEYS, MeterKeys, MeterKind
+from hub.meters.kinds import NO_KEYS, MeterKeys
 from hub.meters.readers.radio_frames import is_line, may_be_line
+from hub.meters.recognition import MeterKind
 from hub.meters.sml_intake import SmlIntake
 from hub.meters.sources import SourceOptions, open_meter_source
 from hub.readings import Reading, ReadingFlag, Readout

@@ -16,9 +16,10 @@ import pytest
 from hub.description import Description
 from hub.device import Device
 from hub.doors import DoorOptions, Shown, TelegramDoor, telegram_door
-from hub.meters.kinds import NO_KEYS, MeterKeys, MeterKind
+from hub.meters.kinds import NO_KEYS, MeterKeys
 from hub.meters.odd import Odd
 from hub.meters.readers.mqtt import framed
+from hub.meters.recognition import MeterKind
 from hub.meters.telegram_intake import MOST_LOST, MOST_SEEN
 from meter_codecs.mbus import Address, MeterKey, make_body, make_record
 from meter_codecs.mbus.link import SND_NR, FrameFormat, LinkFrame

@@ -18,8 +18,8 @@ from typing import Final
 import pytest
 
 from hub.device import Device
-from hub.meters.kinds import MeterKind
 from hub.meters.odd import Odd
+from hub.meters.recognition import MeterKind
 from hub.quarantining import meter_of
 from tests.support.asked import MOSQUITTO, broker
 from tests.support.command import ROOT, serving_hub

@@ -24,7 +24,7 @@ from zoneinfo import ZoneInfo
 from hub.description import Description
 from hub.device import Device
 from hub.doors import DoorOptions, ListeningDoor
-from hub.meters.kinds import MeterKind
+from hub.meters.recognition import MeterKind
 from hub.meters.sources import SourceOptions
 from hub.meters.sources.bus import Patience
 from meter_codecs.mbus import Address, make_body, make_record

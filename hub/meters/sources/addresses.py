@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from hub.meters.kinds import MeterKind
 from hub.meters.readers.mqtt import LONGEST_TOPIC, TOPICS
+from hub.meters.recognition import MeterKind
 from hub.meters.replay import ReplayError, parse_interval
 from hub.meters.sources.asking import USUAL_INTERVAL, Asking
 from hub.meters.sources.broker import PORT, TLS_PORT, Broker, read_broker

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Self
 
-from hub.meters.kinds import MeterKind
+from hub.meters.recognition import MeterKind
 
 FASTEST: Final = 4_000_000
 SLOWEST: Final = 50

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.meters.kinds import NO_KEYS, MeterKeys, MeterKind, kind_of, reader_of
+from hub.meters.kinds import NO_KEYS, MeterKeys, kind_of, reader_of
 from hub.meters.readers.radio_frames import LONGEST_LINE, FrameCutter
+from hub.meters.recognition import MeterKind
 from meter_codecs.mbus import Address, make_body, make_record
 from meter_codecs.mbus.link import SND_NR, FrameFormat, LinkFrame
 from tests.support.mbus_captures import WIRELESS, capture, key_of, needs_captures

@@ -13,8 +13,8 @@ import pytest
 from hub.description import Description
 from hub.device import Device
 from hub.doors import DoorOptions, ListeningDoor, Shown, telegram_door
-from hub.meters.kinds import MeterKind
 from hub.meters.odd import Odd
+from hub.meters.recognition import MeterKind
 from hub.meters.telegram_intake import NoTimeInTelegrams, TelegramIntake
 from hub.meters.telegrams import DRAWN, GAS, Counted, Heard, MeterTelegram
 from meter_codecs.p1 import crc16

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.meters.kinds import MeterKind
+from hub.meters.recognition import MeterKind
 from hub.meters.sources import SourceOptions, kind_at, open_meter_source
 from hub.meters.sources.bus import targets_of
 from hub.meters.sources.lines import USUAL, FrameBits, LineSettings, line_of
@@ -80,7 +80,7 @@ def test_a_line_is_set_as_its_kind_is_where_nobody_says_otherwise() -> None:
     assert line_of("/dev/x", {}, bus) == LineSettings("/dev/x", 2400, FrameBits(8, "E", 1))
     assert line_of("/dev/x", {"baud": "300"}, bus) == LineSettings("/dev/x", 300, bus[1])
     assert str(FrameBits.parse("7E1")) == "7E1"
-    assert USUAL.keys() - {None} == set(MeterKind) - {MeterKind.MQTT}
+    assert USUAL.keys() - {None} == set(MeterKind) - {MeterKind.MQTT, MeterKind.DLMS_APDU}
 
 
 def test_meters_are_named_by_primary_address_or_by_number() -> None:

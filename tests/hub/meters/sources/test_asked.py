@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from hub.meters.kinds import MeterKind, reader_of
+from hub.meters.kinds import reader_of
+from hub.meters.recognition import MeterKind
 from hub.meters.sources import SourceOptions, open_meter_source
 from hub.meters.sources.bus import Patience
 from hub.meters.telegrams import GAS, HEAT, Counted, Quantity
