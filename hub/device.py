@@ -80,6 +80,7 @@ from hub.metering import FactRefused, MeteredRegister
 from hub.meters.emulated import is_emulated
 from hub.meters.fuse import Limit
 from hub.meters.quarantine import QUARANTINE_COMPONENT, Quarantine, reseal_quarantine
+from hub.meters.sealed_keys import SEALED_KEYS_COMPONENT, SealedKeys, reseal_meter_keys
 from hub.meters.trust import MeterTrust
 from hub.readings import Readout
 from hub.replacing import finish_replacing
@@ -122,6 +123,7 @@ from sml_codec import Obis
 COMPONENTS: Final = (
     VAULT_COMPONENT,
     QUARANTINE_COMPONENT,
+    SEALED_KEYS_COMPONENT,
     DAYS_COMPONENT,
     ANNOUNCEMENT_COMPONENT,
     CARD,
@@ -137,7 +139,7 @@ COMPONENTS: Final = (
 )
 RESEAL: Final = (
     reseal_log, reseal_sources, reseal_stores, reseal_outputs, reseal_rounds, reseal_answers,
-    reseal_memory, reseal_quarantine,
+    reseal_memory, reseal_quarantine, reseal_meter_keys,
 )  # fmt: skip
 """What seals anew all that is sealed under keys made from the vault's (`hub.vault.sealing`)."""
 KEY_SIZE: Final = 32
@@ -154,6 +156,7 @@ SEALED: Final = (
     by_derived_key(reseal_log, "disclosure_entry", "disclosure_bytes"),
     by_derived_key(reseal_sources, "known_source"),
     by_derived_key(reseal_quarantine, "odd_telegram"),
+    by_derived_key(reseal_meter_keys, "meter_key"),
     by_derived_key(reseal_stores, "applet_store", "applet_log"),
     by_derived_key(reseal_outputs, "applet_output"),
     by_derived_key(reseal_rounds, "aggregation_round"),
@@ -403,6 +406,11 @@ class Device:
     def quarantine(self) -> Quarantine:
         """What was set aside of what came through the door."""
         return Quarantine(self.database)
+
+    @property
+    def meter_keys(self) -> SealedKeys:
+        """The keys of the hub's meters, by their names."""
+        return SealedKeys(self.database)
 
     @property
     def feed_in(self) -> MeteredRegister | None:

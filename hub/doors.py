@@ -13,9 +13,10 @@ from typing import Final, Protocol
 from hub.device import Device
 from hub.meters.admission import Admission
 from hub.meters.clocks import TwoClocks
-from hub.meters.kinds import NO_KEYS, MeterKeys, MeterKind, is_seven_bits, kind_of, reader_of
+from hub.meters.kinds import NO_KEYS, MeterKeys, kind_of, reader_of
 from hub.meters.odd import Odd, OddTelegram
 from hub.meters.readers.current_cost import CurrentCostReader
+from hub.meters.recognition import MeterKind, is_seven_bits
 from hub.meters.sml_intake import LostTelegram, SmlIntake
 from hub.meters.telegram_intake import MeterDoor, TelegramIntake
 from hub.meters.telegrams import LostBytes
@@ -204,6 +205,8 @@ class DoorOptions:
     every_seconds: int = 0
     """Keep one reading in so long; 0: all."""
     keys: MeterKeys = NO_KEYS
+    kind: MeterKind | None = None
+    """What is spoken there, where that is known; None: it is found from the bytes."""
 
 
 def admission_of(device: Device, options: DoorOptions) -> Admission:
@@ -301,7 +304,7 @@ class ListeningDoor:
         if self._door is not None:
             return self._door.feed(data)
         self._waiting += data
-        kind = kind_of(bytes(self._waiting))
+        kind = self.options.kind or kind_of(bytes(self._waiting))
         if kind is None:
             if len(self._waiting) >= SURE_AFTER:
                 return self._open(MeterKind.SML)
@@ -310,7 +313,8 @@ class ListeningDoor:
 
     def close(self) -> list[Shown]:
         """Return what is left at the end; where no language was sure, it is read as SML."""
-        found = [] if self._door is not None else self._open(MeterKind.SML)
+        kind = self.options.kind or MeterKind.SML
+        found = [] if self._door is not None else self._open(kind)
         assert self._door is not None
         return found + self._door.close()
 

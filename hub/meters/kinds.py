@@ -1,56 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which language a meter speaks, found from the bytes of its line; and the reader of each.
+"""The reader of each language that meters speak, and the keys that it may need.
 
-Nothing is guessed: a kind is named where a whole frame of it is there, with its checks right, or
-where its first bytes can be nothing else. Enciphered frames count, too: whether there is a key for
-them shows in reading them.
+Which language it is, the bytes show (`hub.meters.recognition`). Enciphered frames count, too:
+whether there is a key for them shows in reading them.
 """
 
-import enum
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Final
 
-from dlms_codec import Keys, MalformedDlms, Transport, recognise
+from dlms_codec import Keys, Transport
 from hub.meters.readers.current_cost import CurrentCostReader
 from hub.meters.readers.dlms import DlmsReader
 from hub.meters.readers.mbus import RadioReader, WiredReader
+from hub.meters.readers.mqtt import MqttReader
 from hub.meters.readers.p1 import P1Reader
+from hub.meters.recognition import MeterKind, recognise_meter
 from hub.meters.telegrams import Reader
-from meter_codecs.mbus import (
-    KeyRing,
-    LongFrame,
-    MbusError,
-    MeterKey,
-    Received,
-    decode_link,
-)
-from meter_codecs.mbus import decode_stream as mbus_events
+from meter_codecs.mbus import KeyRing, MeterKey
 from meter_codecs.p1.ciphering import P1Keys
-from meter_codecs.p1.crc import from_seven_bits
-
-SML_START: Final = b"\x1b\x1b\x1b\x1b\x01\x01\x01\x01"
-_P1_START: Final = re.compile(rb"/[A-Za-z]{3}[^\r\n]{0,64}\r?\n")
-_P1_LINE: Final = re.compile(rb"^[0-9A-Z:.*&-]{3,20}\([^()\r\n]*\)", re.MULTILINE)
-_P1_SEALED: Final = re.compile(rb"\xdb\x08.{8}\x82..\x30", re.DOTALL)
-_OWN_CI: Final = 0x1F
-"""Up to this CI an M-Bus frame carries DLMS; above it, values of its own."""
-
-
-class MeterKind(enum.StrEnum):
-    """A language that meters speak."""
-
-    SML = "sml"
-    DLMS_HDLC = "dlms-hdlc"
-    DLMS_MBUS = "dlms-mbus"
-    DLMS_WRAPPER = "dlms-wrapper"
-    P1 = "p1"
-    MBUS = "mbus"
-    WIRELESS = "wireless-mbus"
-    CURRENT_COST = "current-cost"
-
 
 _TRANSPORTS: Final = {
     MeterKind.DLMS_HDLC: Transport.HDLC,
@@ -65,6 +34,8 @@ class MeterKeys:
 
     encryption: bytes | None = field(default=None, repr=False)
     authentication: bytes | None = field(default=None, repr=False)
+    by_number: Mapping[str, bytes] | None = field(default=None, repr=False)
+    """Of each meter of M-Bus, by its number; None: the encryption key is that of all."""
 
     def for_dlms(self) -> Keys:
         """Return them for DLMS: GUEK and GAK."""
@@ -75,34 +46,27 @@ class MeterKeys:
         return None if self.encryption is None else P1Keys(self.encryption, self.authentication)
 
     def for_mbus(self) -> KeyRing:
-        """Return them for M-Bus."""
-        return KeyRing(default=None if self.encryption is None else MeterKey(self.encryption))
+        """Return them for M-Bus, whose keys have 16 bytes."""
+        if self.by_number is not None:
+            return KeyRing(
+                {
+                    number: MeterKey(key)
+                    for number, key in self.by_number.items()
+                    if len(key) == MBUS_KEY_SIZE
+                }
+            )
+        key = self.encryption
+        return KeyRing(default=None if key is None else MeterKey(key))
 
 
+MBUS_KEY_SIZE: Final = 16
 NO_KEYS: Final = MeterKeys()
 
 
 def kind_of(data: bytes) -> MeterKind | None:
     """Return the language of a line's bytes, None where none is sure."""
-    if SML_START in data:
-        return MeterKind.SML
-    if b"<msg>" in data:
-        return MeterKind.CURRENT_COST
-    if _is_p1(data) or is_seven_bits(data):
-        return MeterKind.P1
-    transport = _dlms_transport(data)
-    if transport is not None:
-        return next(kind for kind, one in _TRANSPORTS.items() if one is transport)
-    if _is_wired(data):
-        return MeterKind.MBUS
-    if _P1_SEALED.match(data):  # frames of HDLC and M-Bus carry the like
-        return MeterKind.P1
-    return MeterKind.WIRELESS if _is_wireless(data) else None
-
-
-def is_seven_bits(data: bytes) -> bool:
-    """Whether bytes are P1 or a readout of a line of seven bits that was read with eight."""
-    return not data.isascii() and not _is_p1(data) and _is_p1(from_seven_bits(data))
+    found = recognise_meter(data)
+    return None if found is None or not found.is_sure else found.kind
 
 
 def reader_of(
@@ -123,34 +87,11 @@ def reader_of(
             return RadioReader(zone, keys.for_mbus())
         case MeterKind.CURRENT_COST:
             return CurrentCostReader(arrival)
+        case MeterKind.MQTT:
+            return MqttReader()
         case MeterKind.SML:
             raise ValueError("SML is read by `SmlIntake`")
+        case MeterKind.DLMS_APDU:
+            raise ValueError("one message without a frame is no line")
         case _:
             return DlmsReader(_TRANSPORTS[kind], zone, keys.for_dlms())
-
-
-def _is_p1(data: bytes) -> bool:
-    return bool(_P1_START.search(data)) and bool(_P1_LINE.search(data))
-
-
-def _dlms_transport(data: bytes) -> Transport | None:
-    try:
-        return recognise(data)
-    except MalformedDlms:
-        return None
-
-
-def _is_wired(data: bytes) -> bool:
-    return any(
-        isinstance(event, Received)
-        and isinstance(event.frame, LongFrame)
-        and event.frame.ci > _OWN_CI
-        for event in mbus_events(data)
-    )
-
-
-def _is_wireless(data: bytes) -> bool:
-    try:
-        return bool(decode_link(data).control & 0x40)
-    except MbusError:
-        return False

@@ -29,6 +29,8 @@ CROWDED: Final = frozenset({"wireless M-Bus", "Current Cost", "MQTT"})
 """Protocols of sources on which meters of others are heard all the time."""
 MOST_SEEN: Final = 100
 """Registers and meters that are remembered, to be said where nothing was stored."""
+MOST_LOST: Final = 10_000
+"""Faults that are remembered; a line or broker that sends nonsense for ever has more."""
 
 
 class NoTimeInTelegrams(HubError):
@@ -89,6 +91,9 @@ class MeterDoor:
         values = tuple(one.steps for one in shown.values())
         if self._last == (moment, values):  # meters behind a port are read once an hour
             self.admission.repeated += 1
+            return
+        if telegram.time is None and self._last is not None and self._last[0] == moment:
+            self.thinned += 1  # the second of its arrival has a reading already
             return
         self._last = moment, values
         readings = {code: Reading(moment, one.steps) for code, one in shown.items()}
@@ -162,7 +167,11 @@ class TelegramIntake:
         return found + [(door, readout) for door in self.doors for readout in door.close()]
 
     def _take(self, heard: Heard) -> list[tuple[MeterDoor, Readout]]:
-        self.lost += heard.lost
+        for lost in heard.lost:
+            if lost.meter and not any(lost.meter == door.mounted() for door in self.doors):
+                self.foreign += 1  # of a neighbour: what cannot be read of it is no fault
+            elif len(self.lost) < MOST_LOST:
+                self.lost.append(lost)
         found: list[tuple[MeterDoor, Readout]] = []
         for telegram in heard.telegrams:
             self.telegrams += 1

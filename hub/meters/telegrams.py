@@ -105,6 +105,8 @@ class LostBytes:
 
     offset: int
     reason: str
+    meter: bytes = b""
+    """Whose they are, where that can be told: of sources on which many are heard."""
 
 
 IN_CLEAR: Final = "it came in clear, and there is a key for this meter: anybody can have sent it"

@@ -60,6 +60,8 @@ SPEEDS: Final = {300: 0xB8, 600: 0xB9, 1200: 0xBA, 2400: 0xBB, 4800: 0xBC, 9600:
 MOST_TELEGRAMS: Final = 64
 """The most telegrams that are read from one slave in a row."""
 MOST_SLAVES: Final = 250
+LAST_PRIMARY: Final = 250
+"""Above it are addresses that mean whoever was selected, or all."""
 _WILDCARD: Final = "f"
 
 Answer = TypeVar("Answer")
@@ -132,7 +134,11 @@ class Master:
     def read_selected(self, selection: Address) -> Operation[tuple[Telegram, ...]]:
         """Select a slave and return all its telegrams."""
         yield from self.select(selection)
-        return (yield from self.read(SELECTED))
+        telegrams = yield from self.read(SELECTED)
+        for one in telegrams:
+            if one.meter is not None and not selection.matches(one.meter):
+                raise SessionError(f"meter {one.meter} answers for {selection.number}")
+        return telegrams
 
     def send(self, address: int, ci: int, data: bytes = b"") -> Operation[None]:
         """Send data to a slave, which acknowledges them."""
@@ -244,10 +250,19 @@ class Master:
             events = decode_stream(answer)
             frames = [event.frame for event in events if not isinstance(event, Damage)]
             if len(frames) == len(events) == 1 and _answers(frames[0], expected):
-                return frames[0]
-            if answer:
+                if _is_from(frames[0], frame):
+                    return frames[0]
+                failure = SessionError("another slave answers")
+            elif answer:
                 failure = Collision(f"{len(answer)} bytes came that are no answer")
         raise failure
+
+
+def _is_from(answer: Frame, request: Frame) -> bool:
+    """Whether an answer is of the slave that was asked: each says its own primary address."""
+    if isinstance(answer, Ack) or isinstance(request, Ack):
+        return True
+    return request.address > LAST_PRIMARY or answer.address == request.address
 
 
 def _answers(frame: Frame, expected: type[Frame]) -> bool:

@@ -23,8 +23,10 @@ from hub.meters.emulated import emulated_meter_id, telegrams
 from hub.meters.files.opened import FileReport
 from hub.meters.fuse import DEFAULT_FUSE, LARGEST_AMPERES, Fuse
 from hub.meters.kinds import MeterKeys
+from hub.meters.recognition import MeterKind
 from hub.meters.replay import parse_interval
 from hub.meters.simulator import SyntheticHousehold
+from hub.meters.sources import kind_at
 from hub.readings import Readout
 from hub.text import utc_text
 from meterlet.commands.common import (
@@ -50,6 +52,7 @@ from meterlet.commands.hub_meters import (
     key_options,
     meter_of,
     meters_group,
+    stored_keys,
 )
 from meterlet.commands.hub_probe import probe_line
 from meterlet.commands.hub_published import hub_published
@@ -214,8 +217,16 @@ def init(
 @period_options(required=False, about="synthetic: ")
 @click.option("--seed", default=1, show_default=True, help="synthetic: which household.")
 @click.option("--solar", type=KILOWATTS, help="synthetic: with panels of so many kW (kWp).")
-@click.option("--login", type=click.File("r"), help="File with user:password, for HTTP.")
-@click.option("--once", is_flag=True, help="Live sources: end when the line does.")
+@click.option("--login", type=click.File("r"), help="File with user:password, for HTTP and MQTT.")
+@click.option(
+    "--kind",
+    type=click.Choice([str(one) for one in MeterKind if one is not MeterKind.DLMS_APDU]),
+    help="What the meters speak; by default it is found from the bytes. Serial lines are then read"
+    " at the usual speed of it.",
+)
+@click.option(
+    "--once", is_flag=True, help="Live sources: end when the line does, or after asking once."
+)
 @click.option("--limit", type=click.IntRange(1), help="Stop after so many readings (live sources).")
 @click.option("--of", metavar="NAME", help="Take readings of this further meter alone.")
 @key_options
@@ -230,6 +241,7 @@ def ingest(
     seed: int,
     solar: float | None,
     login: IO[str] | None,
+    kind: str | None,
     once: bool,
     limit: int | None,
     of: str | None,
@@ -241,12 +253,17 @@ def ingest(
 
     SOURCE is a capture of telegrams (a file, or - for standard input), a file of interval data
     or registers (.csv, .tsv, .xml, packed or not, or any with --format or --column), a serial line
-    (serial:///dev/ttyUSB0?baud=9600), a TCP peer (tcp://HOST:PORT), a web address that answers with
-    the latest telegram (http://...), or `synthetic`. The register goes on from the last reading,
-    and the time between is missing. Gaps are told. A live line that breaks is opened again.
+    (serial:///dev/ttyUSB0?baud=9600&frame=8N1), a TCP peer (tcp://HOST:PORT), a web address that
+    answers with the latest telegram (http://...), or `synthetic`. The register goes on from the
+    last reading, and the time between is missing. Gaps are told. A live line that breaks is opened
+    again.
 
-    The language is found from the bytes: SML, DLMS, P1, M-Bus, Current Cost. All meters of the hub
-    that are heard are taken, but for SML, where it is the hub's own or the one of --of.
+    Meters that have to be asked: mbus:///dev/ttyUSB0?address=1,2&every=15min (a bus; mbus+tcp://
+    for a bridge; without address= all that a search finds), d0:///dev/ttyUSB0?mode=C&every=15min
+    (an optical port). Brokers: mqtt://HOST:PORT/TOPIC, mqtts://.
+
+    The language is found from the bytes, or said by --kind. All meters of the hub that are heard
+    are taken, but for SML, where it is the hub's own or the one of --of.
 
     Damaged telegrams are reported. Odd ones are set aside: `meterlet hub readings quarantine`. The
     intact ones are stored either way, and the exit code is then 1.
@@ -256,13 +273,15 @@ def ingest(
         meter = device.description
         every_seconds = 0 if every == "0s" else parse_interval(every)
         live = "://" in source
+        spoken = MeterKind(kind) if kind is not None else kind_at(source)
         options = DoorOptions(
             is_live=live,
             is_file=not live and source != "-",
             start=None if start is None else int(start.replace(tzinfo=UTC).timestamp()),
             step=None if step is None else parse_interval(step),
             every_seconds=every_seconds,
-            keys=keys,
+            keys=keys if keys.encryption is not None else stored_keys(device, home),
+            kind=spoken,
         )
         meters = home.every_meter if of is None else (device,)
         door: Door = ListeningDoor(device, meters, options)
@@ -301,11 +320,11 @@ def ingest(
             readouts = replace(replay, start_wh=start_wh).readouts(report=file_report)
             chunks = telegrams(device.mounted_meter, following(latest, readouts))
         elif "://" in source:
-            chunks = hex_or_bytes(
-                live_chunks(source, once=once, login=login.read().strip() if login else None)
-            )
+            secret = login.read().strip() if login else None
+            pieces = live_chunks(source, once=once, login=secret, kind=spoken, keys=options.keys)
+            chunks = hex_or_bytes(pieces, spoken)
         else:
-            chunks = hex_or_bytes(file_chunks(source))
+            chunks = hex_or_bytes(file_chunks(source), spoken)
         no_further = device.certified_no_further()
         intake = Intake(home, source, door, limit)
         if live:

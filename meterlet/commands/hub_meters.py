@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet hub meters`: the further meters of a hub, of gas, water, heat, appliances."""
 
-import re
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -12,9 +11,11 @@ import rich_click as click
 from hub.description import Description
 from hub.device import Device
 from hub.meters.fuse import LARGEST_FLOW
-from hub.meters.kinds import MeterKeys
+from hub.meters.kinds import NO_KEYS, MeterKeys
+from hub.meters.sealed_keys import number_of
 from hub.text import printed_id, utc_text
 from meterlet.commands.common import PRESENT_FILE, Hex, Shown, hub_option, json_or_text
+from meterlet.meter_keys import read_meter_key
 from protocols.metrology import SLOT_MINUTES, GridError
 from sml_codec import Obis
 
@@ -27,7 +28,6 @@ USUAL: Final = {
 }
 """The register and the minutes of a slot of each medium, where nobody says others."""
 GAS_DAY: Final = "@06:00"
-_KEY: Final = re.compile(r"(?:[0-9a-fA-F]{32}|[0-9a-fA-F]{64})\s*")
 
 
 @click.group("meters")
@@ -91,7 +91,7 @@ def add(
 def list_(folder: Path) -> Shown:
     """Show all meters of the hub, and up to when each was read."""
     with Device.open(folder) as device:
-        found, lines = [], []
+        found, lines, with_keys = [], [], device.meter_keys.names()
         for one in device.every_meter:
             last, span = one.last_readout(), one.main.journal.span()
             unit = one.description.medium.shown_unit
@@ -102,6 +102,7 @@ def list_(folder: Path) -> Shown:
                     **description_facts(one.description),
                     "last_reading": read,
                     "certified_days": 0 if span is None else span[2],
+                    "has_key": one.name in with_keys,
                 }
             )
             shown = "never read"
@@ -111,8 +112,49 @@ def list_(folder: Path) -> Shown:
             lines.append(
                 f"{one.name or '(the hub)':12} {one.description.medium!s:12}"
                 f" {printed_id(one.mounted_meter):20} {shown}"
+                + (", key kept" if one.name in with_keys else "")
             )
     return {"meters": found}, "\n".join(lines)
+
+
+@meters_group.command("key")
+@hub_option
+@click.option("--of", metavar="NAME", help="Of this further meter; by default the hub's own.")
+@click.option(
+    "--auth-key",
+    type=PRESENT_FILE,
+    help="File with the meter's authentication key in hex, for its owner alone.",
+)
+@click.option("--forget", is_flag=True, help="Forget the keys of the meter.")
+@click.argument(
+    "file",
+    type=PRESENT_FILE,
+    required=False,
+    help="File with the meter's encryption key in hex, for its owner alone.",
+)
+@json_or_text("meterlet.hub.meters.key/1")
+def key_(
+    folder: Path, of: str | None, auth_key: Path | None, forget: bool, file: Path | None
+) -> Shown:
+    """Keep a meter's keys in the hub's vault, sealed; `ingest` uses them, nothing shows them.
+
+    New keys take the place of those that are there. Destroy the files then.
+    """
+    if forget == (file is not None) or (forget and auth_key is not None):
+        raise click.UsageError("say a file with a key, or --forget")
+    with Device.open(folder) as device:
+        name = "" if of is None else further_meter(device, of).name
+        if file is None:
+            known = device.meter_keys.forget(name)
+        else:
+            authentication = None if auth_key is None else read_meter_key(auth_key)
+            device.meter_keys.put(name, MeterKeys(read_meter_key(file), authentication))
+            known = True
+    called = name or "the hub's own meter"
+    facts = {"hub": str(folder), "name": name, "has_key": known and not forget}
+    if forget:
+        return facts, f"the keys of {called} are gone" if known else f"{called} had no keys"
+    return facts, f"the keys of {called} are kept in {folder}, sealed; now destroy the files"
 
 
 def description_facts(description: Description) -> dict[str, Any]:
@@ -146,6 +188,17 @@ def further_meter(device: Device, name: str) -> Device:
     return device.meters[name]
 
 
+def stored_keys(device: Device, home: Device) -> MeterKeys:
+    """Return the keys that the hub keeps: of one meter, and by number those of all its meters."""
+    own = home.meter_keys.find(device.name) or NO_KEYS
+    by_number: dict[str, bytes] = {}
+    for one in home.every_meter:
+        keys, number = home.meter_keys.find(one.name), number_of(one.mounted_meter)
+        if keys is not None and keys.encryption is not None and number is not None:
+            by_number[number] = keys.encryption
+    return MeterKeys(own.encryption, own.authentication, by_number)
+
+
 def key_options(command: Callable[..., None]) -> Callable[..., None]:
     """Let a command be told a meter's keys, from files: it gets `keys`, a `MeterKeys`."""
 
@@ -167,13 +220,3 @@ def key_options(command: Callable[..., None]) -> Callable[..., None]:
             help=f"File with the meter's {what} in hex, for its owner alone.",
         )(wrapped)
     return wrapped
-
-
-def read_meter_key(path: Path) -> bytes:
-    """Return the key in a file of 32 or 64 hexadecimal digits that only its owner may read."""
-    if path.stat().st_mode & 0o077:
-        raise click.UsageError(f"{path}: others may read it; its mode must be 0600")
-    text = path.read_bytes()[:128].decode("ascii", "replace").strip()
-    if not _KEY.fullmatch(text):
-        raise click.UsageError(f"{path}: a key is 32 hexadecimal digits, or 64")
-    return bytes.fromhex(text)

@@ -21,6 +21,7 @@ NOUNS: Final = {
     "index": "meterlet.commands.index:index",
     "inspect": "meterlet.commands.inspect:inspect",
     "mdms": "meterlet.commands.mdms:mdms",
+    "meter": "meterlet.commands.meter:meter",
     "profile": "meterlet.commands.profile:profile",
     "sml": "meterlet.commands.sml:sml",
     "tariff": "meterlet.commands.tariff:tariff",

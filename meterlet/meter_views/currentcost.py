@@ -5,23 +5,39 @@ from __future__ import annotations
 
 from typing import Any
 
-from meter_codecs.currentcost import Damage, Message, Value, decode_stream
+from meter_codecs.currentcost import Event as CurrentCostEvent
+from meter_codecs.currentcost import Message, StreamDecoder, Value
+from meterlet.meter_views.events import Event, damage_view, whole
 
 
-def is_currentcost(data: bytes) -> bool:
-    """Whether bytes look like the messages of a Current Cost display."""
-    return b"<msg>" in data or b"</watts></ch" in data
+class CurrentCostCapture:
+    """Reads a stream of messages."""
+
+    def __init__(self) -> None:
+        self._decoder = StreamDecoder()
+        self.frames = 0
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Return what these bytes complete."""
+        return self._shown(self._decoder.feed(data))
+
+    def close(self) -> list[Event]:
+        """Return what is left at the end."""
+        return self._shown(self._decoder.close())
+
+    def _shown(self, events: list[CurrentCostEvent]) -> list[Event]:
+        self.frames += sum(isinstance(event, Message) for event in events)
+        return [
+            message_view(event)
+            if isinstance(event, Message)
+            else damage_view(event.offset, event.length, event.kind.value, event.reason)
+            for event in events
+        ]
 
 
 def view(data: bytes) -> dict[str, Any]:
     """Return what a capture holds."""
-    events = decode_stream(data)
-    messages = [event for event in events if isinstance(event, Message)]
-    return {
-        "frames": len(messages),
-        "frames_bad": sum(isinstance(event, Damage) for event in events),
-        "telegrams": [message_view(message) for message in messages],
-    }
+    return whole(CurrentCostCapture(), data)
 
 
 def message_view(message: Message) -> dict[str, Any]:

@@ -3,19 +3,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from dlms_codec import (
     NO_KEYS,
     UNIT_SYMBOLS,
     Damage,
-    DamageKind,
     DlmsError,
     Keys,
-    MalformedDlms,
     PushValue,
     StreamDecoder,
     Telegram,
+    Transport,
     decode_apdu,
     decode_telegram,
     is_object_list,
@@ -23,18 +23,58 @@ from dlms_codec import (
 )
 from dlms_codec.datetimes import DateTime
 from meterlet.meter_views.dlms_trees import DialogueTrees, data_tree, plain_value
+from meterlet.meter_views.events import MALFORMED, Event, damage_view, fault_of, whole
 
 _ASCII: Final = {"m³": "m3", "m³/h": "m3/h", "m³/d": "m3/d", "°C": "degC", "°": "deg", "": None}
 """Symbols as the JSON of meters writes them."""
+LONGEST_MESSAGE: Final = 1 << 20
 
 
-def is_dlms(data: bytes) -> bool:
-    """Return whether a capture holds frames or a message of DLMS."""
-    try:
-        recognise(data)
-    except MalformedDlms:
-        return False
-    return True
+class DlmsCapture:
+    """Reads a stream of frames, or with no transport one message that ends with the stream.
+
+    `system_title` is the sender's, for messages that do not say it.
+    """
+
+    def __init__(
+        self,
+        transport: Transport | None,
+        keys: Keys = NO_KEYS,
+        system_title: bytes | None = None,
+    ) -> None:
+        self._keys, self._title = keys, system_title
+        self._decoder: StreamDecoder | None = None
+        if transport is not None:
+            self._decoder = StreamDecoder(transport, keys=keys, system_title=system_title)
+        self._dialogue = DialogueTrees(keys, system_title)
+        self._message = bytearray()
+
+    @property
+    def frames(self) -> int:
+        """Whole frames so far; one message without a frame is one."""
+        return 1 if self._decoder is None else self._decoder.frames
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Return what these bytes complete."""
+        if self._decoder is not None:
+            return self._shown(self._decoder.feed(data))
+        self._message += data[: LONGEST_MESSAGE - len(self._message)]
+        return []
+
+    def close(self) -> list[Event]:
+        """Return what is left at the end."""
+        if self._decoder is not None:
+            return self._shown(self._decoder.close())
+        message = bytes(self._message)
+        return self._shown([decode_telegram(message, keys=self._keys, system_title=self._title)])
+
+    def _shown(self, events: Sequence[Telegram | Damage]) -> list[Event]:
+        return [
+            damage_view(event.offset, event.length, event.kind.value, event.reason)
+            if isinstance(event, Damage)
+            else telegram_view(event, self._dialogue)
+            for event in events
+        ]
 
 
 def dlms_view(
@@ -42,28 +82,9 @@ def dlms_view(
 ) -> dict[str, Any]:
     """Return the frames and telegrams of a capture, as a tree of JSON.
 
-    `system_title` is the sender's, for messages that do not say it. Raises `MalformedDlms` if there
-    is nothing of DLMS in it.
+    Raises `MalformedDlms` if there is nothing of DLMS in it.
     """
-    transport = recognise(data)
-    if transport is None:
-        telegram = decode_telegram(data, keys=keys, system_title=system_title)
-        return _view(1, 0, [telegram], keys, system_title)
-    decoder = StreamDecoder(transport, keys=keys, system_title=system_title)
-    events = decoder.feed(data) + decoder.close()
-    bad = sum(
-        isinstance(event, Damage) and event.kind is not DamageKind.INCOMPLETE for event in events
-    )
-    telegrams = [event for event in events if isinstance(event, Telegram)]
-    return _view(decoder.frames, bad, telegrams, keys, system_title)
-
-
-def _view(
-    frames: int, bad: int, telegrams: list[Telegram], keys: Keys, system_title: bytes | None
-) -> dict[str, Any]:
-    dialogue = DialogueTrees(keys, system_title)
-    views = [telegram_view(telegram, dialogue) for telegram in telegrams]
-    return {"frames": frames, "frames_bad": bad, "telegrams": views}
+    return whole(DlmsCapture(recognise(data), keys, system_title), data)
 
 
 def telegram_view(telegram: Telegram, dialogue: DialogueTrees | None = None) -> dict[str, Any]:
@@ -103,6 +124,8 @@ def telegram_view(telegram: Telegram, dialogue: DialogueTrees | None = None) -> 
         error = tree.get("error") if telegram.protection is not None else None
     if error is not None:
         view["error"] = str(error)
+        known = error if isinstance(error, Exception) else telegram.error
+        view["fault"] = MALFORMED if known is None else fault_of(known)
     return view
 
 
@@ -114,7 +137,7 @@ def value_view(entry: PushValue) -> dict[str, Any]:
         view |= {"value": None, "type": "objects"}
     else:
         view["value"] = plain_value(value)
-    view |= {"scaler": meaning.scaler, "unit": _unit(meaning.unit)}
+    view |= {"scaler": meaning.scaler, "unit": unit_text(meaning.unit)}
     if meaning.index is not None:
         view["index"] = meaning.index
     if meaning.class_id is not None:
@@ -127,7 +150,8 @@ def value_view(entry: PushValue) -> dict[str, Any]:
     return view
 
 
-def _unit(code: int | None) -> str | None:
+def unit_text(code: int | None) -> str | None:
+    """Return the symbol of a unit, as the JSON of meters writes it."""
     if code is None:
         return None
     symbol = UNIT_SYMBOLS.get(code, f"unit {code}")

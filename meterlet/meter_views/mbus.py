@@ -4,70 +4,117 @@
 from __future__ import annotations
 
 from datetime import date, time
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
+from hub.meters.readers.radio_frames import Cut, FrameCutter
+from hub.meters.recognition import is_wired, is_wireless
 from meter_codecs.mbus import (
     Body,
     ChecksumMismatch,
     Damage,
-    DamageKind,
     FixedData,
     FormatMemory,
     KeyRing,
     LongFrame,
     MbusError,
     MeterKey,
-    Received,
     Record,
+    StreamDecoder,
     Telegram,
     decode_link,
-    decode_stream,
-    manufacturer_text,
     read_wired,
     read_wireless,
 )
+from meter_codecs.mbus import Event as MbusEvent
+from meterlet.meter_views.events import Event, damage_view, fault_of, whole
 
 Json: TypeAlias = dict[str, Any]
+LONGEST_RADIO_FRAME: Final = 512
 
 
-def is_wired(data: bytes) -> bool:
-    """Whether these bytes begin like a long frame of M-Bus with values, or hold an intact one.
+class WiredCapture:
+    """Reads a stream of M-Bus frames.
 
-    Below CI 20 there is DLMS, which M-Bus only carries.
+    `formats` remembers what compact frames need, from one capture to the next.
     """
-    if len(data) > 6 and data[0] == data[3] == 0x68 and data[1] == data[2]:
-        return data[1] >= 3 and data[6] > 0x1F
-    return any(
-        isinstance(event, Received) and isinstance(event.frame, LongFrame) and event.frame.ci > 0x1F
-        for event in decode_stream(data)
-    )
+
+    def __init__(self, keys: KeyRing, formats: FormatMemory | None = None) -> None:
+        self._keys, self._formats = keys, formats or FormatMemory()
+        self._decoder = StreamDecoder()
+        self.frames = 0
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Return what these bytes complete."""
+        return self._shown(self._decoder.feed(data))
+
+    def close(self) -> list[Event]:
+        """Return what is left at the end."""
+        return self._shown(self._decoder.close())
+
+    def _shown(self, events: list[MbusEvent]) -> list[Event]:
+        shown: list[Event] = []
+        for event in events:
+            if isinstance(event, Damage):
+                kind = event.kind.value
+                shown.append(damage_view(event.offset, event.length, kind, event.reason))
+                continue
+            self.frames += 1
+            if isinstance(event.frame, LongFrame):
+                telegram = read_wired(event.frame, keys=self._keys, formats=self._formats)
+                shown.append(telegram_view(telegram, event.offset))
+        return shown
 
 
-_CONTROLS = frozenset(
-    {0x06, 0x08, 0x18, 0x28, 0x38, 0x40, 0x43, 0x44, 0x46, 0x47, 0x48, 0x53, 0x73}
-)
-"""The control bytes of a radio link that carry values, or ask for a meter to be installed."""
+class WirelessCapture:
+    """Reads one radio frame; the end of the stream is its end."""
+
+    def __init__(self, keys: KeyRing, formats: FormatMemory | None = None) -> None:
+        self._keys, self._formats = keys, formats or FormatMemory()
+        self._frame = bytearray()
+        self.frames = 0
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Keep these bytes: only their end says that the frame is whole."""
+        self._frame += data[: LONGEST_RADIO_FRAME - len(self._frame)]
+        return []
+
+    def close(self) -> list[Event]:
+        """Return what the frame says."""
+        data = bytes(self._frame)
+        self._frame.clear()
+        try:
+            frame = decode_link(data)
+        except MbusError as error:
+            kind = "checksum" if isinstance(error, ChecksumMismatch) else "bad"
+            return [damage_view(0, len(data), kind, str(error))]
+        self.frames += 1
+        return [telegram_view(read_wireless(frame, keys=self._keys, formats=self._formats), 0)]
 
 
-def is_wireless(data: bytes) -> bool:
-    """Whether these bytes are one frame of wireless M-Bus, or would be if its checksums held."""
-    start = 2 if data[:2] in (b"\x54\xcd", b"\x54\x3d") and len(data) != 0x55 else 0
-    if len(data) < start + 11 or data[start + 1] not in _CONTROLS:
-        return False
-    if not manufacturer_text(data[start + 2] | data[start + 3] << 8).isalpha():
-        return False
-    try:
-        decode_link(data)
-    except ChecksumMismatch:
-        return True
-    except MbusError:
-        return False
-    return True
+class RadioCapture:
+    """Reads what a receiver hands on: frames one after the other, or a line for each."""
 
+    def __init__(self, keys: KeyRing, formats: FormatMemory | None = None) -> None:
+        self._keys, self._formats = keys, formats or FormatMemory()
+        self._cutter = FrameCutter()
+        self.frames = 0
 
-def is_mbus(data: bytes) -> bool:
-    """Whether these bytes are M-Bus with values, wired or wireless."""
-    return is_wired(data) or is_wireless(data)
+    def feed(self, data: bytes) -> list[Event]:
+        """Return what these bytes complete."""
+        return self._shown(self._cutter.feed(data))
+
+    def close(self) -> list[Event]:
+        """Return what is left at the end."""
+        return self._shown(self._cutter.close())
+
+    def _shown(self, cut: Cut) -> list[Event]:
+        shown = [damage_view(one.offset, 0, "noise", one.reason) for one in cut.lost]
+        for offset, wire in cut.frames:
+            capture = WirelessCapture(self._keys, self._formats)
+            capture.feed(wire)
+            shown += [event | {"offset": offset} for event in capture.close()]
+            self.frames += capture.frames
+        return sorted(shown, key=lambda event: int(event["offset"]))
 
 
 def view(
@@ -79,45 +126,11 @@ def view(
 ) -> Json:
     """Return what a capture holds; raise `EncodingError` for a key that is none.
 
-    `key` is that of all meters; `keys` are those of several. `formats` remembers what compact
-    frames need, from one capture to the next.
+    `key` is that of all meters; `keys` are those of several.
     """
     ring = keys or KeyRing(default=None if key is None else MeterKey(key))
-    memory = formats or FormatMemory()
-    if is_wireless(data) and not is_wired(data):
-        return _view_wireless(data, ring, memory)
-    return _view_wired(data, ring, memory)
-
-
-def _view_wired(data: bytes, keys: KeyRing, formats: FormatMemory) -> Json:
-    frames, damage, telegrams = 0, [], []
-    for event in decode_stream(data):
-        if isinstance(event, Damage):
-            if event.kind is not DamageKind.NOISE:
-                damage.append(_damage(event.offset, event.reason))
-            continue
-        frames += 1
-        if isinstance(event.frame, LongFrame):
-            telegram = read_wired(event.frame, keys=keys, formats=formats)
-            telegrams.append(telegram_view(telegram, event.offset))
-    return _shown(frames, damage, telegrams)
-
-
-def _view_wireless(data: bytes, keys: KeyRing, formats: FormatMemory) -> Json:
-    try:
-        frame = decode_link(data)
-    except MbusError as error:
-        return _shown(0, [_damage(0, str(error))], [])
-    return _shown(1, [], [telegram_view(read_wireless(frame, keys=keys, formats=formats), 0)])
-
-
-def _damage(offset: int, reason: str) -> Json:
-    return {"offset": offset, "reason": reason}
-
-
-def _shown(frames: int, damage: list[Json], telegrams: list[Json]) -> Json:
-    shown: Json = {"frames": frames, "frames_bad": len(damage), "telegrams": telegrams}
-    return shown | {"damage": damage} if damage else shown
+    is_radio = is_wireless(data) and not is_wired(data)
+    return whole((WirelessCapture if is_radio else WiredCapture)(ring, formats), data)
 
 
 def telegram_view(telegram: Telegram, offset: int) -> Json:
@@ -147,7 +160,7 @@ def telegram_view(telegram: Telegram, offset: int) -> Json:
         if telegram.content.more_follows:
             shown["more"] = True
     if telegram.error is not None:
-        shown["error"] = str(telegram.error)
+        shown |= {"error": str(telegram.error), "fault": fault_of(telegram.error)}
     return shown
 
 

@@ -3,60 +3,68 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, Final
+from typing import Any
 
-from meter_codecs.p1 import (
-    Damage,
-    Reading,
-    Telegram,
-    Undeciphered,
-    decode_stream,
-    readings,
-)
+from hub.meters.recognition import is_seven_bits
+from meter_codecs.p1 import Damage, Reading, StreamDecoder, Telegram, Undeciphered, readings
+from meter_codecs.p1 import Event as P1Event
 from meter_codecs.p1.ciphering import P1Keys
-from meter_codecs.p1.crc import from_seven_bits
+from meterlet.meter_views.events import (
+    MALFORMED,
+    NO_KEY,
+    WRONG_AUTH_KEY,
+    WRONG_KEY,
+    Event,
+    damage_view,
+    whole,
+)
 
-_START: Final = re.compile(rb"/[A-Za-z]{3}[^\r\n]{0,64}\r?\n")
-_DATA: Final = re.compile(rb"^[0-9A-Z:.*&-]{3,20}\([^()\r\n]*\)", re.MULTILINE)
 
+class P1Capture:
+    """Reads a stream of P1 or D0; without `auth_key`, the one of all of Luxembourg is tried.
 
-def is_p1(data: bytes) -> bool:
-    """Whether bytes look like P1 or D0 in the clear: an identification, and lines of values.
-
-    Enciphered frames do not show what is in them: see `is_sealed_p1`.
+    Raises `EncodingError` for a key that is none.
     """
-    return _is_clear(data) or is_seven_bits(data)
 
+    def __init__(
+        self, key: bytes | None = None, auth_key: bytes | None = None, *, seven_bits: bool = False
+    ) -> None:
+        self._has_key = key is not None
+        keys = None if key is None else P1Keys(key, auth_key)
+        self._decoder = StreamDecoder(keys=keys, seven_bits=seven_bits)
+        self.frames = 0
 
-def is_sealed_p1(data: bytes, key: bytes) -> bool:
-    """Whether bytes have an enciphered frame that is P1 inside; DLMS has frames of the same kind.
+    def feed(self, data: bytes) -> list[Event]:
+        """Return what these bytes complete."""
+        return self._shown(self._decoder.feed(data))
 
-    It does not say who made it: no authentication key is needed.
-    """
-    events = decode_stream(data, keys=P1Keys(key))
-    return any(isinstance(event, Telegram) and event.ciphering for event in events)
+    def close(self) -> list[Event]:
+        """Return what is left at the end."""
+        return self._shown(self._decoder.close())
 
+    def _shown(self, events: list[P1Event]) -> list[Event]:
+        return [self._event(event) for event in events]
 
-def is_seven_bits(data: bytes) -> bool:
-    """Whether bytes look like P1 or D0 of a line of seven bits that was read with eight."""
-    return not data.isascii() and not _is_clear(data) and _is_clear(from_seven_bits(data))
+    def _event(self, event: P1Event) -> Event:
+        if isinstance(event, Damage):
+            return damage_view(event.offset, event.length, event.kind.value, event.reason)
+        self.frames += 1
+        view = telegram_view(event)
+        if isinstance(event, Undeciphered):
+            view["fault"] = self._fault(event)
+        return view
 
-
-def _is_clear(data: bytes) -> bool:
-    return bool(_START.search(data)) and bool(_DATA.search(data))
+    def _fault(self, event: Undeciphered) -> str:
+        if not self._has_key:
+            return NO_KEY
+        if event.reason.startswith("the authentication key"):
+            return WRONG_AUTH_KEY
+        return WRONG_KEY if event.reason.startswith("the enciphering key") else MALFORMED
 
 
 def view(data: bytes, *, key: bytes | None = None, auth_key: bytes | None = None) -> dict[str, Any]:
-    """Return what a capture holds; raise `EncodingError` for a key that is none.
-
-    Without `auth_key`, the one that all meters in Luxembourg have is tried.
-    """
-    keys = None if key is None else P1Keys(key, auth_key)
-    events = decode_stream(data, keys=keys, seven_bits=is_seven_bits(data))
-    bad = sum(isinstance(event, Damage) for event in events)
-    telegrams = [telegram_view(event) for event in events if not isinstance(event, Damage)]
-    return {"frames": len(events) - bad, "frames_bad": bad, "telegrams": telegrams}
+    """Return what a capture holds; raise `EncodingError` for a key that is none."""
+    return whole(P1Capture(key, auth_key, seven_bits=is_seven_bits(data)), data)
 
 
 def telegram_view(event: Telegram | Undeciphered) -> dict[str, Any]:

@@ -35,7 +35,8 @@ from dlms_codec import (
 from dlms_codec.hdlc import encode_frame
 from dlms_codec.mbus import encode_mbus
 from dlms_codec.wrapper import encode_wrapper
-from meterlet.meter_views.dlms import dlms_view, is_dlms
+from hub.meters.recognition import is_dlms
+from meterlet.meter_views.dlms import dlms_view
 from tests.support.meter_captures import (
     captures_of,
     differs,

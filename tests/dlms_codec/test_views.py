@@ -33,7 +33,8 @@ from dlms_codec.apdus.get import GetRequest, GetResponse
 from dlms_codec.apdus.initiate import Conformance, InitiateRequest, InitiateResponse
 from dlms_codec.numbers import Boolean, Enum, Int8
 from dlms_codec.wrapper import encode_wrapper
-from meterlet.meter_views.dlms import dlms_view, is_dlms
+from hub.meters.recognition import is_dlms
+from meterlet.meter_views.dlms import dlms_view
 from meterlet.meter_views.dlms_trees import DialogueTrees, data_tree
 from tests.dlms_codec.strategies import messages
 

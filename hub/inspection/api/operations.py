@@ -53,6 +53,14 @@ class WrongParameter(HubError):
     http_status = 400
 
 
+class ApiRefused(HubError):
+    """A request that is answered with no view: `headers` go with the refusal."""
+
+    def __init__(self, status: int, reason: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(reason)
+        self.http_status, self.headers = status, headers or {}
+
+
 @dataclass(frozen=True, slots=True)
 class ApiSession:
     """What an operation works on."""
@@ -142,8 +150,9 @@ class Operation:
 
     path: str
     name: str
-    scope: Scope
-    answer: Callable[[ApiSession, Any], JsonView]
+    scope: Scope | None
+    """What of the resident's tokens may ask it; None: readers may (`remote_reading`), no token."""
+    answer: Callable[[Any, Any], JsonView]
 
     @property
     def summary(self) -> str:

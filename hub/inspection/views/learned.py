@@ -384,7 +384,9 @@ def _samples(numbers: Sequence[Number], seconds: int) -> tuple[ReadingsHad, ...]
 def _exports(entries: Sequence[LogEntry]) -> tuple[ReadingsHad, ...]:
     by_length: dict[int, list[LogEntry]] = {}
     for entry in entries:
-        by_length.setdefault(MINUTE * entry.facts["resolution_minutes"], []).append(entry)
+        # What a reader saw live, it saw minute by minute.
+        minutes = 1 if "live" in entry.facts else entry.facts["resolution_minutes"]
+        by_length.setdefault(MINUTE * minutes, []).append(entry)
     found = []
     for seconds, same in sorted(by_length.items()):
         places = {

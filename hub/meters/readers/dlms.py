@@ -9,15 +9,15 @@ from dlms_codec import (
     NO_KEYS,
     Damage,
     DamageKind,
+    Date,
     DateTime,
     Keys,
-    OctetString,
     Push,
     PushValue,
     StreamDecoder,
     Telegram,
+    Time,
     Transport,
-    VisibleString,
 )
 from hub.meters.telegrams import (
     IN_CLEAR,
@@ -131,7 +131,7 @@ def _text(values: Iterable[PushValue], wanted: tuple[int, int, int, int]) -> byt
         code = None if one.obis is None else one.obis.code
         if code is None or (code[0], *code[2:5]) != wanted:
             continue
-        if isinstance(one.value, VisibleString | OctetString):
+        if isinstance(one.value, bytes) and not isinstance(one.value, DateTime | Date | Time):
             data = bytes(one.value)
             return data if data.isascii() and data.decode().isprintable() else data.hex().encode()
     return b""

@@ -6,6 +6,7 @@ from datetime import datetime, tzinfo
 from decimal import Decimal
 from typing import Final
 
+from hub.meters.readers.radio_frames import Cut, FrameCutter
 from hub.meters.telegrams import (
     COLD,
     COLD_WATER,
@@ -31,6 +32,7 @@ from meter_codecs.mbus import (
     Event,
     FixedData,
     FormatMemory,
+    FragmentJoiner,
     Function,
     KeyRing,
     LongFrame,
@@ -70,7 +72,6 @@ _FIXED: Final = {
     "water": COLD_WATER,
     "cold water": COLD_WATER,
 }
-LONGEST_RADIO_FRAME: Final = 512
 
 
 class WiredReader:
@@ -107,33 +108,36 @@ class WiredReader:
 
 
 class RadioReader:
-    """Reads one radio frame after the other, each fed whole as its receiver gives it."""
+    """Reads radio frames, in pieces of any size, as bytes or as a receiver's lines."""
 
     def __init__(self, zone: tzinfo, keys: KeyRing = NO_KEYS) -> None:
         self._zone, self._keys, self._formats = zone, keys, FormatMemory()
-        self._offset, self._counters = 0, Counters()
+        self._cutter, self._joiner, self._counters = FrameCutter(), FragmentJoiner(), Counters()
 
     def feed(self, data: bytes) -> Heard:
-        """Return what a frame says."""
-        heard, offset = Heard(), self._offset
-        self._offset += len(data)
-        if not data:
-            return heard
-        try:
-            frame = decode_link(data[:LONGEST_RADIO_FRAME])
-        except MbusError as error:
-            heard.lost.append(LostBytes(offset, str(error)))
-            return heard
-        telegram = read_wireless(frame, keys=self._keys, formats=self._formats)
-        if why := _untrusted(telegram, self._keys, self._counters):
-            heard.lost.append(LostBytes(offset, why))
-        else:
-            _take(heard, telegram, offset, RADIO, self._zone)
-        return heard
+        """Return what the frames say that these bytes complete."""
+        return self._heard(self._cutter.feed(data))
 
     def close(self) -> Heard:
-        """Return nothing: frames come whole."""
-        return Heard()
+        """Return what is left at the end."""
+        return self._heard(self._cutter.close())
+
+    def _heard(self, cut: Cut) -> Heard:
+        heard = Heard(lost=cut.lost)
+        for offset, wire in cut.frames:
+            try:
+                frame = self._joiner.add(decode_link(wire))
+            except MbusError as error:
+                heard.lost.append(LostBytes(offset, str(error)))
+                continue
+            if frame is None:
+                continue  # more of the message follows
+            telegram = read_wireless(frame, keys=self._keys, formats=self._formats)
+            if why := _untrusted(telegram, self._keys, self._counters):
+                heard.lost.append(LostBytes(offset, why, _name(telegram)))
+            else:
+                _take(heard, telegram, offset, RADIO, self._zone)
+        return heard
 
 
 def _untrusted(telegram: Telegram, keys: KeyRing, counters: Counters) -> str:
@@ -146,9 +150,14 @@ def _untrusted(telegram: Telegram, keys: KeyRing, counters: Counters) -> str:
     return "" if counters.follows(meter, telegram.counter) else SEEN_BEFORE
 
 
+def _name(telegram: Telegram) -> bytes:
+    return b"" if telegram.meter is None else str(telegram.meter).encode()
+
+
 def _take(heard: Heard, telegram: Telegram, offset: int, protocol: str, zone: tzinfo) -> None:
     if telegram.error is not None:
-        heard.lost.append(LostBytes(offset, str(telegram.error)))
+        whose = _name(telegram) if protocol == RADIO else b""
+        heard.lost.append(LostBytes(offset, str(telegram.error), whose))
         return
     content, meter = telegram.content, telegram.meter
     if isinstance(content, FixedData):

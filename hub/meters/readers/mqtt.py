@@ -10,11 +10,17 @@
 
 A message is a topic and a payload. The meter is the topic without its last word: a device with
 several relays is several meters. Numbers are read as decimals, not as floats.
+
+In a stream or a file each message is framed, its lengths in big-endian bytes:
+
+    length of the topic (2) | length of the payload (4) | topic (UTF-8) | payload
 """
 
 import json
 import re
+import struct
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
@@ -27,6 +33,7 @@ LONGEST_TOPIC: Final = 256
 DEEPEST: Final = 8
 WATT_MINUTES: Final = 60
 """In a watt-hour."""
+_HEAD: Final = struct.Struct(">HI")
 _NUMBER: Final = re.compile(r"\d{1,18}(?:\.\d{1,9})?", re.ASCII)
 _TASMOTA: Final = re.compile(r"tele/(.+)/SENSOR")
 _SHELLY: Final = re.compile(r"(.+)/status/((?:switch|em1data|emdata|pm1|cover):\d{1,2})")
@@ -39,27 +46,87 @@ _TOTALS: Final = (("aenergy", "total"), ("total_act_energy",), ("total_act",))
 """Where a newer Shelly has its watt-hours."""
 
 
+def framed(topic: str, payload: bytes) -> bytes:
+    """Return a message as `MqttReader.feed` takes it."""
+    name = topic.encode()
+    return _HEAD.pack(len(name), len(payload)) + name + payload
+
+
+def is_framed(data: bytes) -> bool:
+    """Whether bytes begin with a framed message of a topic that is read."""
+    if len(data) < _HEAD.size:
+        return False
+    name_size, size = _HEAD.unpack_from(data)
+    name = data[_HEAD.size : _HEAD.size + name_size]
+    if not 0 < name_size == len(name) <= LONGEST_TOPIC or size > LARGEST_PAYLOAD:
+        return False
+    topic = name.decode("ascii", "replace")
+    return any(one.fullmatch(topic) for one in (_TASMOTA, _SHELLY, _SHELLY_OLD))
+
+
+@dataclass(slots=True)
 class MqttReader:
-    """Reads messages, each fed whole (`take`)."""
+    """Reads framed messages; what is too long is passed over, and never held in memory."""
 
-    def __init__(self) -> None:
-        self._count = 0
+    _buffer: bytearray = field(default_factory=bytearray)
+    _offset: int = 0
+    """Where the buffer begins in the stream."""
+    _passing: int = 0
+    """Bytes of a message that is too long, still to come."""
 
-    def take(self, topic: str, payload: bytes) -> Heard:
-        """Return what a message says; of other topics, nothing."""
-        heard, number = Heard(), self._count
-        self._count += 1
-        if len(topic) > LONGEST_TOPIC or not topic.isprintable():
-            return heard
-        try:
-            found = _read(topic, payload)
-        except _Unreadable as reason:
-            heard.lost.append(LostBytes(number, f"{topic[:60]}: {reason}"))
-            return heard
-        if found is not None:
-            meter, steps = found
-            heard.telegrams.append(MeterTelegram(number, PROTOCOL, meter.encode(), {DRAWN: steps}))
+    def feed(self, data: bytes) -> Heard:
+        """Return what the messages say that these bytes complete."""
+        heard = Heard()
+        self._buffer += data
+        while self._pass_on() and len(self._buffer) >= _HEAD.size:
+            name_size, size = _HEAD.unpack_from(self._buffer)
+            whole = _HEAD.size + name_size + size
+            if name_size > LONGEST_TOPIC or size > LARGEST_PAYLOAD:
+                heard.lost.append(
+                    LostBytes(self._offset, f"a message of {whole} bytes is more than any device's")
+                )
+                self._passing = whole
+                continue
+            if len(self._buffer) < whole:
+                break
+            message = bytes(self._buffer[_HEAD.size : whole])
+            _take(heard, message[:name_size], message[name_size:], self._offset)
+            self._passing = whole
         return heard
+
+    def close(self) -> Heard:
+        """Tell of a message that was cut off."""
+        heard = Heard()
+        if self._buffer or self._passing:
+            heard.lost.append(LostBytes(self._offset, "a message is cut off"))
+            self._buffer.clear()
+        return heard
+
+    def _pass_on(self) -> bool:
+        """Pass over bytes that are done with; tell whether all of them were there."""
+        passed = min(self._passing, len(self._buffer))
+        del self._buffer[:passed]
+        self._offset += passed
+        self._passing -= passed
+        return not self._passing
+
+
+def _take(heard: Heard, name: bytes, payload: bytes, offset: int) -> None:
+    """Read a message; of other topics, nothing."""
+    try:
+        topic = name.decode()
+    except UnicodeDecodeError:
+        return
+    if not topic.isprintable():
+        return
+    try:
+        found = _read(topic, payload)
+    except _Unreadable as reason:
+        heard.lost.append(LostBytes(offset, f"{topic[:60]}: {reason}", _meter_of(topic)))
+        return
+    if found is not None:
+        meter, steps = found
+        heard.telegrams.append(MeterTelegram(offset, PROTOCOL, meter.encode(), {DRAWN: steps}))
 
 
 class _Unreadable(Exception):
@@ -88,6 +155,14 @@ def _read(topic: str, payload: bytes) -> tuple[str, Counted] | None:
             return name, _steps(number, 0, "Wh")
         return name, Counted(int(number) // WATT_MINUTES, 1)
     return None
+
+
+def _meter_of(topic: str) -> bytes:
+    """Return whose topic it is, of those that are read."""
+    for pattern in (_TASMOTA, _SHELLY, _SHELLY_OLD):
+        if match := pattern.fullmatch(topic):
+            return "/".join(match.groups()[:2]).encode()
+    return b""
 
 
 def _json(payload: bytes) -> Mapping[str, Any]:

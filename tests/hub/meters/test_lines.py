@@ -99,7 +99,8 @@ def test_the_command_prints_how_to_make_the_hub(tmp_path: Path) -> None:
     assert (told["protocol"], told["meters"][0]["init"]) == ("SML", last)
     file.write_bytes(D0)
     other = run(file)
-    assert (other.exit_code, "IEC 62056-21: a hub reads SML alone" in other.stdout) == (1, True)
+    assert (other.exit_code, "IEC 62056-21: a hub reads this" in other.stdout) == (0, True)
+    assert other.stdout.splitlines()[-1] == "meterlet hub init hub --meter-text 112233"
     assert run("ftp://meter").exit_code == 2
 
 
@@ -107,7 +108,7 @@ def test_the_command_prints_how_to_make_the_hub(tmp_path: Path) -> None:
 def test_a_locked_meter_and_one_without_the_register_are_told() -> None:
     assert "unlock the meter with its PIN" in run(FIELD_METERS / "09_locked_kWh.bin").stdout
     absent = run(FIELD_METERS / "08_register_absent.bin")
-    assert "no register of active energy" in absent.stdout
+    assert "no register of energy or volume" in absent.stdout
 
 
 def test_the_folder_of_captures_is_the_one_that_is_meant() -> None:

@@ -13,8 +13,8 @@ import pytest
 from hub.description import Description
 from hub.device import Device
 from hub.doors import DoorOptions, ListeningDoor, Shown, telegram_door
-from hub.meters.kinds import MeterKind
 from hub.meters.odd import Odd
+from hub.meters.recognition import MeterKind
 from hub.meters.telegram_intake import NoTimeInTelegrams, TelegramIntake
 from hub.meters.telegrams import DRAWN, GAS, Counted, Heard, MeterTelegram
 from meter_codecs.p1 import crc16
@@ -159,6 +159,23 @@ def test_a_meter_that_names_itself_not_is_taken_for_the_one_that_shows_its_regis
         reader.next = [MeterTelegram(0, "DLMS", b"", {GAS: Counted(1, 1)}, now)]
         door.feed(b"")
         assert door.foreign == 1
+
+
+def test_of_one_second_one_reading_is_taken_where_telegrams_say_no_time(tmp_path: Path) -> None:
+    now = [MARCH]
+    with Device.create(tmp_path / "hub", HOME, now=lambda: now[0]) as device:
+        reader, door = intake(device, LIVE)
+        found = []
+        for step in range(9):
+            now[0] = MARCH + step // 3
+            reader.next = [MeterTelegram(0, "MQTT", b"E0043", {DRAWN: Counted(5_001 + step, 1)})]
+            found += door.feed(b"")
+        found += door.close()
+        shown = [(readout.time - MARCH, readout.readings[ACTIVE_ENERGY_IMPORT].register_wh)
+                 for _, readout in found]  # fmt: skip
+        assert shown == [(0, 5_001), (1, 5_004), (2, 5_007)]
+        assert door.doors[0].thinned == 6
+        assert door.doors[0].admission.set_aside == []
 
 
 def test_neighbours_on_the_radio_are_counted_and_passed_over(tmp_path: Path) -> None:

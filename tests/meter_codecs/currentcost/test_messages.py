@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hub.meters.recognition import MeterKind, recognise_meter
 from meter_codecs.currentcost import (
     CurrentCostError,
     Damage,
@@ -21,7 +22,7 @@ from meter_codecs.currentcost import (
     read_message,
 )
 from meter_codecs.currentcost.layout import LAYOUTS, layout_of
-from meterlet.meter_views import currentcost, p1
+from meterlet.meter_views import currentcost
 from tests.support.meter_captures import (
     captures_of,
     differs,
@@ -56,8 +57,9 @@ def test_a_capture_is_as_its_oracle_says(name: str) -> None:
 @pytest.mark.parametrize("name", captures_of("currentcost"))
 def test_a_capture_is_known_and_its_messages_come_back(name: str) -> None:
     data = meter_capture(name)
-    assert currentcost.is_currentcost(data)
-    assert not p1.is_p1(data)
+    found = recognise_meter(data)
+    assert found is not None
+    assert found.kind is MeterKind.CURRENT_COST
     for event in decode_stream(data):
         if isinstance(event, Message):
             wire = event.encode()

@@ -4,7 +4,7 @@
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from meter_codecs.mbus import (
@@ -23,8 +23,8 @@ from meter_codecs.mbus import (
 from meter_codecs.mbus.frames import BROADCAST, BROADCAST_REPLY, RSP_UD, SND_NKE
 from meter_codecs.mbus.master import MOST_TELEGRAMS, Master, Request, run
 from meter_codecs.mbus.slave import Slave
-from tests.meter_codecs.mbus.bus import Bus, PtyLine
 from tests.meter_codecs.mbus.strategies import numbers
+from tests.support.mbus_bus import Bus, PtyLine
 
 BODIES = (
     make_body([make_record(b"\x04\x13", 100)], more_follows=True),
@@ -100,10 +100,21 @@ def test_a_slave_is_read_by_its_number() -> None:
         run(Master().select(Address.of("GWF", "51234567", 0x36, 7)), bus.exchange)
 
 
+def hides(one: str, other: str) -> bool:
+    """Whether both answers at once look like that of one: its zeros win, its checksum's too."""
+    ask = Request(ShortFrame(0x7B, 5).encode())
+    alone, both = (
+        Bus([water(number) for number in numbers]).exchange(ask)
+        for numbers in ([one], [one, other])
+    )
+    return alone == both
+
+
 @given(st.sets(numbers, max_size=8))
 @settings(max_examples=25, deadline=None)
 def test_a_search_finds_every_slave_once(present: set[str]) -> None:
     bus = Bus([water(number) for number in sorted(present)])
+    assume(not any(hides(one, other) for one in present for other in present - {one}))
     found = run(Master(attempts=1).search(), bus.exchange)
     assert [address.number for address in found] == sorted(present)
 

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from hub.meters.recognition import is_wired, is_wireless
 from meter_codecs.mbus import (
     Body,
     KeyRing,
@@ -16,7 +17,7 @@ from meter_codecs.mbus import (
     read_wired,
     read_wireless,
 )
-from meterlet.meter_views.mbus import is_wired, is_wireless, view
+from meterlet.meter_views.mbus import view
 from tests.support.mbus_captures import (
     NAMES,
     WIRED,
@@ -85,4 +86,11 @@ def test_a_wired_frame_whose_checksum_is_wrong_is_a_bad_frame() -> None:
     changed[30] ^= 1
     shown = view(bytes(changed))
     assert (shown["frames"], shown["frames_bad"], shown["telegrams"]) == (0, 1, [])
-    assert shown["damage"] == [{"offset": 0, "reason": "frame: wrong checksum (at byte 68)"}]
+    assert shown["damage"] == [
+        {
+            "offset": 0,
+            "length": len(changed),
+            "fault": "checksum",
+            "reason": "frame: wrong checksum (at byte 68)",
+        }
+    ]

@@ -3,6 +3,7 @@
 
 import pytest
 
+from hub.meters.recognition import is_p1, is_sealed_p1
 from meter_codecs.p1 import (
     CannotDecipher,
     Ciphering,
@@ -69,14 +70,14 @@ def test_a_real_frame_without_a_key_says_whose_it_is() -> None:
 
 def test_the_key_shows_whether_a_frame_is_p1() -> None:
     data = frame(P1Keys(KEY, OTHER))
-    assert not p1.is_p1(data)
-    assert p1.is_sealed_p1(data, KEY)
-    assert not p1.is_sealed_p1(data, OTHER)
-    assert not p1.is_sealed_p1(WIRE, KEY)
+    assert not is_p1(data)
+    assert is_sealed_p1(data, KEY)
+    assert not is_sealed_p1(data, OTHER)
+    assert not is_sealed_p1(WIRE, KEY)
     content = b"\x0f\0\0\0\1\0\2\1\x12\0\1"  # a notification of DLMS
     vector = TITLE + bytes([0, 0, 0, 1])
     notification = Envelope(TITLE, 0x20, 1, P1Keys(KEY)._without_tag(vector, content), b"")
-    assert not p1.is_sealed_p1(notification.encode(), KEY)
+    assert not is_sealed_p1(notification.encode(), KEY)
 
 
 @pytest.mark.parametrize(

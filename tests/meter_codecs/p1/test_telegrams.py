@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from hub.meters.recognition import is_p1
 from meter_codecs.p1 import (
     ChecksumMismatch,
     Damage,
@@ -65,9 +66,9 @@ def test_a_capture_is_as_its_oracle_says(name: str) -> None:
 def test_a_capture_in_the_clear_is_known_for_p1_and_its_frames_come_back(name: str) -> None:
     data = meter_capture(name)
     if "encrypted" in name:
-        assert not p1.is_p1(data)
+        assert not is_p1(data)
         return
-    assert p1.is_p1(data)
+    assert is_p1(data)
     spans = {item["offset"]: item for item in meter_oracle(name)["frame_list"]}
     for event in decode_stream(data):
         if isinstance(event, Telegram):
