@@ -20,7 +20,7 @@ from hub.meters.recognition import MeterKind, is_seven_bits
 from hub.meters.sml_intake import LostTelegram, SmlIntake
 from hub.meters.telegram_intake import MeterDoor, TelegramIntake
 from hub.meters.telegrams import LostBytes
-from hub.quarantining import stored_at
+from hub.quarantining import stored_at, unconfirmed_in
 from hub.readings import Readout
 from protocols.canonical.day_zone import wall_zone
 from sml_codec import Obis
@@ -49,6 +49,10 @@ class Door(Protocol):
 
     def stored(self) -> None:
         """Keep what goes with the readouts that were stored, within their transaction."""
+        ...
+
+    def admission(self, meter: Device) -> Admission | None:
+        """Return who judges what a meter shows; None: nobody does."""
         ...
 
     @property
@@ -105,6 +109,10 @@ class SmlDoor:
         clocks = self.intake.clocks
         if clocks is not None:
             self.device.quarantine.keep_clock(self.intake.meter, clocks.anchor)
+
+    def admission(self, meter: Device) -> Admission | None:
+        """Return who judges what the meter shows; None: nobody does."""
+        return self.intake.admission
 
     @property
     def lost(self) -> Sequence[LostTelegram | LostBytes]:
@@ -163,6 +171,10 @@ class TelegramDoor:
 
     def stored(self) -> None:
         """Keep nothing: these meters say the time of day, or none."""
+
+    def admission(self, meter: Device) -> Admission | None:
+        """Return who judges what a meter shows."""
+        return next(door.admission for door in self.intake.doors if door.name == meter.name)
 
     @property
     def lost(self) -> Sequence[LostTelegram | LostBytes]:
@@ -224,6 +236,7 @@ def admission_of(device: Device, options: DoorOptions) -> Admission:
         device.last_readout(),
         is_live=options.is_live,
         covered=covered if options.every_seconds else None,
+        unconfirmed=unconfirmed_in(device),
     )
 
 
@@ -338,6 +351,10 @@ class ListeningDoor:
         """Keep what goes with the readouts that were stored."""
         if self._door is not None:
             self._door.stored()
+
+    def admission(self, meter: Device) -> Admission | None:
+        """Return who judges what a meter shows; None: nobody does."""
+        return None if self._door is None else self._door.admission(meter)
 
     @property
     def lost(self) -> Sequence[LostTelegram | LostBytes]:

@@ -21,7 +21,7 @@ from hub.meters.files.opened import FileReport
 from hub.meters.odd import Odd, OddTelegram
 from hub.meters.sml_intake import NoTimeOfDay
 from hub.meters.telegram_intake import NoTimeInTelegrams
-from hub.quarantining import exchange_command, meter_of
+from hub.quarantining import exchange_command, meter_of, taken_anew
 from hub.readings import ReadingFlag, Readout
 from hub.text import counted, utc_text
 from hub.vault.vault import ReadingRefused
@@ -124,7 +124,18 @@ class Intake:
             by_meter.setdefault(meter.name, (meter, []))[1].append(readout)
         with self.device.database.transaction():
             for meter, shown in by_meter.values():
-                self.stored += meter.store(shown)
+                admission = self.door.admission(meter)
+                try:
+                    self.stored += meter.store(shown)
+                except ReadingRefused:
+                    if admission is None:
+                        raise
+                    taken = taken_anew(meter, admission, shown)
+                    odd += self.door.fetch_odd()
+                    self.stored += meter.store(taken)
+                if admission is not None:
+                    confirmed, admission.confirmed = admission.confirmed, []
+                    self.device.quarantine.forget(confirmed)
             self._count(self.device.quarantine.add(odd), odd)
             if readouts:
                 self.door.stored()

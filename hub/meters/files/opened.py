@@ -66,6 +66,8 @@ class FileReport:
     """Whether it holds what registers showed, not the use of intervals."""
     gaps: list[tuple[int, int]] = field(default_factory=list)
     """From when to when nothing is known, within the file."""
+    missing_seconds: int = 0
+    """How long it is between rows that are further apart than others, together."""
 
     def lines(self) -> Iterator[str]:
         """Yield what a user is told."""
