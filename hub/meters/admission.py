@@ -40,7 +40,7 @@ LONGEST_UNCONFIRMED: Final = 86_400
 LONGEST_FIRST_GAP: Final = 40 * 86_400
 """Between a hub's first two readings: a longer one is a wrong stamp."""
 COARSE_WH: Final = 1_000
-"""The step of a register that is not unlocked, or counts whole cubic metres. None goes on by more."""
+"""The step of a register that is not unlocked, or counts whole cubic metres. None has a larger."""
 _STEPS_WH: Final = (COARSE_WH, 100, 10)
 
 
