@@ -204,6 +204,8 @@ def run(
             _show(step, bundle)
     if broken:
         raise SystemExit(int(Exit.FAILURE))
+    if any(step.refused for step in steps):
+        raise SystemExit(int(Exit.FORBIDDEN))
 
 
 def _bundle(folder: Path, libraries: Sequence[Path], vendor: Ed25519PrivateKey) -> Bundle:
@@ -275,6 +277,8 @@ def _show(step: Step, bundle: Bundle) -> None:
         click.echo(f"< {release.output.name} {value} (released)")
     if step.response:
         click.echo(f"< {f'{shown} ({len(data)} bytes) ' if data else ''}{step.status}")
+    for reason in step.refused:
+        click.echo(f"  ! refused by the guard: {reason}")
     for line in (step.fault or "").splitlines():
         click.echo(f"  ! {line}")
     fuel = bundle.manifest.limits.fuel

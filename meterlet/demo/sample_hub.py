@@ -69,6 +69,8 @@ class Step:
     fault: str | None = None
     """What broke: a traceback or a trap."""
     released: tuple[Released, ...] = ()
+    refused: tuple[str, ...] = ()
+    """Why the guard has refused what the applet asked for: the resident's log has the same."""
 
     @property
     def status(self) -> str:
@@ -85,6 +87,7 @@ class Step:
             "host_calls": self.host_calls,
             "log": list(self.log),
             "fault": self.fault,
+            "refused": list(self.refused),
             "released": [
                 {
                     "output": one.output.name,
@@ -280,9 +283,8 @@ class SampleHub:
 
     def _step(self, asked: str, ask: Callable[[], bytes], *, may_release: bool = False) -> Step:
         self._lines.clear()
-        response, broken = b"", None
+        response, broken, record = b"", None, CommandRecord()
         try:
-            record = CommandRecord()
             entered = self._stack.entered(record, self._instance, may_release=may_release)
             with self.device.database.transaction(), entered:
                 response = ask()
@@ -295,7 +297,16 @@ class SampleHub:
         except AppletFault as fault:
             response, broken = fault.response, f"{fault.kind.value}\n{fault.detail}"
         usage = self._instance.usage
-        return Step(asked, response, usage.fuel, usage.host_calls, tuple(self._lines), broken)
+        why = tuple(str(refused) for _, refused in record.refused)
+        return Step(
+            asked,
+            response,
+            usage.fuel,
+            usage.host_calls,
+            tuple(self._lines),
+            broken,
+            refused=why,
+        )
 
 
 def _names_feed_in(manifest: Manifest) -> bool:
