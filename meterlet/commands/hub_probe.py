@@ -8,6 +8,7 @@ from typing import Any, Final
 import rich_click as click
 
 from hub.meters.lines import LineKind, ProbedLine, ProbedMeter, is_known, probe
+from hub.text import counted
 from meterlet.commands.common import Exit, show
 from protocols.metrology import ACTIVE_ENERGY_EXPORT, ACTIVE_ENERGY_IMPORT
 from sml_codec import Obis
@@ -134,7 +135,7 @@ def _lines(source: str, baud: int | None, line: ProbedLine) -> list[str]:
     if line.is_hex:
         lines.append("            sent as hex text")
     if line.damaged:
-        lines.append(f"damaged     {line.damaged} frames")
+        lines.append(f"damaged     {counted(line.damaged, 'frame')}")
     for one in line.meters:
         lines += _of_meter(one)
     if not line.meters and line.kind is LineKind.SML:

@@ -37,11 +37,11 @@ def days_of_another_clock(
     if not any(one.hour or one.minute for one in locally):
         return []
     of_utc = "" if begin % DAY_SECONDS else " of UTC"
-    local = f"If the file's times are local, say --zone {tariff_zone}; else say" if is_assumed else ""
+    say = f"If the file's times are local, say --zone {tariff_zone}; else say"
     return [
         f"the readings are of whole days{of_utc}, the tariff's days are of {tariff_zone}: there"
         f" the bill is from {_local(begin, tariff_zone)} to {_local(end, tariff_zone)}."
-        f" {local or 'Say'} the days with --from and --until"
+        f" {say if is_assumed else 'Say'} the days with --from and --until"
     ]
 
 

@@ -78,7 +78,9 @@ def test_from_the_vendors_folder_to_the_residents_second_consent(home: Home) -> 
     assert f"imports the library {TOOLS} 1.0, which is not here" in meterlet(
         home, *install, fails=1
     )
-    assert "`meterlet applet load` it" in meterlet(home, "install", tools, *install[2:], fails=1)
+    assert f"`meterlet applet load --hub {hub[1]}` it" in meterlet(
+        home, "install", tools, *install[2:], fails=1
+    )
     assert "loaded the library tools 1.0.0" in meterlet(home, "load", tools, *hub)
     assert "on the card already" in meterlet(home, "load", tools, *hub, fails=1)
     meterlet(home, *install)
