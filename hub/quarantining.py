@@ -138,13 +138,13 @@ def stored_at(device: Device) -> Callable[[int], Mapping[bytes, int] | None]:
 def _readout(device: Device, one: SetAside, last: Readout | None) -> Readout:
     telegram, name = one.telegram, f"{one.number} of what is set aside"
     if telegram.meter != device.mounted_meter:
-        foreign = f"{name} is of meter {telegram.meter.hex()}"
+        meter = telegram.meter.hex()
         if telegram.meter in device.former_meters:
-            raise NotAcceptable(f"{foreign}, which was taken down: drop it")
+            raise NotAcceptable(f"{name} is of meter {meter}, which was taken down: drop it")
         command = exchange_command(device, telegram) or "meterlet hub exchange-meter"
         raise NotAcceptable(
-            f"{foreign}, which does not count here: drop it, or if the meter was exchanged, this"
-            f" takes all of it: {command}"
+            f"{name} is of meter {meter}, which does not count here: drop it, or if the meter was"
+            f" exchanged, this takes all of it: {command}"
         )
     readout = telegram.readout()
     if readout is None or telegram.registers.keys() != device.registers.keys():

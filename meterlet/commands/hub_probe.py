@@ -41,11 +41,12 @@ def probe_line(source: str, seconds: float, login: Any, as_json: bool) -> None:
     hub. The exit code is 1 where no hub can read what comes.
     """
     secret = login.read().strip() if login else None
-    baud, line = None, probe(b"")
+    is_file = "://" not in source and not source.startswith("/dev/")
+    baud, line = None, probe(b"", is_file=is_file)
     addresses = _addresses(source)
     for number, (speed, address) in enumerate(addresses):
         try:
-            baud, line = speed, probe(_sample(address, seconds, secret))
+            baud, line = speed, probe(_sample(address, seconds, secret), is_file=is_file)
         except OSError:
             if number == 0:  # a line that is not there; not one that has not all speeds
                 raise
@@ -159,6 +160,7 @@ def _of_meter(one: ProbedMeter) -> list[str]:
 
 _CLOCKS: Final = {
     "time of day": "sends the time of day",
+    "wrong time of day": "stands before 2008: its readings would be set aside, have the clock set",
     "counts seconds": "counts seconds: readings are stamped on arrival, captures need --start",
     "none": "sends no time: readings are stamped on arrival, captures need --start and --step",
 }

@@ -69,7 +69,7 @@ def main() -> None:
     """Meterlet: an in-home metering hub that proves bills and sums instead of sending readings.
 
     Exit codes: 0 fine, 1 failure, 2 usage, 3 verification failed, 4 cannot be verified,
-    5 refused by consent or policy.
+    5 refused by consent or policy, 130 interrupted.
     """
 
 

@@ -16,7 +16,7 @@ import rich_click as click
 from click.core import ParameterSource
 
 _COMMAND: Final = re.compile(
-    r"meterlet((?: [a-z][a-z-]*)+)(?![\w-])(?! (?:--(?:hub|utility) |-h\b))"
+    r"meterlet((?: [a-z][a-z-]*)+)(?![\w-])(?! [a-z])(?! (?:--(?:hub|utility) |-h\b))"
 )
 
 _said: ContextVar[dict[str, str] | None] = ContextVar("said_folders", default=None)

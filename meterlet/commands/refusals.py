@@ -57,6 +57,8 @@ _BY_KIND: Final = {
     "period-incomplete": "wait until the days are over, or ask for days that `meterlet hub status`"
     " counts as certified",
     "permission": "run the command as the user whose file it is",
+    "reading-refused": "`meterlet hub status` shows the last reading: `meterlet hub ingest` takes"
+    " later ones, `meterlet hub correct` corrects those that are stored",
     "schema-too-new": "bring Meterlet up to date",
     "store-busy": "end the other meterlet command that holds it, then run this one again",
     "transaction-undone": "make room on the disk, then run the command again",

@@ -119,14 +119,14 @@ class SampleHome:
 
     @classmethod
     def of(cls, readouts: Sequence[Readout], zone: str) -> Self:
-        """Return the home with these readings; `ValueError` where they are of no two days."""
+        """Return the home with these readings; `ValueError` where none of their days is whole."""
         if len(readouts) < 2:
             raise ValueError("there are no readings to try an applet on")
         home = ZoneInfo(zone)
         begin, end = readouts[0].time, readouts[-1].time - 1
         first, last = (datetime.fromtimestamp(time, home).date() for time in (begin, end))
-        if first >= last:
-            raise ValueError("readings of two days or more are needed")
+        if first == last and Period(first, last).bounds(zone) != (begin, end + 1):
+            raise ValueError("readings of a whole day or more are needed")
         apart = min(after.time - one.time for one, after in pairwise(readouts))
         fitting = (width for width in SLOT_WIDTHS if 60 * width >= apart)
         return cls(Period(first, last), zone, next(fitting, SLOT_WIDTHS[-1]), readouts)
@@ -231,8 +231,8 @@ class SampleHub:
 
     @property
     def _first_tick(self) -> int:
-        second_day = Period(self.period.first + timedelta(days=1), self.period.last)
-        return second_day.bounds(self.device.main.zone)[0]
+        first_day = Period(self.period.first, self.period.first)
+        return first_day.bounds(self.device.main.zone)[1]
 
     @property
     def values(self) -> dict[str, str]:

