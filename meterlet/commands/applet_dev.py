@@ -36,6 +36,7 @@ from meterlet.commands.common import (
 )
 from meterlet.commands.file_options import FileChoice, file_options, say_gaps, say_report
 from meterlet.commands.intake import columns_of
+from meterlet.commands.own_commands import advise
 from meterlet.demo.sample_hub import SLOT_MINUTES, SampleHome, SampleHub, Step, sample_meter
 from meterlet.key_files import private_pem, public_pem
 from meterlet.resources import APPLETS, SOURCES
@@ -232,9 +233,12 @@ def _home_of(path: Path, choice: FileChoice, bundle: Bundle) -> SampleHome:
     say_report(str(path), report)
     say_gaps(str(path), report)
     try:
-        return SampleHome.of(readouts, zone)
+        home = SampleHome.of(readouts, zone)
     except ValueError as error:
         fail(f"{path}: {error}")
+    for day in home.left_out:
+        advise(f"{path}: {day} is left out: the file has not all of it, by the clock of {zone}")
+    return home
 
 
 def _steps(hub: SampleHub, commands: list[str], parameters: bytes) -> Iterator[Step]:

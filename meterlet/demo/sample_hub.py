@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, Self
@@ -116,20 +116,31 @@ class SampleHome:
     slot_minutes: int = SLOT_MINUTES
     readouts: Sequence[Readout] | None = None
     """None: a synthetic household's."""
+    left_out: tuple[date, ...] = ()
+    """The first or last day of a file, where the file has a part of it only."""
 
     @classmethod
     def of(cls, readouts: Sequence[Readout], zone: str) -> Self:
         """Return the home with these readings; `ValueError` where none of their days is whole."""
         if len(readouts) < 2:
             raise ValueError("there are no readings to try an applet on")
-        home = ZoneInfo(zone)
-        begin, end = readouts[0].time, readouts[-1].time - 1
-        first, last = (datetime.fromtimestamp(time, home).date() for time in (begin, end))
-        if first == last and Period(first, last).bounds(zone) != (begin, end + 1):
-            raise ValueError("readings of a whole day or more are needed")
+        home, (begin, end) = ZoneInfo(zone), (readouts[0].time, readouts[-1].time)
+        first, last = (datetime.fromtimestamp(time, home).date() for time in (begin, end - 1))
+        left_out = []
+        if Period(first, first).bounds(zone)[0] != begin:
+            left_out.append(first)
+            first += timedelta(days=1)
+        if Period(last, last).bounds(zone)[1] != end and last not in left_out:
+            left_out.append(last)
+            last -= timedelta(days=1)
+        if first > last:
+            raise ValueError(f"readings of a whole day or more are needed, by the clock of {zone}")
+        begin, end = Period(first, last).bounds(zone)
+        readouts = [one for one in readouts if begin <= one.time <= end]
         apart = min(after.time - one.time for one, after in pairwise(readouts))
         fitting = (width for width in SLOT_WIDTHS if 60 * width >= apart)
-        return cls(Period(first, last), zone, next(fitting, SLOT_WIDTHS[-1]), readouts)
+        width = next(fitting, SLOT_WIDTHS[-1])
+        return cls(Period(first, last), zone, width, readouts, tuple(left_out))
 
     @property
     def name(self) -> str:
