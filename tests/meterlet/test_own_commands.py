@@ -53,3 +53,16 @@ def test_a_number_that_is_none_is_said_in_plain_words(hub: Path) -> None:
     refused = run("hub", "readings", "quarantine", "drop", "x", "--hub", hub)
     assert refused.exit_code == 2
     assert "'x' is not a number; see `" in refused.stderr
+
+
+def test_a_file_that_is_stored_already_is_told_the_way_on(hub: Path, tmp_path: Path) -> None:
+    file = tmp_path / "use.csv"
+    rows = "2025-03-01T00:00:00Z,0.1\n2025-03-01T00:15:00Z,0.1\n"
+    file.write_text(f"time,kWh\n{rows}")
+    assert "3 readings stored" in run("hub", "ingest", "--hub", hub, file).stdout
+    again = run("hub", "ingest", "--hub", hub, file)
+    assert again.exit_code == 1
+    assert f"`meterlet hub correct --hub {shlex.quote(str(hub))}` changes those" in again.stderr
+    file.write_text("time,kWh\n2025-03-02T00:00:00Z,-0.1\n2025-03-02T00:15:00Z,0.5\n")
+    negative = run("hub", "ingest", "--hub", hub, file, "--column", "kWh")
+    assert (negative.exit_code, "--feed-in-column" in negative.stderr) == (1, True)
