@@ -119,6 +119,7 @@ class CardConnection:
         self._drop_chain()
         basic = LogicalChannel(0, select.default(self.card, self.line), self.line)
         self._conversation = Conversation(self.number, {0: basic}, self.line)
+        self.card.begin(self._conversation)
         self._has_entered = not self.line.is_open_to_strangers
 
     def _end(self) -> None:
@@ -306,7 +307,10 @@ class CardConnection:
             response = self._refuse(refusal)
         except sqlite3.Error as error:
             response = self._refuse(CardRefusal(Sw.MEMORY_FAILURE, f"the database: {error}"))
-        return session.wrap_response(response) if session.is_open else response
+        answer = session.wrap_response(response) if session.is_open else response
+        if channel.is_ending:
+            channel.forget()
+        return answer
 
     def _protected_by_open(
         self, channel: LogicalChannel, command: CommandApdu

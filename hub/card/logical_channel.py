@@ -43,6 +43,8 @@ class LogicalChannel:
     authentication: Authentication | None = None
     links: list[CommandApdu] = field(default_factory=list)
     """Links of a command that GlobalPlatform chains by P1 (GPCS 2.3.1, 11.1.5.1)."""
+    is_ending: bool = False
+    """Whether the secure channel ends with the answer to the command of the moment."""
     process: object = None
     """A process of several commands that the selected domain is in: a load, a listing."""
     target: bytes | None = None
@@ -63,6 +65,7 @@ class LogicalChannel:
         if self.authentication is not None:
             self.authentication.session.close()
         self.authentication = None
+        self.is_ending = False
         self.links.clear()
         self.parts.clear()
         self.process = None
@@ -87,7 +90,7 @@ class LogicalChannel:
         return authentication.domain if authentication.host_authenticated else None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Conversation:
     """What the card remembers of one connection since it was last reset."""
 

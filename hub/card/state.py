@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
+from weakref import WeakSet
 
 from hub.card.applet_runtime import AppletRuntime
 from hub.card.content import ContentManager
@@ -15,6 +16,7 @@ from hub.card.hub_keys import HubKeys
 from hub.card.keys.certificates import Certificates
 from hub.card.keys.challenges import ChallengeCounters
 from hub.card.keys.keystore import KeyStore
+from hub.card.logical_channel import Conversation
 from hub.card.profile import DEFAULT, CardProfile
 from hub.card.registry import Registry
 from hub.vault.database import Database
@@ -41,6 +43,8 @@ class CardParts:
         self.content = ContentManager(self.registry, self.keys, runtime, profile)
         self.certificates = Certificates(self.registry)
         self.connection_numbers = count(1)
+        self._conversations: WeakSet[Conversation] = WeakSet()
+        self._listing = threading.Lock()
         self.hub_keys: HubKeys | None = None
         """Who changes the hub's own keys (`commands.rotate_key`); None for a card by itself."""
         self._turn = threading.RLock()
@@ -50,6 +54,16 @@ class CardParts:
         """Let one APDU be worked on at a time."""
         with self._turn:
             yield
+
+    def begin(self, conversation: Conversation) -> None:
+        """Note a conversation for as long as somebody holds it."""
+        with self._listing:
+            self._conversations.add(conversation)
+
+    def conversations(self) -> list[Conversation]:
+        """Return all that are under way, for whoever ends sessions on other connections."""
+        with self._listing:
+            return list(self._conversations)
 
     def diversification(self, domain: bytes) -> bytes:
         """Return the ten bytes that a domain's keys were diversified with (tag CF)."""

@@ -462,12 +462,17 @@ class _Table:
         self._cells.clear()
 
 
-def relative(form: Form, opened: Sequence[Opening]) -> Form:
+def relative(form: Form, opened: Sequence[Opening], *, sums_tell_windows: bool = False) -> Form:
     """Return a form as it weighs what is not known from openings.
 
     To somebody who was opened some slots, a number tells of the others alone. With the sum of a few
     slots known, what it tells of them is how it weighs each against the first one. Slots that were
     corrected since they were opened are not known.
+
+    Of windows and of limits such a sum says something, and not all. A sum within a window says what
+    the rest of it used, a low one that no slot was above a limit; how high single slots went it
+    does not say. So there are two ways to look at it, and a guard has to look in both: as if the
+    sums said nothing, or (`sums_tell_windows`) as if all slots in them were known.
     """
     step = form.slot_seconds
     weights: list[int] | None = None
@@ -475,8 +480,8 @@ def relative(form: Form, opened: Sequence[Opening]) -> Form:
     for one in opened:
         if one.register != form.register or not (one.begin < form.end and form.begin < one.end):
             continue
-        if not form.is_sum and one.seconds > step:
-            continue  # how high single slots went is not known from their sum
+        if not form.is_sum and one.seconds > step and not sums_tell_windows:
+            continue
         weights = list(form.weights) if weights is None else weights
         stale = _differing(revisions, dict(one.revised))
         for begin in range(one.begin, one.end, one.seconds):
@@ -494,6 +499,17 @@ def relative(form: Form, opened: Sequence[Opening]) -> Form:
         return form
     places = sorted(place for place in known_places if not weights[place])
     return replace(form, weights=tuple(weights), known=tuple(places))
+
+
+def sums_may_tell(form: Form, opened: Sequence[Opening]) -> bool:
+    """Tell whether it makes a difference in which of the two ways `relative` looks at a form."""
+    return not form.is_sum and any(
+        one.register == form.register
+        and one.begin < form.end
+        and form.begin < one.end
+        and one.seconds > form.slot_seconds
+        for one in opened
+    )
 
 
 def _differing(one: Mapping[int, int], other: Mapping[int, int]) -> set[int]:

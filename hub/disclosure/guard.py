@@ -49,7 +49,7 @@ from hashlib import sha256
 from itertools import combinations, pairwise
 from typing import Any, Final
 
-from hub.disclosure.cells import Form, Opening, Refinement, refine, relative
+from hub.disclosure.cells import Form, Opening, Refinement, refine, relative, sums_may_tell
 from hub.disclosure.consent_record import ConsentRecord
 from hub.disclosure.consents import (
     Consent,
@@ -708,11 +708,9 @@ class _Together:
             self._refined[key] = found = []
             for known in self._openings:
                 numbers = [self._numbers[place] for place in kept]
-                if known:
-                    numbers = [_relative_number(one, known) for one in numbers]
-                check_alignment(numbers)
-                refinement = _refined(numbers)
-                found.append((numbers, sources, refinement))
+                for seen in _relative_numbers(numbers, known):
+                    check_alignment(seen)
+                    found.append((seen, sources, _refined(seen)))
         return self._refined[key]
 
 
@@ -721,9 +719,26 @@ def _refined(numbers: Sequence[Number]) -> Refinement:
     return refine([one.forms for one in numbers], covers)
 
 
-def _relative_number(number: Number, known: Sequence[Opening]) -> Number:
+def _relative_numbers(
+    numbers: Sequence[Number], known: Sequence[Opening]
+) -> Iterator[list[Number]]:
+    """Yield numbers as they look to somebody who was opened some slots, in all ways there are."""
+    if not known:
+        yield list(numbers)
+        return
+    yield [_relative_number(one, known) for one in numbers]
+    if any(sums_may_tell(form, known) for one in numbers for form in one.forms):
+        # Hours that are known say what is left of a window: less than the window.
+        yield [_relative_number(one, known, sums_tell_windows=True) for one in numbers]
+
+
+def _relative_number(
+    number: Number, known: Sequence[Opening], *, sums_tell_windows: bool = False
+) -> Number:
     """Return a number as it looks to somebody who was opened some slots."""
-    forms = tuple(relative(form, known) for form in number.forms)
+    forms = tuple(
+        relative(form, known, sums_tell_windows=sums_tell_windows) for form in number.forms
+    )
     if forms == number.forms:
         return number
     step = forms[0].slot_seconds

@@ -10,7 +10,7 @@ by themselves. Whoever was opened slots, by samples or an export, knows of the n
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hub.disclosure.cells import Opening, refine, relative
+from hub.disclosure.cells import Opening, Refinement, refine, relative, sums_may_tell
 from hub.disclosure.requests import Number
 
 
@@ -63,27 +63,40 @@ def knowledge_of(numbers: Sequence[Number], opened: Sequence[Opening] = ()) -> K
         if start is not None
     ]
     every = [*opened, *openings]
-    forms = [[relative(form, every) for form in one.forms] for one in different]
-    refinement = refine(forms, [one.covers if one.spread else () for one in different])
-    seconds = refinement.slot_seconds
+    refinement = _refined(different, every, sums_tell_windows=False)
     sizes = [bundle.slots for bundle in refinement.bundles]
+    ways = [refinement]
+    if any(sums_may_tell(form, every) for one in different for form in one.forms):
+        ways.append(_refined(different, every, sums_tell_windows=True))
     finest = [
         # Of an exact number digits may tell the cells apart: it promises no more than a cell.
-        bundle.slots if all(different[place].spread for place in bundle.numbers)
-        else bundle.shortest_cell
-        for bundle in refinement.bundles
+        way.slot_seconds * (bundle.slots if all(different[place].spread for place in bundle.numbers)
+        else bundle.shortest_cell)
+        for way in ways
+        for bundle in way.bundles
     ]  # fmt: skip
     told = [number for number in different if not number.is_recalled]
+    exposed = max([bundle.slots for bundle in way.bundles].count(1) for way in ways)
     return Knowledge(
         slots=sum(sizes) + len(sampled),
         numbers=len(told),
         shortest_window=refinement.shortest_closed_stretch(),
         bundles=len(sizes),
-        least_seconds=min(finest, default=0) * seconds,
-        exposed_slots=sizes.count(1) + len(sampled),
+        least_seconds=min(finest, default=0),
+        exposed_slots=exposed + len(sampled),
         bits=sum(number.bits for number in told),
         peaks=sum(
             any(form.is_peak and not form.is_count for form in number.forms) for number in told
         ),
         counts=sum(any(form.is_count for form in number.forms) for number in told),
     )
+
+
+def _refined(
+    numbers: Sequence[Number], opened: Sequence[Opening], *, sums_tell_windows: bool
+) -> Refinement:
+    forms = [
+        [relative(form, opened, sums_tell_windows=sums_tell_windows) for form in one.forms]
+        for one in numbers
+    ]
+    return refine(forms, [one.covers if one.spread else () for one in numbers])

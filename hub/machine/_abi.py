@@ -130,7 +130,10 @@ class _Bytes:
 
     def lift(self, value: Value) -> bytes:
         items = value.of.list
-        return ctypes.string_at(items.data, items.size * _SIZE)[_BYTE_AT::_SIZE]
+        if not items.size:
+            return b""
+        end = items.size * _SIZE
+        return bytes(ctypes.cast(items.data, ctypes.POINTER(ctypes.c_char))[_BYTE_AT:end:_SIZE])
 
     def matches(self, declared: component.ValType | None) -> bool:
         return isinstance(declared, component.ListType) and isinstance(

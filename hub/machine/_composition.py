@@ -6,7 +6,8 @@ fuel, its calls to the platform arrive at that applet's host, and its memory goe
 Between the two, values cross as wasmtime hands them over; their types are compared beforehand.
 
 A library's interface has functions of numbers, truth values, texts and bytes, and nothing else: so
-what a call carries can be counted before it is carried.
+what a call carries can be counted before it is handed on. wasmtime has copied it by then: whoever
+has not the fuel for that owes it, and more than `limits.MAX_CARRIED` is not handed on.
 """
 
 import ctypes
@@ -18,7 +19,7 @@ from wasmtime import _ffi as ffi
 from wasmtime import component
 
 from hub.machine import contract, host_calls, limits
-from hub.machine.errors import ContractBroken
+from hub.machine.errors import ContractBroken, FaultKind
 
 Shape = tuple[str, ...]
 """The types of a function's parameters, and of its result at the end."""
@@ -35,10 +36,6 @@ _PLAIN: Final[Mapping[type[component.ValType], str]] = {
         component.String,
     )
 }  # fmt: skip
-_COUNTED: Final = {
-    ffi.WASMTIME_COMPONENT_LIST.value: "list",
-    ffi.WASMTIME_COMPONENT_STRING.value: "string",
-}
 
 
 def exports_of(engine: wasmtime.Engine, compiled: component.Component) -> Interfaces:
@@ -179,20 +176,18 @@ def _pass_on(
 
 
 def _paid(host: host_calls.Host, context: Any, values: Any, count: int) -> int:
-    """Take the fuel for carrying values; return 0, or an error where there is not enough."""
+    """Take the fuel for values; return 0, or an error where it is too little or they too many."""
     try:
+        size = host_calls.size_as_it_came(values, count)
         with host.answering_from(context):
-            host.take(_fuel(values, count))
+            host.carried(limits.CALL_FUEL + limits.CALL_FUEL_BYTE * size)
+        if size > limits.MAX_CARRIED:
+            raise host.fault(
+                FaultKind.TRAP,
+                f"a call between applet and library carries at most {limits.MAX_CARRIED} bytes,"
+                f" and this one {size}",
+            )
     except BaseException as error:  # noqa: BLE001  (nothing may unwind through native frames)
         host.pending = error
         return host_calls.native_error(type(error).__name__)
     return 0
-
-
-def _fuel(values: Any, count: int) -> int:
-    size = 0
-    for index in range(count):
-        kind = _COUNTED.get(values[index].kind)
-        if kind is not None:
-            size += getattr(values[index].of, kind).size
-    return limits.CALL_FUEL + limits.CALL_FUEL_BYTE * size

@@ -14,11 +14,12 @@ from wasmtime import _ffi as ffi
 from wasmtime import component
 
 from hub.machine import host_calls as host
+from hub.machine import limits
 from hub.machine._abi import Function, Value
 from hub.machine._clock import EngineClock
 from hub.machine._composition import Part, linked
 from hub.machine._engine import closed_at_exit
-from hub.machine.contract import Contract
+from hub.machine.contract import PLATFORM, Contract
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,15 @@ class Program:
     """Components that this one imports, and what they export."""
 
 
+def _is_trap(text: str) -> bool:
+    """Return whether the code itself failed; else wasmtime did not take what it handed over.
+
+    How much had been copied by then is not told: it is paid for as the most that there may be. The
+    cause stands last, behind names that the vendor has chosen.
+    """
+    return "wasm trap:" in text.rpartition("Caused by:")[2]
+
+
 class Running:
     """An instance of a program."""
 
@@ -48,14 +58,14 @@ class Running:
         self._contract = program.contract
         self._clock, self._ticks = program.clock, program.ticks
         self._store = closed_at_exit(wasmtime.Store(program.engine))
-        # With libraries there are more memories, and together they are no larger.
+        # The limit is each memory's: one a component, and together no larger than the applet's.
         parts = 1 + len(program.libraries)
         self._store.set_limits(
             memory_bytes // parts,
             table_elements=20_000,
             instances=40 * parts,
             tables=8 * parts,
-            memories=2 * parts,
+            memories=parts,
         )
         self._context = self._store._context()
         self._attached = host.attach(self._context, behind)
@@ -67,6 +77,7 @@ class Running:
                 linker = linked(self._store, linker, program.libraries, behind)
             self._instance = linker.instantiate(self._store, program.component)
         except BaseException:
+            behind.owed += self.fuel_used
             self.close()
             raise
 
@@ -105,9 +116,15 @@ class Running:
                     1,
                 )
             if error:
-                raise wasmtime.WasmtimeError._from_ptr(error)
+                raised = wasmtime.WasmtimeError._from_ptr(error)
+                if self.host.pending is None and not _is_trap(str(raised)):
+                    self.host.owed += limits.CALL_FUEL_BYTE * limits.MAX_COPIED
+                raise raised
             assert function.result is not None
-            return function.result.lift(result)
+            answer = function.result.lift(result)
+            if self._contract is PLATFORM:  # bytes of others than Python cross one by one
+                self.host.owed += limits.CALL_FUEL_BYTE * host.size_of(answer.value)
+            return answer
         finally:
             for value in (*values, result):
                 ffi.wasmtime_component_val_delete(ctypes.byref(value))

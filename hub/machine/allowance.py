@@ -4,7 +4,8 @@
 A command's own fuel bounds how long it may keep the others waiting; this bounds how often. Two
 buckets fill at the manifest's rates; a command is let in while both hold something, and is charged
 afterwards for what it burnt. So over any time t an applet burns at most t times its rate, and one
-bucket and one command more.
+bucket and one command more, with what the engine copies for that command before the hub can ask for
+fuel (`limits.MAX_COPIED`).
 """
 
 from hub.token_bucket import TokenBucket
@@ -25,6 +26,11 @@ class Allowance:
             return False
         self._commands.take(1)
         return True
+
+    def has_fuel(self, now: int) -> bool:
+        """Return whether some fuel is left, without counting anything."""
+        self._fuel.fill(now)
+        return not self._fuel.is_empty
 
     def charge(self, fuel: int) -> None:
         """Take what a command burnt; the bucket may owe afterwards."""

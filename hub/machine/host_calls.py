@@ -49,6 +49,8 @@ class Host:
         """Whether a command is being answered, so that there is a transaction to work in."""
         self.pending: BaseException | None = None
         self.calls = 0
+        self.owed = 0
+        """Fuel for what is done already and what the tank did not hold: the minute pays for it."""
         self.library_functions: list[component.Func] = []
         """What libraries in the instance's store export, by number."""
         self._log_left = 0
@@ -57,7 +59,7 @@ class Host:
 
     def begin(self, *, answering: bool) -> None:
         """Get ready for a call into the applet."""
-        self.answering, self.pending, self.calls = answering, None, 0
+        self.answering, self.pending, self.calls, self.owed = answering, None, 0, 0
         self._log_left = limits.MAX_LOG
 
     @property
@@ -78,6 +80,11 @@ class Host:
         if fuel:
             ffi.wasmtime_context_set_fuel(self._context, left.value - fuel)
         return left.value - fuel
+
+    def carried(self, fuel: int) -> None:
+        """Take fuel for values that have crossed already; what the tank lacks is owed."""
+        self.owed += max(0, fuel - self.take(0))
+        self.take(fuel)
 
     @contextmanager
     def answering_from(self, context: Any) -> Iterator[None]:
@@ -236,6 +243,12 @@ def detach(address: int) -> None:
     _HOSTS.pop(address, None)
 
 
+_COUNTED: Final = {
+    ffi.WASMTIME_COMPONENT_LIST.value: "list",
+    ffi.WASMTIME_COMPONENT_STRING.value: "string",
+}
+
+
 @ffi.wasmtime_component_func_callback_t  # type: ignore[untyped-decorator]
 def _arrive(
     entry: int | None, context: Any, _type: Any, arguments: Any, count: int, results: Any, _: int
@@ -243,10 +256,12 @@ def _arrive(
     host = host_of(context)
     try:
         function, call = _ENTRIES[entry or 0]
-        lifted = _lift(host, function, arguments)
         host.calls += 1
         with host.answering_from(context):
-            host.take(_fuel(lifted) + limits.EXTRA_FUEL.get((call.interface, call.method), 0))
+            _require_short(host, size_as_it_came(arguments, count))
+            lifted = _lift(host, function, arguments)
+            host.carried(_fuel(lifted))
+            host.take(limits.EXTRA_FUEL.get((call.interface, call.method), 0))
             value = _answered(host, call, lifted)
             if function.result is not None:
                 host.take(_fuel(value))
@@ -256,6 +271,27 @@ def _arrive(
         host.pending = error
         return native_error(type(error).__name__)
     return 0
+
+
+def _require_short(host: Host, size: int) -> None:
+    """Return unless a call carries more than any may: that is paid for, and not copied again."""
+    if size > limits.MAX_ARGUMENTS:
+        host.carried(limits.CALL_FUEL_BYTE * size)
+        raise host.fault(
+            FaultKind.TRAP,
+            f"a call to the platform carries at most {limits.MAX_ARGUMENTS} bytes, and this one"
+            f" {size}",
+        )
+
+
+def size_as_it_came(values: Any, count: int) -> int:
+    """Return how many bytes of text and items of lists there are in wasmtime's values."""
+    size = 0
+    for index in range(count):
+        kind = _COUNTED.get(values[index].kind)
+        if kind is not None:
+            size += getattr(values[index].of, kind).size
+    return size
 
 
 def _lift(host: Host, function: Function, arguments: Any) -> list[Any]:
@@ -279,17 +315,18 @@ def _answered(host: Host, call: PlatformCall, lifted: list[Any]) -> Any:
 
 def _fuel(values: Any) -> int:
     """Return what carrying the values takes."""
-    return limits.CALL_FUEL + limits.CALL_FUEL_BYTE * _size(values)
+    return limits.CALL_FUEL + limits.CALL_FUEL_BYTE * size_of(values)
 
 
-def _size(value: Any) -> int:
+def size_of(value: Any) -> int:
+    """Return how many bytes and characters there are in what crosses."""
     match value:
         case bytes() | str():
             return len(value)
         case list() | tuple():
-            return sum(map(_size, value))
+            return sum(map(size_of, value))
         case Ok():
-            return _size(value.value)
+            return size_of(value.value)
         case _:
             return 0
 

@@ -111,6 +111,8 @@ class AppletInstance:
 
     def _shares(self) -> bool:
         with self._turn:
+            if self._running is None and not self._allowance.has_fuel(self._platform.clock.now()):
+                raise self._out_of_allowance()
             return self._started().has("grants")
 
     def start(self) -> None:
@@ -133,11 +135,14 @@ class AppletInstance:
     def _admit(self) -> None:
         if not self._allowance.admit(self._platform.clock.now()):
             self.usage = Usage()
-            raise AppletFault(
-                self.bundle.manifest.name,
-                FaultKind.OUT_OF_ALLOWANCE,
-                "it has had what its manifest allows it in a minute",
-            )
+            raise self._out_of_allowance()
+
+    def _out_of_allowance(self) -> AppletFault:
+        return AppletFault(
+            self.bundle.manifest.name,
+            FaultKind.OUT_OF_ALLOWANCE,
+            "it has had what its manifest allows it in a minute",
+        )
 
     def _answer(self, name: str, *arguments: Any) -> bytes:
         response = self._call(name, *arguments)
@@ -191,11 +196,13 @@ class AppletInstance:
         return answer
 
     def _note(self, running: Running, payer: WorkMeter | None = None) -> None:
-        self.usage = Usage(running.fuel_used, running.host.calls)
-        if payer is None or payer.left is None:
-            self._allowance.charge(self.usage.fuel)
-        else:
-            payer.charge(min(self.usage.fuel, payer.left))
+        self.usage = Usage(running.fuel_used + running.host.owed, running.host.calls)
+        paid = 0
+        if payer is not None and payer.left is not None:
+            # What the server owes beyond its part of the client's fuel is the server's own.
+            paid = min(self.usage.fuel, payer.left // 2)
+            payer.charge(paid)
+        self._allowance.charge(self.usage.fuel - paid)
 
     def _started(self) -> Running:
         if self._running is None:
@@ -214,8 +221,10 @@ class AppletInstance:
                 limits.START_FUEL,
             )
         except wasmtime.WasmtimeError as error:
+            self._allowance.charge(behind.owed)
             raise AppletFault(manifest.name, FaultKind.BAD_CODE, _trap_text(error)) from None
         if program.image is None:
+            self._allowance.charge(running.fuel_used + behind.owed)
             return running
         try:
             run_guarded(running, FaultKind.BAD_CODE, "load", program.image, program.module)

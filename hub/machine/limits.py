@@ -5,6 +5,9 @@ Fuel is wasmtime's: about one for each WebAssembly instruction, one for each byt
 operation moves; a Python loop burns 10^10 a second. It is the same on every machine, so an applet
 that passes here passes everywhere. What the hub does for an applet is charged to its fuel too.
 How long a call's values may be is in the rows of `protocols.platform`.
+
+What a component hands over is copied by wasmtime before the hub can ask for fuel. It is paid for
+all the same: where the tank holds less, the call ends, and the applet's minute owes the rest.
 """
 
 from collections.abc import Mapping
@@ -49,6 +52,13 @@ MAX_MEMORY: Final = 96 << 20
 MAX_STACK: Final = 1 << 20
 """Bytes of native stack under an applet; far less than any thread of ours has."""
 MAX_COMMAND: Final = 1 << 18
+MAX_CARRIED: Final = 1 << 20
+"""Bytes of texts and lists that a call between an applet and its library carries, each way."""
+MAX_ARGUMENTS: Final = 4 << 20
+"""Bytes and texts in one call to the platform; what each of them may have is in its row."""
+MAX_COPIED: Final = (128 << 20) // 48
+"""Bytes of a list that wasmtime takes out of a component before the hub hears of it: a list of more
+is refused before anything is copied. It allows 128 MiB a call, and holds a byte in 48."""
 MAX_COMPARISONS: Final = 4_096
 """Of hidden numbers in one statement: the windows of a month of quarter-hours, and more."""
 MAX_LOG: Final = 16_384

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A hub that lies, in each way it can, to a utility that checks: nothing of it gets through."""
 
+import json
+
 import pytest
 
 from meterlet.demo.dishonest_hub import KINDS
@@ -31,7 +33,7 @@ def test_a_lie_is_refused_by_the_check_that_is_there_for_it(kind: str) -> None:
     assert done.returncode == 3, done.stderr
     assert done.stdout == ""
     *_, last = done.stderr.splitlines()
-    assert last == f"meterlet: {REFUSED_BY[kind]}"
+    assert json.loads(last)["message"] == REFUSED_BY[kind]
 
 
 TIERS = ROOT / "examples" / "tariffs" / "us-baseline-tou-2025.toml"
@@ -48,4 +50,4 @@ def test_a_lie_about_a_bill_by_charges_is_refused_as_well(kind: str) -> None:
     assert done.returncode == 3, done.stderr
     assert done.stdout == ""
     *_, last = done.stderr.splitlines()
-    assert last == f"meterlet: {BY_CHARGES[kind]}"
+    assert json.loads(last)["message"] == BY_CHARGES[kind]

@@ -4,6 +4,11 @@
 The card's side of `protocols.secure_channel.key_hand_over`. The key of the card is that of the
 controlling authority: a domain of this AID, with an EC key of version 74 and the certificate (7F21)
 that the owner checks. Who manages the card installs it, as any other domain.
+
+Afterwards the domain is the owner's alone: the receipt is the last answer of the session that the
+request came in, and every other session in the domain is over, too. Keys without random bytes of
+the card's (parameter 02) are not agreed: the same request would bring the same keys again, with
+their counter at its start, and so what somebody has recorded of their sessions would be good again.
 """
 
 from typing import Final
@@ -12,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from hub.card.commands.get_data import SOURCES
 from hub.card.commands.put_key import private_key, store_keys
-from hub.card.entries import RegistryEntry
+from hub.card.entries import Kind, RegistryEntry
 from hub.card.keys.keystore import DEK, ENC, MAC, Key, KeyPart, KeyType
 from hub.card.logical_channel import CardCall
 from hub.card.state import CardParts
@@ -48,11 +53,23 @@ def agree_keys(card: CardParts, call: CardCall, groups: list[tuple[int, bytes]])
         request = KeyRequest.decode(groups[0][1])
     except RemoteChannelError as error:
         raise CardRefusal(Sw.WRONG_DATA, str(error)) from None
+    if not request.parameters & WITH_RANDOM:
+        raise CardRefusal(
+            Sw.WRONG_DATA,
+            "the request is without random bytes of the card's: ask with 02 in parameters (90), or"
+            " the same request would bring the same keys again",
+        )
+    if call.domain.kind is Kind.ISSUER_DOMAIN or call.domain.aid == AUTHORITY:
+        raise CardRefusal(
+            Sw.CONDITIONS_NOT_SATISFIED,
+            "the domains of the issuer and of the controlling authority are handed to nobody:"
+            " PUT KEY replaces their keys",
+        )
     names = [SOURCES[tag](card, _authority(card)) for tag in (0x42, 0x45)]
     if request.image not in {b"", SOURCES[0x45](card, call.domain)}:
         raise CardRefusal(Sw.WRONG_DATA, "45 is the image number of another domain")
     secret = _secret(card, groups[1][1])
-    random = card.random(RANDOM_SIZE) if request.parameters & WITH_RANDOM else b""
+    random = card.random(RANDOM_SIZE)
     agreed = AgreedKeys.of(request, secret, random, names)
     if request.parameters & REPLACES:
         for version, identifier, _ in card.keys.describe(call.domain.aid):
@@ -63,8 +80,25 @@ def agree_keys(card: CardParts, call: CardCall, groups: list[tuple[int, bytes]])
         Key(request.version, number, (KeyPart(KeyType.AES, value),)) for number, value in triple
     ]
     store_keys(card, call, keys, 0)
-    answer = Tlv(RANDOM, random).encode() if random else b""
-    return answer + Tlv(RECEIPT, agreed.receipt).encode()
+    _end_sessions(card, call)
+    return Tlv(RANDOM, random).encode() + Tlv(RECEIPT, agreed.receipt).encode()
+
+
+def _end_sessions(card: CardParts, call: CardCall) -> None:
+    """End all sessions in the domain, and of what belongs to it; this one after its answer."""
+    for conversation in card.conversations():
+        for channel in conversation.channels.values():
+            entry = None if channel.selected is None else card.registry.find(channel.selected)
+            if entry is None or call.domain.aid not in _domains_of(card, entry):
+                continue
+            if channel is call.channel:
+                channel.is_ending = True
+            else:
+                channel.forget()
+
+
+def _domains_of(card: CardParts, entry: RegistryEntry) -> list[bytes]:
+    return [domain.aid for domain in card.registry.ancestry(entry)]
 
 
 def _authority(card: CardParts) -> RegistryEntry:

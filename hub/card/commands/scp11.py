@@ -148,6 +148,20 @@ def _domains(card: CardParts, channel: LogicalChannel) -> list[bytes]:
     return [domain.aid for domain in card.registry.ancestry(entry)]
 
 
+def _require_in_charge(card: CardParts, channel: LogicalChannel, holder: bytes) -> None:
+    """Return unless a nearer domain than `holder` has keys of SCP03, as for SCP03 itself.
+
+    Its owner shares it with nobody: a host that the parent knows is none of its own.
+    """
+    for domain in _domains(card, channel):
+        if domain == holder:
+            return
+        if card.keys.find_set(domain, 0) is not None:
+            raise CardRefusal(
+                Sw.REFERENCE_NOT_FOUND, "the security domain has keys of its own: use those"
+            )
+
+
 def _signer_of(
     card: CardParts, channel: LogicalChannel, certificate: Certificate, version: int
 ) -> tuple[bytes, Key]:
@@ -257,6 +271,8 @@ def authenticate(card: CardParts, channel: LogicalChannel, command: CommandApdu)
     if variant is None or variant.instruction != command.ins:
         raise CardRefusal(Sw.WRONG_P1_P2, "P2 names a key of SCP11: 11, 13 or 15")
     domain, key = _find_key(card, channel, command)
+    if variant is not Variant.B:
+        _require_in_charge(card, channel, domain)
     if key.part(KeyType.EC_PRIVATE) is None:
         raise CardRefusal(Sw.REFERENCE_NOT_FOUND, "the key is no private one")
     key_set = _begin(card, channel, domain, key)

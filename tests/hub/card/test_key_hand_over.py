@@ -3,7 +3,6 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.card.commands.key_hand_over import AUTHORITY
-from hub.card.open import Card
 from protocols.iso7816.tlv import Tlv
 from protocols.secure_channel.errors import RemoteChannelError
 from protocols.secure_channel.host import CardClient
@@ -24,56 +22,20 @@ from protocols.secure_channel.key_hand_over import (
     KeyRequest,
 )
 from protocols.secure_channel.keys import StaticKeys, cmac
-from tests.support.card import DOMAIN, KEYS, open_card
+from tests.support.card import DOMAIN, ISSUER, KEYS, open_card
 from tests.support.card_host import Manager
+from tests.support.key_hand_over import EPHEMERAL, STORE, Field, card_in_the_field, with_authority
 
-EPHEMERAL = ec.derive_private_key(0x1234_5678_9ABC, ec.SECP256R1())
 OWNER = b"the owner"
-STORE = "80E28900"
-"""The last block, of DGIs, that has an answer."""
-
-
-@dataclass
-class Field:
-    """A card with a controlling authority, and a domain that has no keys yet."""
-
-    card: Card
-    authority: ec.EllipticCurvePublicKey
-    operator: Manager
-    """Whoever manages the card, in a session of the new domain with the issuer's keys."""
-
-    def names(self) -> list[bytes]:
-        """Return what the authority's domain says of itself, as the owner reads it."""
-        transmit = self.card.connect().transmit
-        CardClient(transmit).select(AUTHORITY)
-        return [transmit(bytes.fromhex(f"00CA00{tag}00"))[:-2] for tag in ("42", "45")]
-
-    def agree(self, request: KeyRequest) -> StaticKeys:
-        owner = KeyOwner(request, EPHEMERAL)
-        return owner.receive(self.operator.ok(STORE, owner.groups()), self.authority, self.names())
-
-
-def with_authority(card: Card, curve: str = "00", version: str = "74") -> ec.EllipticCurvePublicKey:
-    issuer = Manager(card)
-    assert issuer.install_domain(AUTHORITY) == "9000"
-    manager = Manager(card, AUTHORITY)
-    made = manager.ok("80F10001", bytes.fromhex(f"{version}F001{curve}"))
-    kind = {"00": ec.SECP256R1(), "01": ec.SECP384R1(), "03": ec.BrainpoolP256R1()}[curve]
-    key = ec.EllipticCurvePublicKey.from_encoded_point(kind, Tlv.decode_map(made)[0xB0])
-    assert manager.sw("80E29000", Tlv(0x7F21, b"a certificate").encode()) == "9000"
-    return key
 
 
 @pytest.fixture
 def field(tmp_path: Path) -> Iterator[Field]:
-    card = open_card(tmp_path)
-    authority = with_authority(card)
-    assert Manager(card).install_domain(DOMAIN) == "9000"
-    yield Field(card, authority, Manager(card, DOMAIN))
-    card.database.close()
+    with card_in_the_field(tmp_path) as made:
+        yield made
 
 
-@pytest.mark.parametrize("parameters", [0, WITH_RANDOM, WITH_NAMES, WITH_RANDOM | WITH_NAMES])
+@pytest.mark.parametrize("parameters", [WITH_RANDOM, WITH_RANDOM | WITH_NAMES])
 @pytest.mark.parametrize("size", [16, 24, 32])
 def test_the_owner_opens_the_domain_with_keys_that_it_alone_has(
     field: Field, parameters: int, size: int
@@ -129,16 +91,16 @@ def test_the_forms_that_other_hosts_send_are_taken(field: Field, reference: str)
 
 def test_the_domain_is_named_by_its_image_number_or_not_at_all(field: Field) -> None:
     image = field.operator.ok("00CA0045")
-    Manager(field.card, DOMAIN, field.agree(KeyRequest(0x30, image=image)))
     owner = KeyOwner(KeyRequest(0x31, image=b"another"), EPHEMERAL)
     assert field.operator.sw(STORE, owner.groups()) == "6A80"
+    Manager(field.card, DOMAIN, field.agree(KeyRequest(0x30, image=image)))
 
 
 def test_other_keys_go_where_that_is_asked_for(field: Field) -> None:
-    field.agree(KeyRequest(0x30))
+    field.operator = Manager(field.card, DOMAIN, field.agree(KeyRequest(0x30)))
     owner = KeyOwner(KeyRequest(0x30), EPHEMERAL)
     assert field.operator.sw(STORE, owner.groups()) == "6985"  # that version is there
-    field.agree(KeyRequest(0x31))
+    field.operator = Manager(field.card, DOMAIN, field.agree(KeyRequest(0x31)), version=0x31)
     assert {version for version, _, _ in field.card.keys.describe(DOMAIN)} == {0x30, 0x31}
     keys = field.agree(KeyRequest(0x32, parameters=REPLACES | WITH_RANDOM))
     assert {version for version, _, _ in field.card.keys.describe(DOMAIN)} == {0x32}
@@ -168,6 +130,8 @@ def changed(old: str, new: str) -> bytes:
         changed("90020302", "900101") + POINT,  # scenario 1
         changed("90020302", "9002030A") + POINT,  # a certificate of the owner's before it
         changed("90020302", "90020306") + POINT,  # names, and none is there
+        changed("90020302", "90020300") + POINT,  # no random bytes of the card's
+        changed("90020302", "90020301") + POINT,
         changed("950110", "95015C") + POINT,  # one base key
         changed("800188", "800180") + POINT,  # DES
         changed("810110", "810111") + POINT,
@@ -184,6 +148,19 @@ def test_other_requests_are_refused_and_change_nothing(field: Field, data: bytes
     assert field.operator.sw(STORE, data) == "6A80"
     assert field.card.keys.describe(DOMAIN) == []
     Manager(field.card, DOMAIN, KEYS)
+
+
+@pytest.mark.parametrize("domain", [ISSUER, AUTHORITY])
+@pytest.mark.parametrize("parameters", [WITH_RANDOM, REPLACES | WITH_RANDOM])
+def test_the_issuers_domain_and_the_authoritys_are_handed_to_nobody(
+    field: Field, domain: bytes, parameters: int
+) -> None:
+    """The card would lose the key that all agree with, or its issuer."""
+    before = field.card.keys.describe(domain)
+    owner = KeyOwner(KeyRequest(0x40, parameters=parameters), EPHEMERAL)
+    assert Manager(field.card, domain).sw(STORE, owner.groups()) == "6985"
+    assert field.card.keys.describe(domain) == before != []
+    field.agree(KeyRequest(0x30))
 
 
 @pytest.mark.parametrize(("curve", "version"), [("01", "74"), ("00", "70")])
