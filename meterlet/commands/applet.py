@@ -211,12 +211,12 @@ def upgrade(folder: Path, package: Path, yes: bool, dry_run: bool) -> Shown:
             fail("not upgraded: no consent was given", Exit.FORBIDDEN)
         with _bar() as progress, installer.device.database.transaction():
             installer.upgrade(new, progress)
-    names = ", ".join(bundle.manifest.name for bundle in new.bundles.values())
-    names = names or new.cap.file.aid.hex().upper()
-    if is_library(new.cap.file.bundle):
-        library = installer.library(new.cap.file.aid).name
-        names = f"library {library}" + (f", imported by {names}" if new.bundles else "")
-        facts["library"] = library
+        names = ", ".join(bundle.manifest.name for bundle in new.bundles.values())
+        names = names or new.cap.file.aid.hex().upper()
+        if is_library(new.cap.file.bundle):
+            library = installer.library(new.cap.file.aid).name
+            names = f"library {library}" + (f", imported by {names}" if new.bundles else "")
+            facts["library"] = library
     return facts, f"{names}: version {version[0]}.{version[1]} is in place"
 
 

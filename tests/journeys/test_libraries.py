@@ -89,7 +89,7 @@ def test_from_the_vendors_folder_to_the_residents_second_consent(home: Home) -> 
     assert (library["kind"], library["name"], library["version"]) == ("library", "tools", "1.0.0")
     assert "library tools 1.0.0: loaded" in meterlet(home, "list", *hub)
     packages = {one.get("name"): one for one in listed if one["kind"] == "package"}
-    assert packages["cat"]["version"] == "1.0"
+    assert packages["cat"]["version"] == "0.1"
     assert "is imported by" in meterlet(home, "delete", TOOLS, *hub, fails=1)
 
     newer = built(home, written_library(home, "1.1.0", "good day"), "newer.cap")
