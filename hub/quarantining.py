@@ -10,15 +10,21 @@ Errors: NotAcceptable, and those of the vault and of corrections
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from hub.device import Device
 from hub.errors import HubError
-from hub.meters.admission import LARGEST_LEAD, Admission, Candidate
-from hub.meters.odd import OddTelegram
+from hub.meters.admission import EARLIEST, LARGEST_LEAD, Admission, Candidate
+from hub.meters.emulated import is_emulated
+from hub.meters.odd import Odd, OddTelegram
 from hub.meters.quarantine import SetAside
 from hub.readings import Readout
 from hub.text import utc_text
 from sml_codec import Obis
+
+MOST_EMPTY_DAYS: Final = 1_000
+"""Days without readings that one telegram may bring about at the resident's word."""
+_DAY: Final = 86_400
 
 
 class NotAcceptable(HubError):
@@ -135,6 +141,31 @@ def stored_at(device: Device) -> Callable[[int], Mapping[bytes, int] | None]:
     return find
 
 
+def unconfirmed_in(device: Device) -> Callable[[], list[OddTelegram]]:
+    """Return what finds the telegrams that nothing has confirmed yet, in the order of time."""
+
+    def find() -> list[OddTelegram]:
+        telegrams = (one.telegram for one in device.quarantine.all())
+        ahead = [one for one in telegrams if one.kind is Odd.AHEAD and one.time is not None]
+        return sorted(ahead, key=lambda one: one.time or 0)
+
+    return find
+
+
+def taken_anew(device: Device, admission: Admission, readouts: Sequence[Readout]) -> list[Readout]:
+    """Return the readouts that follow from what is stored by now, and set the others aside.
+
+    The vault has refused them, since another hand has stored readings meanwhile.
+    """
+    admission.catch_up(device.last_readout())
+    meter, now = device.mounted_meter, device.now()
+    return [
+        taken
+        for readout in readouts
+        for taken in admission.admit(Candidate(readout, meter, 0, now, {}))
+    ]
+
+
 def _readout(device: Device, one: SetAside, last: Readout | None) -> Readout:
     telegram, name = one.telegram, f"{one.number} of what is set aside"
     if telegram.meter != device.mounted_meter:
@@ -152,6 +183,16 @@ def _readout(device: Device, one: SetAside, last: Readout | None) -> Readout:
     if readout.time > device.now() + LARGEST_LEAD:
         raise NotAcceptable(
             f"{name} is of {utc_text(readout.time)}, which has not come yet: drop it"
+        )
+    if readout.time < EARLIEST and not is_emulated(telegram.meter):
+        raise NotAcceptable(
+            f"{name} is of {utc_text(readout.time)}, before there were such meters: drop it"
+        )
+    empty = (device.now() - readout.time if last is None else readout.time - last.time) // _DAY
+    if empty > MOST_EMPTY_DAYS:
+        raise NotAcceptable(
+            f"{name} would have {empty:,} days certified as empty: drop it, or ingest it once more"
+            " together with telegrams that follow from it"
         )
     if last is not None and readout.time > last.time:
         for code, reading in readout.readings.items():

@@ -29,6 +29,11 @@ class Fuse:
         """The most power that flows through it for long."""
         return int(self.amperes * self.phases * VOLTS * OVERLOAD)
 
+    @property
+    def per_hour(self) -> int:
+        """The most watt-hours in an hour."""
+        return self.watts
+
     def lets_through(self, energy_wh: int, seconds: int, step_wh: int = 1) -> bool:
         """Tell whether a register of steps of `step_wh` can gain so much in so long."""
         at_most = self.watts * (seconds + JITTER_SECONDS) // 3600 + step_wh

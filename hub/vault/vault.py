@@ -26,7 +26,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from hub.errors import HubError
-from hub.readings import LARGEST_REGISTER_WH, LARGEST_WH_PER_SECOND, Reading, ReadingFlag
+from hub.readings import LARGEST_REGISTER_WH, Reading, ReadingFlag, has_leapt
 from hub.text import utc_text
 from hub.vault.corrections import (
     CORRECTION_TABLE,
@@ -421,8 +421,8 @@ def _follow(previous: Reading | None, reading: Reading) -> None:
             f"{utc_text(reading.time)}: the register fell from {previous.register_wh}"
             f" to {reading.register_wh} Wh"
         )
-    seconds = reading.time - previous.time
-    if reading.register_wh - previous.register_wh > LARGEST_WH_PER_SECOND * seconds:
+    if has_leapt(previous, reading):
+        seconds = reading.time - previous.time
         raise ReadingRefused(
             f"{utc_text(reading.time)}: the register leapt from {previous.register_wh}"
             f" to {reading.register_wh} Wh in {seconds} s"

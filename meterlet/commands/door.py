@@ -20,7 +20,7 @@ from hub.meters.clocks import TwoClocks
 from hub.meters.files.opened import FileReport
 from hub.meters.odd import Odd, OddTelegram
 from hub.meters.sml_intake import NoTimeOfDay, SmlIntake
-from hub.quarantining import exchange_command, stored_at
+from hub.quarantining import exchange_command, stored_at, taken_anew, unconfirmed_in
 from hub.readings import ReadingFlag, Readout
 from hub.text import counted, noun_for, utc_text
 from hub.vault.vault import ReadingRefused
@@ -119,7 +119,17 @@ class Intake:
         if not readouts and not odd:
             return
         with self.device.database.transaction():
-            self.stored += self.device.store(readouts)
+            try:
+                self.stored += self.device.store(readouts)
+            except ReadingRefused:
+                if self.door.admission is None:
+                    raise
+                readouts = taken_anew(self.device, self.door.admission, readouts)
+                odd += self._fetch_odd()
+                self.stored += self.device.store(readouts)
+            if self.door.admission is not None:
+                confirmed, self.door.admission.confirmed = self.door.admission.confirmed, []
+                self.device.quarantine.forget(confirmed)
             self._count(self.device.quarantine.add(odd), odd)
             if self.door.clocks is not None and readouts:
                 self.device.quarantine.keep_clock(self.door.meter, self.door.clocks.anchor)
@@ -187,6 +197,7 @@ def open_door(
         device.last_readout(),
         is_live=is_live,
         covered=covered if every_seconds else None,
+        unconfirmed=unconfirmed_in(device),
     )
     meter = device.mounted_meter
     by_arrival = start is None and not is_file

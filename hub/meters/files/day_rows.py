@@ -43,7 +43,9 @@ def open_day_rows(request: FileRequest, table: Table) -> OpenedFile:
     mark = request.form.decimal or decimal_mark(sample, table.separator)
     if mark is None:
         raise request.wrong_file("its numbers can be read in two ways; say --decimal")
-    day_place = next(p for p in range(len(table.header)) if p not in places)
+    day_place = next((p for p in range(len(table.header)) if p not in places), None)
+    if day_place is None:
+        raise request.wrong(table.header_line, "no column of days beside those of times")
     order = "day first"
     if rows and needs_order(rows[0][1][day_place]):
         order = day_order(row[day_place] for _, row in rows) or ""

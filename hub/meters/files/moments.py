@@ -46,7 +46,10 @@ def clock_minutes(text: str) -> int | None:
     match = _CLOCK.fullmatch(text.strip())
     if match is None or match["seconds"] not in (None, "00"):
         return None
-    hours, minutes = _hours(match), int(match["minutes"])
+    try:
+        hours, minutes = _hours(match), int(match["minutes"])
+    except ValueError:
+        return None
     return 60 * hours + minutes if minutes < 60 and 60 * hours + minutes <= 24 * 60 else None
 
 

@@ -66,6 +66,8 @@ class FileReport:
     """From when to when nothing is known, within the file."""
     clock: SeenClock = field(default_factory=SeenClock)
     """What the file's times say of their clock."""
+    missing_seconds: int = 0
+    """How long it is between rows that are further apart than others, together."""
 
     def lines(self) -> Iterator[str]:
         """Yield what a user is told."""

@@ -109,8 +109,10 @@ def open_pge(request: FileRequest, table: Table) -> OpenedFile:
     times = request.local_times()
     lengths: dict[int, int] = {}
     previous: int | None = None
-    needed = max(at[name], at.get(_PGE_FED_IN, 0), at["end time"])
+    needed = max(at[one] for one in (*_PGE, name, _PGE_FED_IN, "units") if one in at)
     for line, row in table.rows():
+        if len(row) <= at["type"]:
+            raise request.wrong(line, f"{len(row)} cells, the header has {len(table.header)}")
         kind = row[at["type"]].strip()
         if kind.lower() != _ELECTRIC:
             request.report.left_out[f"of type {kind[:40]!r}"] += 1
