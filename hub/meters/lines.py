@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from hub.meters.admission import COARSE_WH
+from hub.meters.admission import COARSE_WH, EARLIEST
 from hub.meters.emulated import UNIT_WH
 from hub.meters.sml_intake import STAMPS
 from sml_codec import GetListRes, Obis, StreamDecoder, Telegram, device_id_of, read_file
@@ -38,6 +38,7 @@ class LineKind(StrEnum):
     HDLC = "DLMS over HDLC"
     M_BUS = "M-Bus"
     WEB_TEXT = "a web page or JSON"
+    ARCHIVE = "a ZIP archive or an Excel workbook"
     SILENCE = "nothing"
     NOISE = "unknown bytes"
 
@@ -52,9 +53,19 @@ ADVICE: Final = {
     LineKind.HDLC: "a hub reads SML alone: `meterlet` has a codec for DLMS, and no door for it",
     LineKind.M_BUS: "a hub reads SML alone: this is a heat, water or gas meter's bus",
     LineKind.WEB_TEXT: "give the address at which the bridge answers with raw telegrams",
+    LineKind.ARCHIVE: "unpack it, or save the sheet as CSV: `meterlet hub ingest` takes that",
     LineKind.SILENCE: "nothing came: is the head on the meter, and its infrared port switched on?",
     LineKind.NOISE: "no protocol is recognised: try another speed, as ?baud=9600",
 }
+IN_A_FILE: Final = {
+    LineKind.SILENCE: "the file is empty",
+    LineKind.NOISE: "no meter's protocol is recognised: `meterlet hub ingest` takes tables of"
+    " readings (.csv, .tsv, .xml)",
+    LineKind.WEB_TEXT: "no telegrams: `meterlet hub ingest` takes Green Button (.xml) and tables",
+    LineKind.DAMAGED_SML: "frames begin and none is intact: record the file anew",
+    LineKind.SEVEN_BIT_SML: "the high bit of each byte is lost: record it anew with 8N1",
+}
+"""The same, where the bytes are of a file: there is no head to turn and no speed to try."""
 _TEXT: Final = re.compile(rb"/[A-Za-z]{3}[0-9A-Za-z]")
 _READOUT: Final = re.compile(rb"\d+\.\d+(\.\d+)?(\*\d+)?\([^()\r\n]{0,64}\)")
 _P1: Final = re.compile(rb"\d-\d:\d+\.\d+\.\d+\(")
@@ -83,7 +94,7 @@ class ProbedMeter:
     others: tuple[Obis, ...]
     """What else it sends."""
     clock: str
-    """`time of day`, `counts seconds` or `none`."""
+    """`time of day`, `wrong time of day` (long past), `counts seconds` or `none`."""
     telegrams: int
 
 
@@ -95,22 +106,23 @@ class ProbedLine:
     meters: tuple[ProbedMeter, ...]
     damaged: int
     is_hex: bool
+    is_file: bool = False
 
     @property
     def advice(self) -> str:
         """What to do about it."""
-        return ADVICE[self.kind]
+        return (IN_A_FILE.get(self.kind) if self.is_file else None) or ADVICE[self.kind]
 
 
-def probe(data: bytes) -> ProbedLine:
-    """Return what a piece of a line carries."""
+def probe(data: bytes, *, is_file: bool = False) -> ProbedLine:
+    """Return what a piece of a line, or a file, carries."""
     text = HexText()
     wire = text.feed(data) + text.close()
     telegrams = StreamDecoder().feed(wire)
     intact = [one for one in telegrams if one.is_intact]
     meters = tuple(_meters(intact))
     kind = LineKind.SML if intact else _other(wire)
-    return ProbedLine(kind, meters, len(telegrams) - len(intact), text.is_hex)
+    return ProbedLine(kind, meters, len(telegrams) - len(intact), text.is_hex, is_file)
 
 
 def is_known(kind: LineKind) -> bool:
@@ -121,6 +133,8 @@ def is_known(kind: LineKind) -> bool:
 def _other(wire: bytes) -> LineKind:
     if not wire:
         return LineKind.SILENCE
+    if wire.startswith(_ZIP):
+        return LineKind.ARCHIVE
     if START in wire:
         seven_bits = len(wire) > 64 and max(wire) < 0x80
         return LineKind.SEVEN_BIT_SML if seven_bits else LineKind.DAMAGED_SML
@@ -129,13 +143,25 @@ def _other(wire: bytes) -> LineKind:
     if wire.lstrip(b"\0")[:1] == b"\x76" and read_file(wire).messages:
         return LineKind.BARE_SML
     plain = bytes(byte & 0x7F for byte in wire)
-    if _TEXT.search(plain) or len(_READOUT.findall(plain)) > 2:
+    if (_TEXT.search(plain) and _is_text(plain)) or len(_READOUT.findall(plain)) > 2:
         return LineKind.DSMR if _P1.search(plain) and b"1-3:0.2.8" in plain else _IEC
-    if _HDLC.search(wire):
+    if any(_is_hdlc(wire, found.start()) for found in _HDLC.finditer(wire)):
         return LineKind.HDLC
     return LineKind.M_BUS if _M_BUS.search(wire) else LineKind.NOISE
 
 
+def _is_text(data: bytes) -> bool:
+    """Tell whether bytes are mostly text: in others there are any few letters somewhere."""
+    return 10 * sum(byte in b"\t\r\n" or 32 <= byte < 127 for byte in data) > 9 * len(data)
+
+
+def _is_hdlc(wire: bytes, at: int) -> bool:
+    """Tell whether a frame begins there and ends where its length says (ISO/IEC 13239, 4.9)."""
+    end = at + 1 + int.from_bytes(wire[at + 1 : at + 3], "big") % (1 << 11)
+    return wire[end : end + 1] == b"\x7e" or end >= len(wire) > at + 8
+
+
+_ZIP: Final = b"PK\x03\x04"
 _IEC: Final = LineKind.IEC_62056_21
 
 
@@ -177,5 +203,8 @@ def _clock(bodies: Sequence[GetListRes]) -> str:
     times = [body.sensor_time for body in bodies] + [e.time for b in bodies for e in b.entries]
     stamps = [time for time in times if time is not None]
     if any(time.choice in STAMPS for time in stamps):
-        return "time of day"
+        energies = ([e.time for e in b.entries if e.unit == UNIT_WH] for b in bodies)
+        read_at = [t for b, of in zip(bodies, energies, strict=True) for t in (b.sensor_time, *of)]
+        wrong = (t for t in read_at if t is not None and t.choice in STAMPS)
+        return "wrong time of day" if any(t.seconds < EARLIEST for t in wrong) else "time of day"
     return "counts seconds" if stamps else "none"

@@ -8,6 +8,7 @@ from typing import Any, Final
 import rich_click as click
 
 from hub.meters.lines import LineKind, ProbedLine, ProbedMeter, is_known, probe
+from hub.text import counted
 from meterlet.commands.common import Exit, show
 from protocols.metrology import ACTIVE_ENERGY_EXPORT, ACTIVE_ENERGY_IMPORT
 from sml_codec import Obis
@@ -40,11 +41,12 @@ def probe_line(source: str, seconds: float, login: Any, as_json: bool) -> None:
     hub. The exit code is 1 where no hub can read what comes.
     """
     secret = login.read().strip() if login else None
-    baud, line = None, probe(b"")
+    is_file = "://" not in source and not source.startswith("/dev/")
+    baud, line = None, probe(b"", is_file=is_file)
     addresses = _addresses(source)
     for number, (speed, address) in enumerate(addresses):
         try:
-            baud, line = speed, probe(_sample(address, seconds, secret))
+            baud, line = speed, probe(_sample(address, seconds, secret), is_file=is_file)
         except OSError:
             if number == 0:  # a line that is not there; not one that has not all speeds
                 raise
@@ -134,7 +136,7 @@ def _lines(source: str, baud: int | None, line: ProbedLine) -> list[str]:
     if line.is_hex:
         lines.append("            sent as hex text")
     if line.damaged:
-        lines.append(f"damaged     {line.damaged} frames")
+        lines.append(f"damaged     {counted(line.damaged, 'frame')}")
     for one in line.meters:
         lines += _of_meter(one)
     if not line.meters and line.kind is LineKind.SML:
@@ -158,6 +160,7 @@ def _of_meter(one: ProbedMeter) -> list[str]:
 
 _CLOCKS: Final = {
     "time of day": "sends the time of day",
+    "wrong time of day": "stands before 2008: its readings would be set aside, have the clock set",
     "counts seconds": "counts seconds: readings are stamped on arrival, captures need --start",
     "none": "sends no time: readings are stamped on arrival, captures need --start and --step",
 }
