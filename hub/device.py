@@ -489,6 +489,11 @@ class Device:
         """The id of the meter that counts now; the hub stays named for its first one."""
         return self.main.mounted_meter
 
+    @property
+    def former_meters(self) -> frozenset[bytes]:
+        """The ids of the meters that were taken down."""
+        return self.main.former_meters
+
     def exchange_meter(
         self, time: int, meter: bytes, registers: Mapping[bytes, tuple[int, int]]
     ) -> None:

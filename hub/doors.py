@@ -255,6 +255,7 @@ def sml_door(device: Device, options: DoorOptions) -> SmlDoor:
         is_capture=options.is_file,
         capture_step=options.step,
         mounted=lambda: device.mounted_meter,
+        former=lambda: device.former_meters,
         latest=device.last_readout,
     )
     return SmlDoor(device, intake)

@@ -35,6 +35,7 @@ from hub.machine.bundle import Bundle, build_bundle
 from hub.machine.errors import BundleError, MachineError
 from hub.machine.library import (
     Library,
+    LibraryManifest,
     build_library,
     is_library,
     means_library,
@@ -247,6 +248,24 @@ class Installer:
             )
         except (PackageError, MachineError) as error:
             raise InstallationError(f"the package: {error}") from None
+
+    def library(self, package: bytes) -> LibraryManifest:
+        """Return what the vendor of a library on the card says of it; raise `InstallationError`."""
+        content = self.card.bundle(package)
+        if content is None:
+            raise InstallationError(f"there is no library {package.hex().upper()}")
+        try:
+            return Library.decode(content, self.device.vendors()).manifest
+        except MachineError as error:
+            raise InstallationError(f"the package: {error}") from None
+
+    def package_name(self, package: bytes) -> str:
+        """Return the names of a package's applets; raise `InstallationError`."""
+        try:
+            bundles = bundles_of(self.card.bundle(package) or b"", self.device.vendors())
+        except MachineError as error:
+            raise InstallationError(f"the package: {error}") from None
+        return ", ".join(sorted(bundle.manifest.name for bundle in bundles))
 
     def load_library(
         self, package: LibraryPackage, progress: Callable[[int, int], None] | None = None

@@ -117,9 +117,12 @@ def take_new_meter(device: Device) -> int:
 def exchange_command(device: Device, foreign: OddTelegram) -> str | None:
     """Return the command that records that a meter was exchanged for the one of a telegram.
 
+    None where none was: what a meter has sent that was taken down since does not put it up again.
     The same meter's registers may have restarted: that is an exchange, too.
     """
     last = device.last_readout()
+    if foreign.meter in device.former_meters:
+        return None  # it was taken down: its telegrams are of before
     if last is None or foreign.time is None or foreign.registers.keys() != device.registers.keys():
         return None
     at = max(foreign.time, last.time + 2)
@@ -180,15 +183,21 @@ def taken_anew(device: Device, admission: Admission, readouts: Sequence[Readout]
 def _readout(device: Device, one: SetAside, last: Readout | None) -> Readout:
     telegram, name = one.telegram, f"{one.number} of what is set aside"
     if telegram.meter != device.mounted_meter:
+        meter = telegram.meter.hex()
+        if telegram.meter in device.former_meters:
+            raise NotAcceptable(f"{name} is of meter {meter}, which was taken down: drop it")
+        command = exchange_command(device, telegram) or "meterlet hub exchange-meter"
         raise NotAcceptable(
-            f"{name} is of meter {telegram.meter.hex()}, which does not count here: if the meter"
-            " was exchanged, `meterlet hub exchange-meter` takes all of it"
+            f"{name} is of meter {meter}, which does not count here: drop it, or if the meter was"
+            f" exchanged, this takes all of it: {command}"
         )
     readout = telegram.readout()
     if readout is None or telegram.registers.keys() != device.registers.keys():
         raise NotAcceptable(f"{name} has not all registers, or its time is not known: drop it")
     if readout.time > device.now() + LARGEST_LEAD:
-        raise NotAcceptable(f"{name} is of {utc_text(readout.time)}, which has not come yet")
+        raise NotAcceptable(
+            f"{name} is of {utc_text(readout.time)}, which has not come yet: drop it"
+        )
     if readout.time < EARLIEST and not is_emulated(telegram.meter):
         raise NotAcceptable(
             f"{name} is of {utc_text(readout.time)}, before there were such meters: drop it"

@@ -24,7 +24,12 @@ def local_day(time: int, zone: ZoneInfo) -> str:
 
 def counted(number: int, noun: str) -> str:
     """Return how many of something, in English: `1 slot`, `2 slots`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun_for(number, noun)}"
+
+
+def noun_for(number: int, noun: str) -> str:
+    """Return the noun as it is after a number, in English: `slot` after 1, else `slots`."""
+    return noun if number == 1 else f"{noun}s"
 
 
 def missing_in_words(number: int) -> str:

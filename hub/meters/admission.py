@@ -131,6 +131,13 @@ class Admission:
         """Set aside what cannot even be a candidate."""
         self.set_aside.append(telegram)
 
+    def is_stored(self, time: int, shown: Mapping[bytes, int | None]) -> bool:
+        """Tell whether the very same is stored of a moment, or a reading for the time around it."""
+        known = self.stored(time)
+        if known is None:
+            return self.covered is not None and self.covered(time)
+        return known == shown
+
     def begin_anew(self, last: Readout | None) -> None:
         """Go on from other readings: another meter counts now."""
         self.catch_up(last)

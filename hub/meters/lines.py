@@ -18,7 +18,7 @@ from datetime import UTC
 from enum import StrEnum
 from typing import Final
 
-from hub.meters.admission import COARSE_WH
+from hub.meters.admission import COARSE_WH, EARLIEST
 from hub.meters.emulated import UNIT_WH
 from hub.meters.kinds import NO_KEYS, MeterKeys, reader_of
 from hub.meters.recognition import MeterKind, Recognised, is_seven_bits, recognise_meter
@@ -47,6 +47,7 @@ class LineKind(StrEnum):
     RADIO = "wireless M-Bus"
     CURRENT_COST = "Current Cost"
     WEB_TEXT = "a web page or JSON"
+    ARCHIVE = "a ZIP archive or an Excel workbook"
     SILENCE = "nothing"
     NOISE = "unknown bytes"
 
@@ -67,10 +68,21 @@ ADVICE: Final = {
     LineKind.RADIO: _READ,
     LineKind.CURRENT_COST: _READ,
     LineKind.WEB_TEXT: "give the address at which the bridge answers with raw telegrams",
+    LineKind.ARCHIVE: "unpack it, or save the sheet as CSV: `meterlet hub ingest` takes that",
     LineKind.SILENCE: "nothing came: is the head on the meter, and its port switched on? Some"
     " meters send every minute (--seconds 90), some only when they are asked",
     LineKind.NOISE: "no protocol is recognised: try another speed, as ?baud=9600",
 }
+IN_A_FILE: Final = {
+    LineKind.SILENCE: "the file is empty",
+    LineKind.NOISE: "no meter's protocol is recognised: `meterlet hub ingest` takes tables of"
+    " readings (.csv, .tsv, .xml)",
+    LineKind.WEB_TEXT: "no telegrams: `meterlet hub ingest` takes Green Button (.xml) and tables",
+    LineKind.DAMAGED_SML: "frames begin and none is intact: record the file anew",
+    LineKind.SEVEN_BIT_SML: "the high bit of each byte is lost: record it anew with 8N1",
+}
+"""The same, where the bytes are of a file: there is no head to turn and no speed to try."""
+_ZIP: Final = b"PK\x03\x04"
 _P1: Final = re.compile(rb"\d-\d:\d+\.\d+\.\d+\(")
 _LINES: Final = {
     MeterKind.DLMS_HDLC: LineKind.HDLC,
@@ -106,7 +118,7 @@ class ProbedMeter:
     others: tuple[Obis, ...]
     """What else it sends."""
     clock: str
-    """`time of day`, `counts seconds` or `none`."""
+    """`time of day`, `wrong time of day` (long past), `counts seconds` or `none`."""
     telegrams: int
     medium: Medium = Medium.ELECTRICITY
 
@@ -119,6 +131,7 @@ class ProbedLine:
     meters: tuple[ProbedMeter, ...]
     damaged: int
     is_hex: bool
+    is_file: bool = False
     found: Recognised | None = None
     """By what it was recognised."""
     is_seven_bits: bool = False
@@ -126,11 +139,11 @@ class ProbedLine:
     @property
     def advice(self) -> str:
         """What to do about it."""
-        return ADVICE[self.kind]
+        return (IN_A_FILE.get(self.kind) if self.is_file else None) or ADVICE[self.kind]
 
 
-def probe(data: bytes, keys: MeterKeys = NO_KEYS) -> ProbedLine:
-    """Return what a piece of a line carries."""
+def probe(data: bytes, keys: MeterKeys = NO_KEYS, *, is_file: bool = False) -> ProbedLine:
+    """Return what a piece of a line, or a file, carries."""
     text = HexText()
     try:
         wire = text.feed(data) + text.close()
@@ -139,19 +152,24 @@ def probe(data: bytes, keys: MeterKeys = NO_KEYS) -> ProbedLine:
     telegrams = StreamDecoder().feed(wire)
     intact = [one for one in telegrams if one.is_intact]
     damaged = len(telegrams) - len(intact)
+
+    def none(kind: LineKind) -> ProbedLine:
+        return ProbedLine(kind, (), damaged, text.is_hex, is_file)
+
     if intact:
         found = Recognised(MeterKind.SML, f"{len(intact)} frames of SML are whole")
-        return ProbedLine(LineKind.SML, tuple(_meters(intact)), damaged, text.is_hex, found)
+        meters = tuple(_meters(intact))
+        return ProbedLine(LineKind.SML, meters, damaged, text.is_hex, is_file, found)
     kind = _without_telegrams(wire)
     if kind is not None:
-        return ProbedLine(kind, (), damaged, text.is_hex)
+        return none(kind)
     found_kind = recognise_meter(wire, keys.encryption)
     if found_kind is None:
-        return ProbedLine(LineKind.NOISE, (), damaged, text.is_hex)
+        return none(LineKind.NOISE)
     seven_bits = is_seven_bits(wire)
-    meters, lost = _heard(found_kind.kind, wire, keys, seven_bits=seven_bits)
+    heard, lost = _heard(found_kind.kind, wire, keys, seven_bits=seven_bits)
     kind = _LINES.get(found_kind.kind) or _text_kind(wire)
-    return ProbedLine(kind, meters, lost, text.is_hex, found_kind, seven_bits)
+    return ProbedLine(kind, heard, lost, text.is_hex, is_file, found_kind, seven_bits)
 
 
 def is_known(line: ProbedLine) -> bool:
@@ -165,6 +183,8 @@ def _without_telegrams(wire: bytes) -> LineKind | None:
     """Return what bytes are that show no meter, or one that has to be heard otherwise."""
     if not wire:
         return LineKind.SILENCE
+    if wire.startswith(_ZIP):
+        return LineKind.ARCHIVE
     if START in wire:
         seven_bits = len(wire) > 64 and max(wire) < 0x80
         return LineKind.SEVEN_BIT_SML if seven_bits else LineKind.DAMAGED_SML
@@ -258,5 +278,8 @@ def _clock(bodies: Sequence[GetListRes]) -> str:
     times = [body.sensor_time for body in bodies] + [e.time for b in bodies for e in b.entries]
     stamps = [time for time in times if time is not None]
     if any(time.choice in STAMPS for time in stamps):
-        return "time of day"
+        energies = ([e.time for e in b.entries if e.unit == UNIT_WH] for b in bodies)
+        read_at = [t for b, of in zip(bodies, energies, strict=True) for t in (b.sensor_time, *of)]
+        wrong = (t for t in read_at if t is not None and t.choice in STAMPS)
+        return "wrong time of day" if any(t.seconds < EARLIEST for t in wrong) else "time of day"
     return "counts seconds" if stamps else "none"

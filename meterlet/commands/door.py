@@ -23,11 +23,12 @@ from hub.meters.sml_intake import NoTimeOfDay
 from hub.meters.telegram_intake import NoTimeInTelegrams
 from hub.quarantining import exchange_command, meter_of, taken_anew
 from hub.readings import ReadingFlag, Readout
-from hub.text import counted, utc_text
+from hub.text import counted, noun_for, utc_text
 from hub.vault.vault import ReadingRefused
 from meterlet.commands.common import Exit, show
 from meterlet.commands.file_options import gap_facts, say_gaps, say_report
 from meterlet.commands.intake import LOST_SHOWN, lost_facts
+from meterlet.commands.own_commands import advise
 from meterlet.commands.refusals import INTERRUPTED, refuse
 from meterlet.own_words import reason_in_own_words
 from sml_codec import Obis
@@ -174,9 +175,10 @@ def report(intake: Intake, file: FileReport, as_json: bool) -> None:
         **({"coarse": True} if intake.is_coarse else {}),
         **({"file": file.as_json()} if file.rows else {}),
     }
+    stored, days = noun_for(intake.stored, "reading"), noun_for(intake.days, "day")
     text = (
-        f"{intake.stored} readings stored, {intake.set_aside} set aside, {repeated} repeated,"
-        f" {intake.days} days certified"
+        f"{intake.stored} {stored} stored, {intake.set_aside} set aside, {repeated} repeated,"
+        f" {intake.days} {days} certified"
     )
     if gaps:
         text += f", {counted(len(gaps), 'gap')}"
@@ -184,9 +186,7 @@ def report(intake: Intake, file: FileReport, as_json: bool) -> None:
     if intake.set_aside > len(intake.odd):
         click.echo(f"meterlet: {intake.set_aside - len(intake.odd)} more were set aside", err=True)
     if intake.set_aside:
-        click.echo(
-            "meterlet: `meterlet hub readings quarantine list` shows what was set aside", err=True
-        )
+        advise("`meterlet hub readings quarantine list` shows what was set aside")
     _advise(intake)
     say_report(source, file)
     say_gaps(source, file)
@@ -227,12 +227,10 @@ def door_facts(device: Device) -> dict[str, Any]:
 
 def _advise(intake: Intake) -> None:
     """Say what the resident can do about it."""
-    foreign = next((one for one in intake.odd if one.kind is Odd.FOREIGN), None)
-    command = None
-    if foreign is not None:
-        command = exchange_command(meter_of(intake.device, foreign), foreign)
-    if command is not None:
-        click.echo(f"meterlet: if the meter was exchanged, say: {command}", err=True)
+    foreign = [one for one in intake.odd if one.kind is Odd.FOREIGN]
+    commands = (exchange_command(meter_of(intake.device, one), one) for one in foreign)
+    if (command := next(filter(None, commands), None)) is not None:
+        advise(f"if the meter was exchanged, say: {command}")
     if intake.is_coarse:
         click.echo(
             "meterlet: the meter counts whole kilowatt-hours: unlock it with its PIN (the grid"

@@ -12,9 +12,10 @@ from hub.custody import HandOver, move, plan_hand_over, plan_move
 from hub.custody import hand_over as hand_hub_over
 from hub.device import Device, DeviceError
 from hub.quarantining import take_new_meter
-from hub.text import utc_text
+from hub.text import counted, utc_text
 from meterlet.commands.common import DAY, Hex, Shown, hub_option, json_or_text
 from meterlet.commands.hub_meters import meter_of, of_option
+from meterlet.commands.own_commands import with_said_folders
 from sml_codec import Obis
 
 SCHEMA: Final = "meterlet.hub.hand-over/1"
@@ -66,7 +67,9 @@ def exchange_meter(
         "at": utc_text(int(at.replace(tzinfo=UTC).timestamp())),
         **({"readings": taken} if taken else {}),
     }
-    said = f"; {taken} readings of it that were set aside are stored" if taken else ""
+    were, are = ("was", "is") if taken == 1 else ("were", "are")
+    aside = f"; {counted(taken, 'reading')} of it that {were} set aside {are} stored"
+    said = aside if taken else ""
     return facts, f"meter {facts['meter']} counts from {facts['at']} on{said}"
 
 
@@ -151,7 +154,9 @@ def hand_over(
     if not yes:
         for line in ("This goes for good:", *_lines(plan)):
             click.echo(line, err=True)
-        click.echo("Copies of readings: `meterlet inspect export readings`.", err=True)
+        click.echo(
+            with_said_folders("Copies of readings: `meterlet inspect export readings`."), err=True
+        )
         click.confirm("Hand the hub over?", abort=True, err=True)
     if meter is not None:
         done = move(folder, meter, codes, abandon_rounds=abandon_rounds)

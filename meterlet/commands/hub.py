@@ -27,8 +27,9 @@ from hub.meters.recognition import MeterKind
 from hub.meters.replay import parse_interval
 from hub.meters.simulator import SyntheticHousehold
 from hub.meters.sources import kind_at
-from hub.readings import Readout
+from hub.readings import Reading, Readout
 from hub.text import utc_text
+from hub.vault.vault import ReadingRefused
 from meterlet.commands.common import (
     FOLDER,
     PRESENT_FILE,
@@ -318,6 +319,7 @@ def ingest(
                 Path(source), columns, meter.zone, fuse=device.fuse, medium=meter.medium
             )
             readouts = replace(replay, start_wh=start_wh).readouts(report=file_report)
+            readouts = _not_stored_yet(source, latest, readouts)
             chunks = telegrams(device.mounted_meter, following(latest, readouts))
         elif "://" in source:
             secret = login.read().strip() if login else None
@@ -339,6 +341,20 @@ def ingest(
                 " certificate has ended or was revoked"
             )
         report(intake, file_report, as_json)
+
+
+def _not_stored_yet(
+    source: str, latest: Reading | None, readouts: Iterator[Readout]
+) -> Iterator[Readout]:
+    """Yield a file's readouts; refuse it where readings of its time are stored already."""
+    for number, readout in enumerate(readouts):
+        if number == 0 and latest is not None and readout.time < latest.time:
+            raise ReadingRefused(
+                f"{source}: it begins at {utc_text(readout.time)}, and readings up to"
+                f" {utc_text(latest.time)} are stored: `meterlet hub correct` changes those,"
+                " `meterlet hub ingest` takes a file of later ones"
+            )
+        yield readout
 
 
 def _registers_stand(device: Device) -> dict[bytes, int]:
@@ -398,11 +414,12 @@ def status(folder: Path) -> Shown:
             "turned_away": strangers.turned_away,
             "wrong": strangers.wrong,
         }
-        codes = device.description.registers
+        codes, mounted = device.description.registers, device.mounted_meter
         further = facts.get("meters")
     seen = [f"{kept.recipient} up to {kept.countersigned.head.length}" for kept in signed]
     shown = {
         **facts,
+        "meter": _meter_in_words(mounted, device.description.meter),
         **({"meters": "; ".join(map(_further_text, further))} if further else {}),
         "registers": ", ".join(map(str, map(Obis, codes))),
         "strangers": f"{strangers.connections:,} connections without a key,"
@@ -442,6 +459,13 @@ def _further_text(facts: dict[str, Any]) -> str:
         f"{facts['name']} ({facts['medium']} {facts['printed']}): {facts['readings']:,} readings,"
         f" the last {facts['last_reading'] or 'never'}, {facts['certified_days']} days"
     )
+
+
+def _meter_in_words(mounted: bytes, first: bytes) -> str:
+    """Return which meter counts now, and which one gave the hub its name."""
+    if mounted == first:
+        return mounted.hex()
+    return f"{mounted.hex()}, mounted in the place of {first.hex()}, which the hub is named for"
 
 
 def _certified_days(register: MeteredRegister) -> int:

@@ -14,7 +14,7 @@ import rich_click as click
 
 from hub.meters.kinds import MeterKeys
 from hub.meters.lines import LineKind, ProbedLine, ProbedMeter, is_known, probe
-from hub.text import printed_id
+from hub.text import counted, printed_id
 from meterlet.commands.common import Exit, show
 from meterlet.meter_keys import secrets_options
 from meterlet.meter_views.capture import MeterSecrets, UnknownMeter, decoded
@@ -95,7 +95,8 @@ class _Found:
 
     def __init__(self, source: str, baud: int | None, data: bytes, secrets: MeterSecrets) -> None:
         self.source, self.baud, self.address = source, baud, source
-        self.line = probe(data, MeterKeys(secrets.key, secrets.auth_key))
+        is_file = "://" not in source and not source.startswith("/dev/")
+        self.line = probe(data, MeterKeys(secrets.key, secrets.auth_key), is_file=is_file)
         self.sealed = _sealed(self.line, data, secrets)
 
     @property
@@ -153,8 +154,8 @@ class _Found:
         if line.is_hex:
             lines.append("            sent as hex text")
         if line.damaged and not self.sealed:
-            what = "frames" if line.kind is LineKind.SML else "frames or telegrams not read"
-            lines.append(f"damaged     {line.damaged} {what}")
+            what = "" if line.kind is LineKind.SML else " or telegrams not read"
+            lines.append(f"damaged     {counted(line.damaged, 'frame')}{what}")
         for meter, fault, ask in self.sealed:
             wrong = "enciphered" if fault == NO_KEY else "enciphered, and the key does not fit"
             lines.append(f"key         {meter or 'the meter'} is {wrong}: {ask}")
@@ -298,6 +299,7 @@ def _of_meter(line: ProbedLine, one: ProbedMeter) -> list[str]:
 
 _CLOCKS: Final = {
     "time of day": "sends the time of day",
+    "wrong time of day": "stands before 2008: its readings would be set aside, have the clock set",
     "counts seconds": "counts seconds: readings are stamped on arrival, captures need --start",
     "none": "sends no time: readings are stamped on arrival, captures need --start and --step",
 }

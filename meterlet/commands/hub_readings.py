@@ -10,7 +10,7 @@ from hub.device import Device
 from hub.meters.quarantine import SetAside
 from hub.quarantining import accept as accept_telegrams
 from hub.quarantining import drop as drop_telegrams
-from hub.text import utc_text
+from hub.text import counted, utc_text
 from meterlet.commands.common import Shown, hub_option, json_or_text
 from meterlet.commands.door import odd_facts
 from meterlet.own_words import reason_in_own_words
@@ -90,7 +90,9 @@ def accept(folder: Path, numbers: tuple[int, ...], every: bool) -> Shown:
     with Device.open(folder) as device:
         done = accept_telegrams(device, _chosen(device, numbers, every))
     facts = {"stored": done.stored, "corrected": done.corrected, "days_certified": done.days}
-    text = f"{done.stored} stored, {done.corrected} corrected, {done.days} days certified"
+    text = (
+        f"{done.stored} stored, {done.corrected} corrected, {counted(done.days, 'day')} certified"
+    )
     return facts, text
 
 

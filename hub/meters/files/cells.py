@@ -89,6 +89,13 @@ def parse_decimal(text: str, mark: str) -> tuple[Fraction, bool]:
     return Fraction(round(value * 10**KEPT_DECIMALS), 10**KEPT_DECIMALS), True
 
 
+def about_sign(cell: str) -> str:
+    """Return what to do about a cell that is negative, as part of a sentence; else nothing."""
+    if not re.match(r"[-\N{MINUS SIGN}]\s*[\d.,]", cell.strip()):
+        return ""
+    return "; what is fed in has a column of its own: --feed-in-column"
+
+
 def decimal_mark(cells: Iterable[str], separator: str) -> str | None:
     """Return the decimal mark that cells have; None where both would be possible."""
     marked = [cell for cell in cells if POINT in cell or COMMA in cell]

@@ -13,7 +13,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Final
 
-from hub.meters.files.cells import EnergyUnit, decimal_mark, parse_decimal, unit_named
+from hub.meters.files.cells import EnergyUnit, about_sign, decimal_mark, parse_decimal, unit_named
 from hub.meters.files.errors import ReplayError
 from hub.meters.files.moments import (
     DAY_FIRST,
@@ -402,6 +402,7 @@ class _Cells:
                 if other not in cell
                 else "; say --decimal " + ("comma" if other == "," else "point")
             )
+            way = about_sign(cell) or way
             what = f"{column} is {cell[:40]!r}, not a decimal of at least 0{way}"
             raise self.request.wrong(number, what) from None
         self.request.report.rounded += rounded

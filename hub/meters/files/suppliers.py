@@ -14,7 +14,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Final
 
-from hub.meters.files.cells import EnergyUnit, parse_decimal
+from hub.meters.files.cells import EnergyUnit, about_sign, parse_decimal
 from hub.meters.files.opened import (
     FileRequest,
     Label,
@@ -38,7 +38,7 @@ def number_of(request: FileRequest, line: int, cell: str, mark: str = ".") -> Fr
     try:
         value, rounded = parse_decimal(text, mark)
     except ValueError:
-        what = f"{text[:40]!r} is not a decimal of at least 0"
+        what = f"{text[:40]!r} is not a decimal of at least 0{about_sign(text)}"
         raise request.wrong(line, what) from None
     request.report.rounded += rounded
     return value

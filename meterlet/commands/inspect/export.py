@@ -11,6 +11,7 @@ from hub.inspection.errors import InspectionError
 from hub.inspection.export.by_consent import export_readings
 from hub.inspection.export.copies import Copy, CopyForm, copy_readings, record_bundle
 from hub.inspection.views.documents import supplier_documents
+from hub.text import counted
 from meterlet.commands.common import (
     FILE,
     Aid,
@@ -104,7 +105,9 @@ def by_consent(folder: Path, number: int, output: Path, minutes: int | None) -> 
         made = export_readings(device, number, minutes)
         _put(output, made.content)
     facts = {"file": str(output), "readings": made.readings, "bytes": len(made.content)}
-    return facts, f"{made.readings:,} readings are in {output}, and on record as having left"
+    verb = "is" if made.readings == 1 else "are"
+    readings = counted(made.readings, "reading")
+    return facts, f"{readings} {verb} in {output}, and on record as having left"
 
 
 def _free(output: Path) -> None:
@@ -126,6 +129,6 @@ def _put(output: Path, content: bytes) -> None:
 
 def _write(output: Path, copy: Copy) -> Shown:
     _put(output, copy.content)
-    what = f"{copy.readings:,} readings" if copy.readings else "the proof"
+    what = counted(copy.readings, "reading") if copy.readings else "the proof"
     facts = {"file": str(output), "readings": copy.readings, "bytes": len(copy.content)}
     return facts, f"{what} in {output}: {len(copy.content):,} bytes, on record as a copy"
