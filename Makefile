@@ -7,7 +7,7 @@ VENV ?= .venv
 FUZZ_SECONDS ?= 60
 SEARCH_SECONDS ?= 3600
 BIN := $(VENV)/bin
-SOURCES := applets benchmarks docs meterlet dlms_codec hub protocols sml_codec tariffs tests utility_server
+SOURCES := applets benchmarks docs meterlet dlms_codec hub meter_codecs protocols sml_codec tariffs tests utility_server
 PYTEST := $(BIN)/python -m pytest -q
 # A worker holds half a gigabyte at the end: memory is bounded on a computer of many cores, too.
 SPREAD := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check lint types contracts docs tests clients test-memory compiled compiled-tests \
-    soak search bench fuzz format clean
+    soak search bench fuzz peers format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -69,11 +69,16 @@ search: $(VENV)/.test ## search for what breaks the promise to the resident (SEA
 
 fuzz: $(VENV)/.fuzz ## fuzz decoder and card for a while (FUZZ_SECONDS=60)
 	$(BIN)/python -m tests.fuzz.sml -max_total_time=$(FUZZ_SECONDS)
+	$(BIN)/python -m tests.fuzz.mbus -max_total_time=$(FUZZ_SECONDS)
+	$(BIN)/python -m tests.fuzz.p1 -max_total_time=$(FUZZ_SECONDS)
+	$(BIN)/python -m tests.fuzz.dlms -max_total_time=$(FUZZ_SECONDS)
 	METERLET_FUZZ=2000 $(BIN)/python -m pytest -q tests/fuzz
 
 bench: $(VENV)/.bench build/compiled/.built ## benchmarks, as ratios against peers or the naive way
 	$(BIN)/python -m pytest -q -s -p no:cacheprovider -o python_files='bench_*.py' \
 	    -o python_functions='bench_* test_*' -o addopts='--import-mode=importlib' --benchmark-only --benchmark-columns=min,median,rounds benchmarks
+
+peers: build/peers/.made ## gurux-dlms and dlms-cosem in an environment of their own, for tests on the wire
 
 format: $(VENV)/.test ## let ruff write the format
 	$(BIN)/ruff check --fix $(SOURCES)
@@ -110,6 +115,14 @@ $(VENV)/.bench: $(VENV)/.test
 $(VENV)/.fuzz: $(VENV)/.test
 	@echo "installing the fuzzer (once)"
 	@$(PIP) install --editable '.[all,test,fuzz]'
+	@touch $@
+
+# gurux-dlms has the GPL: nothing of ours imports it, and it runs in processes of its own.
+build/peers/.made:
+	@echo "installing gurux-dlms and dlms-cosem in build/peers (once)"
+	@$(PYTHON) -m venv build/peers
+	@build/peers/bin/python -m pip --disable-pip-version-check --quiet install \
+	    gurux-dlms==1.0.203 dlms-cosem==25.1.0
 	@touch $@
 
 # The compiled build is an option: without a C compiler it is left out, and said to be.

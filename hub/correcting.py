@@ -157,9 +157,10 @@ class _Work:
             lift_wh = readings[-1].register_wh - stands
         if lift_wh and has_register:
             rise, shown = readings[-1].register_wh - stood, stands - stood
+            unit = self.meter.channel.unit
             raise CorrectionRefused(
-                f"the rows come to {rise:,} Wh, the meter's register rose by {shown:,} Wh in that"
-                " time: what was used comes to what the register shows"
+                f"the rows come to {rise:,} {unit}, the meter's register rose by {shown:,} {unit}"
+                " in that time: what was used comes to what the register shows"
             )
         if lift_wh:
             self._require_one_meter(last)
@@ -199,9 +200,10 @@ class _Work:
             raise _Undone
         end, moved = days[-1][0].use.end_wh + lift_wh, days[-1][1].end_wh
         if moved != end:
+            unit = meter.channel.unit
             raise CorrectionRefused(
-                f"the register at the end of {last} would be {moved:,} Wh, certified are"
-                f" {end:,} Wh: it stays, what was used comes to what the register shows"
+                f"the register at the end of {last} would be {moved:,} {unit}, certified are"
+                f" {end:,} {unit}: it stays, what was used comes to what the register shows"
             )
         if lift_wh and last < span[1]:
             later = meter.certifications(Period(last + _DAY, span[1]))

@@ -31,7 +31,7 @@ from hub.applet_host import RoundRecord
 from hub.card.entries import Kind
 from hub.certifier import NewCustody
 from hub.certifier.facts import decode_fact
-from hub.certifier.succession import CERTIFIER_KEY
+from hub.certifier.succession import announced, certifier_key_file, put_announcement
 from hub.device import CHANNEL_KEY_SIZE, COMPONENTS, KEY_SIZE, Description, Device, RoundsUnderWay
 from hub.errors import HubError
 from hub.metering import LATEST, MeteredRegister
@@ -93,7 +93,7 @@ def plan_hand_over(device: Device, first_day: date | None = None) -> HandOver:
             f"a custody can begin with {due} only, the first day that is not certified yet:"
             f" hand over on the day itself, not {first_day}"
         )
-    stays = sum(len(_readings_from(register, due)) for register in device.registers.values())
+    stays = sum(len(_readings_from(register, due)) for register in device.every_register.values())
     goes = _counted(device)
     return HandOver(
         device.description.meter, due, b"", {**goes, "readings": goes["readings"] - stays}, stays
@@ -206,7 +206,7 @@ def _counted(device: Device) -> dict[str, int]:
 
 def _due_day(device: Device) -> date:
     """Return the first day that is not certified; all days before it have to be."""
-    spans = {register.journal.span() for register in device.registers.values()}
+    spans = {register.journal.span() for register in device.every_register.values()}
     last_days = {None if span is None else span[1] for span in spans}
     last = last_days.pop()
     if last is None:
@@ -217,7 +217,7 @@ def _due_day(device: Device) -> date:
     if last_days:
         raise HandOverRefused("the registers are certified up to different days: ingest first")
     due = last + _DAY
-    for register in device.registers.values():
+    for register in device.every_register.values():
         latest = register.vault.latest(register.channel)
         if latest is not None and latest.time >= _grid(register, due).end:
             raise HandOverRefused(
@@ -227,7 +227,7 @@ def _due_day(device: Device) -> date:
 
 
 def _require_one_custody_a_day(device: Device, day: date) -> None:
-    for register in device.registers.values():
+    for register in device.every_register.values():
         facts = register.journal.facts(_grid(register, day).begin, LATEST)
         if any(isinstance(decode_fact(*fact), NewCustody) for fact in facts):
             raise HandOverRefused("another custody is recorded of the meter already")
@@ -238,24 +238,26 @@ def _take_along(device: Device, making: Path, custody: bytes) -> None:
     day, key = _due_day(device), device.randomness(KEY_SIZE)
     write_secret(making / KEYS / VAULT_KEY, key)
     # Who signs stays the same; what blinded former days is in no file any more.
-    keys = device.main.certifier.keys.bereft(device.randomness)
-    keys.save(making / KEYS / CERTIFIER_KEY)
+    for one in device.every_meter:
+        keys = one.main.certifier.keys.bereft(device.randomness)
+        keys.save(making / KEYS / certifier_key_file(one.name))
     write_secret(making / KEYS / "issuer.key", device.randomness(3 * CHANNEL_KEY_SIZE))
     (making / "hub.toml").write_text(device.description.to_toml())
     with Database(making / DATABASE, COMPONENTS, key=key) as database:
         Vault(database, key, device.randomness)
-        with database.transaction() as connection:
-            announced = device.database.connection.execute("SELECT * FROM key_announcement")
-            connection.executemany("INSERT INTO key_announcement VALUES (?, ?)", announced)
-            for register in device.registers.values():
+        with database.transaction():
+            for one in device.every_meter:
+                for place, encoded in enumerate(announced(device.database, one.name), 1):
+                    put_announcement(database, place, encoded, one.name)
+            for register in device.every_register.values():
                 journal = DayJournal(database, register.channel, key, device.randomness)
                 _inherit(register, journal, day, custody)
     with Device.open(making, now=device.now, randomness=device.randomness) as fresh:
         with fresh.database.transaction():
-            for code, register in device.registers.items():
-                _take_day(register, fresh.registers[code], day, custody)
+            for code, register in device.every_register.items():
+                _take_day(register, fresh.every_register[code], day, custody)
             _begin_log(device, fresh, day, custody)
-        for register in fresh.registers.values():
+        for register in fresh.every_register.values():
             _require_same_slots(register, day)
         fresh.disclosure.log.verify()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which meter a hub is for, as `hub.toml` says it.
+"""Which meters a hub is for, as `hub.toml` says it.
 
 format = 2
 meter = "0a01454d480000bc614e"
@@ -8,24 +8,50 @@ zone = "Europe/Berlin"
 slot_minutes = 15
 fuse_amperes = 63               where somebody has said it
 phases = 3
+
+A hub with further meters, of gas, water, heat or appliances, has format 3 and a table for each:
+
+[meters.gas]
+meter = "4c474220323231353031303120"
+registers = ["7-0:3.0.0*255"]
+zone = "Europe/Berlin@06:00"    days from six to six
+slot_minutes = 60
+largest_flow = 10000            litres or watt-hours in an hour, where somebody has said it
+
+No register occurs twice: its OBIS code says which meter is meant.
 """
 
+import re
 import tomllib
-from dataclasses import dataclass
-from typing import Final, Self
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from typing import Any, Final, Self
 
-from hub.meters.fuse import Fuse
+from hub.meters.fuse import DEFAULT_FLOWS, DEFAULT_FUSE, FlowLimit, Fuse, Limit
 from hub.vault.vault import Channel
-from protocols.metrology import SLOT_MINUTES, feed_in_of, find_zone, is_feed_in_pair
+from protocols.metrology import (
+    SLOT_MINUTES,
+    Medium,
+    feed_in_of,
+    find_zone,
+    is_feed_in_pair,
+    medium_of,
+)
 from sml_codec import Obis
 
 FORMAT: Final = 2
 """Of hub.toml; a file that says none is of the first."""
+FORMAT_OF_SEVERAL: Final = 3
+"""Of a hub with further meters."""
+MOST_METERS: Final = 32
+"""Further ones."""
+_NAME: Final = re.compile("[a-z][a-z0-9-]{0,31}")
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """Which meter the hub is for, and which of its registers."""
+    """Which meter the hub is for, and which of its registers; and its further meters."""
 
     meter: bytes
     registers: tuple[bytes, ...]
@@ -34,6 +60,10 @@ class Description:
     slot_minutes: int
     fuse: Fuse | None = None
     """The fuse before the meter, where somebody has said."""
+    meters: "Mapping[str, Description]" = field(default_factory=dict)
+    """Further meters by their names, without further ones of their own."""
+    largest_flow: int | None = None
+    """Of a further meter: what flows through it in an hour at most, where somebody has said."""
 
     def __post_init__(self) -> None:
         if not self.registers or len(set(self.registers)) != len(self.registers):
@@ -43,6 +73,25 @@ class Description:
         find_zone(self.zone)
         if self.slot_minutes not in SLOT_MINUTES:
             raise ValueError(f"slots of {self.slot_minutes} minutes: only 5, 15, 30 or 60")
+        if self.largest_flow is not None:
+            FlowLimit(self.largest_flow, self.medium)
+        self._check_further()
+
+    def _check_further(self) -> None:
+        if len(self.meters) > MOST_METERS:
+            raise ValueError(f"a hub has at most {MOST_METERS} further meters")
+        every: tuple[Description, ...] = (self, *self.meters.values())
+        codes = list(chain.from_iterable(one.registers for one in every))
+        for name, one in self.meters.items():
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"{name!r} names no meter: small letters, digits and hyphens")
+            if one.meters or one.fuse is not None:
+                raise ValueError(f"{name}: a further meter has no fuse and no meters of its own")
+        twice = next((code for code in codes if codes.count(code) > 1), None)
+        if twice is not None:
+            raise ValueError(f"two meters have the register {Obis(twice)}: give one another code")
+        if len({one.meter for one in every}) != len(every):
+            raise ValueError("two meters have the same identification")
 
     @property
     def register(self) -> bytes:
@@ -50,18 +99,44 @@ class Description:
         return self.registers[0]
 
     @property
+    def medium(self) -> Medium:
+        """What the main register counts."""
+        return medium_of(self.register)
+
+    @property
     def feed_in_register(self) -> bytes | None:
         """The register of what is fed in beside the main one, or None."""
         return feed_in_of(self.register, self.registers)
 
+    @property
+    def limit(self) -> Limit:
+        """What flows through the meter at most: what was said, or more than a home has."""
+        if self.largest_flow is not None:
+            return FlowLimit(self.largest_flow, self.medium)
+        if self.fuse is not None or self.medium is Medium.ELECTRICITY:
+            return self.fuse or DEFAULT_FUSE
+        return FlowLimit(DEFAULT_FLOWS[self.medium], self.medium)
+
+    def with_meter(self, name: str, meter: "Description") -> "Description":
+        """Return the description with a further meter; raise `ValueError` where it has one so."""
+        if name in self.meters:
+            raise ValueError(f"there is a meter {name} already")
+        return replace(self, meters={**self.meters, name: meter})
+
     def to_toml(self) -> str:
         """Return the text of hub.toml."""
+        number = FORMAT_OF_SEVERAL if self.meters else FORMAT
+        further = (f"\n[meters.{name}]\n{one._members()}" for name, one in self.meters.items())
+        return f"format = {number}\n{self._members()}{''.join(further)}"
+
+    def _members(self) -> str:
         registers = "".join(f'    "{Obis(register)}",\n' for register in self.registers)
-        fuse = self.fuse
+        fuse, flow = self.fuse, self.largest_flow
         return (
-            f'format = {FORMAT}\nmeter = "{self.meter.hex()}"\nregisters = [\n{registers}]\n'
+            f'meter = "{self.meter.hex()}"\nregisters = [\n{registers}]\n'
             f'zone = "{self.zone}"\nslot_minutes = {self.slot_minutes}\n'
             + (f"fuse_amperes = {fuse.amperes}\nphases = {fuse.phases}\n" if fuse else "")
+            + (f"largest_flow = {flow}\n" if flow is not None else "")
         )
 
     @classmethod
@@ -72,8 +147,13 @@ class Description:
         """
         members = tomllib.loads(text)
         version = members.pop("format", None)
-        if version is not None and (type(version) is not int or version != FORMAT):
-            raise ValueError(f"its format is {version!r}, this release knows {FORMAT}")
+        if version is not None and (
+            type(version) is not int or version not in (FORMAT, FORMAT_OF_SEVERAL)
+        ):
+            raise ValueError(
+                f"its format is {version!r}, this release knows {FORMAT} and {FORMAT_OF_SEVERAL}"
+            )
+        further = _further(members.pop("meters", None), version)
         fed_in = members.pop("feed_in_register", None)
         fuse = _fuse(members.pop("fuse_amperes", None), members.pop("phases", None))
         match members:
@@ -84,7 +164,8 @@ class Description:
                 "slot_minutes": int(slot_minutes),
             } if len(members) == 4 and fed_in is None:
                 registers = tuple(Obis.parse(str(code)).code for code in codes)
-                return cls(bytes.fromhex(meter), registers, zone, slot_minutes, fuse)
+                meters = {name: cls._further(name, one) for name, one in further.items()}
+                return cls(bytes.fromhex(meter), registers, zone, slot_minutes, fuse, meters)
             case {
                 "meter": str(meter),
                 "register": str(register),
@@ -105,6 +186,38 @@ class Description:
                     "it needs just format, meter, registers, zone and slot_minutes; it may have"
                     " fuse_amperes and phases"
                 )
+
+    @classmethod
+    def _further(cls, name: str, table: object) -> Self:
+        match table:
+            case {
+                "meter": str(meter),
+                "registers": [*codes],
+                "zone": str(zone),
+                "slot_minutes": int(slot_minutes),
+                **rest,
+            } if rest.keys() <= {"largest_flow"}:
+                flow = rest.get("largest_flow")
+                if flow is not None and type(flow) is not int:
+                    raise ValueError(f"meters.{name}: largest_flow is a whole number")
+                registers = tuple(Obis.parse(str(code)).code for code in codes)
+                return cls(bytes.fromhex(meter), registers, zone, slot_minutes, largest_flow=flow)
+            case _:
+                raise ValueError(
+                    f"meters.{name} needs just meter, registers, zone and slot_minutes; it may"
+                    " have largest_flow"
+                )
+
+
+def _further(tables: object, version: int | None) -> Mapping[str, Any]:
+    """Return the tables of further meters; raise `ValueError` where there may be none."""
+    if (tables is None) != (version != FORMAT_OF_SEVERAL):
+        raise ValueError(f"just format {FORMAT_OF_SEVERAL} has tables of further meters")
+    if tables is None:
+        return {}
+    if not isinstance(tables, dict) or not tables:
+        raise ValueError("meters: no tables of further meters")
+    return tables
 
 
 def _fuse(amperes: object, phases: object) -> Fuse | None:

@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """The device: a folder with a database, key files and a description, and the parts joined.
 
-    hub.toml                  which meter, registers, zone, slots
+    hub.toml                  which meters, registers, zones, slots
     hub.db                    readings, disclosure log, applets' stores (sealed), days, card
     inspection.db             sealed sums for the resident's views, tokens: what can be made again
     keys/vault.key            seals readings and the card's keys (vault.key.next: in a rotation)
     keys/certifier.key        signs days, blinds commitments (certifier.key.next: in a rotation)
+    keys/certifier-NAME.key   the same of a further meter
     keys/issuer.key           the issuer security domain's key set
     keys/log.head             how far the disclosure log has come, so that an older hub.db is found
     vendors/*.pem             whose applet packages the resident trusts
     authorities/*.pem         who says which meters there are, for sums over many households
     authorities/*             what they say of this meter and of revoked ones (`meters.trust`)
+
+A hub is for one meter, whose registers bills are about, and may have further ones: of gas, water,
+heat, appliances. Each further meter is a `Device` of its own in `meters`, with its registers and
+its certifier. All share the folder, the database, the card and what was told. What is written of
+"the meter" here is true of each.
 
 Errors: DeviceError
 """
@@ -22,7 +28,7 @@ import sqlite3
 import time
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
@@ -48,13 +54,13 @@ from hub.card.resealing import CARD_KEYS
 from hub.certifier import Certifier, CertifierKeys, InheritedChain
 from hub.certifier.succession import (
     ANNOUNCEMENT_COMPONENT,
-    CERTIFIER_KEY,
     announce_successor,
+    certifier_key_file,
     current_certifier_keys,
     require_current_keys,
 )
 from hub.correcting import CorrectedRegister, correct_register
-from hub.description import FORMAT
+from hub.description import FORMAT, FORMAT_OF_SEVERAL
 from hub.description import Description as Description
 from hub.disclosure import (
     CONSENT_COMPONENT,
@@ -72,15 +78,22 @@ from hub.machine.machine import AppletMachine
 from hub.machine.raw import OUTPUT_COMPONENT, reseal_outputs
 from hub.metering import FactRefused, MeteredRegister
 from hub.meters.emulated import is_emulated
-from hub.meters.fuse import DEFAULT_FUSE, Fuse
+from hub.meters.fuse import Limit
 from hub.meters.quarantine import QUARANTINE_COMPONENT, Quarantine, reseal_quarantine
+from hub.meters.sealed_keys import SEALED_KEYS_COMPONENT, SealedKeys, reseal_meter_keys
 from hub.meters.trust import MeterTrust
 from hub.readings import Readout
 from hub.replacing import finish_replacing
 from hub.text import utc_text
 from hub.vault.database import Database
 from hub.vault.days import DAYS_COMPONENT, DayJournal
-from hub.vault.key_file import VAULT_KEY, current_vault_key, fingerprint, put_in_force
+from hub.vault.key_file import (
+    VAULT_KEY,
+    current_vault_key,
+    fingerprint,
+    put_in_force,
+    synchronise,
+)
 from hub.vault.resealing import (
     CORRECTED_DAYS,
     CORRECTIONS,
@@ -110,6 +123,7 @@ from sml_codec import Obis
 COMPONENTS: Final = (
     VAULT_COMPONENT,
     QUARANTINE_COMPONENT,
+    SEALED_KEYS_COMPONENT,
     DAYS_COMPONENT,
     ANNOUNCEMENT_COMPONENT,
     CARD,
@@ -125,7 +139,7 @@ COMPONENTS: Final = (
 )
 RESEAL: Final = (
     reseal_log, reseal_sources, reseal_stores, reseal_outputs, reseal_rounds, reseal_answers,
-    reseal_memory, reseal_quarantine,
+    reseal_memory, reseal_quarantine, reseal_meter_keys,
 )  # fmt: skip
 """What seals anew all that is sealed under keys made from the vault's (`hub.vault.sealing`)."""
 KEY_SIZE: Final = 32
@@ -142,6 +156,7 @@ SEALED: Final = (
     by_derived_key(reseal_log, "disclosure_entry", "disclosure_bytes"),
     by_derived_key(reseal_sources, "known_source"),
     by_derived_key(reseal_quarantine, "odd_telegram"),
+    by_derived_key(reseal_meter_keys, "meter_key"),
     by_derived_key(reseal_stores, "applet_store", "applet_log"),
     by_derived_key(reseal_outputs, "applet_output"),
     by_derived_key(reseal_rounds, "aggregation_round"),
@@ -183,6 +198,10 @@ class Device:
     now: Callable[[], int] = field(repr=False)
     randomness: Callable[[int], bytes] = field(repr=False)
     _vault_key: bytes = field(repr=False)
+    meters: "Mapping[str, Device]" = field(default_factory=dict)
+    """The further meters, by name; none of a further meter's own."""
+    name: str = ""
+    """Of a further meter; nothing of the hub's own."""
     _runtimes: list[MachineRuntime] = field(default_factory=list, init=False, repr=False)
     """Of the cards that were asked for."""
 
@@ -206,7 +225,8 @@ class Device:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_secret(keys / VAULT_KEY, randomness(KEY_SIZE))
-            CertifierKeys.generate(randomness).save(keys / CERTIFIER_KEY)
+            for name in ("", *description.meters):
+                CertifierKeys.generate(randomness).save(keys / certifier_key_file(name))
             write_secret(keys / "issuer.key", randomness(3 * CHANNEL_KEY_SIZE))
             (folder / "vendors").mkdir(mode=0o700)
             (folder / "authorities").mkdir(mode=0o700)
@@ -244,35 +264,49 @@ class Device:
         witness = folder / "keys" / WITNESS
         require_sealed(folder / "hub.db", witness)
         database = Database(folder / "hub.db", COMPONENTS, key=vault_key)
+        described: dict[str, Description] = {"": description, **description.meters}
         try:
             with database.named_errors():
-                certifier_keys = current_certifier_keys(folder / "keys" / CERTIFIER_KEY, database)
+                certifier_keys = {
+                    name: current_certifier_keys(
+                        folder / "keys" / certifier_key_file(name), database, name
+                    )
+                    for name in described
+                }
         except BaseException:
             database.close()
             raise
 
-        def metered(vault: Vault, register: bytes) -> MeteredRegister:
-            channel = Channel(description.meter, register)
-            series = Series(channel.meter, register, description.zone, description.slot_minutes)
+        def metered(vault: Vault, name: str, register: bytes) -> MeteredRegister:
+            about = described[name]
+            channel = Channel(about.meter, register)
+            series = Series(channel.meter, register, about.zone, about.slot_minutes)
             journal = DayJournal(database, channel, vault_key, randomness)
             inherited = journal.inherited()
             chain = None if inherited is None else InheritedChain.decode(inherited)
-            return MeteredRegister(vault, journal, Certifier(series, certifier_keys, chain))
+            return MeteredRegister(vault, journal, Certifier(series, certifier_keys[name], chain))
 
         try:
             with database.named_errors():
                 vault = Vault(database, vault_key, randomness)
-                registers = {code: metered(vault, code) for code in description.registers}
+                registers = {
+                    name: {code: metered(vault, name, code) for code in about.registers}
+                    for name, about in described.items()
+                }
 
             def require_current() -> None:
                 vault.require_current()
-                require_current_keys(database, certifier_keys)
+                for name, keys in certifier_keys.items():
+                    require_current_keys(database, keys, name)
 
             database.require_current = require_current
         except BaseException:
             database.close()
             raise
-        known = vault.channels()
+        known = [
+            one for one in vault.channels()
+            if one.meter not in {about.meter for about in description.meters.values()}
+        ]  # fmt: skip
         if known and Channel(description.meter, description.register) not in known:
             database.close()
             raise DeviceError(
@@ -294,7 +328,14 @@ class Device:
             database.close()
             raise
         database.after_commit.append(witnessed.follow)
-        return cls(folder, description, database, registers, disclosure, now, randomness, vault_key)
+        device = cls(
+            folder, description, database, registers[""], disclosure, now, randomness, vault_key
+        )
+        device.meters = {
+            name: replace(device, description=about, registers=registers[name], name=name)
+            for name, about in description.meters.items()
+        }
+        return device
 
     def close(self) -> None:
         """Close the database, and let the card's applets lose their memory."""
@@ -318,7 +359,7 @@ class Device:
 
         Raises `ForeignDays` where the certifier's key is not the one that signed the days.
         """
-        for register in self.registers.values():
+        for register in self.every_register.values():
             register.check_key()
         runtime = MachineRuntime(machine, self, self.vendors())
         self._runtimes.append(runtime)
@@ -339,14 +380,37 @@ class Device:
         return self.registers[self.description.register]
 
     @property
-    def fuse(self) -> Fuse:
-        """What flows through the meter at most: the fuse that was said, or more than a home has."""
-        return self.description.fuse or DEFAULT_FUSE
+    def every_register(self) -> Mapping[bytes, MeteredRegister]:
+        """The registers of all meters, by OBIS code, the hub's own meter's first."""
+        further = (one.registers for one in self.meters.values())
+        return {code: one for part in (self.registers, *further) for code, one in part.items()}
+
+    @property
+    def every_meter(self) -> "tuple[Device, ...]":
+        """The hub's own meter and the further ones."""
+        return (self, *self.meters.values())
+
+    def meter_of(self, register: bytes) -> "Device":
+        """Return the meter that has a register; raise `DeviceError` where none has."""
+        for one in self.every_meter:
+            if register in one.registers:
+                return one
+        raise DeviceError(f"the hub has no register {Obis(register)}")
+
+    @property
+    def fuse(self) -> Limit:
+        """What flows through the meter at most: what was said, or more than a home has."""
+        return self.description.limit
 
     @property
     def quarantine(self) -> Quarantine:
         """What was set aside of what came through the door."""
         return Quarantine(self.database)
+
+    @property
+    def meter_keys(self) -> SealedKeys:
+        """The keys of the hub's meters, by their names."""
+        return SealedKeys(self.database)
 
     @property
     def feed_in(self) -> MeteredRegister | None:
@@ -425,6 +489,11 @@ class Device:
         """The id of the meter that counts now; the hub stays named for its first one."""
         return self.main.mounted_meter
 
+    @property
+    def former_meters(self) -> frozenset[bytes]:
+        """The ids of the meters that were taken down."""
+        return self.main.former_meters
+
     def exchange_meter(
         self, time: int, meter: bytes, registers: Mapping[bytes, tuple[int, int]]
     ) -> None:
@@ -449,12 +518,15 @@ class Device:
     def certify(self, progress: Callable[[date], None] | None = None) -> int:
         """Certify every day that is over, of each register; return how many days got new ones.
 
-        Days after the end of the meter's certificate are set aside: they stay uncertified.
-        Raises as `MeteredRegister.certify` does.
+        Those of the further meters, too. Days after the end of the meter's certificate are set
+        aside: they stay uncertified. Raises as `MeteredRegister.certify` does.
         """
-        end = self.certified_no_further()
         with self.database.transaction():
-            return max([register.certify(progress, end) for register in self.registers.values()])
+            return max(
+                register.certify(progress, one.certified_no_further())
+                for one in self.every_meter
+                for register in one.registers.values()
+            )
 
     def tick(self, card: Card) -> int:
         """Let raw applets do what is due; return how many outputs were released.
@@ -522,7 +594,8 @@ class Device:
         any more. As for the vault, this device writes nothing more. Raises `DeviceError` where the
         key is revoked, or the registers are certified up to different days.
         """
-        path, keys = self.folder / "keys" / CERTIFIER_KEY, self.main.certifier.keys
+        path = self.folder / "keys" / certifier_key_file(self.name)
+        keys = self.main.certifier.keys
         if revoked_since(keys.signing_public_key, self.revocations()) is not None:
             raise DeviceError("the certifier's key is revoked; nobody believes what it announces")
         with self.database.transaction():
@@ -537,9 +610,11 @@ class Device:
             last = latest.pop()
             first_day = EARLIEST if last is None else last + timedelta(days=1)
             announcement = announce_successor(
-                self.database, path, keys, self.description.meter, first_day, self.randomness
-            )
+                self.database, path, keys, self.description.meter, first_day, self.randomness,
+                self.name,
+            )  # fmt: skip
             facts = {
+                **({"meter": self.name} if self.name else {}),
                 "key": "certifier",
                 "from": first_day.isoformat(),
                 "old": announcement.old,
@@ -577,7 +652,8 @@ class Device:
 
         It is the end of the meter's certificate, or its revocation, whichever comes first.
         """
-        return self.meter_trust.end_for(self.main.certifier.keys.signing_public_key)
+        signer = self.main.certifier.keys.signing_public_key
+        return self.meter_trust.end_for(signer, self.description.meter)
 
     def issuer_keys(self) -> StaticKeys:
         """Return the issuer security domain's key set."""
@@ -604,6 +680,24 @@ class Device:
         """The zone whose local days are certified."""
         return find_zone(self.description.zone)
 
+    def add_meter(self, name: str, description: Description) -> None:
+        """Give the hub a further meter; open the hub again to use it.
+
+        Raises `DeviceError` where it cannot have it: a register or an identification it has.
+        """
+        try:
+            described = self.description.with_meter(name, description)
+        except ValueError as error:
+            raise DeviceError(str(error)) from None
+        keys, path = self.folder / "keys" / certifier_key_file(name), self.folder / "hub.toml"
+        with self.database.transaction():  # one process at a time
+            if not keys.exists():  # left from an attempt that was cut off
+                CertifierKeys.generate(self.randomness).save(keys)
+            self.disclosure.log.append(
+                self.now(), "new meter", {"name": name, "meter": description.meter}
+            )
+            _replace_text(path, described.to_toml())
+
 
 def static_keys(secret: bytes) -> StaticKeys:
     """Return the key set in 48 bytes: Key-ENC, Key-MAC, Key-DEK."""
@@ -613,13 +707,19 @@ def static_keys(secret: bytes) -> StaticKeys:
 
 def _migrate_description(path: Path, description: Description, database: Database) -> None:
     """Write a hub.toml of an older form anew; the old one stays whole until the new one is."""
-    if tomllib.loads(path.read_text()).get("format") == FORMAT:
+    if tomllib.loads(path.read_text()).get("format") in (FORMAT, FORMAT_OF_SEVERAL):
         return
+    with database.transaction():  # another process that opens the hub writes the same
+        _replace_text(path, description.to_toml())
+
+
+def _replace_text(path: Path, text: str) -> None:
+    """Write a file anew; the old one stays whole until the new one is."""
     partial = path.with_name(f".{path.name}.partial")
     try:
-        with database.transaction():  # another process that opens the hub writes the same
-            partial.write_text(description.to_toml())
-            partial.replace(path)
+        partial.write_text(text)
+        partial.replace(path)
+        synchronise(path.parent)
     except OSError as error:
         raise DeviceError(f"{path}: {error.strerror}") from error
 

@@ -24,8 +24,12 @@ HubError
   FormerCustody               days were asked for that are of a custody before this one
   HandOverRefused             a hub cannot be handed over now
   InspectionError             there is nothing to inspect, or it cannot be read
+    NoSuchMeter               no meter of the hub has this name
+    ReaderTermsError          a reader of readings cannot be allowed this
     ResidentError             a resident cannot be added or changed as was asked
+    WeakPassphrase            a passphrase is the first one that anybody would try
   InstallationError           a package cannot be built, installed or removed
+  LoginRefused                a reader's login does not hold
   LogTampered                 the disclosure log is not what was written
   ListRefused                 a published list is of another signer, or not what it was before
   MachineError                around applets
@@ -36,6 +40,7 @@ HubError
     ManifestError             a manifest says something it may not
     RuntimeNotBuilt           there is no compiled runtime, and nothing to build it with
   NoTimeOfDay                 a capture has no moments, and nobody has said when it began
+  NoTimeInTelegrams           the same of a meter that does not speak SML
   NotAcceptable               what was set aside cannot become a reading
   MeterTrustError             a meter certificate or a list of revocations is not one to go by
   PackageError                a file is not a CAP file with a bundle for this machine

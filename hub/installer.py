@@ -35,6 +35,7 @@ from hub.machine.bundle import Bundle, build_bundle
 from hub.machine.errors import BundleError, MachineError
 from hub.machine.library import (
     Library,
+    LibraryManifest,
     build_library,
     is_library,
     means_library,
@@ -49,6 +50,7 @@ from protocols.enrolment import Enrolment, following_version
 from protocols.secure_channel.errors import CardRefused, RemoteChannelError
 from protocols.secure_channel.host import CardClient
 from protocols.secure_channel.keys import StaticKeys
+from sml_codec import Obis
 
 DOMAIN: Final = 0xD0
 PACKAGE: Final = 0xE0
@@ -247,6 +249,24 @@ class Installer:
         except (PackageError, MachineError) as error:
             raise InstallationError(f"the package: {error}") from None
 
+    def library(self, package: bytes) -> LibraryManifest:
+        """Return what the vendor of a library on the card says of it; raise `InstallationError`."""
+        content = self.card.bundle(package)
+        if content is None:
+            raise InstallationError(f"there is no library {package.hex().upper()}")
+        try:
+            return Library.decode(content, self.device.vendors()).manifest
+        except MachineError as error:
+            raise InstallationError(f"the package: {error}") from None
+
+    def package_name(self, package: bytes) -> str:
+        """Return the names of a package's applets; raise `InstallationError`."""
+        try:
+            bundles = bundles_of(self.card.bundle(package) or b"", self.device.vendors())
+        except MachineError as error:
+            raise InstallationError(f"the package: {error}") from None
+        return ", ".join(sorted(bundle.manifest.name for bundle in bundles))
+
     def load_library(
         self, package: LibraryPackage, progress: Callable[[int, int], None] | None = None
     ) -> None:
@@ -271,11 +291,14 @@ class Installer:
     ) -> Enrolment:
         """Install an applet with a security domain and channel keys of its own.
 
+        An applet of a further meter is told its register, behind the parameters.
+
         The resident, who calls this, consents to the statements that the manifest names. Returns
         what its recipient needs, the channel's secret keys included: they are nowhere else in the
         clear. Raises `InstallationError`, leaving nothing behind.
         """
         manifest = package.manifest
+        parameters += self._register_of(manifest)
         if self.card.find(manifest.aid) is not None:
             raise InstallationError(f"applet {manifest.aid.hex().upper()} is installed already")
         if self.card.bundle(package.cap.file.aid) not in {None, package.cap.file.bundle}:
@@ -391,14 +414,31 @@ class Installer:
                     versions[entry.aid] = found.version
         return versions
 
+    def _register_of(self, manifest: Manifest) -> bytes:
+        """Return the code of the register that an applet of a further meter is about; else nothing.
+
+        Raises `InstallationError` where it is about registers of a kind that no meter here has.
+        """
+        every = self.device.every_register
+        named = [register for grant in manifest.statements for register in grant.registers]
+        there = {code[0] for code in every}
+        if named and not any(Obis.parse(one).code[0] in there for one in named):
+            raise InstallationError(
+                f"the applet is about {named[0]}, and no meter of this hub counts that:"
+                " `meterlet hub meters add` adds one"
+            )
+        [main, *_] = granted_registers(every, manifest).values()
+        return b"" if main.channel.meter == self.device.description.meter else main.channel.register
+
     def _enrolment(self, applet: bytes, version: int, keys: StaticKeys) -> Enrolment:
-        description, certifier = self.device.description, self.device.main.certifier.keys
-        manifest = self.bundle(applet).manifest
+        granted = granted_registers(self.device.every_register, self.bundle(applet).manifest)
+        [main, *_] = granted.values()
+        series, certifier = main.certifier.series, main.certifier.keys
         return Enrolment(
-            meter=description.meter,
-            register=description.register,
-            zone=description.zone,
-            slot_minutes=description.slot_minutes,
+            meter=series.meter,
+            register=series.register,
+            zone=series.zone,
+            slot_minutes=series.slot_minutes,
             certifier=certifier.public_key.public_bytes_raw(),
             applet=applet,
             security_domain=_named(applet, DOMAIN),
@@ -406,9 +446,9 @@ class Installer:
             keys=keys,
             others=tuple(
                 sorted(
-                    register.channel.register
-                    for register in granted_registers(self.device.registers, manifest).values()
-                    if register is not self.device.main
+                    one.channel.register
+                    for one in granted.values()
+                    if one is not main and one.channel.meter == series.meter
                 )
             ),
             announcements=certifier.announcements,

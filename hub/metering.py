@@ -176,6 +176,12 @@ class MeteredRegister:
         return meters[-1] if meters else self.first_meter
 
     @property
+    def former_meters(self) -> frozenset[bytes]:
+        """The ids of the meters that were taken down in this custody, and not put up again."""
+        meters = [fact.meter for fact in self.all_facts() if isinstance(fact, NewMeter)]
+        return frozenset((self.first_meter, *meters)) - {self.mounted_meter}
+
+    @property
     def first_meter(self) -> bytes:
         """The id of the meter that counted when the custody began."""
         inherited = self.certifier.inherited

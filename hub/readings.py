@@ -49,6 +49,12 @@ class Reading:
             raise ValueError(f"a register cannot be negative: {self.register_wh} Wh")
 
 
+def has_leapt(before: Reading, after: Reading) -> bool:
+    """Tell whether a register has gained more between two moments than any can."""
+    rise = after.register_wh - before.register_wh
+    return rise > LARGEST_WH_PER_SECOND * (after.time - before.time)
+
+
 @dataclass(frozen=True, slots=True)
 class Readout:
     """What registers of a meter show at one moment."""

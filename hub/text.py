@@ -24,7 +24,12 @@ def local_day(time: int, zone: ZoneInfo) -> str:
 
 def counted(number: int, noun: str) -> str:
     """Return how many of something, in English: `1 slot`, `2 slots`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun_for(number, noun)}"
+
+
+def noun_for(number: int, noun: str) -> str:
+    """Return the noun as it is after a number, in English: `slot` after 1, else `slots`."""
+    return noun if number == 1 else f"{noun}s"
 
 
 def missing_in_words(number: int) -> str:
@@ -35,3 +40,9 @@ def missing_in_words(number: int) -> str:
 def printable(text: str) -> str:
     """Return text of a stranger's making with nothing in it that a terminal would obey."""
     return "".join(mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in text)
+
+
+def printed_id(meter: bytes) -> str:
+    """Return a meter's identification as people read it: its letters, or its bytes in hex."""
+    text = meter.decode("latin-1")
+    return text if text.isascii() and text.isprintable() else meter.hex()

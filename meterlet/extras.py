@@ -24,6 +24,7 @@ ROLES: Final = {
 
 EXTRAS: Final = {
     "Crypto": "utility",
+    "aiomqtt": "mqtt",
     "anyio": "pages",
     "argon2": "pages",
     "babel": "pages",
@@ -36,6 +37,7 @@ EXTRAS: Final = {
     "numpy": "demo",
     "oemof": "simulation",
     "opendp": "dp",
+    "paho": "mqtt",
     "phe": "utility",
     "serial": "serial",
     "sqlalchemy": "utility",

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from applets.billing.statement import VerifiedBill
 from applets.common.questions import About
 from meterlet.key_files import KeyFileProblem, public_key
+from protocols.canonical.day_zone import zone_named
 from protocols.carried import CarriedState
 from protocols.errors import MeterletError
 from protocols.metrology import ExchangedMeter, Period
@@ -354,4 +354,4 @@ def _common(about: About, evidence: BillBundle) -> tuple[str, datetime, datetime
 
 
 def _moment(seconds: int, zone: str) -> datetime:
-    return datetime.fromtimestamp(seconds, ZoneInfo(zone))
+    return datetime.fromtimestamp(seconds, zone_named(zone))

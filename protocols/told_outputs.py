@@ -18,6 +18,8 @@ GET_DATA: Final = 0xCA
 NOT_SET: Final = 0x6286
 NOT_YET: Final = 0x6985
 TIME_SIZE: Final = 8
+YEAR_2200: Final = 7_258_118_400
+"""In seconds since 1970: times are before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,5 +36,7 @@ class ToldOutput:
         """Return what a hub's answer says; raise `ValueError` where it is none."""
         if len(data) <= TIME_SIZE or (status == NOT_SET and any(data[TIME_SIZE:])):
             raise ValueError("not an output: a time of 8 bytes and a value")
+        if int.from_bytes(data[:TIME_SIZE], "big") >= YEAR_2200:
+            raise ValueError("not an output: its time is not in the years 1970 to 2199")
         value = None if status == NOT_SET else data[TIME_SIZE:]
         return cls(int.from_bytes(data[:TIME_SIZE], "big"), value)

@@ -33,6 +33,8 @@ from tariffs.errors import (
     UnbillableReadings,
     UnpricedSlot,
 )
+from tariffs.gas import GasCharge
+from tariffs.medium import Medium
 from tariffs.memory import BillMemory, MemoryKey, bounds_of
 from tariffs.net import NetCharge
 from tariffs.price_index import PriceIndex
@@ -46,7 +48,9 @@ __all__ = [
     "BillMemory",
     "BlockCharge",
     "DemandCharge",
+    "GasCharge",
     "MalformedTariff",
+    "Medium",
     "MemoryKey",
     "MemoryRefused",
     "MeteredPart",

@@ -18,11 +18,19 @@ from tariffs._units import unit_of_energy
 from tariffs._words import parse_seconds
 from tariffs.blocks import Block, BlockCharge, LimitKind
 from tariffs.charges import Charge
-from tariffs.clock import ZoneClock
+from tariffs.clock import ZoneClock, day_number
 from tariffs.demand import MILLION, DemandCharge, Figure, LookBack, LookBackRule, Scale
 from tariffs.energy import EnergyCharge, PriceSeries, SeriesCharge
 from tariffs.errors import MalformedTariff, UnpricedSlot
 from tariffs.fixed import CapacityCharge, StandingCharge
+from tariffs.gas import (
+    CALORIFIC_DECIMALS,
+    KILOWATT_HOURS,
+    STATE_DECIMALS,
+    WATT_HOURS,
+    CalorificValue,
+    GasCharge,
+)
 from tariffs.net import NetCharge, NetRule
 from tariffs.periods import NEW_YEAR, Interval, YearStart
 from tariffs.rounding import RoundingRule, divide, parse_decimal
@@ -139,6 +147,26 @@ def _net(name: str, item: TomlTable, context: Context) -> Charge:
     interval = item.choice("interval", INTERVALS, Interval.PERIOD if carry else None)
     yearly = Interval.YEAR if carry else interval
     return NetCharge(name, timetable, prices, interval, rule, _year_begins(item, context, yearly))
+
+
+# Gas
+
+
+def _gas(name: str, item: TomlTable, context: Context) -> Charge:
+    def value(table: TomlTable) -> CalorificValue:
+        with table.at():
+            found = day_number(table.day("from")), table.decimal("value", CALORIFIC_DECIMALS)
+            table.done()
+            return found
+
+    whole = {"Wh": WATT_HOURS, "kWh": KILOWATT_HOURS}
+    return GasCharge(
+        name,
+        _price(item),
+        item.decimal("state_number", STATE_DECIMALS),
+        tuple(value(table) for table in item.tables("calorific_value")),
+        item.choice("whole", whole, WATT_HOURS),
+    )
 
 
 # Demand
@@ -279,6 +307,7 @@ READERS: Final = {
     "series": _series,
     "blocks": _blocks,
     "net": _net,
+    "gas": _gas,
     "demand": _demand,
     "standing": _standing,
     "capacity": _capacity,

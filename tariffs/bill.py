@@ -27,11 +27,11 @@ class BillItem:
     end: int
     """The part of the period that is billed under one version of the tariff."""
     quantity: int | None
-    """Watt-hours, watts, days or months; None where there is none, or it is not known."""
+    """Watt-hours, litres, watts, days or months; None where there is none, or it is not known."""
     unit: str
-    """`Wh`, `W`, `day`, `month`, `quarter`, `year`, `period`, or empty."""
+    """`Wh`, `l`, `W`, `day`, `month`, `quarter`, `year`, `period`, or empty."""
     rate: int | None
-    """Micro-units of the currency for a kWh, kW or the unit; ppm for a tax or rebate."""
+    """Micro-units of the currency for a kWh, m3, kW or the unit; ppm for a tax or rebate."""
     amount_exact: int
     """In 10^-`exact_decimals` of the bill."""
 

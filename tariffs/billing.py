@@ -25,6 +25,7 @@ from tariffs.clock import ZoneClock
 from tariffs.document import Tariff
 from tariffs.energy import EnergyCharge, SeriesCharge
 from tariffs.errors import MemoryRefused, TariffError
+from tariffs.gas import GasCharge
 from tariffs.memory import BillMemory, MemoryKey, MemoryLine, check_values
 from tariffs.rounding import format_decimal, power_of_ten
 from tariffs.settlement import settlement_of_bill
@@ -401,10 +402,15 @@ class _PartRun:
             begin=part.begin,
             end=part.end,
             quantity=line.quantity,
-            unit=line.unit,
+            unit=self._unit(charge, line),
             rate=line.rate,
             amount_exact=line.nano * self._scale,
         )
+
+    def _unit(self, charge: Charge, line: ChargeLine) -> str:
+        """Return the unit of a line: what is counted is litres where the meter counts these."""
+        counted = line.unit == "Wh" and not isinstance(charge, GasCharge)
+        return self.tariff.medium.step if counted else line.unit
 
     def _step_item(self, step: Step, amount: int) -> BillItem:
         part = self.piece.part
@@ -435,7 +441,7 @@ def _slot_items(
         match charge:
             case BlockCharge():
                 amounts = charge.slot_amounts(piece.part, usage, carried)
-            case EnergyCharge() | SeriesCharge():
+            case EnergyCharge() | SeriesCharge() | GasCharge():
                 amounts = charge.slot_amounts(piece.part, usage)
             case _:  # powers, and what is netted, are not of a slot
                 continue

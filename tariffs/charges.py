@@ -4,6 +4,7 @@
 energy     by the kilowatt-hour, by band                         (`tariffs.energy`)
 series     by the kilowatt-hour, a price for every step          (`tariffs.energy`)
 blocks     by the kilowatt-hour, dearer or cheaper with use      (`tariffs.blocks`)
+gas        by the kilowatt-hour of gas, whose volume is counted  (`tariffs.gas`)
 net        by the kilowatt-hour drawn beyond what is fed in      (`tariffs.net`)
 demand     by the highest power                                  (`tariffs.demand`)
 standing   by the day, month, year or bill                       (`tariffs.fixed`)
@@ -19,6 +20,7 @@ from tariffs.demand import DemandCharge
 from tariffs.energy import EnergyCharge, SeriesCharge
 from tariffs.errors import MalformedTariff
 from tariffs.fixed import CapacityCharge, StandingCharge
+from tariffs.gas import GasCharge
 from tariffs.net import NetCharge
 from tariffs.usage import Register
 
@@ -26,7 +28,9 @@ LinearCharge: TypeAlias = EnergyCharge | SeriesCharge
 """Each slot has a price; the amount is the sum of price times use."""
 RememberingCharge: TypeAlias = BlockCharge | DemandCharge | NetCharge
 """The amount may depend on the bills before."""
-MeteredCharge: TypeAlias = LinearCharge | RememberingCharge
+SummedCharge: TypeAlias = NetCharge | GasCharge
+"""The amount is worked out from sums of use, and not slot by slot."""
+MeteredCharge: TypeAlias = LinearCharge | RememberingCharge | GasCharge
 """The amount depends on readings."""
 FixedCharge: TypeAlias = StandingCharge | CapacityCharge
 """The amount follows from the period alone."""
@@ -37,6 +41,7 @@ KINDS: Final[tuple[type[Charge], ...]] = (
     CapacityCharge,
     DemandCharge,
     EnergyCharge,
+    GasCharge,
     NetCharge,
     SeriesCharge,
     StandingCharge,

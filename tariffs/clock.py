@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from protocols.canonical.day_zone import zone_named
 from tariffs.errors import MalformedTariff
 
 DAY: Final = 86_400
@@ -42,7 +43,7 @@ def date_of(day: int) -> date:
 @lru_cache(maxsize=64)
 def _zone(key: str) -> ZoneInfo:
     try:
-        return ZoneInfo(key)
+        return zone_named(key)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise MalformedTariff(f"unknown time zone {key!r}") from error
 

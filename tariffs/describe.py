@@ -11,6 +11,7 @@ from tariffs.charges import Charge
 from tariffs.demand import DemandCharge, LookBack, LookBackRule, Scale
 from tariffs.energy import EnergyCharge, SeriesCharge
 from tariffs.fixed import CapacityCharge, StandingCharge
+from tariffs.gas import STATE_DECIMALS, GasCharge, values_of
 from tariffs.memory import Quantity
 from tariffs.net import NetCharge, NetRule
 from tariffs.periods import NEW_YEAR, YearStart
@@ -62,6 +63,11 @@ def energy_text(wh: int) -> str:
     return f"{format_decimal(wh, 3)} kWh"
 
 
+def volume_text(litres: int) -> str:
+    """Return a volume in cubic metres."""
+    return f"{format_decimal(litres, 3)} m3"
+
+
 def percent_text(ppm: int) -> str:
     """Return a rate, such as "19 %"."""
     return f"{format_decimal(ppm, 4).rstrip('0').rstrip('.')} %"
@@ -102,8 +108,8 @@ def _whens(timetable: Timetable) -> list[str]:
             return _whens(timetable.usual) + [f"in {count} events" for count in counts]
 
 
-def charge_rows(charge: Charge, currency: str) -> Iterator[Row]:
-    """Yield what a charge asks, band by band."""
+def charge_rows(charge: Charge, currency: str, unit: str = "kWh") -> Iterator[Row]:
+    """Yield what a charge asks, band by band; `unit` is what prices are for (`Medium.unit`)."""
     match charge:
         case StandingCharge():
             yield "", f"{price_text(charge.price, currency)}/{charge.per}", ""
@@ -119,10 +125,14 @@ def charge_rows(charge: Charge, currency: str) -> Iterator[Row]:
             rows = zip(charge.timetable.names, charge.prices, _whens(charge.timetable), strict=True)
             for name, micro, when in rows:
                 band = name if len(charge.prices) > 1 else ""
-                text = f"{price_text(micro, currency)}/kWh"
+                text = f"{price_text(micro, currency)}/{unit}"
                 yield band, text, when if charge.register == "import" else f"fed in, {when}"
         case BlockCharge():
-            yield from _block_rows(charge, currency)
+            yield from _block_rows(charge, currency, unit)
+        case GasCharge():
+            state = format_decimal(charge.state_number, STATE_DECIMALS)
+            held = f"state number {state}; " + ", ".join(values_of(charge))
+            yield "", f"{price_text(charge.price, currency)}/kWh", held
         case NetCharge():
             yield from _net_rows(charge, currency)
         case DemandCharge():
@@ -166,11 +176,11 @@ def _net_rows(charge: NetCharge, currency: str) -> Iterator[Row]:
         yield f"{band}fed in", f"{price_text(-credit, currency)}/kWh", rule
 
 
-def _block_rows(charge: BlockCharge, currency: str) -> Iterator[Row]:
+def _block_rows(charge: BlockCharge, currency: str, counted: str) -> Iterator[Row]:
     unit = {
-        LimitKind.ENERGY: f"kWh in each {charge.interval}{year_text(charge.year_begins)}"
+        LimitKind.ENERGY: f"{counted} in each {charge.interval}{year_text(charge.year_begins)}"
         + ", counted on over its bills" * charge.is_cumulative,
-        LimitKind.DAILY: f"kWh for each day of the {charge.interval}",
+        LimitKind.DAILY: f"{counted} for each day of the {charge.interval}",
         LimitKind.POWER: "kW",
     }[charge.limits]
     whens = _whens(charge.timetable)
@@ -179,7 +189,7 @@ def _block_rows(charge: BlockCharge, currency: str) -> Iterator[Row]:
             band = f"{name}, block {number + 1}" if len(whens) > 1 else f"block {number + 1}"
             upto = f"up to {_trimmed(limit)} {unit}" if limit else "beyond"
             held = upto if when == "always" else f"{upto}; {when}"
-            yield band, f"{price_text(price, currency)}/kWh", held
+            yield band, f"{price_text(price, currency)}/{counted}", held
 
 
 def _scale_text(charge: DemandCharge, scale: Scale, currency: str) -> str:
@@ -192,14 +202,14 @@ def _scale_text(charge: DemandCharge, scale: Scale, currency: str) -> str:
     )
 
 
-def step_row(step: Step, currency: str) -> Row:
+def step_row(step: Step, currency: str, unit: str = "kWh") -> Row:
     """Return what a step asks."""
     on = f"on {', '.join(step.on)}"
     if isinstance(step, Tax):
         return step.kind, percent_text(step.ppm), on
     if isinstance(step, Cap) and step.is_cumulative:
         on += f", counted on over the bills of a year{year_text(step.year_begins)}"
-    return step.kind, f"{price_text(step.price, currency)}/{step.per or 'kWh'}", on
+    return step.kind, f"{price_text(step.price, currency)}/{step.per or unit}", on
 
 
 def settlement_row(step: Settlement, currency: str) -> Row:
@@ -230,6 +240,8 @@ def quantity_texts(item: BillItem, currency: str) -> tuple[str, str]:
     match item.unit:
         case "Wh":
             return "" if quantity is None else energy_text(quantity), price and f"{price}/kWh"
+        case "l":
+            return "" if quantity is None else volume_text(quantity), price and f"{price}/m3"
         case "W":
             return f"{_trimmed(quantity or 0)} kW", f"{price}/kW"
         case "":

@@ -7,6 +7,7 @@ deterministic CBOR:
 
     {"format": 1, "name": text, "revision": int, "currency": text, "zone": text,
      "rounding": {"rule": text, "decimals": int}, "missing": text,
+     "medium": text where it is not electricity,
      "versions": [{"from": day, "until": day, "charges": [...], "steps": [...],
                    "rounded": {component: {"rule": text, "decimals": int}},
                    "settlement": {...} where there is one}]}
@@ -26,15 +27,16 @@ from hashlib import sha256
 from itertools import pairwise
 from operator import add, lt
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from protocols.canonical.cbor import CborValue, encode
+from protocols.canonical.day_zone import zone_named
 from tariffs._document_reader import TariffReader, decode_document
 from tariffs.arithmetic import V
 from tariffs.charges import LinearCharge
 from tariffs.clock import ZoneClock, date_of, day_number
 from tariffs.energy import EnergyCharge
 from tariffs.errors import MalformedTariff, UnbillableReadings, UnpricedSlot
+from tariffs.medium import Medium
 from tariffs.memory import MemoryKey, carried_into
 from tariffs.rounding import Rounding
 from tariffs.schedule import rule_effort
@@ -84,6 +86,8 @@ class Tariff:
     rounding: Rounding
     versions: tuple[Version, ...]
     missing: MissingRule = MissingRule.OMIT
+    medium: Medium = Medium.ELECTRICITY
+    """What the meter measures."""
 
     def __post_init__(self) -> None:
         check_heading(self.name, self.revision, self.currency)
@@ -101,6 +105,8 @@ class Tariff:
                     f" {date_of(after.valid_from)}: they must follow each other"
                 )
             after.check_follows(before)
+        for version in self.versions:
+            version.check_medium(self.medium)
         if any(version.settlement for version in self.versions) and self.rounding.decimals > 6:
             raise MalformedTariff("what is settled is rounded to 6 decimals at most")
 
@@ -260,6 +266,7 @@ class Tariff:
             "rounding": rounding_canonical(self.rounding),
             "missing": self.missing,
             "versions": [version.canonical() for version in self.versions],
+            **({} if self.medium is Medium.ELECTRICITY else {"medium": self.medium}),
         }
 
     def encode(self) -> bytes:
@@ -285,6 +292,7 @@ class Tariff:
             rounding=rounding_from_canonical(fields.value("rounding")),
             missing=fields.choice("missing", MissingRule),
             versions=tuple(map(Version.from_canonical, fields.items("versions"))),
+            medium=fields.choice("medium", Medium) if "medium" in fields else Medium.ELECTRICITY,
         )
         fields.done()
         if tariff.encode() != data:
@@ -310,7 +318,7 @@ def _effort_of(value: CborValue) -> int:
 def _period_text(begin: int, end: int, zone: str) -> str:
     """Return [begin, end) as local days or, where it is not of whole days, as local times."""
     try:
-        first, past = (datetime.fromtimestamp(moment, ZoneInfo(zone)) for moment in (begin, end))
+        first, past = (datetime.fromtimestamp(moment, zone_named(zone)) for moment in (begin, end))
     except (OSError, OverflowError, ValueError):
         return f"{utc_text(begin)} to {utc_text(end)}"
     if first < past and first.time() == past.time() == time():

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from typing import TypeVar
 
+from protocols.canonical.day_zone import wall_zone
 from tariffs._source_charges import RULES, read_charge, read_step
 from tariffs._source_timetables import CLOCKS, Context, Files, read_year_begins
 from tariffs._table import TomlTable
@@ -21,6 +22,7 @@ from tariffs.clock import ZoneClock, date_of, day_number
 from tariffs.document import FORMAT, MissingRule, Tariff, check_heading
 from tariffs.errors import MalformedTariff
 from tariffs.holiday_calendars import named_holidays
+from tariffs.medium import Medium
 from tariffs.periods import NEW_YEAR, YearStart
 from tariffs.rounding import Rounding
 from tariffs.schedule import Calendar, DateRange
@@ -77,8 +79,11 @@ def _tariff(root: TomlTable, files: Files | None, notes: list[str]) -> Tariff:
         check_heading(name, revision, currency)
     zone = root.text("zone")
     with root.at("zone"):
-        clock = ZoneClock(zone)
-        clock = ZoneClock(zone, root.choice("clock", CLOCKS, default=False))
+        ZoneClock(zone)
+        # Times of day are those of the clock on the wall, at whatever hour a day begins.
+        wall = wall_zone(zone).key
+        clock = ZoneClock(wall, root.choice("clock", CLOCKS, default=False))
+    medium = root.choice("medium", {str(one): one for one in Medium}, Medium.ELECTRICITY)
     rounding = _rounding(root.table("rounding"))
     missing = root.choice("missing", {str(one): one for one in MissingRule}, MissingRule.OMIT)
     tables = root.tables("version") if "version" in root else [root]
@@ -96,7 +101,7 @@ def _tariff(root: TomlTable, files: Files | None, notes: list[str]) -> Tariff:
             table.done()
     _require_yearly(root, versions, year_begins)
     with root.at():
-        return Tariff(name, revision, currency, zone, rounding, tuple(versions), missing)
+        return Tariff(name, revision, currency, zone, rounding, tuple(versions), missing, medium)
 
 
 def _require_yearly(root: TomlTable, versions: list[Version], begins: YearStart) -> None:

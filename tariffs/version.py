@@ -8,6 +8,7 @@ from typing import Final
 
 from protocols.canonical.cbor import CborValue
 from tariffs._document_reader import TariffReader
+from tariffs.blocks import BlockCharge, LimitKind
 from tariffs.charges import (
     Charge,
     FixedCharge,
@@ -19,7 +20,11 @@ from tariffs.charges import (
     remembers,
 )
 from tariffs.clock import day_number
+from tariffs.demand import DemandCharge
 from tariffs.errors import MalformedTariff, TariffError
+from tariffs.fixed import CapacityCharge
+from tariffs.gas import GasCharge
+from tariffs.medium import Medium
 from tariffs.memory import MemoryShape
 from tariffs.periods import Interval, interval_days
 from tariffs.rounding import Rounding, RoundingRule
@@ -165,6 +170,26 @@ class Version:
                 raise MalformedTariff(
                     f"it carries what is owed, so the versions that follow need the same{until}",
                     component=f"{'charge' if name in before._charge_names else 'step'} {name}",
+                )
+
+    def check_medium(self, medium: Medium) -> None:
+        """Refuse charges that there are not of what a meter measures."""
+        for charge in self.charges:
+            match charge:
+                case GasCharge():
+                    known = medium is Medium.GAS
+                case DemandCharge() | CapacityCharge():
+                    known = medium.step == "Wh"
+                case BlockCharge():
+                    by_power = charge.limits is LimitKind.POWER
+                    known = medium.step == "Wh" or not by_power
+                case _:
+                    known = True
+            if medium is not Medium.ELECTRICITY and not isinstance(charge, FixedCharge):
+                known = known and Register.EXPORT not in registers_of(charge)
+            if not known:
+                raise MalformedTariff(
+                    f"a tariff for {medium} has no such charge", component=f"charge {charge.name}"
                 )
 
     @property

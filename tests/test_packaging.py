@@ -25,9 +25,10 @@ FOR_DEVELOPERS: Final = frozenset({"bench", "browser", "docs", "fuzz", "pcsc", "
 
 ENTRIES: Final = {
     "": (
-        r"meterlet(\.\w+)?", r"meterlet\.commands",
+        r"meterlet(\.\w+)?", r"meterlet\.commands", r"meterlet\.meter_views(\.\w+)*",
         r"meterlet\.commands\.(bill|common|examples|index|lazy|main|profile|sml|tariff\w*)",
         r"sml_codec(\.\w+)*", r"tariffs(\.\w+)*", r"dlms_codec(\.\w+)*", r"protocols\.proofs\.\w+",
+        r"meter_codecs(\.\w+)*", r"meterlet\.meter_views(\.\w+)*",
         r"hub\.meters\.\w+", r"applets\.\w+\.(messages|statement)",
         r"utility_server\.retail\.verification",
     ),

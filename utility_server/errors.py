@@ -26,7 +26,9 @@ from typing import Final
 from protocols.errors import MeterletError
 
 _EXIT_CODES: Final = {
+    0x6982: 5,  # the applet may not ask for it, or not for these days
     0x6985: 5,  # the resident has not consented to it
+    0x6A84: 5,  # more than the consent allows
     0x6983: 5,  # not so often
     0x6A83: 4,  # days of the period are not certified yet
 }

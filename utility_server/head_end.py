@@ -62,7 +62,8 @@ _MEANINGS: Final = {
     NOT_SET: "not set: the applet has never set this output",
     0x6400: "the applet failed; nothing was kept",
     0x6700: "wrong length",
-    0x6982: "the security status does not allow it",
+    0x6982: "it may not tell: the resident has not consented to it, or not for these days; ask the"
+    " resident, the reasons stay at home",
     0x6983: "asked too often",
     0x6985: "it may not tell: the resident's consents do not allow it, the state was gone on from"
     " before, or the days are a former resident's; the resident's log says which",

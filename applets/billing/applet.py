@@ -16,7 +16,7 @@ from typing import Final
 
 from applets.billing.charges import plan_bill
 from applets.billing.messages import BillAnswer, BillQuestion
-from applets.common.asking import IMPORT_CODE, IMPORT_REGISTER, AskingApplet
+from applets.common.asking import AskingApplet, obis_text
 from applets.common.questions import MessageRefused, Question
 from applets.common.unattributed import (
     UnattributedAnswer,
@@ -42,11 +42,8 @@ from tariffs import (
     combine_states,
 )
 
-CODES: Final = {
-    Register.IMPORT: IMPORT_CODE,
-    Register.EXPORT: bytes.fromhex("0100020800ff"),
-}
-REGISTERS: Final = {Register.IMPORT: IMPORT_REGISTER, Register.EXPORT: "1-0:2.8.0*255"}
+FED_IN: Final = 2
+"""In value group C of an OBIS code, of the register beside that of what is drawn."""
 MOST_INVOICE_BYTES: Final = 4096
 LIMITS: Final = b"resident/limit/"
 
@@ -66,6 +63,8 @@ class BillingApplet(AskingApplet[Tariff]):
         """Return the encoded answer: the total, its proof, and the days that it is about."""
         assert isinstance(question, BillQuestion)
         about, carried = question.about, question.carried
+        if not document.medium.is_of(self.main_register):
+            raise TariffError(f"a tariff for {document.medium}: the register counts something else")
         begin, end = about.begin, about.end
         registers = billed_registers(document, begin, end)
         slots = [self._slots(register, begin, end) for register in registers]
@@ -74,7 +73,7 @@ class BillingApplet(AskingApplet[Tariff]):
             document, slots[0].starts, self.slot_seconds(), states, begin, end, carried,
             question.paid, is_last=question.is_last,
         )  # fmt: skip
-        codes, state = [CODES[register] for register in registers], b""
+        codes, state = [self._code(register) for register in registers], b""
         opened: OpenedNumbers | CarriedNumbers
         if carried is None:
             opened = self.open_numbers(codes, about, document, [plan.total])
@@ -110,14 +109,22 @@ class BillingApplet(AskingApplet[Tariff]):
             raise AppletError(StatusWord.WRONG_DATA, str(error)) from None
         about = question.about
         shown = self.platform.statements.bound_unattributed(
-            IMPORT_REGISTER, about.begin, about.end, limit.limit_wh, limit.digest + about.nonce
+            obis_text(self.main_register),
+            about.begin,
+            about.end,
+            limit.limit_wh,
+            limit.digest + about.nonce,
         )
         answer = UnattributedAnswer(about, shown.proof, limit.digest, shown.certified_days)
         return Response(answer.encode())
 
+    def _code(self, register: Register) -> bytes:
+        main = self.main_register
+        return main if register is Register.IMPORT else bytes([*main[:2], FED_IN, *main[3:]])
+
     def _slots(self, register: Register, begin: int, end: int) -> Slots:
         try:
-            return self.platform.calendar.slots(REGISTERS[register], begin, end)
+            return self.platform.calendar.slots(obis_text(self._code(register)), begin, end)
         except Refused as refused:
             if register is Register.EXPORT and refused.refusal is Refusal.NOT_FOUND:
                 raise AppletError(

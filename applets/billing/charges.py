@@ -10,6 +10,7 @@ all that follows from them step by step, as `tariffs.compute_bill` reckons it:
     its rounding  a quotient
     tax, rebate   a share of the items it is on
     cap, minimum  the smaller or larger one of two lines
+    gas           the energy of the volume of each calorific value, rounded, times the price
     figure        of peaks: to watts, rounded down, at least the floor; their mean, rounded; times
                   the price, or for steps Σ change·min(1, max(0, watts − limit)); its share of the
                   interval, rounded
@@ -42,6 +43,7 @@ from protocols.amounts import AmountsMalformed, Carried, Excess, Peaks, Total
 from protocols.carried import CarriedState
 from tariffs import (
     DemandCharge,
+    GasCharge,
     MeteredPart,
     NetCharge,
     Register,
@@ -255,7 +257,7 @@ class _Part:
         if isinstance(charge, FixedCharge):
             lines = charge.fixed_lines(self.one.part)
             return Line({}, sum(line.nano for line in lines)) * self._scale
-        if isinstance(charge, NetCharge) or remembers(charge):
+        if isinstance(charge, NetCharge | GasCharge) or remembers(charge):
             found, kept = charge.remembered(
                 self.one.part, self._own(charge), self.carried, self.reckoning
             )
@@ -264,7 +266,7 @@ class _Part:
         amounts = charged_amounts(self.one, charge)
         return sum((self._amount(amount) for amount in amounts), NOTHING) * self._scale
 
-    def _own(self, charge: RememberingCharge) -> dict[MemoryKey, Line]:
+    def _own(self, charge: RememberingCharge | GasCharge) -> dict[MemoryKey, Line]:
         """Return what a charge goes by of its own period: energies, or powers in watts."""
         if isinstance(charge, DemandCharge):
             found = figure_peaks(self.one, charge)

@@ -56,6 +56,8 @@ from tariffs.envelope import CONTENT_TYPE
 
 AID: Final = bytes.fromhex("F04D544C010101")
 """The AID that the shipped manifest installs it under."""
+FURTHER_AIDS: Final = tuple(bytes.fromhex(f"F04D544C0101{one}") for one in ("11", "12", "13", "14"))
+"""Those of the manifests for gas, water, heat and sub-meters."""
 
 BILL: Final = Obis(bytes.fromhex("81814d010000"))
 """129-129:77.1.0*0: group A and B from the manufacturers' range, as are all below."""

@@ -30,7 +30,15 @@ from protocols.amounts import (
     Sum,
     Tiered,
 )
-from tariffs import BlockCharge, DemandCharge, MeteredPart, NetCharge, Register, TariffError
+from tariffs import (
+    BlockCharge,
+    DemandCharge,
+    GasCharge,
+    MeteredPart,
+    NetCharge,
+    Register,
+    TariffError,
+)
 from tariffs.blocks import BlockBucket, LimitKind
 from tariffs.charges import LinearCharge, MeteredCharge, registers_of
 from tariffs.demand import DemandFigure
@@ -100,7 +108,7 @@ def charged_amounts(one: MeteredPart, charge: MeteredCharge) -> list[ChargedAmou
             ChargedAmount(Register.IMPORT, amount, peaks)
             for peaks, amount in figure_peaks(one, charge)
         ]
-    assert not isinstance(charge, NetCharge), "what is netted is reckoned by key"
+    assert not isinstance(charge, NetCharge | GasCharge), "it is reckoned by key"
     amount = _blocks(one, charge) if isinstance(charge, BlockCharge) else _linear(one, charge)
     return [] if amount is None else [ChargedAmount(charge.register, amount)]
 
@@ -111,7 +119,7 @@ def figure_peaks(one: MeteredPart, charge: DemandCharge) -> list[tuple[DemandPea
 
 
 def energies_by_key(
-    one: MeteredPart, charge: BlockCharge | NetCharge
+    one: MeteredPart, charge: BlockCharge | NetCharge | GasCharge
 ) -> dict[MemoryKey, list[tuple[Register, int, Sum]]]:
     """Return the energies of each interval and band, of each register with its sign."""
     is_net = isinstance(charge, NetCharge)

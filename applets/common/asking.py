@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The base of the applets that answer questions about a period with proved amounts.
 
-Installed with the recipient's Ed25519 public key (32 bytes) as its parameters. For a question the
+Installed with the recipient's Ed25519 public key (32 bytes) as its parameters, and, where that is
+not 1-0:1.8.0*255, the OBIS code of the register that it is about (6 bytes). For a question the
 applet checks its form and that this key signed the document in it, and answers with amounts that
 the platform proves. It keeps for the resident, under `resident/`, the key and every document that
 it answered under. What is signed, and which amounts follow from it, each applet says itself.
@@ -36,6 +37,14 @@ from tariffs.envelope import split_signed
 IMPORT_REGISTER: Final = "1-0:1.8.0*255"
 IMPORT_CODE: Final = bytes.fromhex("0100010800ff")
 KEY_SIZE: Final = 32
+CODE_SIZE: Final = 6
+MAIN_REGISTER: Final = b"main register"
+"""Where in the store the code of the register is, if it is not `IMPORT_CODE`."""
+
+
+def obis_text(code: bytes) -> str:
+    """Return how a register is named in questions to the platform."""
+    return "{}-{}:{}.{}.{}*{}".format(*code)
 
 
 class Document(Protocol):
@@ -79,13 +88,20 @@ class AskingApplet(Applet, Generic[DocumentT]):
 
     def install(self, parameters: bytes) -> None:
         """Keep the recipient's public key; whose documents else should be believed?"""
-        if len(parameters) != KEY_SIZE:
+        if len(parameters) not in (KEY_SIZE, KEY_SIZE + CODE_SIZE):
             raise AppletError(
                 StatusWord.WRONG_DATA,
-                f"it is installed with its recipient's public key, {KEY_SIZE} bytes, and got"
-                f" {len(parameters)}",
+                f"it is installed with its recipient's public key, {KEY_SIZE} bytes, perhaps with"
+                f" a register's code, {CODE_SIZE}, behind it, and got {len(parameters)}",
             )
-        self.platform.store.put(self.signer_key, parameters)
+        self.platform.store.put(self.signer_key, parameters[:KEY_SIZE])
+        if len(parameters) > KEY_SIZE:
+            self.platform.store.put(MAIN_REGISTER, parameters[KEY_SIZE:])
+
+    @property
+    def main_register(self) -> bytes:
+        """The OBIS code of the register that it is about."""
+        return self.platform.store.get(MAIN_REGISTER) or IMPORT_CODE
 
     def process(self, command: Command) -> Response:
         """Answer a question, or take what is delivered."""
@@ -176,7 +192,8 @@ class OneProofApplet(AskingApplet[DocumentT]):
     def answer(self, question: Question, document: DocumentT) -> bytes:
         """Return the encoded answer."""
         about = question.about
-        slots = self.platform.calendar.slots(IMPORT_REGISTER, about.begin, about.end)
+        main = self.main_register
+        slots = self.platform.calendar.slots(obis_text(main), about.begin, about.end)
         numbers = self.numbers(document, slots.starts, self.slot_seconds())
-        opened = self.open_numbers([IMPORT_CODE], about, document, numbers)
+        opened = self.open_numbers([main], about, document, numbers)
         return self.proved(about, opened.proof, document.digest, opened.certified_days).encode()

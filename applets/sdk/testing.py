@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -31,6 +30,7 @@ from protocols.amounts import (
     decode_numbers,
     fits,
 )
+from protocols.canonical.day_zone import zone_named
 from protocols.carried import CarriedState, CarriedValue, StateMalformed
 from protocols.platform.errors import AppletError, Refusal, Refused, StatusWord
 from protocols.platform.services import (
@@ -79,7 +79,7 @@ class Household:
     ) -> "Household":
         """Return a household that uses the same in every slot of `days` local days."""
         begin, end = (
-            int(datetime.combine(day, datetime.min.time(), ZoneInfo(zone)).timestamp())
+            int(datetime.combine(day, datetime.min.time(), zone_named(zone)).timestamp())
             for day in (first_day, first_day + timedelta(days=days))
         )
         slots = (end - begin) // (slot_minutes * 60)

@@ -25,7 +25,10 @@ PAGES: Final = {
 }
 PACKAGES: Final = (
     "meterlet",
+    "dlms_codec",
     "sml_codec",
+    "meter_codecs.p1",
+    "meter_codecs.currentcost",
     "tariffs",
     "applets.sdk",
     "applets.sdk.testing",

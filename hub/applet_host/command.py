@@ -34,6 +34,8 @@ REFUSALS: Final = {
     "how often": Refusal.TOO_OFTEN,
     "bits": Refusal.TOO_OFTEN,
     "limit": Refusal.NO_CONSENT,
+    "limits": Refusal.NO_CONSENT,
+    "round": Refusal.NO_CONSENT,
     "size": Refusal.TOO_MUCH,
 }
 """What an applet is told of the rules that the guard refuses by."""

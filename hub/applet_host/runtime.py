@@ -65,6 +65,7 @@ from protocols.certified_span import P1_DAYS
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.platform.errors import Refusal, Refused
 from protocols.platform.services import Log, Platform
+from sml_codec import Obis
 
 SW_SUCCESS: Final = 0x9000
 SW_SECURITY: Final = 0x6982
@@ -112,8 +113,10 @@ class HubParts(Protocol):
 
     database: Database
     disclosure: Disclosure
-    registers: Mapping[bytes, MeteredRegister]
-    """By OBIS code; the first is the main one."""
+
+    @property
+    def every_register(self) -> Mapping[bytes, MeteredRegister]:
+        """Those of all meters, by OBIS code; the first is the main one."""
 
     @property
     def main(self) -> MeteredRegister:
@@ -286,7 +289,7 @@ class MachineRuntime:
         desk = HeadDesk(self.hub.disclosure.log)
         if desk.is_meant(command) and context.is_protected:
             if command.p1 == P1_DAYS and manifest.confinement is not Confinement.RAW:
-                return tell_span(granted_registers(self.hub.registers, manifest), command)
+                return tell_span(granted_registers(self.hub.every_register, manifest), command)
             return desk.answer(context.instance.aid, manifest.recipient, command, self.hub.now())
         running, since = self._start(context.instance), self.hub.disclosure.log.length()
         running.log.last = ""
@@ -481,13 +484,15 @@ class MachineRuntime:
         if entry.data_quota is not None:
             quota = min(quota, entry.data_quota)
         log, meter = _HeardLog(HubLog(hub.database, entry.aid, hub.now)), WorkMeter()
-        registers = granted_registers(hub.registers, manifest)
+        registers = granted_registers(hub.every_register, manifest)
+        [main, *_] = registers.values()
         desk = StatementDesk.of(
             hub, manifest, bundle.digest, self._stack, meter, self._jobs, entry.aid
         )
         platform = Platform(
             statements=HubStatements(
-                entry.aid, bundle.digest, manifest, registers, hub.disclosure, self._stack, desk,
+                entry.aid, bundle.digest, manifest, registers, str(Obis(hub.main.channel.register)),
+                hub.disclosure, self._stack, desk,
             ),
             calendar=HubCalendar(
                 registers,
@@ -500,7 +505,7 @@ class MachineRuntime:
             log=log,
         )  # fmt: skip
         if board is not None:
-            minutes = manifest.resolution_minutes or hub.main.slot_minutes
+            minutes = manifest.resolution_minutes or main.slot_minutes
             readings = HubReadings(registers, minutes, meter)
             platform = replace(platform, readings=readings, outputs=board)
         else:

@@ -190,16 +190,16 @@ def granted_registers(
     """Return the hub's registers that a manifest names, by OBIS code in text.
 
     The first of the hub's, its main one, is always among them and first: what may be asked of it,
-    each call's grant says.
+    each call's grant says. But for a manifest that names registers of further meters alone, the
+    first of these is: it is an applet of that meter.
     """
     named = {register for grant in manifest.statements for register in grant.registers}
     named |= set(manifest.registers)
-    main = next(iter(registers))
-    return {
-        name: register
-        for code, register in registers.items()
-        if (name := str(Obis(code))) in named or code == main
-    }
+    found = {name: one for code, one in registers.items() if (name := str(Obis(code))) in named}
+    main_code, main = next(iter(registers.items()))
+    if not found or any(one.channel.meter == main.channel.meter for one in found.values()):
+        return {str(Obis(main_code)): main, **found}
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +217,8 @@ class HubStatements:
     manifest: Manifest
     registers: Mapping[str, MeteredRegister]
     """Those that the manifest names, the main one first (`granted_registers`)."""
+    hub_register: str
+    """The hub's main register, which the guard knows by no name."""
     disclosure: Disclosure
     stack: CommandStack
     """Of the applets at work: says whether a release stays on record, and has the record."""
@@ -494,6 +496,10 @@ class HubStatements:
         )
 
     def _asked(self, meters: Sequence[MeteredRegister], begin: int, end: int) -> "_Asked":
+        if len({one.certifier.series.meter for one in meters}) != 1:
+            raise Refused(
+                Refusal.MALFORMED
+            )  # each meter has days, slots and a certifier of its own
         period = _period(meters[0], begin, end)
         self._custody.require(meters, period)
         # Before anything is counted or opened day by day: a period may claim 200 years.
@@ -522,7 +528,7 @@ class HubStatements:
 
     def _named(self, register: str) -> str:
         """Return how the guard names a register: the main one by no name."""
-        return "" if register == next(iter(self.registers)) else register
+        return "" if register == self.hub_register else register
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 
     keys/certifier.key         the keys, with the announcements that led to them
     keys/certifier.key.next    keys that are about to replace them, while or after a rotation
+    keys/certifier-NAME.key    the same of the further meter of that name
 
 The database has the announcements, too. Whichever file has just these is the certifier's. So a
 rotation that is cut off before its commit has not happened, and one that is cut off after it is
@@ -39,24 +40,56 @@ ANNOUNCEMENT_COMPONENT: Final = Component(
         CREATE TRIGGER announcement_is_never_deleted BEFORE DELETE ON key_announcement
         BEGIN SELECT RAISE(ABORT, 'announcements are append-only'); END;
         """,
+        """
+        CREATE TABLE meter_key_announcement (
+            name TEXT NOT NULL,
+            place INTEGER NOT NULL,
+            encoded BLOB NOT NULL,
+            PRIMARY KEY (name, place)
+        ) STRICT;
+        CREATE TRIGGER meter_announcement_is_never_changed BEFORE UPDATE ON meter_key_announcement
+        BEGIN SELECT RAISE(ABORT, 'announcements are append-only'); END;
+        CREATE TRIGGER meter_announcement_is_never_deleted BEFORE DELETE ON meter_key_announcement
+        BEGIN SELECT RAISE(ABORT, 'announcements are append-only'); END;
+        """,
     ),
 )
 
 
-def announced(database: Database) -> list[bytes]:
-    """Return the announcements that are in force, encoded, in order."""
-    rows = database.connection.execute("SELECT encoded FROM key_announcement ORDER BY place")
+def certifier_key_file(name: str = "") -> str:
+    """Return the file of a meter's certifier keys: of the hub's own meter, or of a further one."""
+    return f"certifier-{name}.key" if name else CERTIFIER_KEY
+
+
+def announced(database: Database, name: str = "") -> list[bytes]:
+    """Return the announcements that are in force of a meter, encoded, in order."""
+    if name:
+        rows = database.connection.execute(
+            "SELECT encoded FROM meter_key_announcement WHERE name = ? ORDER BY place", (name,)
+        )
+    else:
+        rows = database.connection.execute("SELECT encoded FROM key_announcement ORDER BY place")
     return [bytes(encoded) for (encoded,) in rows]
 
 
-def current_certifier_keys(path: Path, database: Database) -> CertifierKeys:
-    """Return the keys that are in force; finish a rotation that was cut off.
+def put_announcement(database: Database, place: int, encoded: bytes, name: str = "") -> None:
+    """Put an announcement in force, within the caller's transaction."""
+    if name:
+        database.connection.execute(
+            "INSERT INTO meter_key_announcement VALUES (?, ?, ?)", (name, place, encoded)
+        )
+    else:
+        database.connection.execute("INSERT INTO key_announcement VALUES (?, ?)", (place, encoded))
+
+
+def current_certifier_keys(path: Path, database: Database, name: str = "") -> CertifierKeys:
+    """Return the keys that are in force of a meter; finish a rotation that was cut off.
 
     Raises `KeyFileError` where neither file has the announcements that the database has: an old
     copy of the keys signs nothing.
     """
     for _ in range(2):  # another process may put the new keys in place between two looks
-        expected = announced(database)
+        expected = announced(database, name)
         if (keys := _matching(path, expected)) is not None:
             return keys
         if (keys := _matching(next_key_file(path), expected)) is not None:
@@ -73,30 +106,27 @@ def announce_successor(
     meter: bytes,
     first_day: date,
     randomness: Callable[[int], bytes],
+    name: str = "",
 ) -> KeyAnnouncement:
     """Make the keys that sign from that day on, and return their announcement.
 
     They are in force once the transaction commits. The caller calls `put_in_force` then.
     """
     successor = next_key_file(path)
-    with database.transaction() as connection:
+    with database.transaction():
         # Under the write lock: no other process is between writing this file and its commit.
         with suppress(FileNotFoundError):
             successor.unlink()
         new = keys.succeeded(meter, first_day, randomness)
         new.save(successor)
         announcement = new.announcements[-1]
-        connection.execute(
-            "INSERT INTO key_announcement VALUES (?, ?)",
-            (announcement.place, announcement.encode()),
-        )
+        put_announcement(database, announcement.place, announcement.encode(), name)
     return announcement
 
 
-def require_current_keys(database: Database, keys: CertifierKeys) -> None:
+def require_current_keys(database: Database, keys: CertifierKeys, name: str = "") -> None:
     """Return if no later keys are in force; raise `KeyReplaced` if there are."""
-    (count,) = database.connection.execute("SELECT count(*) FROM key_announcement").fetchone()
-    if count != len(keys.announcements):
+    if len(announced(database, name)) != len(keys.announcements):
         raise KeyReplaced(database.path, "certifier")
 
 

@@ -485,11 +485,12 @@ def relative(form: Form, opened: Sequence[Opening], *, sums_tell_windows: bool =
         weights = list(form.weights) if weights is None else weights
         stale = _differing(revisions, dict(one.revised))
         for begin in range(one.begin, one.end, one.seconds):
+            end = min(begin + one.seconds, one.end)  # a day that has an hour less
             first = max(0, (begin - form.begin) // step)
-            last = min(len(weights), (begin + one.seconds - form.begin) // step)
-            if first < last and not any(begin <= start < begin + one.seconds for start in stale):
+            last = min(len(weights), (end - form.begin) // step)
+            if first < last and not any(begin <= start < end for start in stale):
                 # Periods are whole days, as exports are; a sum that reaches beyond is not used.
-                is_whole = form.begin <= begin and begin + one.seconds <= form.end
+                is_whole = form.begin <= begin and end <= form.end
                 known = weights[first] if form.is_sum and is_whole else 0
                 weights[first:last] = [
                     weight - known if form.is_sum else 0 for weight in weights[first:last]

@@ -9,7 +9,7 @@ from hub.errors import HubError
 
 LEAST_MINUTES: Final = 8 * 60
 """What a consent lets be worked out at the finest, unless it says so in as many words."""
-WITHOUT_DOCUMENT: Final = frozenset({"aggregate", "output", "export", "unattributed"})
+WITHOUT_DOCUMENT: Final = frozenset({"aggregate", "output", "export", "reader", "unattributed"})
 """Kinds of statements that are worked out with no document, which could be published."""
 
 WITH_MEMORY: Final = frozenset({"linear", "blocks", "demand", "excess"})

@@ -78,7 +78,7 @@ from hub.disclosure.requests import (
     ReleaseRequest,
     wanted,
 )
-from hub.disclosure.revised import revised_facts, revised_of
+from hub.disclosure.revised import revised_of
 from hub.disclosure.rules import (
     MOST_OPENERS,
     ReleaseRefused,
@@ -341,36 +341,37 @@ class Disclosure:
         Allowed by a consent to just this recipient, purpose and resolution, for a period inside
         the one it names. Raises `ReleaseRefused`.
         """
-        facts: dict[str, int | str | bytes] = {
-            "recipient": request.recipient,
-            "purpose": request.purpose,
-            "resolution_minutes": request.resolution_minutes,
-            "begin": request.begin,
-            "end": request.end,
-            "readings": request.readings,
-            "bits": request.bits,
-            **({"register": request.register} if request.register else {}),
-            **({"revised": revised_facts(request.revised)} if request.revised else {}),
-        }
         try:
-            terms = self._standing_terms(request.wanted)
-            if request.resolution_minutes < terms.least_minutes:
-                raise ReleaseRefused(
-                    "fineness",
-                    f"readings of {request.resolution_minutes} min, the consent says no finer than"
-                    f" {terms.least_minutes} min",
-                )
-            if request.bits > terms.bits:
-                raise ReleaseRefused(
-                    "size", f"{request.bits} bits, the consent allows {terms.bits}"
-                )
-            told, opening = self._told(), _opening_of_export(facts)
+            self._check_export(request)
+            told, opening = self._told(), _opening_of_export(request.facts)
             fresh = _Opened(opening, request.recipient, request.resolution_minutes)
             _check_together([], [fresh], told, self._openings(told))
         except ReleaseRefused as refused:
-            self.refusals.note(facts, refused)
+            self.refusals.note(request.facts, refused)
             raise
-        return self.log.append(self.now(), "export", facts)
+        return self.log.append(self.now(), "export", request.facts)
+
+    def require_export(self, request: ExportRequest) -> None:
+        """Return if a consent to it stands; else record the refusal and raise.
+
+        It is all that handing over again takes, of what is on record as handed over.
+        """
+        try:
+            self._check_export(request)
+        except ReleaseRefused as refused:
+            self.refusals.note(request.facts, refused)
+            raise
+
+    def _check_export(self, request: ExportRequest) -> None:
+        terms = self._standing_terms(request.wanted)
+        if request.resolution_minutes < terms.least_minutes:
+            raise ReleaseRefused(
+                "fineness",
+                f"readings of {request.resolution_minutes} min, the consent says no finer than"
+                f" {terms.least_minutes} min",
+            )
+        if request.bits > terms.bits:
+            raise ReleaseRefused("size", f"{request.bits} bits, the consent allows {terms.bits}")
 
     def record_copy(
         self, form: str, begin: int, end: int, readings: int, content: bytes

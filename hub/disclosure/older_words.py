@@ -16,7 +16,9 @@ from hub.disclosure.guard import Disclosure
 from hub.disclosure.log import DisclosureLog, LogEntry
 from hub.disclosure.records import WORDS
 
-SAME_WORDS: Final = frozenset({"aggregate", "weighted", "unattributed", "output", "export"})
+SAME_WORDS: Final = frozenset(
+    {"aggregate", "weighted", "unattributed", "output", "export", "reader"}
+)
 """Statements whose consents mean what they meant before, or that 0.1 did not have."""
 _SAYING_WORDS: Final = ("consent", "narrowing", "confirmation")
 

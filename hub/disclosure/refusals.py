@@ -76,6 +76,10 @@ class RefusalSums:
         counted.facts = {**facts, "why": why, **sums}
         return self._write(now, counted)
 
+    def go_on_from(self, other: "RefusalSums") -> None:
+        """Count on where another has counted: for who opens the hub anew for each request."""
+        self._day, self._counted = other._day, other._counted
+
     def restore(self) -> None:
         """Write again what was undone with the transaction that it was written in.
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from hub.disclosure.cells import Form
 from hub.disclosure.consents import LEAST_MINUTES
+from hub.disclosure.revised import revised_facts
 from protocols.amounts import (
     Amount,
     Best,
@@ -558,11 +559,33 @@ class ExportRequest:
     """The OBIS code; empty for the main register."""
     revised: tuple[tuple[int, int], ...] = ()
     """When corrected slots of the period start, and their revisions."""
+    reader: int = 0
+    """The reader that fetches them itself with its login; 0: the resident hands them over."""
+    is_live: bool = False
+    """Whether the reader sees them minute by minute as they come."""
 
     @property
     def wanted(self) -> Wanted:
         """What a consent has to be about."""
-        return b"", b"", self.recipient, self.purpose, f"export {self.subject}"
+        kind = "reader" if self.reader else "export"
+        return b"", b"", self.recipient, self.purpose, f"{kind} {self.subject}"
+
+    @property
+    def facts(self) -> dict[str, int | str | bytes]:
+        """What the log says of it."""
+        return {
+            "recipient": self.recipient,
+            "purpose": self.purpose,
+            "resolution_minutes": self.resolution_minutes,
+            "begin": self.begin,
+            "end": self.end,
+            "readings": self.readings,
+            "bits": self.bits,
+            **({"register": self.register} if self.register else {}),
+            **({"revised": revised_facts(self.revised)} if self.revised else {}),
+            **({"reader": self.reader} if self.reader else {}),
+            **({"live": 1} if self.is_live else {}),
+        }
 
 
 @dataclass(frozen=True, slots=True)

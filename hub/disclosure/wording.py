@@ -20,11 +20,12 @@ from hub.disclosure.rules import HIGHEST_PRICE, WIDEST_RATIO
 from protocols.amounts import Count
 
 WORDED_LANGUAGES: Final = ("en", "de", "fr", "it")
-_WITH_PAYLOAD: Final = ("output", "export")
+_WITH_PAYLOAD: Final = ("output", "export", "reader")
 """Statements named with what they are about, after a space; not answers to questions."""
 _HIDDEN: Final = frozenset({"demand", "excess"})
 """Statements that hide when something was among all times it may have been."""
 _LEAST_HOURS: Final = 2
+_LIVE: Final = " live"
 
 
 @cache
@@ -69,7 +70,7 @@ def consent_sentences(
         "corrected": _time(terms.corrected_minutes, words),
         "until": day(terms.until),
         "output": payload,
-        "period": _days(payload, day) if kind == "export" else "",
+        "period": _days(payload, day) if kind in ("export", "reader") else "",
     }
     is_fine = kind == "linear" and terms.least_minutes < LEAST_MINUTES
     what = words["what"]["linear_fine" if is_fine else kind].format(**values)
@@ -78,11 +79,14 @@ def consent_sentences(
 
 
 def _days(payload: str, day: Callable[[date], str]) -> str:
-    """Return what an export is of, `[OBIS ]first/last`, with its days as the language has them."""
-    register, _, days = payload.rpartition(" ")
+    """Return what an export is of, `[OBIS ]first/last`, with its days as the language has them.
+
+    What a reader reads is written the same, with `OBIS,OBIS` and perhaps `live` at the end.
+    """
+    register, _, days = payload.removesuffix(_LIVE).rpartition(" ")
     first, _, last = days.partition("/")
     written = [day(date.fromisoformat(one)) for one in (first, last)]
-    return " ".join(filter(None, [register, f"{written[0]} – {written[1]}"]))
+    return " ".join(filter(None, [register.replace(",", ", "), f"{written[0]} – {written[1]}"]))
 
 
 def _time(minutes: int, words: Mapping[str, Any]) -> str:
@@ -101,6 +105,9 @@ def _limits(kind: str, terms: ConsentTerms) -> list[str]:
             limits = ["anything"]
         case "export":
             limits = ["as_they_are"]
+        case "reader":
+            live = ["live"] if terms.statement.endswith(_LIVE) else ["once_certified"]
+            limits = ["login", *live, "as_they_are"]
         case "aggregate":
             limits = ["days", "same_period", *within]
         case "weighted":

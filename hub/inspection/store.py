@@ -6,10 +6,11 @@ from typing import Final
 
 from hub.device import Device
 from hub.inspection.api.tokens import TOKEN_COMPONENT
+from hub.inspection.readers.readers import READER_COMPONENT
 from hub.inspection.views.bucket_cache import SUMMARY_COMPONENT
 from hub.vault.database import Component, Database
 
-COMPONENTS: Final = (SUMMARY_COMPONENT, TOKEN_COMPONENT)
+COMPONENTS: Final = (SUMMARY_COMPONENT, TOKEN_COMPONENT, READER_COMPONENT)
 
 
 def open_inspection(device: Device, more: Sequence[Component] = ()) -> Database:

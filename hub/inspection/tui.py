@@ -8,7 +8,6 @@ nothing waits for an open screen.
 import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any, ClassVar, Final
 
@@ -30,6 +29,7 @@ from hub.inspection.views.calendar import By, calendar_period
 from hub.inspection.views.documents import TariffBook, tariff_book
 from hub.inspection.views.door import door_view
 from hub.inspection.views.live import newest_day, power_now, today
+from hub.inspection.views.meters import meter_called
 from hub.inspection.views.readings import ReadingsView, readings_view
 from hub.inspection.views.releases import (
     ReleasesView,
@@ -67,6 +67,8 @@ class InspectionTui(App[None]):
         self._scale, self._day = By.DAY, date(1970, 1, 1)
         self._view: ReadingsView | None = None
         self._releases: ReleasesView | None = None
+        self._meters, self._meter = [""], ""
+        """The names of the hub's meters, and of the one that is shown."""
 
     def compose(self) -> ComposeResult:
         """Lay out the three pages."""
@@ -99,13 +101,16 @@ class InspectionTui(App[None]):
             ("q", "quit", say("tui.quit")),
         ):
             self.bind(key, action, description=text)
+        with self._open_device() as device:
+            self._meters = [one.name for one in device.every_meter]
+            self._words = self._words.for_meter(device.description)
+            self._day = newest_day(device)
+        if len(self._meters) > 1:
+            self.bind("e", "next_meter", description=say("tui.next_meter"))
         names: tuple[str, ...] = ("from", "energy", "share", "peak", "state", "cost")
         self._table("readings").add_columns(*(say(f"tui.{name}") for name in names))
         names = ("time", "recipient", "purpose", "bits", "bytes")
         self._table("releases").add_columns(*(say(f"tui.{name}") for name in names))
-        with self._open_device() as device:
-            self._words = replace(self._words, zone=device.zone)
-            self._day = newest_day(device)
         self.action_reload()
         self.set_interval(REFRESH_SECONDS, self.action_reload)
 
@@ -117,14 +122,22 @@ class InspectionTui(App[None]):
             self.notify(printable(error_in_words(error, self._words)), severity="error")
 
     def _look(self) -> None:
-        with self._open_device() as device, open_inspection(device) as database:
+        with self._open_device() as hub, open_inspection(hub) as database:
+            device = meter_called(hub, self._meter)
+            self._words = self._words.for_meter(device.description)
             kept, book = BucketCache.of(device, database), tariff_book(device)
             period = calendar_period(self._scale, self._day)
             self._view = readings_view(device, period, CUT[self._scale], book, kept)
-            self._releases = releases_view(device)
+            self._releases = releases_view(hub)
             self._static("now").update(self._now(device, book, kept))
         self._show_readings(self._view)
         self._show_releases(self._releases)
+
+    def action_next_meter(self) -> None:
+        """Show the next one of the hub's meters."""
+        place = self._meters.index(self._meter) + 1
+        self._meter = self._meters[place % len(self._meters)]
+        self.action_reload()
 
     def action_scale(self, scale: str) -> None:
         """Show the day, week, month or year that the shown period begins with."""
@@ -156,7 +169,10 @@ class InspectionTui(App[None]):
                 within=words.power(power.within_watts),
                 time=words.moment(power.end),
             )
-        lines = [(words.t("tui.power"), watts)]
+        lines = [(words.t(f"tui.{words.flow_key}"), watts)]
+        if len(self._meters) > 1:
+            name = words.meter(device.name, device.description.medium)
+            lines.insert(0, (words.t("tui.meter"), name))
         day = today(device)
         for name, scale in (("tui.today", By.DAY), ("tui.month", By.MONTH)):
             total = readings_view(device, calendar_period(scale, day), scale, book, kept).total
@@ -190,7 +206,9 @@ class InspectionTui(App[None]):
 
     def _show_readings(self, view: ReadingsView) -> None:
         words = self._words
-        period = f"{words.day(view.period.first)} – {words.day(view.period.last)}, {view.zone}"
+        period = f"{words.day(view.period.first)} – {words.day(view.period.last)}, {view.clock.key}"
+        if len(self._meters) > 1:
+            period = f"{words.meter(view.meter, view.medium)}: {period}"
         total = f"{words.t('tui.total')} {words.energy(view.total.energy_wh)}"
         self._static("period").update(Text(f"{period}\n{total}, {words.money(view.total.cost)}"))
         most = max((bucket.energy_wh or 0 for bucket in view.buckets), default=0)

@@ -134,8 +134,10 @@ def build_bundle(
     """
     try:
         manifest_text = (folder / manifest_name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BundleError(f"{folder / manifest_name}: {error}") from error
+    except OSError as error:
+        raise BundleError(f"{folder / manifest_name}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise BundleError(f"{folder / manifest_name}: not UTF-8 text") from error
     manifest = Manifest.from_toml(manifest_text)
     files = read_files(folder, manifest.code, COMPONENT_FILE, search_path)
     return Bundle(manifest_text, files).sign(private_key, key_id)

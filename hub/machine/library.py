@@ -164,8 +164,10 @@ def build_library(
     """Return the signed library in `folder`; raise `BundleError` or `ManifestError`."""
     try:
         manifest_text = (folder / MANIFEST_FILE).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BundleError(f"{folder / MANIFEST_FILE}: {error}") from error
+    except OSError as error:
+        raise BundleError(f"{folder / MANIFEST_FILE}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise BundleError(f"{folder / MANIFEST_FILE}: not UTF-8 text") from error
     code = LibraryManifest.from_toml(manifest_text).code
     files = read_files(folder, code, COMPONENT_FILE, search_path)
     if code.runtime is Runtime.PYTHON and not files:

@@ -142,6 +142,14 @@ class Quarantine:
                 "DELETE FROM odd_telegram WHERE number = ?", [(number,) for number in numbers]
             )
 
+    def forget(self, telegrams: Sequence[OddTelegram]) -> None:
+        """Forget telegrams that have become readings, known by what they say."""
+        if telegrams:
+            sealer = self.database.sealer(PURPOSE)
+            names = [(sealer.name_of(one.essence()),) for one in telegrams]
+            with self.database.transaction() as connection:
+                connection.executemany("DELETE FROM odd_telegram WHERE name = ?", names)
+
     def count(self) -> int:
         """Return how many are set aside."""
         (number,) = self.database.connection.execute("SELECT count(*) FROM odd_telegram").fetchone()

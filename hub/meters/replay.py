@@ -42,6 +42,9 @@ _INTERVAL: Final = re.compile(r"([1-9]\d{0,4}) ?(s|min|h)", re.ASCII)
 _SECONDS: Final = {"s": 1, "min": 60, "h": 3600}
 _HOUR: Final = 3600
 LONGEST_TOLERANCE: Final = 60
+MOST_EMPTY_DAYS: Final = 1_000
+"""Days of a file's gaps, together: more of them are a year that is wrong."""
+_DAY: Final = 86_400
 
 
 def parse_interval(text: str) -> int:
@@ -172,6 +175,7 @@ class CsvReplay:
                 flags = ReadingFlag.NONE if previous_end is None else ReadingFlag.RESUMED
                 if previous_end is not None:
                     report.gaps.append((previous_end, row.begin))
+                    self._count_missing(report, row.line, row.begin - previous_end)
                 yield _readout(opened, row.begin, registers, flags)
             registers = list(map(add, registers, energy))
             previous_end = row.end
@@ -191,8 +195,10 @@ class CsvReplay:
                 continue
             if before is not None:
                 self._check_rise(before, row)
-                if not opened.on_change and row.begin - before.begin > opened.seconds:
+                missing = row.begin - before.begin - opened.seconds
+                if not opened.on_change and missing > 0:
                     report.gaps.append((before.begin, row.begin))
+                self._count_missing(report, row.line, missing)
             before = row
             if (begin is None or row.begin >= begin) and (end is None or row.begin <= end):
                 yield _readout(opened, row.begin, known)
@@ -214,7 +220,7 @@ class CsvReplay:
         seconds: int,
     ) -> None:  # fmt: skip
         """Refuse more energy than the fuse lets through in that time."""
-        limit = self.form.fuse.watts
+        limit, unit = self.form.fuse.per_hour, self.form.medium.shown_unit
         for column, value in zip(self.columns.values(), values, strict=False):
             if value is None:
                 continue
@@ -222,10 +228,20 @@ class CsvReplay:
                 name = column if isinstance(column, str) else "+".join(column)
                 raise self._wrong(
                     row.line,
-                    f"{name or 'it'} is {_kwh(value)} kWh: no home uses that in {seconds} s"
-                    f" ({_kwh(Fraction(limit))} kW flow through the fuse); a register needs"
+                    f"{name or 'it'} is {_kwh(value)} {unit}: no home uses that in {seconds} s"
+                    f" ({_flow(limit, unit)}); a register needs"
                     " --cumulative, another unit --unit, a larger connection --fuse",
                 )
+
+    def _count_missing(self, report: FileReport, line: int, seconds: int) -> None:
+        """Refuse a file that is mostly gaps, whose days would be certified as empty."""
+        report.missing_seconds += max(0, seconds)
+        if report.missing_seconds > MOST_EMPTY_DAYS * _DAY:
+            raise self._wrong(
+                line,
+                f"more than {MOST_EMPTY_DAYS:,} days are missing up to here: cut the file, unless"
+                " a year in it is wrong",
+            )
 
     def _wrong(self, number: int, what: str) -> ReplayError:
         return wrong_line(self.path, number, what)
@@ -271,3 +287,10 @@ def _readout(
 
 def _kwh(watt_hours: Fraction) -> str:
     return f"{float(watt_hours / 1000):.12g}"
+
+
+def _flow(limit: int, unit: str) -> str:
+    """Return what flows at most, in words."""
+    if unit == "kWh":
+        return f"{_kwh(Fraction(limit))} kW flow through the fuse"
+    return f"{_kwh(Fraction(limit))} {unit} flow through the meter in an hour"

@@ -14,7 +14,7 @@ arrival, which the count is held against (`hub.meters.clocks`). For a capture it
 start plus the seconds counted since, or so many steps.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
@@ -101,6 +101,8 @@ class SmlIntake:
     """Seconds between two telegrams of a capture whose meter sends no time."""
     mounted: Callable[[], bytes] | None = None
     """Which meter counts by now, asked where a telegram is another's; None: the same for ever."""
+    former: Callable[[], Set[bytes]] | None = None
+    """Which meters were taken down by now: what they sent before may come again."""
     latest: Callable[[], Readout | None] | None = None
     """What is stored by now, asked where another meter has begun to count."""
     lost: list[LostTelegram] = field(default_factory=list)
@@ -223,6 +225,10 @@ class SmlIntake:
         time = int(stamp.seconds) if stamp is not None and stamp.choice in STAMPS else None
         if time is None and not self.is_capture:
             time = self.arrival()
+        is_former = self.former is not None and body.server_id in self.former()
+        if is_former and time is not None and self.admission.is_stored(time, shown):
+            self.admission.repeated += 1
+            return
         self.admission.put_aside(
             OddTelegram(
                 Odd.FOREIGN,

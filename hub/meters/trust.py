@@ -50,11 +50,11 @@ class MeterTrust:
         except (OSError, MalformedMessage) as error:
             raise MeterTrustError(f"{path}: {error}") from None
 
-    def end_for(self, certifier: bytes) -> int | None:
-        """Return the moment up to which a certifier of this hub may certify; None: no end."""
+    def end_for(self, certifier: bytes, meter: bytes) -> int | None:
+        """Return the moment up to which a certifier may certify a meter; None: no end."""
         moments = [revoked_since(certifier, self.revocations())]
         own = self.certificate()
-        if isinstance(own, TermedCertificate):
+        if isinstance(own, TermedCertificate) and own.meter == meter:
             moments.append(own.ends)
         return min((one for one in moments if one is not None), default=None)
 

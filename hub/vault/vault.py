@@ -26,7 +26,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from hub.errors import HubError
-from hub.readings import LARGEST_REGISTER_WH, LARGEST_WH_PER_SECOND, Reading, ReadingFlag
+from hub.readings import LARGEST_REGISTER_WH, Reading, ReadingFlag, has_leapt
 from hub.text import utc_text
 from hub.vault.corrections import (
     CORRECTION_TABLE,
@@ -38,6 +38,7 @@ from hub.vault.corrections import (
 )
 from hub.vault.database import Component, Database
 from hub.vault.sealing import check_value_of
+from protocols.metrology import medium_of
 
 KEY_SIZE: Final = 32
 NONCE_SIZE: Final = 12
@@ -121,6 +122,11 @@ class Channel:
         if len(self.register) != 6:
             raise ValueError(f"an OBIS code has 6 bytes, not {len(self.register)}")
 
+    @property
+    def unit(self) -> str:
+        """The unit of the register's whole steps."""
+        return medium_of(self.register).step
+
 
 @dataclass(slots=True)
 class Vault:
@@ -170,7 +176,7 @@ class Vault:
             first = sequence
             rows: list[tuple[int | None, int, int, bytes, bytes]] = []
             for reading in readings:
-                _follow(previous, reading)
+                _follow(channel, previous, reading)
                 sequence += 1
                 nonce = self.randomness(NONCE_SIZE)
                 plain = _PLAIN.pack(reading.register_wh, reading.flags)
@@ -249,7 +255,7 @@ class Vault:
             if newest is None or not (known[0].time < made.first and made.last <= newest.time):
                 raise ReadingRefused("a correction lies between readings that were received")
             for before, after in pairwise(made.over(known)):
-                _follow(before, after)
+                _follow(channel, before, after)
             nonce = self.randomness(NONCE_SIZE)
             sealed = made.seal(self._cipher, nonce, _channel_name(channel))
             connection.execute(
@@ -404,7 +410,7 @@ def _label(channel: Channel) -> bytes:
     return b"".join((_LABEL, bytes([len(channel.meter)]), channel.meter, channel.register))
 
 
-def _follow(previous: Reading | None, reading: Reading) -> None:
+def _follow(channel: Channel, previous: Reading | None, reading: Reading) -> None:
     if reading.register_wh > LARGEST_REGISTER_WH:
         raise ReadingRefused(f"{utc_text(reading.time)}: no register counts that far")
     if previous is None:
@@ -419,11 +425,11 @@ def _follow(previous: Reading | None, reading: Reading) -> None:
     if reading.register_wh < previous.register_wh:
         raise ReadingRefused(
             f"{utc_text(reading.time)}: the register fell from {previous.register_wh}"
-            f" to {reading.register_wh} Wh"
+            f" to {reading.register_wh} {channel.unit}"
         )
-    seconds = reading.time - previous.time
-    if reading.register_wh - previous.register_wh > LARGEST_WH_PER_SECOND * seconds:
+    if has_leapt(previous, reading):
+        seconds = reading.time - previous.time
         raise ReadingRefused(
             f"{utc_text(reading.time)}: the register leapt from {previous.register_wh}"
-            f" to {reading.register_wh} Wh in {seconds} s"
+            f" to {reading.register_wh} {channel.unit} in {seconds} s"
         )

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet applet`: build applet packages, install, lock and remove them on a hub."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,7 @@ from hub.card.packages.host_tool import Listed
 from hub.device import Device
 from hub.disclosure.wording import consent_in_words
 from hub.installer import InstallationError, Installer, build_packages, consent_terms
+from hub.machine.library import is_library
 from hub.machine.manifest import Manifest
 from hub.vault.secret_file import write_secret
 from meterlet.commands.applet_ask import ask
@@ -45,6 +46,7 @@ PERSONALIZED: Final = DomainState.PERSONALIZED
 APPLICATION: Final = "application"
 ISSUER: Final = "issuer domain"
 PACKAGE: Final = "package"
+LIBRARY: Final = "library"
 FED_IN: Final = ":2."
 """In the OBIS code of a register of what is fed in: value group C is 2."""
 
@@ -209,8 +211,12 @@ def upgrade(folder: Path, package: Path, yes: bool, dry_run: bool) -> Shown:
             fail("not upgraded: no consent was given", Exit.FORBIDDEN)
         with _bar() as progress, installer.device.database.transaction():
             installer.upgrade(new, progress)
-    names = ", ".join(bundle.manifest.name for bundle in new.bundles.values())
-    names = names or new.cap.file.aid.hex().upper()
+        names = ", ".join(bundle.manifest.name for bundle in new.bundles.values())
+        names = names or new.cap.file.aid.hex().upper()
+        if is_library(new.cap.file.bundle):
+            library = installer.library(new.cap.file.aid).name
+            names = f"library {library}" + (f", imported by {names}" if new.bundles else "")
+            facts["library"] = library
     return facts, f"{names}: version {version[0]}.{version[1]} is in place"
 
 
@@ -286,7 +292,7 @@ def list_applets(folder: Path) -> Shown:
     if not applets:
         lines = ["no applet is installed"]
     lines += [
-        f"{entry['aid']:34} {entry['kind']}: {entry['state_in_words']}"
+        f"{entry['aid']:34} {entry['kind']}{_named(entry)}: {entry['state_in_words']}"
         for entry in entries
         if entry["kind"] != APPLICATION
     ]
@@ -305,6 +311,19 @@ def _listed(installer: Installer, entry: Listed) -> dict[str, object]:
         "domain": entry.domain.hex().upper(),
         "state_in_words": _state(kind, entry.life_cycle, is_locked=is_locked),
     }
+    if kind == LIBRARY:
+        try:
+            library = installer.library(entry.aid)
+        except InstallationError as error:
+            return {**facts, "why": str(error)}
+        about = {"name": library.name, "version": library.version, "vendor": library.vendor}
+        return {**facts, **about}
+    if kind == PACKAGE and (loaded := installer.card.find(entry.aid)) is not None:
+        version = ".".join(map(str, loaded.version))
+        try:
+            return {**facts, "name": installer.package_name(entry.aid), "version": version}
+        except InstallationError as error:
+            return {**facts, "why": str(error)}
     if kind != APPLICATION:
         return facts
     try:
@@ -323,6 +342,11 @@ def _listed(installer: Installer, entry: Listed) -> dict[str, object]:
     }
 
 
+def _named(entry: Mapping[str, object]) -> str:
+    """Return an entry's name and version, where it has them."""
+    return f" {entry['name']} {entry['version']}" if "name" in entry else ""
+
+
 def _state(kind: str, life_cycle: int, *, is_locked: bool) -> str:
     """Return an entry's life cycle in words (GPCS 11.1.1)."""
     if is_locked:
@@ -332,7 +356,7 @@ def _state(kind: str, life_cycle: int, *, is_locked: bool) -> str:
     if kind == ISSUER:
         states = {one.value: one.name.lower().replace("_", " ") for one in CardState}
         return states.get(life_cycle, "unknown")
-    if kind == PACKAGE:
+    if kind in (PACKAGE, LIBRARY):
         return "loaded"
     return "has its keys" if life_cycle & PERSONALIZED == PERSONALIZED else "without keys"
 
@@ -341,7 +365,7 @@ def _kind(installer: Installer, aid: bytes, scope: int) -> str:
     entry = installer.card.find(aid)
     kind = Kind.PACKAGE if entry is None or scope == 0x10 else entry.kind
     if kind is Kind.PACKAGE and not installer.card.registry.modules(aid):
-        return "library"
+        return LIBRARY
     return kind.name.lower().replace("_", " ")
 
 

@@ -35,9 +35,9 @@ MOST_ANSWER: Final = 65_536
 
 
 @click.command()
-@click.argument("folder", type=PRESENT_FOLDER)
-@click.argument("address", required=False)
-@click.argument("question", required=False)
+@click.argument("folder", type=PRESENT_FOLDER, help="The applet as its vendor wrote it.")
+@click.argument("address", required=False, help="Where the hub listens, as HOST:PORT.")
+@click.argument("question", required=False, help="The question's name; without it, all are listed.")
 @click.option("--enrolment", type=PRESENT_FILE, help="What the resident's hub made for you.")
 @click.option(
     "--argument", "-a", "arguments", multiple=True, metavar="NAME=VALUE",

@@ -36,6 +36,7 @@ from meterlet.commands.common import (
 )
 from meterlet.commands.file_options import FileChoice, file_options, say_gaps, say_report
 from meterlet.commands.intake import columns_of
+from meterlet.commands.own_commands import advise
 from meterlet.demo.sample_hub import SLOT_MINUTES, SampleHome, SampleHub, Step, sample_meter
 from meterlet.key_files import private_pem, public_pem
 from meterlet.resources import APPLETS, SOURCES
@@ -204,6 +205,8 @@ def run(
             _show(step, bundle)
     if broken:
         raise SystemExit(int(Exit.FAILURE))
+    if any(step.refused for step in steps):
+        raise SystemExit(int(Exit.FORBIDDEN))
 
 
 def _bundle(folder: Path, libraries: Sequence[Path], vendor: Ed25519PrivateKey) -> Bundle:
@@ -230,9 +233,12 @@ def _home_of(path: Path, choice: FileChoice, bundle: Bundle) -> SampleHome:
     say_report(str(path), report)
     say_gaps(str(path), report)
     try:
-        return SampleHome.of(readouts, zone)
+        home = SampleHome.of(readouts, zone)
     except ValueError as error:
         fail(f"{path}: {error}")
+    for day in home.left_out:
+        advise(f"{path}: {day} is left out: the file has not all of it, by the clock of {zone}")
+    return home
 
 
 def _steps(hub: SampleHub, commands: list[str], parameters: bytes) -> Iterator[Step]:
@@ -275,6 +281,8 @@ def _show(step: Step, bundle: Bundle) -> None:
         click.echo(f"< {release.output.name} {value} (released)")
     if step.response:
         click.echo(f"< {f'{shown} ({len(data)} bytes) ' if data else ''}{step.status}")
+    for reason in step.refused:
+        click.echo(f"  ! refused by the guard: {reason}")
     for line in (step.fault or "").splitlines():
         click.echo(f"  ! {line}")
     fuel = bundle.manifest.limits.fuel

@@ -16,6 +16,7 @@ import rich_click as click
 from click.exceptions import Exit as ClickExit
 
 from hub.errors import HubError
+from meterlet.commands.own_commands import remember_folder, with_said_folders
 from meterlet.commands.refusals import kind_of, refuse
 from meterlet.extras import missing_extra, needs_extra
 from meterlet.key_files import KeyFileProblem
@@ -62,6 +63,7 @@ def folder_option(noun: str, help_text: str, parameter: str = "folder") -> Calla
         parameter,
         type=FOLDER,
         envvar=variable,
+        callback=remember_folder,
         default=lambda: default_folder(noun),
         show_default=f"~/.local/share/meterlet/{noun}, or {variable}",
         help=help_text,
@@ -310,7 +312,7 @@ def show(schema: str, facts: Mapping[str, Any], text: ForPeople, *, as_json: boo
         text()
     else:
         for line in [text] if isinstance(text, str) else text:
-            click.echo(line)
+            click.echo(with_said_folders(line))
 
 
 def json_or_text(schema: str) -> Callable[[Callable[..., Shown]], Callable[..., None]]:

@@ -15,18 +15,20 @@ from typing import Any, Final, NoReturn
 import rich_click as click
 
 from hub.device import Device
-from hub.meters.admission import LARGEST_LEAD, Admission
-from hub.meters.clocks import TwoClocks
+from hub.doors import Door, Shown
+from hub.meters.admission import LARGEST_LEAD
 from hub.meters.files.opened import FileReport
 from hub.meters.odd import Odd, OddTelegram
-from hub.meters.sml_intake import NoTimeOfDay, SmlIntake
-from hub.quarantining import exchange_command, stored_at
+from hub.meters.sml_intake import NoTimeOfDay
+from hub.meters.telegram_intake import NoTimeInTelegrams
+from hub.quarantining import exchange_command, meter_of, taken_anew
 from hub.readings import ReadingFlag, Readout
-from hub.text import counted, utc_text
+from hub.text import counted, noun_for, utc_text
 from hub.vault.vault import ReadingRefused
 from meterlet.commands.common import Exit, show
 from meterlet.commands.file_options import gap_facts, say_gaps, say_report
 from meterlet.commands.intake import LOST_SHOWN, lost_facts
+from meterlet.commands.own_commands import advise
 from meterlet.commands.refusals import INTERRUPTED, refuse
 from meterlet.own_words import reason_in_own_words
 from sml_codec import Obis
@@ -51,7 +53,7 @@ class Intake:
 
     device: Device
     source: str
-    door: SmlIntake
+    door: Door
     limit: int | None
     stored: int = 0
     days: int = 0
@@ -67,7 +69,7 @@ class Intake:
 
     def swallow(self, chunks: Iterator[bytes]) -> None:
         """Take a whole file."""
-        waiting: list[Readout] = []
+        waiting: list[Shown] = []
         for chunk in chunks:
             waiting += self.door.feed(chunk)
             if len(waiting) >= BATCH:
@@ -77,7 +79,7 @@ class Intake:
                     break
         try:
             waiting += self.door.close()
-        except NoTimeOfDay:
+        except (NoTimeOfDay, NoTimeInTelegrams):
             show_lost(self.source, self.door)
             raise
         self._store(waiting)
@@ -86,15 +88,16 @@ class Intake:
     def follow(self, chunks: Iterator[bytes]) -> None:
         """Take readings as they come, each kept at once, until the line or the user ends it."""
         signal.signal(signal.SIGTERM, _end)
-        slot_seconds, slot = 60 * self.device.main.slot_minutes, None
+        slot_seconds = 60 * min(one.main.slot_minutes for one in self.device.every_meter)
+        slot: int | None = None
         try:
             for chunk in chunks:
                 readouts = self.door.feed(chunk)
                 self._store(readouts)
                 if self.is_full:
                     break
-                if readouts and readouts[-1].time // slot_seconds != slot:
-                    slot = readouts[-1].time // slot_seconds
+                if readouts and (latest := _latest(readouts)) // slot_seconds != slot:
+                    slot = latest // slot_seconds
                     self.days += self.device.certify()  # a slot is signed when it ends
             else:
                 self._store(self.door.close())
@@ -109,21 +112,36 @@ class Intake:
         """Whether the limit is reached."""
         return self.limit is not None and self.stored >= self.limit
 
-    def _store(self, readouts: list[Readout]) -> None:
+    def _store(self, readouts: list[Shown]) -> None:
         if self.limit is not None:
             readouts = readouts[: self.limit - self.stored]
-        odd = self._fetch_odd()
-        if readouts and readouts[-1].time > self.device.now() + LARGEST_LEAD:
-            raise ReadingRefused(f"{utc_text(readouts[-1].time)}: that time has not come yet")
+        odd = self.door.fetch_odd()
+        if readouts and (latest := _latest(readouts)) > self.device.now() + LARGEST_LEAD:
+            raise ReadingRefused(f"{utc_text(latest)}: that time has not come yet")
         if not readouts and not odd:
             return
+        by_meter: dict[str, tuple[Device, list[Readout]]] = {}
+        for meter, readout in readouts:
+            by_meter.setdefault(meter.name, (meter, []))[1].append(readout)
         with self.device.database.transaction():
-            self.stored += self.device.store(readouts)
+            for meter, shown in by_meter.values():
+                admission = self.door.admission(meter)
+                try:
+                    self.stored += meter.store(shown)
+                except ReadingRefused:
+                    if admission is None:
+                        raise
+                    taken = taken_anew(meter, admission, shown)
+                    odd += self.door.fetch_odd()
+                    self.stored += meter.store(taken)
+                if admission is not None:
+                    confirmed, admission.confirmed = admission.confirmed, []
+                    self.device.quarantine.forget(confirmed)
             self._count(self.device.quarantine.add(odd), odd)
-            if self.door.clocks is not None and readouts:
-                self.device.quarantine.keep_clock(self.door.meter, self.door.clocks.anchor)
+            if readouts:
+                self.door.stored()
         if readouts:
-            self.is_coarse = bool(readouts[-1].flags & ReadingFlag.COARSE)
+            self.is_coarse = bool(readouts[-1][1].flags & ReadingFlag.COARSE)
 
     def _count(self, new: list[OddTelegram], odd: list[OddTelegram]) -> None:
         """Count what was set aside; what was set aside before has come again."""
@@ -137,80 +155,14 @@ class Intake:
                     f"meterlet: {place}: set aside: {reason_in_own_words(one.reason)}", err=True
                 )
 
-    def _fetch_odd(self) -> list[OddTelegram]:
-        admission = self.door.admission
-        if admission is None or not admission.set_aside:
-            return []
-        odd, admission.set_aside = admission.set_aside, []
-        clocks = self.door.clocks
-        stepped = clocks is not None and any(one.kind is Odd.STEPPED for one in odd)
-        if stepped and self.device.quarantine.clock(self.door.meter) is None:
-            # The resident has accepted one of them: both clocks are compared anew.
-            self.door.clocks = TwoClocks()
-        return odd
-
-
-def open_door(
-    device: Device,
-    *,
-    is_live: bool = False,
-    is_file: bool = False,
-    is_replay: bool = False,
-    start: int | None = None,
-    step: int | None = None,
-    every_seconds: int = 0,
-) -> SmlIntake:
-    """Return the door of a hub, for a live line, a file, or bytes on standard input.
-
-    `start` is when a capture began, `step` the seconds between two telegrams that bring no time. A
-    replay is of interval data: it goes on where the hub stands, or is refused as a whole.
-    """
-    if is_replay:
-        return SmlIntake(
-            device.mounted_meter,
-            device.description.registers,
-            device.now,
-            every_seconds=every_seconds,
-        )
-    known = stored_at(device)
-
-    def covered(time: int) -> bool:
-        begin = time - time % every_seconds
-        main = device.main
-        found = main.vault.between(main.channel, begin, begin + every_seconds - 1)
-        return any(begin <= reading.time < begin + every_seconds for reading in found)
-
-    admission = Admission(
-        device.fuse,
-        known,
-        device.last_readout(),
-        is_live=is_live,
-        covered=covered if every_seconds else None,
-    )
-    meter = device.mounted_meter
-    by_arrival = start is None and not is_file
-    return SmlIntake(
-        meter,
-        device.description.registers,
-        device.now,
-        capture_start=start,
-        every_seconds=every_seconds,
-        admission=admission,
-        clocks=TwoClocks(device.quarantine.clock(meter)) if by_arrival else None,
-        is_capture=is_file,
-        capture_step=step,
-        mounted=lambda: device.mounted_meter,
-        latest=device.last_readout,
-    )
-
 
 def report(intake: Intake, file: FileReport, as_json: bool) -> None:
     """Say what came of it, and end with the exit code for it; return if all was well.
 
     `file` is what was seen in a file of interval data.
     """
-    source, door, admission = intake.source, intake.door, intake.door.admission
-    repeated = intake.repeated + (0 if admission is None else admission.repeated)
+    source, door = intake.source, intake.door
+    repeated = intake.repeated + door.repeated
     facts: dict[str, Any] = {
         "readings": intake.stored,
         "set_aside": intake.set_aside,
@@ -223,9 +175,10 @@ def report(intake: Intake, file: FileReport, as_json: bool) -> None:
         **({"coarse": True} if intake.is_coarse else {}),
         **({"file": file.as_json()} if file.rows else {}),
     }
+    stored, days = noun_for(intake.stored, "reading"), noun_for(intake.days, "day")
     text = (
-        f"{intake.stored} readings stored, {intake.set_aside} set aside, {repeated} repeated,"
-        f" {intake.days} days certified"
+        f"{intake.stored} {stored} stored, {intake.set_aside} set aside, {repeated} repeated,"
+        f" {intake.days} {days} certified"
     )
     if gaps:
         text += f", {counted(len(gaps), 'gap')}"
@@ -233,15 +186,13 @@ def report(intake: Intake, file: FileReport, as_json: bool) -> None:
     if intake.set_aside > len(intake.odd):
         click.echo(f"meterlet: {intake.set_aside - len(intake.odd)} more were set aside", err=True)
     if intake.set_aside:
-        click.echo(
-            "meterlet: `meterlet hub readings quarantine list` shows what was set aside", err=True
-        )
+        advise("`meterlet hub readings quarantine list` shows what was set aside")
     _advise(intake)
     say_report(source, file)
     say_gaps(source, file)
     show_lost(source, door)
     if is_nothing and not intake.set_aside and not door.lost:
-        click.echo(f"meterlet: {source}: {_why_nothing(door)}", err=True)
+        click.echo(f"meterlet: {source}: {door.why_nothing}", err=True)
     sys.stderr.flush()
     show("meterlet.hub.ingest/1", facts, text, as_json=as_json)
     if intake.is_interrupted:
@@ -276,10 +227,10 @@ def door_facts(device: Device) -> dict[str, Any]:
 
 def _advise(intake: Intake) -> None:
     """Say what the resident can do about it."""
-    foreign = next((one for one in intake.odd if one.kind is Odd.FOREIGN), None)
-    command = None if foreign is None else exchange_command(intake.device, foreign)
-    if command is not None:
-        click.echo(f"meterlet: if the meter was exchanged, say: {command}", err=True)
+    foreign = [one for one in intake.odd if one.kind is Odd.FOREIGN]
+    commands = (exchange_command(meter_of(intake.device, one), one) for one in foreign)
+    if (command := next(filter(None, commands), None)) is not None:
+        advise(f"if the meter was exchanged, say: {command}")
     if intake.is_coarse:
         click.echo(
             "meterlet: the meter counts whole kilowatt-hours: unlock it with its PIN (the grid"
@@ -288,7 +239,7 @@ def _advise(intake: Intake) -> None:
         )
 
 
-def show_lost(source: str, door: SmlIntake) -> None:
+def show_lost(source: str, door: Door) -> None:
     """Say which bytes no reading could be taken from."""
     for lost in door.lost[:LOST_SHOWN]:
         click.echo(f"meterlet: {source}: byte {lost.offset}: {lost.reason}", err=True)
@@ -296,12 +247,6 @@ def show_lost(source: str, door: SmlIntake) -> None:
         click.echo(f"meterlet: {source}: and {len(door.lost) - LOST_SHOWN} more", err=True)
 
 
-def _why_nothing(door: SmlIntake) -> str:
-    """Return why no reading came of a stream."""
-    if not door.telegrams:
-        return "no SML telegram in it"
-    if not door.lists:
-        return "no telegram has a list of values"
-    wanted = ", ".join(str(Obis(code)) for code in door.registers)
-    sent = ", ".join(map(str, door.seen)) or "nothing"
-    return f"no telegram has {wanted}; the meter sends {sent}"
+def _latest(readouts: list[Shown]) -> int:
+    """Return the latest moment of readouts."""
+    return max(readout.time for _, readout in readouts)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import rich_click as click
 
@@ -17,9 +16,11 @@ from hub.meters.files.opened import (
     Label,
 )
 from hub.meters.files.recognise import FORMATS
-from hub.meters.fuse import DEFAULT_FUSE, LARGEST_AMPERES, Fuse
+from hub.meters.fuse import DEFAULT_FUSE, LARGEST_AMPERES, Fuse, Limit
 from hub.meters.replay import CsvReplay, parse_interval, parse_zone
 from hub.text import utc_text
+from protocols.canonical.day_zone import wall_zone
+from protocols.metrology import Medium
 
 SEPARATORS: Final = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
 DECIMALS: Final = {"point": ".", "comma": ","}
@@ -50,13 +51,19 @@ class FileChoice:
         local_zone: str,
         optional: frozenset[bytes] = frozenset(),
         *,
-        fuse: Fuse = DEFAULT_FUSE,
+        fuse: Limit = DEFAULT_FUSE,
+        medium: Medium = Medium.ELECTRICITY,
     ) -> CsvReplay:
         """Return what reads a file; `local_zone` is whose clock the home has, `fuse` its fuse."""
-        said = Fuse(self.amperes or fuse.amperes, self.phases or fuse.phases)
-        form = replace(self.form, fuse=said)
+        if isinstance(fuse, Fuse):
+            fuse = Fuse(self.amperes or fuse.amperes, self.phases or fuse.phases)
+        elif self.amperes is not None:
+            raise click.UsageError(f"--fuse: a meter of {medium} has none")
+        if self.unit is not None and self.unit.is_volume is not medium.counts_volume:
+            raise click.UsageError(f"--unit: the meter counts {medium.shown_unit}")
+        form = replace(self.form, fuse=fuse, medium=medium)
         if self.zone is None:
-            form = replace(form, local_zone=ZoneInfo(local_zone))
+            form = replace(form, local_zone=wall_zone(local_zone))
         zone = parse_zone(self.zone or "UTC")
         interval = None if self.interval is None else parse_interval(self.interval)
         return CsvReplay(

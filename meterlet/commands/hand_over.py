@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet hub exchange-meter` and `hand-over`: another meter, another resident, another home."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -9,10 +10,12 @@ import rich_click as click
 
 from hub.custody import HandOver, move, plan_hand_over, plan_move
 from hub.custody import hand_over as hand_hub_over
-from hub.device import Device
+from hub.device import Device, DeviceError
 from hub.quarantining import take_new_meter
-from hub.text import utc_text
+from hub.text import counted, utc_text
 from meterlet.commands.common import DAY, Hex, Shown, hub_option, json_or_text
+from meterlet.commands.hub_meters import meter_of, of_option
+from meterlet.commands.own_commands import with_said_folders
 from sml_codec import Obis
 
 SCHEMA: Final = "meterlet.hub.hand-over/1"
@@ -38,18 +41,22 @@ WORDS: Final = {
     multiple=True,
     required=True,
     metavar="[OBIS=]END:START",
-    help="What the old meter showed last and the new one first, in Wh; for each register.",
+    help="What the old meter showed last and the new one first, in Wh or litres; for each.",
 )
+@of_option
 @json_or_text("meterlet.hub.exchange-meter/1")
-def exchange_meter(folder: Path, at: datetime, meter: bytes, registers: tuple[str, ...]) -> Shown:
+def exchange_meter(
+    folder: Path, at: datetime, meter: bytes, registers: tuple[str, ...], of: str | None
+) -> Shown:
     """Record that another meter counts from now on; its readings then follow.
 
     The same meter is an exchange, too, where its registers begin anew: say its own id again.
     Say it before readings after it are certified. The certifier signs it with the day, and bills
     go on across it. What was set aside of the new meter since then is stored. --at is UTC, as
-    2025-03-03T10:07:00.
+    2025-03-03T10:07:00. Which meter of the hub it is is told by the registers, or by --of.
     """
-    with Device.open(folder) as device:
+    with Device.open(folder) as home:
+        device = meter_of(home, of) if of is not None else _meter_exchanged(home, registers)
         shown = dict(_exchanged(device, text) for text in registers)
         with device.database.transaction():
             device.exchange_meter(int(at.replace(tzinfo=UTC).timestamp()), meter, shown)
@@ -60,8 +67,20 @@ def exchange_meter(folder: Path, at: datetime, meter: bytes, registers: tuple[st
         "at": utc_text(int(at.replace(tzinfo=UTC).timestamp())),
         **({"readings": taken} if taken else {}),
     }
-    said = f"; {taken} readings of it that were set aside are stored" if taken else ""
+    were, are = ("was", "is") if taken == 1 else ("were", "are")
+    aside = f"; {counted(taken, 'reading')} of it that {were} set aside {are} stored"
+    said = aside if taken else ""
     return facts, f"meter {facts['meter']} counts from {facts['at']} on{said}"
+
+
+def _meter_exchanged(home: Device, registers: tuple[str, ...]) -> Device:
+    """Return the meter that has the registers that are named; the hub's own where none is."""
+    for text in registers:
+        code, given, _ = text.rpartition("=")
+        if given:
+            with suppress(ValueError, DeviceError):  # which is told when all are read
+                return home.meter_of(Obis.parse(code).code)
+    return home
 
 
 def _exchanged(device: Device, text: str) -> tuple[bytes, tuple[int, int]]:
@@ -71,7 +90,7 @@ def _exchanged(device: Device, text: str) -> tuple[bytes, tuple[int, int]]:
     try:
         register = Obis.parse(code).code if given else device.description.register
         if not (end.isascii() and end.isdigit() and start.isascii() and start.isdigit()):
-            raise ValueError(f"{text}: not [OBIS=]END:START in whole watt-hours")
+            raise ValueError(f"{text}: not [OBIS=]END:START in whole watt-hours or litres")
         return register, (int(end), int(start))
     except ValueError as error:
         raise click.UsageError(str(error)) from None
@@ -135,7 +154,9 @@ def hand_over(
     if not yes:
         for line in ("This goes for good:", *_lines(plan)):
             click.echo(line, err=True)
-        click.echo("Copies of readings: `meterlet inspect export readings`.", err=True)
+        click.echo(
+            with_said_folders("Copies of readings: `meterlet inspect export readings`."), err=True
+        )
         click.confirm("Hand the hub over?", abort=True, err=True)
     if meter is not None:
         done = move(folder, meter, codes, abandon_rounds=abandon_rounds)

@@ -9,22 +9,27 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 import rich_click as click
 
 from hub.device import Description, Device
 from hub.disclosure.countersigned import HeadDesk
+from hub.doors import Door, DoorOptions, ListeningDoor, replay_door
 from hub.link import CallerMemory
 from hub.link import serve as serve_link
 from hub.metering import MeteredRegister
 from hub.meters.emulated import emulated_meter_id, telegrams
 from hub.meters.files.opened import FileReport
 from hub.meters.fuse import DEFAULT_FUSE, LARGEST_AMPERES, Fuse
+from hub.meters.kinds import MeterKeys
+from hub.meters.recognition import MeterKind
 from hub.meters.replay import parse_interval
 from hub.meters.simulator import SyntheticHousehold
-from hub.readings import Readout
+from hub.meters.sources import kind_at
+from hub.readings import Reading, Readout
 from hub.text import utc_text
+from hub.vault.vault import ReadingRefused
 from meterlet.commands.common import (
     FOLDER,
     PRESENT_FILE,
@@ -38,11 +43,18 @@ from meterlet.commands.common import (
     open_machine,
     period_options,
 )
-from meterlet.commands.door import Intake, door_facts, open_door, report
+from meterlet.commands.door import Intake, door_facts, report
 from meterlet.commands.file_options import FileChoice, file_options
 from meterlet.commands.hand_over import exchange_meter, hand_over
 from meterlet.commands.hub_correct import correct
 from meterlet.commands.hub_keys import keys
+from meterlet.commands.hub_meters import (
+    description_facts,
+    key_options,
+    meter_of,
+    meters_group,
+    stored_keys,
+)
 from meterlet.commands.hub_probe import probe_line
 from meterlet.commands.hub_published import hub_published
 from meterlet.commands.hub_readings import readings
@@ -75,8 +87,8 @@ def hub() -> None:
 
 
 for command in (
-    correct, exchange_meter, hand_over, hub_published, keys, probe_line, reader, readings, restore,
-    snapshot, unblock,
+    correct, exchange_meter, hand_over, hub_published, keys, meters_group, probe_line, reader,
+    readings, restore, snapshot, unblock,
 ):  # fmt: skip
     hub.add_command(command)
 
@@ -89,6 +101,7 @@ for command in (
     help="Where the hub is to live: a new or empty folder.",
 )
 @click.option("--meter", type=Hex(), help="The meter's server identification.")
+@click.option("--meter-text", help="The same in letters, for meters that do not speak SML.")
 @click.option(
     "--serial",
     type=click.IntRange(1, (1 << 40) - 1),
@@ -146,6 +159,7 @@ for command in (
 def init(
     folder: Path,
     meter: bytes | None,
+    meter_text: str | None,
     serial: int | None,
     registers: tuple[str, ...],
     feed_in_register: str | None,
@@ -157,6 +171,8 @@ def init(
     phases: int | None,
 ) -> Shown:
     """Make a hub with new keys in FOLDER, which must be new or empty."""
+    if meter_text is not None and meter is None:
+        meter = meter_text.encode()
     if (meter is None) == (serial is None):
         raise click.UsageError("say which meter: either --meter HEX or --serial N")
     if phases is not None and amperes is None:
@@ -202,9 +218,19 @@ def init(
 @period_options(required=False, about="synthetic: ")
 @click.option("--seed", default=1, show_default=True, help="synthetic: which household.")
 @click.option("--solar", type=KILOWATTS, help="synthetic: with panels of so many kW (kWp).")
-@click.option("--login", type=click.File("r"), help="File with user:password, for HTTP.")
-@click.option("--once", is_flag=True, help="Live sources: end when the line does.")
+@click.option("--login", type=click.File("r"), help="File with user:password, for HTTP and MQTT.")
+@click.option(
+    "--kind",
+    type=click.Choice([str(one) for one in MeterKind if one is not MeterKind.DLMS_APDU]),
+    help="What the meters speak; by default it is found from the bytes. Serial lines are then read"
+    " at the usual speed of it.",
+)
+@click.option(
+    "--once", is_flag=True, help="Live sources: end when the line does, or after asking once."
+)
 @click.option("--limit", type=click.IntRange(1), help="Stop after so many readings (live sources).")
+@click.option("--of", metavar="NAME", help="Take readings of this further meter alone.")
+@key_options
 @json_option
 def ingest(
     folder: Path,
@@ -216,35 +242,52 @@ def ingest(
     seed: int,
     solar: float | None,
     login: IO[str] | None,
+    kind: str | None,
     once: bool,
     limit: int | None,
+    of: str | None,
+    keys: MeterKeys,
     choice: FileChoice,
     as_json: bool,
 ) -> None:
     """Store readings, and certify the days that are over.
 
-    SOURCE is a capture of SML telegrams (a file, or - for standard input), a file of interval data
+    SOURCE is a capture of telegrams (a file, or - for standard input), a file of interval data
     or registers (.csv, .tsv, .xml, packed or not, or any with --format or --column), a serial line
-    (serial:///dev/ttyUSB0?baud=9600), a TCP peer (tcp://HOST:PORT), a web address that answers with
-    the latest telegram (http://...), or `synthetic`. The register goes on from the last reading,
-    and the time between is missing. Gaps are told. A live line that breaks is opened again.
+    (serial:///dev/ttyUSB0?baud=9600&frame=8N1), a TCP peer (tcp://HOST:PORT), a web address that
+    answers with the latest telegram (http://...), or `synthetic`. The register goes on from the
+    last reading, and the time between is missing. Gaps are told. A live line that breaks is opened
+    again.
+
+    Meters that have to be asked: mbus:///dev/ttyUSB0?address=1,2&every=15min (a bus; mbus+tcp://
+    for a bridge; without address= all that a search finds), d0:///dev/ttyUSB0?mode=C&every=15min
+    (an optical port). Brokers: mqtt://HOST:PORT/TOPIC, mqtts://.
+
+    The language is found from the bytes, or said by --kind. All meters of the hub that are heard
+    are taken, but for SML, where it is the hub's own or the one of --of.
 
     Damaged telegrams are reported. Odd ones are set aside: `meterlet hub readings quarantine`. The
     intact ones are stored either way, and the exit code is then 1.
     """
-    with Device.open(folder) as device:
+    with Device.open(folder) as home:
+        device = meter_of(home, of)
         meter = device.description
         every_seconds = 0 if every == "0s" else parse_interval(every)
         live = "://" in source
-        door = open_door(
-            device,
+        spoken = MeterKind(kind) if kind is not None else kind_at(source)
+        options = DoorOptions(
             is_live=live,
             is_file=not live and source != "-",
-            is_replay=source == "synthetic" or choice.takes(source),
             start=None if start is None else int(start.replace(tzinfo=UTC).timestamp()),
             step=None if step is None else parse_interval(step),
             every_seconds=every_seconds,
+            keys=keys if keys.encryption is not None else stored_keys(device, home),
+            kind=spoken,
         )
+        meters = home.every_meter if of is None else (device,)
+        door: Door = ListeningDoor(device, meters, options)
+        if source == "synthetic" or choice.takes(source):
+            door = replay_door(device, every_seconds)
         latest = device.main.vault.newest_received(device.main.channel)
         file_report = FileReport()
         start_wh = _registers_stand(device)
@@ -272,17 +315,20 @@ def ingest(
             chunks: Iterator[bytes] = telegrams(device.mounted_meter, following(latest, readouts))
         elif choice.takes(source):
             columns = columns_of(meter, choice)
-            replay = choice.replay(Path(source), columns, meter.zone, fuse=device.fuse)
+            replay = choice.replay(
+                Path(source), columns, meter.zone, fuse=device.fuse, medium=meter.medium
+            )
             readouts = replace(replay, start_wh=start_wh).readouts(report=file_report)
+            readouts = _not_stored_yet(source, latest, readouts)
             chunks = telegrams(device.mounted_meter, following(latest, readouts))
         elif "://" in source:
-            chunks = hex_or_bytes(
-                live_chunks(source, once=once, login=login.read().strip() if login else None)
-            )
+            secret = login.read().strip() if login else None
+            pieces = live_chunks(source, once=once, login=secret, kind=spoken, keys=options.keys)
+            chunks = hex_or_bytes(pieces, spoken)
         else:
-            chunks = hex_or_bytes(file_chunks(source))
+            chunks = hex_or_bytes(file_chunks(source), spoken)
         no_further = device.certified_no_further()
-        intake = Intake(device, source, door, limit)
+        intake = Intake(home, source, door, limit)
         if live:
             intake.follow(chunks)
         else:
@@ -295,6 +341,20 @@ def ingest(
                 " certificate has ended or was revoked"
             )
         report(intake, file_report, as_json)
+
+
+def _not_stored_yet(
+    source: str, latest: Reading | None, readouts: Iterator[Readout]
+) -> Iterator[Readout]:
+    """Yield a file's readouts; refuse it where readings of its time are stored already."""
+    for number, readout in enumerate(readouts):
+        if number == 0 and latest is not None and readout.time < latest.time:
+            raise ReadingRefused(
+                f"{source}: it begins at {utc_text(readout.time)}, and readings up to"
+                f" {utc_text(latest.time)} are stored: `meterlet hub correct` changes those,"
+                " `meterlet hub ingest` takes a file of later ones"
+            )
+        yield readout
 
 
 def _registers_stand(device: Device) -> dict[bytes, int]:
@@ -333,6 +393,7 @@ def status(folder: Path) -> Shown:
             "last_day": None if span is None else span[1].isoformat(),
             "certifier": device.main.certifier.keys.signing_public_key.hex(),
             **_meter_facts(device),
+            **_further_facts(device),
             **door_facts(device),
             "log_entries": device.disclosure.log.verify(),
             "log_seen": [
@@ -353,10 +414,13 @@ def status(folder: Path) -> Shown:
             "turned_away": strangers.turned_away,
             "wrong": strangers.wrong,
         }
-        codes = device.description.registers
+        codes, mounted = device.description.registers, device.mounted_meter
+        further = facts.get("meters")
     seen = [f"{kept.recipient} up to {kept.countersigned.head.length}" for kept in signed]
     shown = {
         **facts,
+        "meter": _meter_in_words(mounted, device.description.meter),
+        **({"meters": "; ".join(map(_further_text, further))} if further else {}),
         "registers": ", ".join(map(str, map(Obis, codes))),
         "strangers": f"{strangers.connections:,} connections without a key,"
         f" {strangers.turned_away:,} turned away",
@@ -366,6 +430,42 @@ def status(folder: Path) -> Shown:
         f"{name.replace('_', ' '):17} {'-' if value is None else value}"
         for name, value in shown.items()
     ]
+
+
+def _further_facts(device: Device) -> dict[str, list[dict[str, Any]]]:
+    """Return what there is to say of further meters, if there are any."""
+    found = [
+        {
+            "name": one.name,
+            **description_facts(one.description),
+            **_meter_facts(one),
+            "readings": one.main.vault.count(one.main.channel),
+            "last_reading": _last_reading(one),
+            "certified_days": _certified_days(one.main),
+            "certifier": one.main.certifier.keys.signing_public_key.hex(),
+        }
+        for one in device.meters.values()
+    ]
+    return {"meters": found} if found else {}
+
+
+def _last_reading(device: Device) -> str | None:
+    latest = device.main.vault.latest(device.main.channel)
+    return None if latest is None else utc_text(latest.time)
+
+
+def _further_text(facts: dict[str, Any]) -> str:
+    return (
+        f"{facts['name']} ({facts['medium']} {facts['printed']}): {facts['readings']:,} readings,"
+        f" the last {facts['last_reading'] or 'never'}, {facts['certified_days']} days"
+    )
+
+
+def _meter_in_words(mounted: bytes, first: bytes) -> str:
+    """Return which meter counts now, and which one gave the hub its name."""
+    if mounted == first:
+        return mounted.hex()
+    return f"{mounted.hex()}, mounted in the place of {first.hex()}, which the hub is named for"
 
 
 def _certified_days(register: MeteredRegister) -> int:

@@ -18,6 +18,7 @@ from hub.readings import Readout
 from hub.text import counted, utc_text
 from meterlet.commands.common import hub_option, json_option, show
 from meterlet.commands.file_options import FileChoice, file_options, say_report
+from meterlet.commands.hub_meters import meter_of, of_option
 from meterlet.commands.intake import (
     columns_of,
     file_chunks,
@@ -40,10 +41,12 @@ class _Undone(Exception):
 @click.option("--start", type=click.DateTime(), help="When a capture began (UTC).")
 @click.option("--every", default="0s", help="Keep one reading in so long, such as 1min.")
 @file_options("files: ", names="[OBIS=]NAME")
+@of_option
 @json_option
 def correct(
     folder: Path,
     source: str,
+    of: str | None,
     may_replace: bool,
     dry_run: bool,
     start: datetime | None,
@@ -58,7 +61,8 @@ def correct(
     was read is replaced with --replace alone. The old readings and days stay beside the new ones. A
     corrected bill may be asked for then.
     """
-    with Device.open(folder) as device:
+    with Device.open(folder) as home:
+        device = meter_of(home, of)
         meter = device.description
         capture_start = None if start is None else int(start.replace(tzinfo=UTC).timestamp())
         every_seconds = 0 if every == "0s" else parse_interval(every)
@@ -74,7 +78,9 @@ def correct(
         is_file_of_readings = choice.takes(source)
         if is_file_of_readings:
             columns = columns_of(meter, choice)
-            replay = choice.replay(Path(source), columns, meter.zone, fuse=device.fuse)
+            replay = choice.replay(
+                Path(source), columns, meter.zone, fuse=device.fuse, medium=meter.medium
+            )
             readouts = list(replay.readouts(report=report))
         elif "://" in source or source == "synthetic":
             raise click.UsageError("readings are corrected from a file, or - for standard input")

@@ -27,6 +27,7 @@ from meterlet.commands.common import (
     json_or_text,
     open_machine,
 )
+from meterlet.commands.hub_meters import meter_of, of_option
 from meterlet.commands.reader import card_of
 
 ROTATE = "meterlet.hub.keys.rotate/1"
@@ -34,7 +35,7 @@ ROTATE = "meterlet.hub.keys.rotate/1"
 
 @click.group()
 def keys() -> None:
-    """The hub's keys: of the vault, the certifier and the applets' channels."""
+    """The hub's keys: of the vault, each meter's certifier and the applets' channels."""
 
 
 @keys.command("list")
@@ -48,27 +49,35 @@ def list_keys(folder: Path) -> Shown:
             {"applet": aid.hex().upper(), "version": version}
             for aid, version in installer.channel_versions().items()
         ]
-        certifier = device.main.certifier.keys
-        ends = [one.first_day.isoformat() for one in certifier.announcements]
-        begins = [None, *ends]
-        public = [certifier.public_key.public_bytes_raw()]
-        public += [one.new for one in certifier.announcements]
-        certifiers: list[dict[str, Any]] = [
-            {"public_key": key.hex(), "from": begin, "until": end}
-            for key, begin, end in zip(public, begins, [*ends, None], strict=True)
-        ]
+        certifiers = _certifiers(device)
+        further = {name: _certifiers(one) for name, one in device.meters.items()}
         facts = {
             "vault": device.vault_fingerprint,
             "certifier": certifiers,
+            **({"certifiers_of_meters": further} if further else {}),
             "channels": channels,
         }
     lines = [f"vault      {facts['vault']}"]
-    for one in certifiers:
-        since = "the first key" if one["from"] is None else f"from {one['from']}"
-        until = "in force" if one["until"] is None else f"ended before {one['until']}"
-        lines.append(f"certifier  {one['public_key']}  {since}, {until}")
+    for name, keys in {"": certifiers, **further}.items():
+        for one in keys:
+            since = "the first key" if one["from"] is None else f"from {one['from']}"
+            until = "in force" if one["until"] is None else f"ended before {one['until']}"
+            of = f" (meter {name})" if name else ""
+            lines.append(f"certifier  {one['public_key']}  {since}, {until}{of}")
     lines += [f"channel    {one['applet']}  version {one['version']:02X}" for one in channels]
     return facts, lines
+
+
+def _certifiers(meter: Device) -> list[dict[str, Any]]:
+    """Return the keys of a meter's certifier, and from when until when each signed."""
+    certifier = meter.main.certifier.keys
+    ends = [one.first_day.isoformat() for one in certifier.announcements]
+    public = [certifier.public_key.public_bytes_raw()]
+    public += [one.new for one in certifier.announcements]
+    return [
+        {"public_key": key.hex(), "from": begin, "until": end}
+        for key, begin, end in zip(public, [None, *ends], [*ends, None], strict=True)
+    ]
 
 
 @keys.command()
@@ -78,10 +87,12 @@ def list_keys(folder: Path) -> Shown:
     type=PRESENT_FILE,
     help="The meter's certificate, as `meterlet authority certify` writes it.",
 )
+@of_option
 @json_or_text("meterlet.hub.keys.certificate/1")
-def certificate(folder: Path, certificate: Path) -> Shown:
+def certificate(folder: Path, certificate: Path, of: str | None) -> Shown:
     """Keep the authority's CERTIFICATE of this hub's meter; days after its end are set aside."""
-    with Device.open(folder) as device:
+    with Device.open(folder) as home:
+        device = meter_of(home, of)
         signing = device.main.certifier.keys.signing_public_key
         meter = device.description.meter
         device.meter_trust.take_certificate(certificate.read_bytes(), meter, signing)
@@ -155,17 +166,20 @@ def vault(folder: Path, abandon_rounds: bool) -> Shown:
 
 @rotate.command()
 @hub_option
+@of_option
 @json_or_text(ROTATE)
-def certifier(folder: Path) -> Shown:
+def certifier(folder: Path, of: str | None) -> Shown:
     """Certify the days that are over, and give the certifier a new key for those to come.
 
     The days carry the announcement, so that recipients need nothing else. For sums over households
-    the authority certifies the meter again, with the new key.
+    the authority certifies the meter again, with the new key. Each meter of the hub has a
+    certifier's key of its own: --of says whose.
     """
     with Device.open(folder) as device:
-        announced = device.rotate_certifier_key()
+        announced = meter_of(device, of).rotate_certifier_key()
     facts = {
         "key": "certifier",
+        **({"meter": of} if of else {}),
         "from": announced.first_day.isoformat(),
         "old": announced.old.hex(),
         "new": announced.new.hex(),

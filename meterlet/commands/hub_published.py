@@ -20,6 +20,7 @@ from meterlet.commands.common import (
     one_line_errors,
     show,
 )
+from meterlet.commands.own_commands import with_said_folders
 from meterlet.key_files import public_key
 from meterlet.published_lists import count, list_facts, print_list
 from protocols.published import MOST_LIST_BYTES
@@ -40,9 +41,8 @@ def hub_published(context: click.Context, folder: Path, at: int | None, as_json:
 
     def text() -> None:
         if not lists:
-            click.echo(
-                "this hub was handed no public list; `meterlet hub published take` takes one"
-            )
+            none = "this hub was handed no public list; `meterlet hub published take` takes one"
+            click.echo(with_said_folders(none))
         for one in facts["lists"]:
             click.echo(f"signed by {one['signer'][:16]}, taken {one['taken']}")
             if at is None:

@@ -10,10 +10,11 @@ from hub.device import Device
 from hub.meters.quarantine import SetAside
 from hub.quarantining import accept as accept_telegrams
 from hub.quarantining import drop as drop_telegrams
-from hub.text import utc_text
+from hub.text import counted, utc_text
 from meterlet.commands.common import Shown, hub_option, json_or_text
 from meterlet.commands.door import odd_facts
 from meterlet.own_words import reason_in_own_words
+from protocols.metrology import medium_of
 from sml_codec import Obis
 
 
@@ -50,7 +51,10 @@ def list_telegrams(folder: Path) -> Shown:
 def _line(one: SetAside) -> str:
     telegram = one.telegram
     moment = telegram.arrival if telegram.time is None else telegram.time
-    shown = ", ".join(f"{Obis(code)} {wh:,} Wh" for code, wh in telegram.registers.items())
+    shown = ", ".join(
+        f"{Obis(code)} {steps:,} {medium_of(code).step}"
+        for code, steps in telegram.registers.items()
+    )
     return f"{one.number:5} {utc_text(moment)}  {shown}: {reason_in_own_words(telegram.reason)}"
 
 
@@ -86,7 +90,9 @@ def accept(folder: Path, numbers: tuple[int, ...], every: bool) -> Shown:
     with Device.open(folder) as device:
         done = accept_telegrams(device, _chosen(device, numbers, every))
     facts = {"stored": done.stored, "corrected": done.corrected, "days_certified": done.days}
-    text = f"{done.stored} stored, {done.corrected} corrected, {done.days} days certified"
+    text = (
+        f"{done.stored} stored, {done.corrected} corrected, {counted(done.days, 'day')} certified"
+    )
     return facts, text
 
 

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from errno import EIO
 from functools import partial
 from pathlib import Path
@@ -14,18 +15,26 @@ from typing import TYPE_CHECKING, Final
 import rich_click as click
 
 from hub.device import Description
+from hub.meters.kinds import NO_KEYS, MeterKeys
+from hub.meters.readers.radio_frames import is_line, may_be_line
+from hub.meters.recognition import MeterKind
 from hub.meters.sml_intake import SmlIntake
+from hub.meters.sources import SourceOptions, open_meter_source
 from hub.readings import Reading, ReadingFlag, Readout
 from meterlet.commands.common import Exit, fail
 from meterlet.commands.file_options import FileChoice
 from sml_codec import Obis
 from sml_codec.hextext import HexText
+from sml_codec.sources import Retry
 
 if TYPE_CHECKING:
+    from hub.doors import Door
     from sml_codec.sources import Interruption
 
 CHUNK: Final = 1 << 14
 LOST_SHOWN: Final = 5
+MOST_NOTICES: Final = 100
+"""Different things that a source may say."""
 _OBIS: Final = re.compile(r"[\d.:*-]+")
 
 
@@ -63,7 +72,7 @@ def columns_of(meter: Description, choice: FileChoice) -> dict[bytes, tuple[str,
     return {register: tuple(chosen[register]) for register in meter.registers}
 
 
-def lost_facts(door: SmlIntake) -> list[dict[str, object]]:
+def lost_facts(door: "Door | SmlIntake") -> list[dict[str, object]]:
     """Return what could not be read, as the JSON outputs show it."""
     return [{"offset": lost.offset, "reason": lost.reason} for lost in door.lost]
 
@@ -100,17 +109,29 @@ def file_chunks(source: str) -> Iterator[bytes]:
             yield chunk
 
 
-def live_chunks(source: str, *, once: bool = False, login: str | None = None) -> Iterator[bytes]:
+def live_chunks(
+    source: str,
+    *,
+    once: bool = False,
+    login: str | None = None,
+    kind: MeterKind | None = None,
+    keys: MeterKeys = NO_KEYS,
+) -> Iterator[bytes]:
     """Yield what a live line sends, opened again whenever it breaks unless `once`.
 
-    Raises `OSError` naming the source where it cannot be opened.
+    Meters that have to be asked are asked every so often, with `once` a single time. Raises
+    `OSError` naming the source where it cannot be opened.
     """
-    from sml_codec.sources import Retry, open_source  # needs asyncio, urllib
+    return source_chunks(source, SourceOptions(login, kind=kind, keys=keys.for_mbus()), once=once)
 
+
+def source_chunks(source: str, options: SourceOptions, *, once: bool = False) -> Iterator[bytes]:
+    """Yield what comes of a source, as `live_chunks` does, with all its options."""
     retry = None if once else Retry(heard=partial(_say_interrupted, source))
+    chosen = replace(options, retry=retry, heard=Notices(source).hear)
     loop = asyncio.new_event_loop()
     try:
-        pieces = open_source(source, login=login, retry=retry)
+        pieces = open_meter_source(source, chosen)
         while (piece := loop.run_until_complete(anext(pieces, None))) is not None:
             yield piece
     except ValueError as error:
@@ -125,14 +146,43 @@ def live_chunks(source: str, *, once: bool = False, login: str | None = None) ->
         loop.close()
 
 
+@dataclass(slots=True)
+class Notices:
+    """Says what a source has to say, each thing once."""
+
+    source: str
+    _said: set[str] = field(default_factory=set)
+
+    def hear(self, notice: str) -> None:
+        """Say it, unless it was said; after so many different things, no more."""
+        if notice not in self._said and len(self._said) < MOST_NOTICES:
+            self._said.add(notice)
+            click.echo(f"meterlet: {self.source}: {notice}", err=True)
+
+
 def _say_interrupted(source: str, interruption: "Interruption") -> None:
     if interruption.attempts == 1:
         click.echo(f"meterlet: {source}: {interruption.reason}; it is opened again", err=True)
 
 
-def hex_or_bytes(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the bytes of a stream that may be hex."""
-    text = HexText()
+def hex_or_bytes(chunks: Iterator[bytes], kind: MeterKind | None = None) -> Iterator[bytes]:
+    """Yield the bytes of a stream that may be hex; lines of radio receivers stay as they are."""
+    if kind in (MeterKind.WIRELESS, MeterKind.MQTT):
+        yield from chunks
+        return
+    text, head = HexText(), b""
+    for chunk in chunks:
+        head += chunk
+        if may_be_line(head):
+            continue
+        if is_line(head):
+            yield head
+            yield from chunks
+            return
+        yield text.feed(head)
+        break
+    else:
+        yield head if is_line(head) else text.feed(head)
     for chunk in chunks:
         yield text.feed(chunk)
     yield text.close()

@@ -21,6 +21,7 @@ NOUNS: Final = {
     "index": "meterlet.commands.index:index",
     "inspect": "meterlet.commands.inspect:inspect",
     "mdms": "meterlet.commands.mdms:mdms",
+    "meter": "meterlet.commands.meter:meter",
     "profile": "meterlet.commands.profile:profile",
     "sml": "meterlet.commands.sml:sml",
     "tariff": "meterlet.commands.tariff:tariff",
@@ -36,10 +37,11 @@ class Main(LazyGroup):
         self, args: Sequence[str] | None = None, standalone_mode: bool = True, **options: Any
     ) -> Any:
         """Run the command line; what is wrong with it is one line, or JSON with --json."""
+        from meterlet.commands.own_commands import remembering_folders
         from meterlet.commands.refusals import in_the_form_of, refuse_abort, refuse_usage
 
         arguments = list(sys.argv[1:] if args is None else args)
-        with in_the_form_of(arguments):
+        with in_the_form_of(arguments), remembering_folders():
             try:
                 ended = super().main(arguments, standalone_mode=False, **options)
             except click.ClickException as error:
@@ -68,7 +70,7 @@ def main() -> None:
     """Meterlet: an in-home metering hub that proves bills and sums instead of sending readings.
 
     Exit codes: 0 fine, 1 failure, 2 usage, 3 verification failed, 4 cannot be verified,
-    5 refused by consent or policy.
+    5 refused by consent or policy, 130 interrupted.
     """
 
 

@@ -18,6 +18,8 @@ from typing import Final, NoReturn
 
 import rich_click as click
 
+from meterlet.commands.own_commands import with_said_folders
+
 SCHEMA: Final = "meterlet.refusal/1"
 INTERRUPTED: Final = 130
 """How a command ends that SIGINT (Ctrl-C) has cut off: 128 and the signal's number."""
@@ -57,6 +59,8 @@ _BY_KIND: Final = {
     "permission": "run the command as the user whose file it is",
     "question-closed": "ask for the bill again; `meterlet utility status` shows which questions are"
     " open",
+    "reading-refused": "`meterlet hub status` shows the last reading: `meterlet hub ingest` takes"
+    " later ones, `meterlet hub correct` corrects those that are stored",
     "schema-too-new": "bring Meterlet up to date",
     "store-busy": "end the other meterlet command that holds it, then run this one again",
     "transaction-undone": "make room on the disk, then run the command again",
@@ -99,7 +103,7 @@ def refuse(message: str, code: int, kind: str | None = None) -> NoReturn:
 
 def say_refusal(message: str, code: int, kind: str | None = None) -> None:
     """Say on stderr why a command ends."""
-    line = " ".join(message.split())
+    line = with_said_folders(" ".join(message.split()))
     if not _wants_json.get():
         click.echo(f"meterlet: {line}", err=True)
         return
@@ -109,7 +113,7 @@ def say_refusal(message: str, code: int, kind: str | None = None) -> None:
         "kind": named,
         "message": line,
         "exit_code": int(code),
-        "what_to_do": _what_to_do(named, int(code)),
+        "what_to_do": with_said_folders(_what_to_do(named, int(code))),
     }
     click.echo(json.dumps(facts, ensure_ascii=False), err=True)
 
@@ -133,6 +137,7 @@ def refuse_usage(error: click.ClickException) -> NoReturn:
     context = getattr(error, "ctx", None)
     path = None if context is None else context.command_path
     message = error.format_message().rstrip(".")
+    message = re.sub(r"is not a valid (?:integer|float)(?: range)?$", "is not a number", message)
     if not _wants_json.get() and isinstance(error, click.UsageError):
         message = f"{message}; {help_hint(path)}"
     if context is None:

@@ -10,6 +10,7 @@ from typing import Any
 import rich_click as click
 
 from meterlet.commands.common import print_json
+from meterlet.commands.own_commands import advise
 
 host_option = click.option(
     "--host", default="127.0.0.1", show_default=True, help="Address to listen on."
@@ -39,7 +40,7 @@ def announce(schema: str | None) -> Callable[[str, int], None]:
 
 def complain(line: str) -> None:
     """Print one line about a peer to stderr."""
-    click.echo(f"meterlet: {line}", err=True)
+    advise(line)
 
 
 def run_until_stopped(server: Callable[[asyncio.Event], Awaitable[None]]) -> None:

@@ -12,6 +12,7 @@ from typing import IO, Any, Final
 
 import rich_click as click
 
+from hub.text import noun_for
 from meterlet.commands.common import FILE, Exit, fail, print_json
 from meterlet.commands.tariff_files import write_over
 from meterlet.sml_capture import decode_sml
@@ -363,7 +364,9 @@ def _print_reports(name: str, reports: list[dict[str, Any]]) -> None:
         if remarks:
             place = f"{name}: byte {report['offset']}, {report['length']} bytes"
             click.echo(f"{place}: {report.get('status', 'file')}: {'; '.join(remarks)}")
-    click.echo(f"{name}: {intact} frames intact, {len(reports) - intact} damaged")
+    click.echo(
+        f"{name}: {intact} {noun_for(intact, 'frame')} intact, {len(reports) - intact} damaged"
+    )
 
 
 def _objects(text: str) -> Iterator[Mapping[str, Any]]:

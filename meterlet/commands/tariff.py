@@ -28,7 +28,7 @@ from meterlet.commands.common import (
 from meterlet.commands.file_options import FileChoice, file_options, say_report
 from meterlet.commands.tariff_files import PROBLEMS, errors_at, problem, write_new
 from meterlet.commands.tariff_tables import print_bill, print_tariff
-from meterlet.commands.zones import say_notes, utc_days
+from meterlet.commands.zones import days_of_another_clock, say_notes
 from meterlet.key_files import private_key, private_pem, public_key, public_pem
 from meterlet.priced_readings import (
     LoadedTariff,
@@ -253,7 +253,12 @@ def price(
         use = read_use(replays, begin, end, report)
         starts = list(use.drawn_wh)
         whole = starts[0], starts[-1] + use.interval_seconds
-        notes = utc_days(*whole, tariff.zone) if begin is None and end is None else []
+        is_assumed = report.clock.assumed is not None
+        notes = (
+            days_of_another_clock(*whole, tariff.zone, is_assumed=is_assumed)
+            if begin is None and end is None
+            else []
+        )
         listed = slots and as_json
         if each is None:
             bills = [price_use(tariff, use, begin, end, by_slot=listed, paid=paid, is_last=is_last)]

@@ -4,7 +4,6 @@
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from rich.console import Console
 from rich.table import Column, Table
@@ -12,6 +11,7 @@ from rich.text import Text
 
 from hub.text import counted
 from meterlet.commands.common import LAST_BILL
+from protocols.canonical.day_zone import zone_named
 from tariffs import Bill, BillMemory, Tariff
 from tariffs.clock import date_of
 from tariffs.describe import (
@@ -44,22 +44,22 @@ def print_tariff(tariff: Tariff, summary: str) -> None:
         if len(tariff.versions) > 1:
             last = date_of(version.valid_until - 1)
             console.print(Text(f"\n{date_of(version.valid_from)} to {last}"))
-        console.print(_version_table(version, tariff.currency))
+        console.print(_version_table(version, tariff.currency, tariff.medium.unit))
     rounding = tariff.rounding
     console.print(Text(f"total rounded {rounding.rule} to {rounding.decimals} decimals"))
     console.print(Text(f"slots without a reading: {MISSING_WORDS[tariff.missing]}"))
 
 
-def _version_table(version: Version, currency: str) -> Table:
+def _version_table(version: Version, currency: str, unit: str) -> Table:
     table = Table("component", "band", Column("price", justify="right"), "when")
     for charge in version.charges:
         name = charge.name
         timetable = getattr(charge, "timetable", None)
         if timetable is not None and len(timetable.names) > 1 and (clock := clock_text(timetable)):
             name = f"{name} ({clock})"
-        _add(table, name, charge_rows(charge, currency), version.rounded.get(charge.name))
+        _add(table, name, charge_rows(charge, currency, unit), version.rounded.get(charge.name))
     for step in version.steps:
-        rows = [step_row(step, currency)]
+        rows = [step_row(step, currency, unit)]
         _add(table, step.name, rows, version.rounded.get(step.name))
     if version.settlement is not None:
         _add(table, version.settlement.name, [settlement_row(version.settlement, currency)], None)
@@ -85,7 +85,7 @@ def print_bill(bill: Bill, tariff: Tariff) -> None:
         table.add_row(
             Text(item.component), Text(item.label), *quantity_texts(item, bill.currency), amount
         )
-    zone = ZoneInfo(tariff.zone)
+    zone = zone_named(tariff.zone)
     begin, end = (datetime.fromtimestamp(moment, zone) for moment in (bill.begin, bill.end))
     console.print(
         Text(f"{bill.tariff_name}, {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} {tariff.zone}"),

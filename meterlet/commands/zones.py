@@ -24,17 +24,24 @@ def days_apart(period: Period, zone: str, tariff_zone: str) -> list[str]:
     ]
 
 
-def utc_days(begin: int, end: int, tariff_zone: str) -> list[str]:
-    """Return what is to be said of readings of whole days of UTC where the tariff's are others."""
-    if begin % DAY_SECONDS or end % DAY_SECONDS:
-        return []
+def days_of_another_clock(
+    begin: int, end: int, tariff_zone: str, *, is_assumed: bool = True
+) -> list[str]:
+    """Return what is to be said of readings of whole days where the tariff's days are others.
+
+    `is_assumed`: the file's times have no offset, and nobody has said on which clock they are.
+    """
     locally = [datetime.fromtimestamp(moment, ZoneInfo(tariff_zone)) for moment in (begin, end)]
+    if (end - begin) % DAY_SECONDS and locally[0].time() != locally[1].time():
+        return []  # no whole days on any clock
     if not any(one.hour or one.minute for one in locally):
         return []
+    of_utc = "" if begin % DAY_SECONDS else " of UTC"
+    say = f"If the file's times are local, say --zone {tariff_zone}; else say"
     return [
-        f"the readings are of whole days of UTC, the tariff's days are of {tariff_zone}: there the"
-        f" bill is from {_local(begin, tariff_zone)} to {_local(end, tariff_zone)}. If the file's"
-        f" times are local, say --zone {tariff_zone}; else say the days with --from and --until"
+        f"the readings are of whole days{of_utc}, the tariff's days are of {tariff_zone}: there"
+        f" the bill is from {_local(begin, tariff_zone)} to {_local(end, tariff_zone)}."
+        f" {say if is_assumed else 'Say'} the days with --from and --until"
     ]
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, Self
@@ -69,6 +69,8 @@ class Step:
     fault: str | None = None
     """What broke: a traceback or a trap."""
     released: tuple[Released, ...] = ()
+    refused: tuple[str, ...] = ()
+    """Why the guard has refused what the applet asked for: the resident's log has the same."""
 
     @property
     def status(self) -> str:
@@ -85,6 +87,7 @@ class Step:
             "host_calls": self.host_calls,
             "log": list(self.log),
             "fault": self.fault,
+            "refused": list(self.refused),
             "released": [
                 {
                     "output": one.output.name,
@@ -113,20 +116,31 @@ class SampleHome:
     slot_minutes: int = SLOT_MINUTES
     readouts: Sequence[Readout] | None = None
     """None: a synthetic household's."""
+    left_out: tuple[date, ...] = ()
+    """The first or last day of a file, where the file has a part of it only."""
 
     @classmethod
     def of(cls, readouts: Sequence[Readout], zone: str) -> Self:
-        """Return the home with these readings; `ValueError` where they are of no two days."""
+        """Return the home with these readings; `ValueError` where none of their days is whole."""
         if len(readouts) < 2:
             raise ValueError("there are no readings to try an applet on")
-        home = ZoneInfo(zone)
-        begin, end = readouts[0].time, readouts[-1].time - 1
-        first, last = (datetime.fromtimestamp(time, home).date() for time in (begin, end))
-        if first >= last:
-            raise ValueError("readings of two days or more are needed")
+        home, (begin, end) = ZoneInfo(zone), (readouts[0].time, readouts[-1].time)
+        first, last = (datetime.fromtimestamp(time, home).date() for time in (begin, end - 1))
+        left_out = []
+        if Period(first, first).bounds(zone)[0] != begin:
+            left_out.append(first)
+            first += timedelta(days=1)
+        if Period(last, last).bounds(zone)[1] != end and last not in left_out:
+            left_out.append(last)
+            last -= timedelta(days=1)
+        if first > last:
+            raise ValueError(f"readings of a whole day or more are needed, by the clock of {zone}")
+        begin, end = Period(first, last).bounds(zone)
+        readouts = [one for one in readouts if begin <= one.time <= end]
         apart = min(after.time - one.time for one, after in pairwise(readouts))
         fitting = (width for width in SLOT_WIDTHS if 60 * width >= apart)
-        return cls(Period(first, last), zone, next(fitting, SLOT_WIDTHS[-1]), readouts)
+        width = next(fitting, SLOT_WIDTHS[-1])
+        return cls(Period(first, last), zone, width, readouts, tuple(left_out))
 
     @property
     def name(self) -> str:
@@ -204,6 +218,7 @@ class SampleHub:
                 self.bundle.digest,
                 manifest,
                 registers,
+                REGISTER,
                 device.disclosure,
                 self._stack,
                 StatementDesk.of(
@@ -228,8 +243,8 @@ class SampleHub:
 
     @property
     def _first_tick(self) -> int:
-        second_day = Period(self.period.first + timedelta(days=1), self.period.last)
-        return second_day.bounds(self.device.main.zone)[0]
+        first_day = Period(self.period.first, self.period.first)
+        return first_day.bounds(self.device.main.zone)[1]
 
     @property
     def values(self) -> dict[str, str]:
@@ -280,9 +295,8 @@ class SampleHub:
 
     def _step(self, asked: str, ask: Callable[[], bytes], *, may_release: bool = False) -> Step:
         self._lines.clear()
-        response, broken = b"", None
+        response, broken, record = b"", None, CommandRecord()
         try:
-            record = CommandRecord()
             entered = self._stack.entered(record, self._instance, may_release=may_release)
             with self.device.database.transaction(), entered:
                 response = ask()
@@ -295,7 +309,16 @@ class SampleHub:
         except AppletFault as fault:
             response, broken = fault.response, f"{fault.kind.value}\n{fault.detail}"
         usage = self._instance.usage
-        return Step(asked, response, usage.fuel, usage.host_calls, tuple(self._lines), broken)
+        why = tuple(str(refused) for _, refused in record.refused)
+        return Step(
+            asked,
+            response,
+            usage.fuel,
+            usage.host_calls,
+            tuple(self._lines),
+            broken,
+            refused=why,
+        )
 
 
 def _names_feed_in(manifest: Manifest) -> bool:

@@ -33,8 +33,13 @@ from protocols.metrology.key_chain import (
 from protocols.metrology.registers import (
     ACTIVE_ENERGY_EXPORT,
     ACTIVE_ENERGY_IMPORT,
+    GAS_VOLUME,
+    HEAT_ENERGY,
+    WATER_VOLUME,
+    Medium,
     feed_in_of,
     is_feed_in_pair,
+    medium_of,
 )
 from protocols.metrology.slot_chain import CertifiedSlot, SlotContent, chain_slots
 from protocols.metrology.version1 import NO_DAY, CommitmentScheme, DayContentVersion1
@@ -42,8 +47,11 @@ from protocols.metrology.version1 import NO_DAY, CommitmentScheme, DayContentVer
 __all__ = [
     "ACTIVE_ENERGY_EXPORT",
     "ACTIVE_ENERGY_IMPORT",
+    "GAS_VOLUME",
+    "HEAT_ENERGY",
     "NO_DAY",
     "SLOT_MINUTES",
+    "WATER_VOLUME",
     "CertifiedDay",
     "CertifiedPeriod",
     "CertifiedSlot",
@@ -62,6 +70,7 @@ __all__ = [
     "KeyChain",
     "MalformedAnnouncement",
     "MalformedDay",
+    "Medium",
     "MeterEvent",
     "MeterExchange",
     "MetrologyError",
@@ -77,6 +86,7 @@ __all__ = [
     "feed_in_of",
     "find_zone",
     "is_feed_in_pair",
+    "medium_of",
     "require_one_custody",
     "require_same_changes",
     "steps_of",

@@ -17,6 +17,7 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from protocols.canonical.day_zone import zone_named
 from protocols.metrology.errors import GridError
 
 SLOT_MINUTES: Final = (5, 15, 30, 60)
@@ -206,9 +207,12 @@ def date_at(time: int, zone: tzinfo) -> date:
 
 
 def find_zone(name: str) -> ZoneInfo:
-    """Return the IANA time zone; raise `GridError` if there is none of that name."""
+    """Return the time zone whose days are meant; raise `GridError` if there is none of that name.
+
+    It is an IANA zone, or one whose days begin at another hour (`protocols.canonical.day_zone`).
+    """
     try:
-        return ZoneInfo(name)
+        return zone_named(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise GridError(f"there is no time zone {name!r}") from None
 

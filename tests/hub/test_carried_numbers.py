@@ -39,6 +39,7 @@ from protocols.platform.services import CarriedNumbers
 from protocols.proofs import NumbersContext, numbers_check_on
 from protocols.proofs.batch import verify_all
 from protocols.proofs.carrying import carried_quantities, state_after
+from sml_codec import Obis
 from tests.support.applet_commands import at_work
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -118,7 +119,8 @@ class Home:
             )
             statements = HubStatements(
                 self.manifest.aid, b"package", self.manifest,
-                granted_registers(device.registers, self.manifest), device.disclosure, stack, desk,
+                granted_registers(device.registers, self.manifest), str(Obis(ACTIVE_ENERGY_IMPORT)),
+                device.disclosure, stack, desk,
             )  # fmt: skip
             return statements.carry_numbers(
                 ACTIVE_ENERGY_IMPORT, *period.bounds(ZONE), encode_amounts(numbers),
@@ -314,7 +316,7 @@ def test_numbers_with_memory_are_not_opened_without_a_state(home: Home) -> None:
         )
         statements = HubStatements(
             MANIFEST.aid, b"package", MANIFEST, granted_registers(device.registers, MANIFEST),
-            device.disclosure, stack, desk,
+            str(Obis(ACTIVE_ENERGY_IMPORT)), device.disclosure, stack, desk,
         )  # fmt: skip
         with pytest.raises(Refused) as raised:
             statements.open_numbers(

@@ -79,7 +79,14 @@ def test_an_applets_question_about_a_former_day_is_refused(
             device, MANIFEST, b"package", stack, WorkMeter(), ProofJobs(device.now)
         )
         statements = HubStatements(
-            MANIFEST.aid, b"package", MANIFEST, registers, device.disclosure, stack, desk
+            MANIFEST.aid,
+            b"package",
+            MANIFEST,
+            registers,
+            next(iter(registers)),
+            device.disclosure,
+            stack,
+            desk,
         )
         gate = CustodyGate(MANIFEST.aid, b"package", MANIFEST, device.disclosure, stack)
         with pytest.raises(Refused) as refusal:

@@ -19,6 +19,7 @@ CONTROL_FLOW = {
     "UnknownText",  # no catalogue has a text of that name: a bug of ours
     "_StrangerTiresUs",  # ends the connection of a stranger who goes on for too long
     "_Undone",  # ends what was tried in a transaction, and takes it back
+    "_Unreadable",  # a message of a broker says nothing that is understood
     "_Unstamped",  # a telegram whose moment is not known, which is set aside for it
     "_Unusable",  # an intact telegram that no readout can be taken from
 }

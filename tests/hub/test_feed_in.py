@@ -301,7 +301,7 @@ def test_an_applet_is_given_the_registers_that_its_manifest_names(home: Home) ->
     with at_work(device.database) as stack:
         desk = StatementDesk.of(device, MANIFEST, b"", stack, WorkMeter(), ProofJobs(device.now))
         narrow = HubStatements(
-            MANIFEST.aid, b"", without_feed_in(), only, device.disclosure, stack, desk
+            MANIFEST.aid, b"", without_feed_in(), only, DRAWN, device.disclosure, stack, desk
         )
         for refused in (
             lambda: HubCalendar(only, WorkMeter()).slots(FED_IN, *bounds),
@@ -351,7 +351,7 @@ def test_the_guard_counts_each_register_by_itself(home: Home, bundle: bytes) -> 
         desk = StatementDesk.of(device, MANIFEST, digest, stack, WorkMeter(), ProofJobs(device.now))
         statements = HubStatements(
             MANIFEST.aid, digest, MANIFEST, granted_registers(device.registers, MANIFEST),
-            device.disclosure, stack, desk,
+            DRAWN, device.disclosure, stack, desk,
         )  # fmt: skip
         for times in range(1, 7 - len(told)):
             for nonce in (1, 2):  # the same number again counts once

@@ -114,9 +114,11 @@ def address(home: Town) -> Iterator[str]:
 
 def billed(home: Town, address: str, tariff: Path, month: int) -> dict[str, Any]:
     asked = home.request(address, tariff, "--json", month=f"2013-{month:02}")
-    bill: dict[str, Any] = json.loads(done(*asked))
+    ran = run_meterlet(*asked)
+    bill: dict[str, Any] = json.loads(ran.stdout)
     assert bill["verified"]
     assert len(bill["missing_slots"]) == MISSING[month]
+    assert ran.returncode == (4 if bill["provisional"] else 0), ran.stderr
     return bill
 
 

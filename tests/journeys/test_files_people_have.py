@@ -159,7 +159,7 @@ def test_what_a_hub_gives_out_as_green_button_is_read(home: Path, flat: Path) ->
     CliRunner().invoke(hub, ["init", str(other), "--serial", "8", "--zone", "UTC"])
     taken = CliRunner().invoke(hub, ["ingest", "--hub", str(other), str(out.with_name("own.xml"))])
     assert taken.exit_code == 0, taken.output
-    assert "1 days certified" in taken.stdout
+    assert "1 day certified" in taken.stdout
 
 
 def test_a_register_as_use_never_reaches_a_hub(home: Path) -> None:

@@ -78,19 +78,26 @@ def test_from_the_vendors_folder_to_the_residents_second_consent(home: Home) -> 
     assert f"imports the library {TOOLS} 1.0, which is not here" in meterlet(
         home, *install, fails=1
     )
-    assert "`meterlet applet load` it" in meterlet(home, "install", tools, *install[2:], fails=1)
+    assert f"`meterlet applet load --hub {hub[1]}` it" in meterlet(
+        home, "install", tools, *install[2:], fails=1
+    )
     assert "loaded the library tools 1.0.0" in meterlet(home, "load", tools, *hub)
     assert "on the card already" in meterlet(home, "load", tools, *hub, fails=1)
     meterlet(home, *install)
     listed = json.loads(meterlet(home, "list", *hub, "--json"))["entries"]
-    assert [one["kind"] for one in listed if one["aid"] == TOOLS] == ["library"]
+    [library] = [one for one in listed if one["aid"] == TOOLS]
+    assert (library["kind"], library["name"], library["version"]) == ("library", "tools", "1.0.0")
+    assert "library tools 1.0.0: loaded" in meterlet(home, "list", *hub)
+    packages = {one.get("name"): one for one in listed if one["kind"] == "package"}
+    assert packages["cat"]["version"] == "0.1"
     assert "is imported by" in meterlet(home, "delete", TOOLS, *hub, fails=1)
 
     newer = built(home, written_library(home, "1.1.0", "good day"), "newer.cap")
     plan = json.loads(meterlet(home, "upgrade", newer, *hub, "--dry-run", "--json"))
     assert (plan["version"], plan["applets"]) == ("1.1", [AIDS["cat"].hex().upper()])
     assert plan["consents"]
-    assert "version 1.1 is in place" in meterlet(home, "upgrade", newer, *hub, "--yes")
+    done = meterlet(home, "upgrade", newer, *hub, "--yes")
+    assert "library tools, imported by cat: version 1.1 is in place" in done
     aid = AIDS["cat"].hex().upper()
     meterlet(home, "delete", aid, *hub)
     meterlet(home, "delete", TOOLS, *hub)

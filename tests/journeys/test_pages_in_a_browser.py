@@ -324,6 +324,7 @@ def paths(visit: Visit) -> dict[str, str]:
         "releases": "/releases",
         "message": message,
         "consents": "/consents",
+        "readers": "/consents/readers",
         "consent": "/consents/1?change=narrow&least_days=40",
         "revoke": "/consents/1?change=revoke",
         "bill": "/bill",

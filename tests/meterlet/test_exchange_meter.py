@@ -56,7 +56,7 @@ def test_a_hub_goes_on_with_another_meter(tmp_path: Path) -> None:
     )  # fmt: skip
     assert again.exit_code == 1
     assert "certified already" in again.stderr
-    assert "`meterlet hub correct` corrects the readings in between" in " ".join(
+    assert f"`meterlet hub correct --hub {folder}` corrects the readings in between" in " ".join(
         again.stderr.split()
     )
     two = run(

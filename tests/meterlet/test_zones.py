@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meterlet.commands.main import main
-from meterlet.commands.zones import days_apart, utc_days
+from meterlet.commands.zones import days_apart, days_of_another_clock
 from protocols.metrology import Period
 from tests.support.command import ROOT
 
@@ -27,7 +27,7 @@ def price(folder: Path, days: int, *options: str) -> Result:
     return CliRunner().invoke(main, ["tariff", "price", str(TARIFF), str(file), *options])
 
 
-def test_a_file_of_utc_days_is_priced_and_that_is_said(tmp_path: Path) -> None:
+def test_a_file_of_days_of_another_clock_is_priced_and_that_is_said(tmp_path: Path) -> None:
     shown = price(tmp_path, 2)
     assert shown.exit_code == 0, shown.output
     assert f"{NOTE}: there the bill is from 2025-03-01 01:00 to 2025-03-03 01:00." in shown.stderr
@@ -57,5 +57,60 @@ def test_it_is_said_just_where_the_moments_differ(
     notes = days_apart(period, zone, other)
     assert bool(notes) == (period.bounds(zone) != period.bounds(other))
     begin, end = period.bounds("UTC")
-    assert bool(utc_days(begin, end, other)) == (period.bounds(other) != (begin, end))
-    assert utc_days(begin + 900, end, other) == []
+    assert bool(days_of_another_clock(begin, end, other)) == (period.bounds(other) != (begin, end))
+    assert days_of_another_clock(begin + 900, end, other) == []
+
+
+def price_text(folder: Path, text: str, zone: str) -> Result:
+    tariff = folder / "flat.toml"
+    tariff.write_text(
+        f'format = 1\nname = "flat"\nrevision = 1\ncurrency = "EUR"\nzone = "{zone}"\n'
+        "valid_from = 2024-01-01\nvalid_until = 2027-01-01\n"
+        'rounding = { rule = "half-up", decimals = 2 }\n'
+        '[[charge]]\nname = "energy"\nkind = "energy"\nprice = "0.30"\n'
+    )
+    (folder / "use.csv").write_text(text)
+    return CliRunner().invoke(main, ["tariff", "price", str(tariff), str(folder / "use.csv")])
+
+
+def test_the_days_of_a_market_that_knows_no_summer_time_are_said(tmp_path: Path) -> None:
+    day = ",".join(["0.5"] * 48)
+    nem12 = (
+        "100,NEM12,202501100000,A,B\n200,6123456789,E1,,E1,,1234,kWh,30,\n"
+        f"300,20250110,{day},A,,,,\n900\n"
+    )
+    shown = price_text(tmp_path, nem12, "Australia/Sydney")
+    assert shown.exit_code == 0, shown.output
+    assert "from 2025-01-10 01:00 to 2025-01-11 01:00. Say the days with --from" in shown.stderr
+    assert "--zone" not in shown.stderr
+    assert "whole days" not in price_text(tmp_path, nem12, "Australia/Brisbane").stderr
+
+
+def test_no_clock_is_asked_for_where_times_have_offsets(tmp_path: Path) -> None:
+    hours = [datetime(2025, 3, 1, tzinfo=UTC) + timedelta(hours=n) for n in range(24)]
+    for suffix, said in (("+00:00", False), ("", True)):
+        rows = "".join(f"{hour:%Y-%m-%dT%H:%M:%S}{suffix},0.1\n" for hour in hours)
+        shown = price_text(tmp_path, "time,kWh\n" + rows, "Europe/Berlin")
+        assert shown.exit_code == 0, shown.output
+        assert "the readings are of whole days of UTC" in shown.stderr
+        assert ("say --zone Europe/Berlin" in shown.stderr) == said
+
+
+def test_a_hub_says_that_local_times_are_read_as_utc(tmp_path: Path) -> None:
+    def ingest(number: int, zone: str, suffix: str, *options: str) -> Result:
+        hub, file = tmp_path / str(number), tmp_path / f"{number}.csv"
+        begin = datetime(2025, 3, 1, 10)
+        rows = [f"{begin + timedelta(hours=n):%Y-%m-%dT%H:%M:%S}{suffix},0.1" for n in range(5)]
+        file.write_text("\n".join(["time,kWh", *rows]) + "\n")
+        made = CliRunner().invoke(main, ["hub", "init", str(hub), "--serial", "1", "--zone", zone])
+        assert made.exit_code == 0, made.output
+        command = ["hub", "ingest", "--hub", str(hub), str(file), *options]
+        return CliRunner().invoke(main, command)
+
+    said = "times without an offset are read as UTC; if they are those of the home's clock, say"
+    shown = ingest(1, "Europe/Berlin", "")
+    assert (shown.exit_code, f"{said} --zone Europe/Berlin" in shown.stderr) == (0, True)
+    assert said not in ingest(2, "Europe/Berlin", "+01:00").stderr
+    assert said not in ingest(3, "Europe/Berlin", "", "--zone", "UTC").stderr
+    assert said not in ingest(4, "UTC", "").stderr
+    assert said not in ingest(5, "Europe/London", "").stderr  # in March the same moments

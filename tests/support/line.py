@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Final
 
 from hub.device import Device
-from meterlet.commands.door import Intake, open_door
+from hub.doors import DoorOptions, sml_door
+from meterlet.commands.door import Intake
 from meterlet.commands.intake import hex_or_bytes, live_chunks
 from tests.support.waiting import PATIENCE
 
@@ -59,7 +60,7 @@ def _serve(folder: Path, device_name: str, clock: SharedClock) -> None:
 
     with Device.open(folder, now=clock.now) as device:
         source = f"serial://{device_name}?baud=9600"
-        intake = Intake(device, source, open_door(device, is_live=True), None)
+        intake = Intake(device, source, sml_door(device, DoorOptions(is_live=True)), None)
         intake.follow(hex_or_bytes(counted(live_chunks(source))))
 
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine
 
-from applets.billing.messages import AID, BillQuestion
+from applets.billing.messages import BillQuestion
 from applets.billing.statement import VerifiedBill
 from protocols.canonical.cbor import CborError
 from protocols.canonical.signing import key_id_of
@@ -95,7 +95,7 @@ def take_answer(utility: BillingUtility, question: BillQuestion, answer: bytes) 
     `QuestionClosed` where no question waits for it; `AlreadyBilled` where a part of the period was
     billed meanwhile.
     """
-    enrolment = utility.customers.find(question.about.meter, AID)
+    enrolment = utility.customers.find(question.about.meter, *BILL.aids)
     kept = utility.questions.answered(question, answer)
     bundle = BILL.bundle.of(
         kept.question.encode(), answer, enrolment, utility.keys.public.public_bytes_raw()

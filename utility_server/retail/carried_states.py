@@ -17,11 +17,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Final, Protocol
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine, delete, insert, select
 
 from protocols.canonical.cbor import CborError
+from protocols.canonical.day_zone import zone_named
 from protocols.canonical.stored import decode_row
 from protocols.carried import CarriedState, StateMalformed
 from tariffs.clock import date_of
@@ -100,7 +100,7 @@ class Chain:
 
 
 def _day(moment: int, zone: str) -> date:
-    return datetime.fromtimestamp(moment, ZoneInfo(zone)).date()
+    return datetime.fromtimestamp(moment, zone_named(zone)).date()
 
 
 @dataclass(frozen=True, slots=True)

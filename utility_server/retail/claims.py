@@ -107,6 +107,14 @@ class Claim(Generic[QuestionT, DocumentT, ResultT]):
     """The same, where there is something to add: of a bill, what corrections made of it."""
     instruction: Instruction = Instruction.ASK
     """With what the applet is asked."""
+    further_aids: Sequence[bytes] = ()
+    """The applets that are asked where a meter has none of `aid`: the same program, of meters that
+    count something else."""
+
+    @property
+    def aids(self) -> tuple[bytes, ...]:
+        """The applets that may be asked, the one that is meant first."""
+        return (self.aid, *self.further_aids)
 
     def verify(
         self, bundle: BillBundle, *, is_stored: bool = False
@@ -222,6 +230,7 @@ BILL: Final = Claim(
     content=_bill_content,
     signed_otherwise="under another supplier's tariff",
     may_add=FACTS,
+    further_aids=billing.FURTHER_AIDS,
 )  # fmt: skip
 SETTLEMENT: Final = Claim(
     kind="settlement",
@@ -266,6 +275,7 @@ UNATTRIBUTED: Final = Claim(
     content=_unattributed_content,
     signed_otherwise="under a limit that another has signed",
     instruction=Instruction.BOUND,
+    further_aids=billing.FURTHER_AIDS,
 )
 CLAIMS: Final[Mapping[str, Claim[Any, Any, Any]]] = {
     claim.kind: claim for claim in (BILL, SETTLEMENT, PROFILE, UNATTRIBUTED)
@@ -334,7 +344,7 @@ def bounds_of(
             " days before it and from it on apart"
         )
     try:
-        bounds = period.bounds(utility.customers.find(meter, claim.aid).zone)
+        bounds = period.bounds(utility.customers.find(meter, *claim.aids).zone)
     except GridError as error:
         raise CannotVerify(f"the period: {error}") from None
     utility.contracts.covering(meter, period)
@@ -379,7 +389,7 @@ def ask(
     )
     about = question.about
     try:
-        return head_end.ask(address, utility.customers.find(about.meter, claim.aid), command)
+        return head_end.ask(address, utility.customers.find(about.meter, *claim.aids), command)
     except HubRefused as refused:
         days = round((about.end - about.begin) / _DAY_SECONDS)
         if refused.status_word in _TOO_FEW_DAYS and days < LEAST_DAYS:
@@ -404,7 +414,7 @@ def verify(
 
     Raises `VerificationFailed` or `CannotVerify`, entered as refused.
     """
-    enrolment = utility.customers.find(question.about.meter, claim.aid)
+    enrolment = utility.customers.find(question.about.meter, *claim.aids)
     supplier = utility.keys.public.public_bytes_raw()
     bundle = claim.bundle.of(question.encode(), answer, enrolment, supplier)
     with refusals_entered(utility, question.about, bundle):
@@ -492,7 +502,7 @@ def check_entry(utility: ClaimingUtility, entry: "LedgerEntry") -> None:
         raise VerificationFailed(failed.check, f"{place}: {failed.reason}") from None
     if bundle.supplier != utility.keys.public.public_bytes_raw():
         raise VerificationFailed("ledger", f"{place}: {claim.signed_otherwise}")
-    if bundle.certifier != utility.customers.find(entry.meter, claim.aid).certifier:
+    if bundle.certifier != utility.customers.find(entry.meter, *claim.aids).certifier:
         raise VerificationFailed("ledger", f"{place}: certified by another key than enrolled")
     said = {name: value for name, value in entry.content.items() if name != "evidence"}
     added: Content = {name: str(said.get(name)) for name in claim.added}

@@ -140,14 +140,18 @@ class Customers:
         label = _LABEL + enrolment.meter
         return nonce + AESGCM(self.storage_key).encrypt(nonce, enrolment.encode(), label)
 
-    def find(self, meter: bytes, applet: bytes) -> Enrolment:
-        """Return the enrolment of a meter's applet; raise `UnknownCustomer` if there is none."""
+    def find(self, meter: bytes, applet: bytes, *others: bytes) -> Enrolment:
+        """Return the enrolment of a meter's applet; raise `UnknownCustomer` if there is none.
+
+        `others` are applets that will do where a meter has not the first.
+        """
         with reading(self.engine) as connection:
             rows = connection.execute(self._rows(meter)).scalars().all()
         enrolments = [Enrolment.decode(self._open(meter, sealed)) for sealed in rows]
-        for enrolment in enrolments:
-            if enrolment.applet == applet:
-                return enrolment
+        by_applet = {one.applet: one for one in enrolments}
+        for wanted in (applet, *others):
+            if wanted in by_applet:
+                return by_applet[wanted]
         if enrolments:
             raise UnknownCustomer(
                 f"meter {meter.hex()} is not enrolled with applet {applet.hex().upper()}"

@@ -24,14 +24,14 @@ from typing import Any, Self
 
 from sqlalchemy import Engine
 
-from applets.billing.messages import AID, BillQuestion
+from applets.billing.messages import BillQuestion
 from applets.billing.statement import require_provable
 from applets.common.questions import CLA, Instruction
 from protocols.aggregation.revocations import RevocationList
 from protocols.canonical.signing import key_id_of
 from protocols.carried import CarriedState
 from protocols.iso7816.apdu import CommandApdu
-from protocols.metrology import Period
+from protocols.metrology import Period, medium_of
 from tariffs import PaymentRefused, Register, Tariff, TariffError, billed_registers
 from tariffs.signing import sign_document, verify_signed_tariff
 from utility_server.database import open_database
@@ -191,15 +191,16 @@ class Utility:
             tariff = verify_signed_tariff(signed_tariff, self.keys.public)
         except TariffError as error:
             raise CannotVerify(f"the tariff: {error}") from None
+        self._require_medium(tariff, meter)
         self._require_validity(tariff, meter, period)
-        if self.customers.find(meter, AID).feed_in_register is None and _credits_feed_in(
+        if self.customers.find(meter, *BILL.aids).feed_in_register is None and _credits_feed_in(
             tariff, begin, end
         ):
             raise CannotVerify(
                 f"the tariff credits feed-in; meter {meter.hex()} has no register of it"
             )
         paid, paid_with = self._paid(paid, self.replaced_by(meter, begin, end))
-        slot_seconds = 60 * self.customers.find(meter, AID).slot_minutes
+        slot_seconds = 60 * self.customers.find(meter, *BILL.aids).slot_minutes
         state = self._state_before(tariff, meter, bounds)
         is_last = state is not None and self.ends_contract(meter, period)
         try:
@@ -238,6 +239,15 @@ class Utility:
     def ends_contract(self, meter: bytes, period: Period) -> bool:
         """Return whether a contract is closed on a period's last day."""
         return self.contracts.covering(meter, period).last == period.last
+
+    def _require_medium(self, tariff: Tariff, meter: bytes) -> None:
+        """Raise `CannotVerify` for a tariff of something else than a meter counts."""
+        register = self.customers.find(meter, *BILL.aids).register
+        if not tariff.medium.is_of(register):
+            raise CannotVerify(
+                f"the tariff is for {tariff.medium}, meter {meter.hex()} counts"
+                f" {medium_of(register)}"
+            )
 
     def _require_validity(self, tariff: Tariff, meter: bytes, period: Period) -> None:
         """Raise `CannotVerify` where a customer's days are not within a tariff's validity."""
@@ -322,7 +332,7 @@ class Utility:
         """
         invoice = self.questions.invoice(question)
         command = CommandApdu(CLA, Instruction.DELIVER, 0, 0, invoice.document)
-        head_end.ask(address, self.customers.find(question.about.meter, AID), command)
+        head_end.ask(address, self.customers.find(question.about.meter, *BILL.aids), command)
         self.questions.delivered(question)
         return invoice
 

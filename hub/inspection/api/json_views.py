@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from functools import cache
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 from zoneinfo import ZoneInfo
 
 from msgspec import UNSET, Meta, Struct, UnsetType, convert, field, to_builtins
@@ -39,12 +39,13 @@ from hub.inspection.views.releases import Field, OutgoingMessage, RecordedReleas
 from hub.inspection.views.tariff_views import PriceRow, TariffColumn
 from hub.meters.odd import Odd
 from hub.text import local_day, local_text
-from protocols.metrology import Period
+from protocols.metrology import Medium, Period, find_zone
 from protocols.published import DocumentKind
 from sml_codec import Obis
 
 DAY_SECONDS: Final = 86_400
 TOGETHER: Final = "all of them together"
+Unit = Literal["Wh", "l"]
 Moment = Annotated[datetime, Meta(tz=True)]
 _fields = cache(fields)  # looked up for every bucket
 
@@ -161,8 +162,10 @@ class _Exchange(JsonView, frozen=True):
 
 
 class ReadingsJson(JsonView, frozen=True):
-    """A period in buckets."""
+    """A period in buckets. What is called energy is in `unit`, litres of a meter of volume."""
 
+    medium: str
+    unit: Unit
     zone: str
     slot_seconds: int
     first_day: date
@@ -195,8 +198,10 @@ class _FineUse(JsonView, frozen=True):
 
 
 class FineJson(JsonView, frozen=True):
-    """A day between its readings."""
+    """A day between its readings. Of a meter of volume watt-hours are litres, watts litres/h."""
 
+    medium: str
+    unit: Unit
     day: date
     uses: list[_FineUse]
 
@@ -205,6 +210,14 @@ class _Window(JsonView, frozen=True):
     first_day: date
     last_day: date
     days: float
+
+
+class _KnownOfMeter(JsonView, frozen=True):
+    medium: str
+    slots: int
+    numbers: int
+    bits: int
+    nothing_finer_than_minutes: int | None
 
 
 class _Known(JsonView, frozen=True):
@@ -221,6 +234,8 @@ class _Known(JsonView, frozen=True):
     exported_readings: int
     output_bits: int
     sums_over_households: int
+    of_meters: dict[str, _KnownOfMeter] | UnsetType = UNSET
+    """By meter, empty the hub's own, where anything is known of a further one."""
 
 
 class _Recorded(JsonView, frozen=True):
@@ -475,6 +490,10 @@ class InvoiceJson(JsonView, frozen=True):
     """An invoice, and what the readings say of it."""
 
     number: int = field(name="invoice")
+    meter: str
+    medium: str
+    unit: Unit
+    """Of `energy_wh`, which of a meter of volume is in litres."""
     replaces: int | None
     issued: Moment
     begin: Moment
@@ -569,9 +588,10 @@ class ForecastJson(JsonView, frozen=True):
 
 def readings_json(view: ReadingsView) -> ReadingsJson:
     """Return a readings view."""
-    zone = ZoneInfo(view.zone)
+    zone = view.clock
     return ReadingsJson.of(
         view,
+        **medium_facts(view.medium),
         **_days(view.period),
         total=_bucket(view.total, zone),
         buckets=[_bucket(bucket, zone) for bucket in view.buckets],
@@ -602,9 +622,14 @@ def comparison_json(comparison: Comparison) -> ComparisonJson:
     return ComparisonJson.of(comparison, now=now, before=before)
 
 
-def fine_json(day: date, uses: Iterable[FineUse]) -> FineJson:
+def medium_facts(medium: Medium) -> dict[str, str]:
+    """Return what a meter measures, and the unit of its registers' steps."""
+    return {"medium": str(medium), "unit": medium.step}
+
+
+def fine_json(day: date, uses: Iterable[FineUse], medium: Medium) -> FineJson:
     """Return a day between its readings."""
-    return FineJson.of(None, day=day, uses=list(uses))
+    return FineJson.of(None, **medium_facts(medium), day=day, uses=list(uses))
 
 
 def disclosed_json(view: ReleasesView, zone: ZoneInfo) -> DisclosedJson:
@@ -612,7 +637,7 @@ def disclosed_json(view: ReleasesView, zone: ZoneInfo) -> DisclosedJson:
     known = view.known | ({TOGETHER: view.together} if len(view.known) > 1 else {})
     return DisclosedJson.of(
         view,
-        released=[_release(record, zone) for record in view.releases],
+        released=list(map(_release, view.releases)),
         known={name: _known(learned, zone) for name, learned in known.items()},
         refusals=[_Refusal.of(entry, **entry.facts) for entry in view.refusals],
         outputs=[
@@ -635,7 +660,7 @@ def disclosed_json(view: ReleasesView, zone: ZoneInfo) -> DisclosedJson:
     )
 
 
-def _release(record: RecordedRelease, zone: ZoneInfo) -> _Release:
+def _release(record: RecordedRelease) -> _Release:
     return _Release.of(
         record.release,
         register=next(filter(None, record.release.registers), None),
@@ -645,7 +670,7 @@ def _release(record: RecordedRelease, zone: ZoneInfo) -> _Release:
         corrected_slots=record.release.corrected_slots,
         goes_on_from=record.release.recalled_from,
         end=record.end,
-        **_local_days(record.begin, record.end, zone),
+        **_local_days(record.begin, record.end, find_zone(record.about.zone)),
         size=record.size,
     )
 
@@ -672,6 +697,22 @@ def _known(learned: Learned, zone: ZoneInfo) -> _Known:
         samples=sum(one.count for one in learned.samples),
         exported_readings=sum(one.count for one in learned.exports),
         sums_over_households=0 if learned.sums is None else learned.sums.count,
+        of_meters={
+            "" if one.meter is None else one.meter.name: _known_of_meter(one)
+            for one in learned.parts
+        }
+        or UNSET,
+    )
+
+
+def _known_of_meter(part: Learned) -> _KnownOfMeter:
+    finest = part.finest_seconds
+    about = None if part.meter is None else part.meter.about
+    return _KnownOfMeter.of(
+        part,
+        medium=str(Medium.ELECTRICITY if about is None else about.medium),
+        slots=part.knowledge.slots,
+        nothing_finer_than_minutes=None if finest is None else finest // 60,
     )
 
 
@@ -750,12 +791,16 @@ def invoice_json(
     checked: CheckedBill, zone: ZoneInfo, proof: ProofCheck | None = None
 ) -> InvoiceJson:
     """Return a checked invoice, and what is said of its proof if that was checked."""
-    invoice, bill = checked.invoice, checked.bill
+    invoice, bill, about = checked.invoice, checked.bill, checked.about
+    days = zone if about is None else find_zone(about.zone)
+    medium = Medium.ELECTRICITY if about is None else about.medium
     return InvoiceJson.of(
         invoice,
+        **medium_facts(medium),
+        meter=invoice.meter.hex(),
         replaces=invoice.replaces or None,
-        zone=zone.key,
-        **_local_days(invoice.begin, invoice.end, zone),
+        zone=zone.key if about is None else about.zone,
+        **_local_days(invoice.begin, invoice.end, days),
         recomputed=bill and bill.total,
         verdict=checked.verdict,
         reason=checked.reason,

@@ -18,6 +18,7 @@ from msgspec.structs import fields
 from hub.device import Device
 from hub.errors import HubError
 from hub.inspection.api import json_views as views
+from hub.inspection.api.json_meters import FlowJson, MetersJson, flow_json, meters_json
 from hub.inspection.api.json_views import JsonView
 from hub.inspection.api.tokens import Scope
 from hub.inspection.attack.attack import attack
@@ -29,6 +30,7 @@ from hub.inspection.views.documents import supplied_applets, tariff_book
 from hub.inspection.views.door import set_aside_view
 from hub.inspection.views.estimates import forecast
 from hub.inspection.views.live import fine_uses, month_of_readings, power_now
+from hub.inspection.views.meters import meter_called
 from hub.inspection.views.published import published_view
 from hub.inspection.views.readings import compare, readings_view
 from hub.inspection.views.releases import decode_message, outgoing_message, releases_view
@@ -51,6 +53,14 @@ class WrongParameter(HubError):
     http_status = 400
 
 
+class ApiRefused(HubError):
+    """A request that is answered with no view: `headers` go with the refusal."""
+
+    def __init__(self, status: int, reason: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(reason)
+        self.http_status, self.headers = status, headers or {}
+
+
 @dataclass(frozen=True, slots=True)
 class ApiSession:
     """What an operation works on."""
@@ -59,9 +69,24 @@ class ApiSession:
     database: Database
     proofs: BillProofs | None
 
+    def meter(self, name: str) -> Device:
+        """Return the meter of a name; raise `NoSuchMeter` where there is none."""
+        return meter_called(self.device, name)
+
 
 class Query(Struct, frozen=True, kw_only=True):
     """The parameters of an operation; these are none."""
+
+
+MeterName = Annotated[
+    str, Meta(description="A further meter by its name, as gas; without: the hub's own.")
+]
+
+
+class MeterQuery(Query, frozen=True):
+    """One of the hub's meters."""
+
+    meter: MeterName = ""
 
 
 class PeriodQuery(Query, frozen=True):
@@ -85,12 +110,14 @@ class ReadingsQuery(PeriodQuery, frozen=True):
     compare: Annotated[bool, Meta(description="Whether to set the period before it beside it.")] = (
         False
     )
+    meter: MeterName = ""
 
 
 class DayQuery(Query, frozen=True):
-    """A local day."""
+    """A local day of a meter."""
 
     day: Annotated[date, Meta(description="The local day.")]
+    meter: MeterName = ""
 
 
 class RecipientQuery(Query, frozen=True):
@@ -106,8 +133,11 @@ class EntryQuery(Query, frozen=True):
 
 
 class BillsQuery(Query, frozen=True):
-    """How far bills are checked."""
+    """Whose bills, and how far they are checked."""
 
+    meter: Annotated[
+        str, Meta(description="Only those of this meter by its name, as gas; without: all.")
+    ] = ""
     proofs: Annotated[
         bool,
         Meta(description="Whether to check the supplier's proofs as well; that takes a while."),
@@ -120,8 +150,9 @@ class Operation:
 
     path: str
     name: str
-    scope: Scope
-    answer: Callable[[ApiSession, Any], JsonView]
+    scope: Scope | None
+    """What of the resident's tokens may ask it; None: readers may (`remote_reading`), no token."""
+    answer: Callable[[Any, Any], JsonView]
 
     @property
     def summary(self) -> str:
@@ -189,12 +220,18 @@ def _device(session: ApiSession, query: Query) -> views.DeviceJson:
     )
 
 
-def _power(session: ApiSession, query: Query) -> views.PowerJson:
-    """The power at the last reading."""
-    power = power_now(session.device)
+def _meters(session: ApiSession, query: Query) -> MetersJson:
+    """All meters of the hub: electricity, gas, water, heat, appliances."""
+    return meters_json(session.device)
+
+
+def _power(session: ApiSession, query: MeterQuery) -> views.PowerJson | FlowJson:
+    """The power at the last reading, or the flow through a meter of volume."""
+    device = session.meter(query.meter)
+    power, medium = power_now(device), device.description.medium
     if power is None:
         raise InspectionError("the readings do not tell the power")
-    return views.PowerJson.of(power)
+    return flow_json(power, medium) if medium.counts_volume else views.PowerJson.of(power)
 
 
 def _readings(
@@ -202,17 +239,19 @@ def _readings(
 ) -> views.ReadingsJson | views.ComparisonJson:
     """What was used, in buckets of local time."""
     period = query.period(MOST_DAYS if query.by.is_of_days else MOST_FINE_DAYS)
-    book, kept = tariff_book(session.device), BucketCache.of(session.device, session.database)
-    view = readings_view(session.device, period, query.by, book, kept)
+    device = session.meter(query.meter)
+    book, kept = tariff_book(device), BucketCache.of(device, session.database)
+    view = readings_view(device, period, query.by, book, kept)
     if not query.compare:
         return views.readings_json(view)
-    before = readings_view(session.device, period_before(period), query.by, book, kept)
+    before = readings_view(device, period_before(period), query.by, book, kept)
     return views.comparison_json(compare(view, before))
 
 
 def _fine(session: ApiSession, query: DayQuery) -> views.FineJson:
     """A day as the meter read it, minute by minute where it did."""
-    return views.fine_json(query.day, fine_uses(session.device, query.day))
+    device = session.meter(query.meter)
+    return views.fine_json(query.day, fine_uses(device, query.day), device.description.medium)
 
 
 def _set_aside(session: ApiSession, query: Query) -> views.SetAsideJson:
@@ -252,9 +291,10 @@ def _attack(session: ApiSession, query: PeriodQuery) -> views.AttackJson:
 def _bills(session: ApiSession, query: BillsQuery) -> views.BillsJson:
     """Every invoice, recomputed, with its verdict."""
     device, proofs = session.device, session.proofs if query.proofs else None
+    only = meter_called(device, query.meter).description.meter if query.meter else None
     bills = []
     for applet in supplied_applets(device):
-        for checked in check_invoices(device, applet):
+        for checked in check_invoices(device, applet, only):
             proof = None if proofs is None else proofs.check(device, applet, checked.invoice)
             invoice = views.invoice_json(checked, device.zone, proof)
             bills.append(
@@ -268,19 +308,20 @@ def _bills(session: ApiSession, query: BillsQuery) -> views.BillsJson:
     return views.BillsJson(bills=bills)
 
 
-def _tariffs(session: ApiSession, query: Query) -> views.TariffsJson:
+def _tariffs(session: ApiSession, query: MeterQuery) -> views.TariffsJson:
     """Your tariffs' versions side by side."""
-    return views.TariffsJson.of(tariff_table(tariff_book(session.device)))
+    return views.TariffsJson.of(tariff_table(tariff_book(session.meter(query.meter))))
 
 
-def _forecast(session: ApiSession, query: Query) -> views.ForecastJson:
+def _forecast(session: ApiSession, query: MeterQuery) -> views.ForecastJson:
     """What this month will come to."""
-    device = session.device
+    device = session.meter(query.meter)
     return views.forecast_json(forecast(device, tariff_book(device), month_of_readings(device)))
 
 
 OPERATIONS: Final = (
     Operation("/v1/device", "device", Scope.DEVICE, _device),
+    Operation("/v1/meters", "meters", Scope.DEVICE, _meters),
     Operation("/v1/power", "power", Scope.READINGS, _power),
     Operation("/v1/readings", "readings", Scope.READINGS, _readings),
     Operation("/v1/readings/fine", "fineReadings", Scope.READINGS, _fine),

@@ -52,7 +52,7 @@ def curve_known_to(device: Device, recipients: Collection[str], begin: int, end:
     slots = slots_between(device, begin, end)
     watts = _projected(device, recipients, begin, end, slots.seconds)
     for entry in device.disclosure.log.entries("export"):
-        if entry.facts["recipient"] in recipients:
+        if entry.facts["recipient"] in recipients and not entry.facts.get("register"):
             width = 60 * int(entry.facts["resolution_minutes"])
             _put_exported(watts, slots, begin, entry.facts["begin"], entry.facts["end"], width)
     return PowerCurve(begin, slots.seconds, watts)

@@ -83,7 +83,7 @@ def export_readings(device: Device, number: int, minutes: int | None = None) -> 
     except GridError as error:
         raise InspectionError(str(error)) from None
     minutes = minutes or terms.least_minutes
-    _require_custody(device, register, period, (begin, end), terms)
+    require_custody(device, register, period, (begin, end), terms)
     slots = _slots(device, register, begin, end, minutes)
     device.disclosure.permit_export(
         ExportRequest(
@@ -99,11 +99,11 @@ def export_readings(device: Device, number: int, minutes: int | None = None) -> 
             revised=device.registers[register].revised(period),
         )
     )
-    content = slots_csv(slots, device.zone).encode()
+    content = slots_csv(slots, device.description).encode()
     return Copy(f"export-{number}.csv", CSV_TYPE, content, len(slots))
 
 
-def _require_custody(
+def require_custody(
     device: Device,
     register: bytes,
     period: Period,

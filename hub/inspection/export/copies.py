@@ -6,7 +6,8 @@ A CSV file with UTC and local time,
     start_utc,start_local,energy_wh,state
     2025-03-01T00:00:00Z,2025-03-01T01:00:00+01:00,312,measured
 
-with the columns feed_in_wh and feed_in_state more where the meter counts what is fed in, or a Green
+with the columns feed_in_wh and feed_in_state more where the meter counts what is fed in, and with
+volume_l in the place of energy_wh where it counts litres; or a Green
 Button file (`hub.inspection.export.green_button`), which other software reads.
 """
 
@@ -16,12 +17,13 @@ import io
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final
-from zoneinfo import ZoneInfo
 
+from hub.description import Description
 from hub.device import Device
 from hub.inspection.export.green_button import green_button
 from hub.inspection.views.slots import SlotRun, readings_of
 from hub.text import local_text, utc_text
+from protocols.canonical.day_zone import wall_zone
 from protocols.metrology import Period, SlotState
 from tariffs.invoice import Invoice
 
@@ -52,9 +54,10 @@ def copy_readings(device: Device, period: Period, form: CopyForm) -> Copy:
     Raises `InspectionError` where there are none.
     """
     slots = readings_of(device, period)
-    name = f"readings-{period.first}-{period.last}"
+    of = f"{device.name}-" if device.name else ""
+    name = f"readings-{of}{period.first}-{period.last}"
     if form is CopyForm.CSV:
-        content = slots_csv(slots, device.zone).encode()
+        content = slots_csv(slots, device.description).encode()
         copy = Copy(f"{name}.csv", CSV_TYPE, content, len(slots))
     else:
         content = green_button(slots, device.description, device.now()).encode()
@@ -70,9 +73,11 @@ def record_bundle(device: Device, invoice: Invoice, content: bytes) -> Copy:
     return Copy(f"bill-{invoice.number}.bundle", "application/octet-stream", content, 0)
 
 
-def slots_csv(slots: SlotRun, zone: ZoneInfo) -> str:
-    """Return slots as CSV; the energy of a missing one is empty."""
-    columns = [("energy_wh", "state", slots.use_wh, slots.states)]
+def slots_csv(slots: SlotRun, about: Description) -> str:
+    """Return slots of a meter as CSV; the energy of a missing one is empty."""
+    zone = wall_zone(about.zone)
+    used = "volume_l" if about.medium.counts_volume else "energy_wh"
+    columns = [(used, "state", slots.use_wh, slots.states)]
     if slots.fed_in_wh is not None and slots.fed_in_states is not None:
         columns.append(("feed_in_wh", "feed_in_state", slots.fed_in_wh, slots.fed_in_states))
     text = io.StringIO()

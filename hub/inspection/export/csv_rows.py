@@ -3,21 +3,25 @@
 
 from collections.abc import Iterable, Iterator
 from typing import Final
-from zoneinfo import ZoneInfo
 
+from hub.description import Description
 from hub.inspection.views.live import FineUse
 from hub.inspection.views.money import Money
 from hub.inspection.views.readings import ReadingsView
 from hub.text import local_text, utc_text
+from protocols.canonical.day_zone import wall_zone
 
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
+ENERGY: Final = "energy_wh"
+VOLUME: Final = "volume_l"
+"""In the place of energy, where the meter counts litres."""
 READINGS_HEADER: Final = (
     "start_utc",
     "end_utc",
     "start_local",
     "end_local",
-    "energy_wh",
+    ENERGY,
     "measured",
     "estimated",
     "substituted",
@@ -34,10 +38,14 @@ FEED_IN: Final = "feed_in_wh"
 def readings_rows(view: ReadingsView) -> Iterator[tuple[str, ...]]:
     """Yield a header and a row for each bucket; amounts are exact, what is unknown is empty.
 
-    A bucket with several bands names each with its watt-hours, `F1 120; F2 80`.
+    A bucket with several bands names each with its watt-hours, `F1 120; F2 80`. Of a meter that
+    counts litres the column of amounts is `volume_l`.
     """
-    zone = ZoneInfo(view.zone)
-    yield (*READINGS_HEADER, FEED_IN) if view.feeds_in else READINGS_HEADER
+    zone = view.clock
+    header = tuple(
+        VOLUME if n == ENERGY and view.medium.counts_volume else n for n in READINGS_HEADER
+    )
+    yield (*header, FEED_IN) if view.feeds_in else header
     for bucket in view.buckets:
         states, money = bucket.states, bucket.cost or bucket.energy_cost
         bands = [f"{use.band} {use.energy_wh}" for use in bucket.bands]
@@ -56,9 +64,14 @@ def readings_rows(view: ReadingsView) -> Iterator[tuple[str, ...]]:
         )
 
 
-def fine_rows(uses: Iterable[FineUse], zone: ZoneInfo) -> Iterator[tuple[str, ...]]:
-    """Yield a header and a row for each stretch between two readings; what is unknown is empty."""
-    yield ("start_utc", "end_utc", "start_local", "energy_wh", "watts", "state")
+def fine_rows(uses: Iterable[FineUse], about: Description) -> Iterator[tuple[str, ...]]:
+    """Yield a header and a row for each stretch between two readings; what is unknown is empty.
+
+    Of a meter that counts litres the columns are `volume_l` and `litres_per_hour`.
+    """
+    zone, is_volume = wall_zone(about.zone), about.medium.counts_volume
+    amounts = (VOLUME, "litres_per_hour") if is_volume else (ENERGY, "watts")
+    yield ("start_utc", "end_utc", "start_local", *amounts, "state")
     for use in uses:
         state = "missing" if use.energy_wh is None else "suspect" if use.is_suspect else "read"
         yield (

@@ -7,6 +7,9 @@
                                           IntervalReading      one a slot that is known
                        -> MeterReading -> ReadingType ...      reverse: what was fed in, if metered
 
+Of gas and water the values are litres: cubic metres with the power of ten -3. Blocks are of the
+meter's own days, those of gas from six to six.
+
 A slot that is missing has no IntervalReading. How a value is known is its ReadingQuality: valid,
 estimated by linear interpolation, questionable, and raw where it is not certified yet. Elements
 stand in the order of the standard's schema.
@@ -26,7 +29,8 @@ from hub.device import Description
 from hub.inspection.views.calendar import utc_offset
 from hub.inspection.views.slots import SlotRun
 from hub.text import local_day, utc_text
-from protocols.metrology import SlotState, find_zone
+from protocols.canonical.day_zone import wall_zone
+from protocols.metrology import Medium, SlotState, find_zone
 
 ATOM: Final = "http://www.w3.org/2005/Atom"
 ESPI: Final = "http://naesb.org/espi"
@@ -39,6 +43,26 @@ QUALITIES: Final = {
 }
 FORWARD, REVERSE = 1, 19
 """Directions of flow: drawn from the grid, and fed into it."""
+CUBIC_METRES, WATT_HOURS, LITRES = 42, 72, -3
+"""Units, and the power of ten that makes litres of the first."""
+
+
+class _Commodity(NamedTuple):
+    """What ESPI calls a medium: kind of service, commodity, and what people read."""
+
+    service: int
+    commodity: int
+    title: str
+
+
+COMMODITIES: Final = {
+    Medium.ELECTRICITY: _Commodity(0, 1, "Electricity meter"),
+    Medium.GAS: _Commodity(1, 7, "Gas meter"),
+    Medium.COLD_WATER: _Commodity(2, 9, "Water meter"),
+    Medium.HOT_WATER: _Commodity(2, 9, "Hot-water meter"),
+    Medium.HEAT: _Commodity(4, 12, "Heat meter"),
+    Medium.COLD: _Commodity(4, 13, "Cooling meter"),
+}
 NO_RULE: Final = "FFFFFFFF"
 LAST: Final = 7
 """The operator of a daylight saving rule: the month's last such weekday; 2 to 6: first to fifth."""
@@ -51,7 +75,7 @@ def green_button(slots: SlotRun, description: Description, now: int) -> str:
 
 
 def _lines(slots: SlotRun, description: Description, now: int) -> Iterator[str]:
-    zone = find_zone(description.zone)
+    zone, of_medium = wall_zone(description.zone), COMMODITIES[description.medium]
     home = uuid5(OURS, description.meter.hex() + description.register.hex())
     root = f"UsagePoint/{home}"
     yield '<?xml version="1.0" encoding="UTF-8"?>'
@@ -60,23 +84,22 @@ def _lines(slots: SlotRun, description: Description, now: int) -> Iterator[str]:
     yield "<title>Meterlet: own copy of readings</title>"
     yield f"<updated>{utc_text(now)}</updated>"
     yield from _entry(
-        home, now, root, ["LocalTimeParameters/1", f"{root}/MeterReading"], "Electricity meter",
-        "<espi:UsagePoint><espi:ServiceCategory><espi:kind>0</espi:kind></espi:ServiceCategory>"
-        "</espi:UsagePoint>",
+        home, now, root, ["LocalTimeParameters/1", f"{root}/MeterReading"], of_medium.title,
+        _parent("UsagePoint", [("ServiceCategory", _element("kind", of_medium.service))]),
     )  # fmt: skip
     year = datetime.fromtimestamp(slots.starts[0] if len(slots) else now, UTC).year
-    yield from _entry(
-        home, now, "LocalTimeParameters/1", [], description.zone, _local_time(zone, year)
-    )
-    for position, register in enumerate(_registers(slots), start=1):
+    yield from _entry(home, now, "LocalTimeParameters/1", [], zone.key, _local_time(zone, year))
+    for position, register in enumerate(_registers(slots, description.medium), start=1):
         reading, kind = f"{root}/MeterReading/{position}", f"ReadingType/{position}"
         yield from _entry(
             home, now, reading, [f"{reading}/IntervalBlock", kind], register.title,
             "<espi:MeterReading/>",
         )  # fmt: skip
-        read = _reading_type(slots.seconds, register.direction)
+        read = _reading_type(slots.seconds, register.direction, description.medium)
         yield from _entry(home, now, kind, [], register.unit, read)
-        for number, (day, part) in enumerate(_days(register.slots, zone), start=1):
+        for number, (day, part) in enumerate(
+            _days(register.slots, find_zone(description.zone)), start=1
+        ):
             path = f"{reading}/IntervalBlock/{number}"
             yield from _entry(home, now, path, [], day, _block(part))
     yield "</feed>"
@@ -89,7 +112,10 @@ class _Register(NamedTuple):
     direction: int
 
 
-def _registers(slots: SlotRun) -> Iterator[_Register]:
+def _registers(slots: SlotRun, medium: Medium) -> Iterator[_Register]:
+    if medium.counts_volume:
+        yield _Register(slots, "Volume by interval", "Litres drawn", FORWARD)
+        return
     yield _Register(slots.drawn(), "Energy by interval", "Watt-hours drawn", FORWARD)
     if slots.fed_in_wh is not None and slots.fed_in_states is not None:
         fed_in = replace(slots.drawn(), use_wh=slots.fed_in_wh, states=slots.fed_in_states)
@@ -120,18 +146,19 @@ def _parent(name: str, members: Sequence[tuple[str, int | str]]) -> str:
     return _element(name, "".join(_element(*member) for member in members))
 
 
-def _reading_type(seconds: int, direction: int) -> str:
+def _reading_type(seconds: int, direction: int, medium: Medium) -> str:
+    is_volume = medium.counts_volume
     members = (
         ("accumulationBehaviour", 4),  # deltaData
-        ("commodity", 1),  # electricity, metered at the customer
+        ("commodity", COMMODITIES[medium].commodity),
         ("dataQualifier", 12),  # normal
         ("flowDirection", direction),
         ("intervalLength", seconds),
-        ("kind", 12),  # energy
+        ("kind", 58 if is_volume else 12),  # volume, energy
         ("phase", 0),
-        ("powerOfTenMultiplier", 0),
+        ("powerOfTenMultiplier", LITRES if is_volume else 0),
         ("timeAttribute", 0),
-        ("uom", 72),  # Wh
+        ("uom", CUBIC_METRES if is_volume else WATT_HOURS),
     )
     return _parent("ReadingType", members)
 

@@ -7,7 +7,8 @@ text with a number in it has a table of plural forms, `one` and `other`.
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
@@ -18,14 +19,18 @@ from typing import Final
 
 from babel import Locale
 from babel.dates import format_date, format_datetime, format_time, get_month_names
+from babel.lists import format_list
 from babel.numbers import format_currency, format_decimal, format_percent
 
+from hub.description import Description
 from hub.disclosure import ConsentTerms
 from hub.disclosure.wording import consent_sentences
 from hub.inspection.views.demand_items import DemandDetail
 from hub.inspection.views.memory import CarriedAmount
 from hub.inspection.views.money import Money
-from protocols.metrology import Period, date_at
+from protocols.canonical.day_zone import wall_zone
+from protocols.metrology import Medium, Period, date_at, find_zone, medium_of
+from sml_codec import Obis
 from tariffs import Bill
 from tariffs.bill import BillItem
 
@@ -35,8 +40,9 @@ MOST_PREFERENCES: Final = 20
 
 PPM_DECIMALS: Final = 4
 SHOWN_DECIMALS: Final = 4
-RATE_UNITS: Final = {"Wh": "kWh", "W": "kW"}
+RATE_UNITS: Final = {"Wh": "kWh", "W": "kW", "l": "m³"}
 UNKNOWN: Final = "–"
+MIDNIGHT: Final = datetime.min.time()
 
 
 class UnknownText(KeyError):
@@ -52,13 +58,23 @@ class Catalogue:
     texts: Mapping[str, str] = field(repr=False)
     locale: Locale = field(repr=False)
     zone: tzinfo = UTC
-    """In which times are shown."""
+    """By whose clock times are shown."""
+    days: tzinfo | None = None
+    """Whose days are shown, as gas days from six to six; None: those of the clock."""
+    medium: Medium = Medium.ELECTRICITY
+    """What the meter measures whose amounts are shown."""
     prefix: str = ""
     """What the names of the texts begin with that `t` and `n` are asked for."""
 
     def for_pages(self, zone: tzinfo) -> "Catalogue":
         """Return the catalogue as the pages use it, with their own texts."""
         return replace(self, zone=zone, prefix="pages.")
+
+    def for_meter(self, about: Description) -> "Catalogue":
+        """Return the catalogue as it speaks of a meter: in its units, by its days."""
+        return replace(
+            self, zone=wall_zone(about.zone), days=find_zone(about.zone), medium=about.medium
+        )
 
     @property
     def languages(self) -> dict[str, str]:
@@ -80,6 +96,20 @@ class Catalogue:
             name = f"{key}.other"
         return self.t(name, n=self.number(number), **values)
 
+    def meters_of(self, registers: Iterable[str]) -> str:
+        """Return what people call the meters of registers, by their OBIS codes in text.
+
+        Empty where these are of electricity alone, as most are. What is no code is passed over.
+        """
+        found = set[Medium]()
+        for name in registers:
+            with suppress(ValueError):
+                found.add(medium_of(Obis.parse(name).code))
+        media = sorted(found)
+        if media in ([], [Medium.ELECTRICITY]):
+            return ""
+        return format_list([self.your_meter("", one) for one in media], locale=self.locale)
+
     # Numbers
 
     def number(self, value: int | Decimal, decimals: int = 0) -> str:
@@ -88,14 +118,55 @@ class Catalogue:
         return format_decimal(Decimal(value), format=pattern, locale=self.locale)
 
     def energy(self, watt_hours: int | None) -> str:
-        """Return energy in kWh, to the watt-hour."""
+        """Return what a register of the meter counted, `watt_hours` or litres, in kWh or m³."""
         if watt_hours is None:
             return UNKNOWN
+        if self.medium.counts_volume:
+            return self.volume(watt_hours)
+        return self.kilowatt_hours(watt_hours)
+
+    def kilowatt_hours(self, watt_hours: int) -> str:
+        """Return energy in kWh, to the watt-hour."""
         return f"{self.number(Decimal(watt_hours).scaleb(-3), 3)}\N{NO-BREAK SPACE}kWh"
 
+    def volume(self, litres: int) -> str:
+        """Return a volume in cubic metres, with three decimals."""
+        return f"{self.number(Decimal(litres).scaleb(-3), 3)}\N{NO-BREAK SPACE}m³"
+
     def power(self, watts: int | None) -> str:
+        """Return how much flows through the meter: `watts`, or litres in an hour."""
+        if watts is None:
+            return UNKNOWN
+        if self.medium.counts_volume:
+            return f"{self.number(watts)}\N{NO-BREAK SPACE}l/h"
+        return self.watts(watts)
+
+    def watts(self, watts: int) -> str:
         """Return power in W."""
-        return UNKNOWN if watts is None else f"{self.number(watts)}\N{NO-BREAK SPACE}W"
+        return f"{self.number(watts)}\N{NO-BREAK SPACE}W"
+
+    # Meters
+
+    @property
+    def unit(self) -> str:
+        """The unit of the meter's amounts."""
+        return "m³" if self.medium.counts_volume else "kWh"
+
+    @property
+    def flow_key(self) -> str:
+        """Ends the names of texts about how much flows: water has no power."""
+        return "flow" if self.medium.counts_volume else "power"
+
+    def meter(self, name: str, medium: Medium) -> str:
+        """Return what people call a meter: by what it measures, and its name where that is more."""
+        measured = replace(self, prefix="").t(f"medium.{medium.name.lower()}")
+        return measured if _says_no_more(name, medium) else f"{name} ({measured})"
+
+    def your_meter(self, name: str, medium: Medium) -> str:
+        """Return what a further meter is called in a sentence: `your gas meter`."""
+        more = "" if _says_no_more(name, medium) else name
+        words = replace(self, prefix="")
+        return words.t(f"your_meter.{medium.name.lower()}", name=more).strip()
 
     def share(self, ppm: int | None) -> str:
         """Return millionths as a percentage with its sign."""
@@ -149,9 +220,11 @@ class Catalogue:
             return ""
         match item.unit:
             case "Wh":
-                return self.energy(item.quantity)
+                return self.kilowatt_hours(item.quantity)
+            case "l":
+                return self.volume(item.quantity)
             case "W":
-                return self.power(item.quantity)
+                return self.watts(item.quantity)
             case "":
                 return self.number(item.quantity)
             case unit:
@@ -177,9 +250,11 @@ class Catalogue:
         """Return a value that a bill leaves for the next one."""
         match one.unit:
             case "Wh":
-                return self.energy(one.value)
+                return self.kilowatt_hours(one.value)
+            case "l":
+                return self.volume(one.value)
             case "W":
-                return self.power(one.value)
+                return self.watts(one.value)
             case currency if one.owed_to:
                 amount = self.micro(abs(one.value), currency)
                 return self.t(f"bill.owed_to_{one.owed_to}", amount=amount)
@@ -196,7 +271,7 @@ class Catalogue:
         name = f"{one.component} {one.label}".strip()
         per = self.t(f"per.{one.per}")
         return self.t(
-            "bill.demand", name=name, power=self.power(one.watts), figure=figure, per=per,
+            "bill.demand", name=name, power=self.watts(one.watts), figure=figure, per=per,
             times=one.times,
         )  # fmt: skip
 
@@ -216,22 +291,32 @@ class Catalogue:
         """Return a day."""
         return format_date(day, locale=self.locale)
 
+    def date_of(self, time: int) -> date:
+        """Return the day that a moment is in, of those that are shown."""
+        return date_at(time, self.days or self.zone)
+
+    def begins_day(self, time: int) -> bool:
+        """Tell whether such a day begins at a moment."""
+        return (
+            datetime.fromtimestamp(time, UTC).astimezone(self.days or self.zone).time() == MIDNIGHT
+        )
+
     def day_of(self, time: int) -> str:
         """Return the local day of a moment."""
-        return self.day(date_at(time, self.zone))
+        return self.day(self.date_of(time))
 
     def short_day(self, time: int) -> str:
         """Return weekday and day of the month of a moment."""
-        return format_date(date_at(time, self.zone), "EEE d", locale=self.locale)
+        return format_date(self.date_of(time), "EEE d", locale=self.locale)
 
     def iso_day(self, time: int) -> str:
         """Return the local day of a moment as addresses have it."""
-        return date_at(time, self.zone).isoformat()
+        return self.date_of(time).isoformat()
 
     def month_name(self, time: int) -> str:
         """Return the short name of a moment's month."""
         names = get_month_names("abbreviated", locale=self.locale)
-        return str(names[date_at(time, self.zone).month])
+        return str(names[self.date_of(time).month])
 
     def month(self, day: date) -> str:
         """Return a day's month and year."""
@@ -239,7 +324,7 @@ class Catalogue:
 
     def month_year(self, time: int) -> str:
         """Return the local month of a moment, with its year."""
-        return self.month(date_at(time, self.zone))
+        return self.month(self.date_of(time))
 
     def clock(self, time: int) -> str:
         """Return the local time of day of a moment."""
@@ -252,7 +337,7 @@ class Catalogue:
 
     def minute(self, time: int) -> str:
         """Return a moment as local date and time of day, to the minute."""
-        return f"{self.day_of(time)}, {self.clock(time)}"
+        return f"{self.day(date_at(time, self.zone))}, {self.clock(time)}"
 
     def period(self, period: Period) -> str:
         """Return a period of days: a day, month, quarter, year, or from when to when."""
@@ -269,7 +354,7 @@ class Catalogue:
 
     def span(self, begin: int, end: int) -> str:
         """Return the days that [begin, end) touches."""
-        return self.period(Period(date_at(begin, self.zone), date_at(end - 1, self.zone)))
+        return self.period(Period(self.date_of(begin), self.date_of(end - 1)))
 
     def consent(self, terms: ConsentTerms) -> str:
         """Return what a consent allows."""
@@ -314,6 +399,12 @@ def _quality(weight: str) -> int:
     if name.strip().lower() != "q" or len(digits) != 4 or not digits.isascii():
         return 0
     return min(int(digits), 1000) if digits.isdigit() else 0
+
+
+def _says_no_more(name: str, medium: Medium) -> bool:
+    """Tell whether a meter's name says no more than what it measures; the hub's own has none."""
+    usual = {str(medium).replace(" ", "-"), *(["water"] if medium is Medium.COLD_WATER else [])}
+    return not name or name in usual
 
 
 def _places(amount: Decimal) -> int:

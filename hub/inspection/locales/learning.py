@@ -24,6 +24,9 @@ FED_IN: Final = "1-0:2.8.0*255"
 def learned_in_words(learned: Learned, words: Catalogue) -> str:
     """Return what a recipient, or all of them together, has and could work out at most."""
     words = replace(words, prefix="")
+    if learned.parts:
+        said = [_of_meter(part, words) for part in learned.parts]
+        return " ".join([*said, words.t("learned.apart")])
     who = _who(learned, words)
     has = _has(learned, words)
     if not has:
@@ -31,6 +34,16 @@ def learned_in_words(learned: Learned, words: Catalogue) -> str:
     listed = format_list(has, locale=words.locale)
     knows = "learned.knows" if learned.recipient else "learned.all_know"
     return " ".join([words.t(knows, who=who, what=listed), *_at_most(learned, words)])
+
+
+def _of_meter(learned: Learned, words: Catalogue) -> str:
+    """Return what was learned of one meter, after its name where it is a further one."""
+    if learned.meter is None:
+        return learned_in_words(learned, words)
+    about = learned.meter.about
+    name = words.your_meter(learned.meter.name, about.medium)
+    text = learned_in_words(learned, words.for_meter(about))
+    return words.t("learned.about_meter", meter=name, text=text)
 
 
 def _who(learned: Learned, words: Catalogue) -> str:
@@ -114,7 +127,7 @@ def _about(learned: Learned, words: Catalogue) -> str:
 def _span(span: Span, words: Catalogue) -> str:
     """Return days; with the hours where it is no whole days."""
     begin, end = span
-    if words.clock(begin) == words.clock(end) == "00:00":
+    if words.begins_day(begin) and words.begins_day(end):
         return words.span(begin, end)
     return f"{words.minute(begin)} – {words.minute(end)}"
 

@@ -21,6 +21,7 @@ from fractions import Fraction
 from typing import Protocol
 
 from hub.certifier import DayUse
+from hub.description import Description
 from hub.device import Device
 from hub.inspection.errors import InspectionError
 from hub.inspection.views.bucket import BandUse, band_uses
@@ -81,6 +82,8 @@ class CheckedBill:
     """What the powers billed are made of."""
     swaps: tuple[MeterSwap, ...] = ()
     """The meters that were exchanged in the period."""
+    about: Description | None = None
+    """The hub's meter that it is for; None: it is for none of them."""
 
     @property
     def difference(self) -> Fraction | None:
@@ -98,18 +101,25 @@ class CheckedBill:
         )
 
 
-def check_invoices(device: Device, applet: bytes) -> list[CheckedBill]:
+def check_invoices(device: Device, applet: bytes, meter: bytes | None = None) -> list[CheckedBill]:
     """Return every invoice the applet was handed, oldest first, each with its verdict.
+
+    With `meter`, only those that are for the meter of this identification.
 
     Raises `InspectionError` where the applet keeps nothing, or a document in its store is not
     signed by the supplier.
     """
     documents = supplier_documents(device, applet)
-    return [check_invoice(device, documents, invoice) for invoice in documents.invoices]
+    return [
+        check_invoice(device, documents, invoice)
+        for invoice in documents.invoices
+        if meter in (None, invoice.meter)
+    ]
 
 
 def check_invoice(device: Device, documents: SupplierDocuments, invoice: Invoice) -> CheckedBill:
-    """Return one invoice of `documents` with its verdict."""
+    """Return one invoice of `documents` with its verdict, against the readings of its meter."""
+    device = meter_billed(device, invoice)
     place = documents.invoices.index(invoice)
     earlier, later = documents.invoices[:place], documents.invoices[place + 1 :]
     checked = _at_its_time(device, documents, invoice)
@@ -118,8 +128,15 @@ def check_invoice(device: Device, documents: SupplierDocuments, invoice: Invoice
         checked,
         replaced_by=successors[0] if successors else None,
         swaps=swaps_between(device, invoice.begin, invoice.end),
+        about=device.description if device.description.meter == invoice.meter else None,
     )
     return _once(_difference_checked(checked, earlier), earlier)
+
+
+def meter_billed(device: Device, invoice: Invoice) -> Device:
+    """Return the hub's meter that an invoice is for; its own where it is for none of them."""
+    meters = (one for one in device.every_meter if one.description.meter == invoice.meter)
+    return next(meters, device)
 
 
 def _at_its_time(device: Device, documents: SupplierDocuments, invoice: Invoice) -> CheckedBill:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Buckets kept so that years need not be opened day by day: sealed like the readings.
 
-    inspection.db: begin ‖ end ‖ subject    in clear, for searching; the subject names the tariffs
+    inspection.db: begin ‖ end ‖ subject    in clear, for searching; the subject names the tariffs,
+                                            and the meter where it is a further one
                    nonce (12) ‖ AES-256-GCM(bucket)
                    associated data: "meterlet summary 2" ‖ begin ‖ end ‖ subject ‖ basis (32)
 

@@ -3,10 +3,11 @@
 
 Nothing of an applet is believed: a tariff or an invoice counts only if the supplier's key, which
 lies beside it, has signed it. Which tariff holds at a moment: that of the latest invoice for the
-time, or else the one that began last, of these the highest revision.
+time, or else the one that began last, of these the highest revision. A meter has the tariffs for
+what it measures; where a supplier has billed it, not those of who has billed others alone.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
@@ -35,6 +36,10 @@ class SupplierDocuments:
     """In order of validity and revision."""
     invoices: tuple[Invoice, ...]
     """Oldest first."""
+
+    def has_billed(self, meter: bytes) -> bool:
+        """Tell whether an invoice of this supplier is for a meter."""
+        return any(invoice.meter == meter for invoice in self.invoices)
 
     def tariff(self, digest: bytes) -> Tariff | None:
         """Return the tariff of that digest, or None."""
@@ -137,7 +142,8 @@ def tariff_book(device: Device) -> TariffBook:
     """Return the tariffs of all applets that keep some for the resident.
 
     An applet with a document that its supplier did not sign is left out, and named in `problems`:
-    it must not keep the resident from seeing the rest.
+    it must not keep the resident from seeing the rest. They are those that price what the meter
+    counts.
     """
     suppliers, problems = [], []
     for applet in supplied_applets(device):
@@ -145,7 +151,22 @@ def tariff_book(device: Device) -> TariffBook:
             suppliers.append(supplier_documents(device, applet))
         except InspectionError as error:
             problems.append(f"applet {applet.hex().upper()}: {error}")
-    return replace(TariffBook.of(suppliers), problems=tuple(problems))
+    book = TariffBook.of(_suppliers_of(device, suppliers))
+    return replace(book, problems=tuple(problems))
+
+
+def _suppliers_of(
+    device: Device, suppliers: Sequence[SupplierDocuments]
+) -> Iterator[SupplierDocuments]:
+    """Yield what suppliers have to do with a meter: tariffs for what it measures, its invoices."""
+    about = device.description
+    is_billed = any(one.has_billed(about.meter) for one in suppliers)
+    for one in suppliers:
+        if is_billed and one.invoices and not one.has_billed(about.meter):
+            continue
+        fit = tuple(tariff for tariff in one.tariffs if tariff.medium.is_of(about.register))
+        kept = [i for i in one.invoices if i.meter == about.meter or not is_billed]
+        yield replace(one, tariffs=fit, invoices=tuple(kept))
 
 
 def supplied_applets(device: Device) -> list[bytes]:

@@ -5,17 +5,22 @@ That are numbers and samples of statement applets, readings that were exported, 
 applets, what was told of energy that belongs to no slot, and parts in sums over households. What
 can be worked out from the numbers at most is `hub.disclosure.knowledge`; it is worked out with what
 was opened to the same recipients. `hub.inspection.locales.learning` says it in words.
+
+Each meter is looked at by itself: its slots are other unknowns, and of another length perhaps. What
+one meter tells about another, as heating shows in gas and in electricity, is not reckoned here.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from hub.description import Description
 from hub.device import Device
 from hub.disclosure import Knowledge, LogEntry, Release, knowledge_of
 from hub.disclosure.cells import Opening
-from hub.disclosure.requests import LARGEST_POWER_W, Wanted
+from hub.disclosure.requests import LARGEST_POWER_W, Number, Wanted
 from hub.disclosure.revised import revised_of
+from sml_codec import Obis
 
 MINUTE: Final = 60
 HOUR: Final = 3_600
@@ -87,6 +92,16 @@ class Learned:
     outputs: tuple[OutputsHad, ...]
     sums: SumsHad | None
     gaps: GapsHad | None
+    meter: "ToldMeter | None" = None
+    """Which further meter it is about; None: the hub's own, or several."""
+    parts: "tuple[Learned, ...]" = ()
+    """The same of each meter, where it is not about the hub's own alone."""
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether nothing at all was told."""
+        had = self.knowledge.numbers or self.samples or self.exports or self.outputs
+        return not (had or self.sums or self.gaps)
 
     @property
     def readings(self) -> int:
@@ -99,6 +114,8 @@ class Learned:
 
         Those are slots that no number mixes with others; and no more than fit into the bits.
         """
+        if self.parts:
+            return sum(part.worked_out for part in self.parts)
         alone = self.knowledge.exposed_slots - sum(one.count for one in self.samples)
         reading = (LARGEST_POWER_W * self.slot_seconds // HOUR).bit_length()
         return min(alone, self.bits // reading)
@@ -126,6 +143,24 @@ class Learned:
 
 
 @dataclass(frozen=True, slots=True)
+class ToldMeter:
+    """A meter of the hub that something may have been told about."""
+
+    name: str
+    """Empty: the hub's own."""
+    about: Description
+    registers: frozenset[str]
+    """By the names that the guard has for them."""
+    main: str
+    """The one that bills are about."""
+
+    @property
+    def slot_seconds(self) -> int:
+        """How long its slots are."""
+        return MINUTE * self.about.slot_minutes
+
+
+@dataclass(frozen=True, slots=True)
 class LastTold:
     """What was told last, by whatever way."""
 
@@ -140,7 +175,8 @@ class LastTold:
 class ToldRecord:
     """All on record of what was told about the resident's use; read once, looked at for each."""
 
-    slot_seconds: int
+    meters: Sequence[ToldMeter]
+    """All of the hub, its own first."""
     releases: Sequence[Release]
     exports: Sequence[LogEntry]
     outputs: Sequence[LogEntry]
@@ -169,13 +205,60 @@ class ToldRecord:
 
     def learned_by(self, recipients: Collection[str], name: str = "") -> Learned:
         """Return what some recipients have learned together; one alone is named."""
+        groups = self._groups(recipients)
+        found = [self._learned_of(group, recipients, name) for group in groups]
+        if len(found) == 1:
+            return found[0]
+        told = [one for one in found if not one.is_nothing]
+        if not told or told == found[:1]:
+            return found[0]
+        return _together(told, found[0])
 
-        def to_them(entries: Sequence[LogEntry]) -> list[LogEntry]:
-            return [one for one in entries if one.facts["recipient"] in recipients]
+    def _groups(self, recipients: Collection[str]) -> list[list[ToldMeter]]:
+        """Return the meters apart, but for those that one number is about."""
+        groups = [[meter] for meter in self.meters]
+        for release in self.releases:
+            if release.recipient not in recipients:
+                continue
+            for number in release.numbers:
+                joined = [one for one in groups if self._is_about(number.registers, one)]
+                if len(joined) > 1:
+                    groups = [one for one in groups if one not in joined]
+                    groups.append([meter for one in joined for meter in one])
+        return sorted(groups, key=lambda group: self.meters.index(group[0]))
+
+    def _is_about(self, registers: Collection[str], group: Sequence[ToldMeter]) -> bool:
+        """Tell whether registers are of one of these meters; the hub's own has all the others."""
+        known = frozenset[str]().union(*(meter.registers for meter in self.meters))
+        named = {register if register in known else "" for register in registers}
+        return any(named & meter.registers for meter in group)
+
+    def _learned_of(
+        self, group: Sequence[ToldMeter], recipients: Collection[str], name: str
+    ) -> Learned:
+        """Return what some recipients have learned of some meters whose slots are alike."""
+        meter, is_own = group[0], group[0] is self.meters[0]
+
+        def to_them(entries: Sequence[LogEntry], *, is_of_meter: bool = False) -> list[LogEntry]:
+            return [
+                one
+                for one in entries
+                if one.facts["recipient"] in recipients
+                and (
+                    self._is_about([one.facts.get("register", "")], group)
+                    if is_of_meter
+                    else is_own
+                )
+            ]
 
         releases = [one for one in self.releases if one.recipient in recipients]
-        exports = to_them(self.exports)
-        numbers = [number for release in releases for number in release.numbers]
+        exports = to_them(self.exports, is_of_meter=True)
+        numbers = [
+            number
+            for release in releases
+            for number in release.numbers
+            if self._is_about(number.registers, group)
+        ]
         forms = [form for number in numbers for form in number.forms if not form.is_sample]
         sums_of = {
             number.identity: number
@@ -188,13 +271,16 @@ class ToldRecord:
             numbers=len(sums_of),
             bits=sum(number.bits for number in sums_of.values()),
             span=_around((form.begin, form.end) for form in forms),
-            registers=frozenset(form.register for form in forms),
-            slot_seconds=self.slot_seconds,
-            samples=_samples(releases, self.slot_seconds),
+            registers=frozenset(
+                "" if form.register == meter.main else form.register for form in forms
+            ),
+            slot_seconds=meter.slot_seconds,
+            samples=_samples(numbers, meter.slot_seconds),
             exports=_exports(exports),
             outputs=self._outputs(to_them(self.outputs)),
             sums=_sums(to_them(self.sums)),
-            gaps=_gaps(to_them(self.gaps)),
+            gaps=_gaps(to_them(self.gaps, is_of_meter=True)),
+            meter=None if is_own else meter,
         )
 
     def _outputs(self, entries: Sequence[LogEntry]) -> tuple[OutputsHad, ...]:
@@ -206,7 +292,8 @@ class ToldRecord:
             ]
             bits = sum(entry.facts["bits"] for entry in same)
             read = min(self.read_seconds.get(_subject(entry), 0) for entry in same)
-            found.append(OutputsHad(output, len(same), bits, max(read, self.slot_seconds)))
+            seconds = max(read, self.meters[0].slot_seconds)
+            found.append(OutputsHad(output, len(same), bits, seconds))
         return tuple(found)
 
 
@@ -222,7 +309,7 @@ def told_record(device: Device, recipient: str | None = None) -> ToldRecord:
         ]
 
     return ToldRecord(
-        slot_seconds=MINUTE * device.description.slot_minutes,
+        meters=[_told_meter(device, one) for one in device.every_meter],
         releases=disclosure.releases(recipient),
         exports=entries("export"),
         outputs=entries("output"),
@@ -231,6 +318,42 @@ def told_record(device: Device, recipient: str | None = None) -> ToldRecord:
         read_seconds={
             one.terms.subject: MINUTE * one.terms.least_minutes for one in disclosure.consents()
         },
+    )
+
+
+def _told_meter(device: Device, meter: Device) -> ToldMeter:
+    main = "" if meter is device else str(Obis(meter.description.register))
+    names = {str(Obis(code)) for code in meter.registers if code != meter.description.register}
+    return ToldMeter(meter.name, meter.description, frozenset({main, *names}), main)
+
+
+def _together(parts: Sequence[Learned], own: Learned) -> Learned:
+    """Return what was learned of several meters, or of further ones alone, in all."""
+    knows = [part.knowledge for part in parts]
+    windows = [one.shortest_window for one in knows if one.shortest_window is not None]
+    finest = [one.least_seconds for one in knows if one.bundles]
+    return replace(
+        own,
+        knowledge=Knowledge(
+            slots=sum(one.slots for one in knows),
+            numbers=sum(one.numbers for one in knows),
+            shortest_window=min(windows, key=lambda span: span[1] - span[0], default=None),
+            bundles=sum(one.bundles for one in knows),
+            least_seconds=min(finest, default=0),
+            exposed_slots=sum(one.exposed_slots for one in knows),
+            bits=sum(one.bits for one in knows),
+            peaks=sum(one.peaks for one in knows),
+        ),
+        numbers=sum(part.numbers for part in parts),
+        bits=sum(part.bits for part in parts),
+        span=_around(part.span for part in parts if part.span is not None),
+        registers=frozenset().union(*(part.registers for part in parts)),
+        samples=tuple(one for part in parts for one in part.samples),
+        exports=tuple(one for part in parts for one in part.exports),
+        outputs=tuple(one for part in parts for one in part.outputs),
+        sums=next((part.sums for part in parts if part.sums is not None), None),
+        gaps=next((part.gaps for part in parts if part.gaps is not None), None),
+        parts=tuple(parts),
     )
 
 
@@ -247,11 +370,11 @@ def _opening(entry: LogEntry) -> Opening:
     return Opening(facts["begin"], facts["end"], seconds, register, revised_of(facts))
 
 
-def _samples(releases: Sequence[Release], seconds: int) -> tuple[ReadingsHad, ...]:
+def _samples(numbers: Sequence[Number], seconds: int) -> tuple[ReadingsHad, ...]:
     starts = {
         (form.register, form.sampled)
-        for release in releases
-        for form in release.forms
+        for number in numbers
+        for form in number.forms
         if form.sampled is not None
     }
     span = _around((start, start + seconds) for _, start in starts)
@@ -261,7 +384,9 @@ def _samples(releases: Sequence[Release], seconds: int) -> tuple[ReadingsHad, ..
 def _exports(entries: Sequence[LogEntry]) -> tuple[ReadingsHad, ...]:
     by_length: dict[int, list[LogEntry]] = {}
     for entry in entries:
-        by_length.setdefault(MINUTE * entry.facts["resolution_minutes"], []).append(entry)
+        # What a reader saw live, it saw minute by minute.
+        minutes = 1 if "live" in entry.facts else entry.facts["resolution_minutes"]
+        by_length.setdefault(MINUTE * minutes, []).append(entry)
     found = []
     for seconds, same in sorted(by_length.items()):
         places = {

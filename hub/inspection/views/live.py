@@ -5,7 +5,7 @@ Registers are whole watt-hours, rounded down, so the use between two readings is
 watt-hour: the power over a minute to 60 W. The power now is taken over enough time to be better.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
@@ -62,7 +62,16 @@ def power_now(device: Device) -> PowerNow | None:
     latest = meter.vault.latest(meter.channel)
     if latest is None:
         return None
-    readings = list(meter.vault.between(meter.channel, latest.time - LONGEST_SECONDS, latest.time))
+    return power_of(
+        list(meter.vault.between(meter.channel, latest.time - LONGEST_SECONDS, latest.time))
+    )
+
+
+def power_of(readings: Sequence[Reading]) -> PowerNow | None:
+    """Return the power at the last of some readings; None where they do not tell."""
+    if not readings:
+        return None
+    latest = readings[-1]
     first: Reading | None = None
     for before, after in reversed(list(pairwise(readings))):
         if after.flags & BREAKS:

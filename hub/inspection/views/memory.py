@@ -29,7 +29,7 @@ class CarriedAmount:
     since: date | None
     """The first day of what it is of; None where it is of the contract."""
     unit: str
-    """`Wh`, `W`, or the currency."""
+    """`Wh`, `l`, `W`, or the currency."""
     value: int
     """In the unit; money in 10^-6 of the currency."""
     owed_to: str = ""
@@ -92,7 +92,8 @@ def carried_amounts(memory: BillMemory | None, tariff: Tariff) -> tuple[CarriedA
         if shape is None:  # of a version of the tariff that is not known here
             continue
         money = shape.quantity is Quantity.MONEY
-        unit = tariff.currency if money else "W" if shape.quantity is Quantity.WATTS else "Wh"
+        steps = "W" if shape.quantity is Quantity.WATTS else tariff.medium.step
+        unit = tariff.currency if money else steps
         since = date_of(key.day) if key.day else None
         owed_to = _owed_to(shape, value)
         found.append(

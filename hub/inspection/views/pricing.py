@@ -24,7 +24,7 @@ from tariffs import (
     require_no_memory,
 )
 
-BY_ENERGY: Final = frozenset({"energy", "series", "blocks", "net"})
+BY_ENERGY: Final = frozenset({"energy", "series", "blocks", "net", "gas"})
 """The kinds of bill items that energy makes."""
 NO_TARIFF: Final = "no tariff is known for this time"
 

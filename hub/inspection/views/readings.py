@@ -13,6 +13,7 @@ from datetime import date
 from hashlib import sha256
 from struct import Struct
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from hub.device import Device
 from hub.inspection.views.bucket import UseBucket, adds_up, bucket_of, sum_of_buckets
@@ -24,12 +25,14 @@ from hub.inspection.views.meters import MeterSwap, swaps_between
 from hub.inspection.views.money import Money
 from hub.inspection.views.pricing import Pricing
 from hub.inspection.views.slots import local_date, slots_between
-from protocols.metrology import Period
+from protocols.canonical.day_zone import wall_zone
+from protocols.metrology import Medium, Period
 
 STEP: Final = 300
 """Every slot ends at a multiple of this: zones' clocks are set to quarter-hours."""
 NO_TARIFF: Final = bytes(32)
 NO_DAY: Final = bytes(32)
+FURTHER_METER: Final = b"meterlet summary of meter 1"
 _TIMES: Final = Struct(">qq")
 
 
@@ -51,6 +54,15 @@ class ReadingsView:
     """Days whose readings came late or were replaced."""
     swaps: tuple[MeterSwap, ...] = ()
     """The meters that were exchanged in the period."""
+    medium: Medium = Medium.ELECTRICITY
+    """What the meter measures: what is called energy here is in whole steps of its registers."""
+    meter: str = ""
+    """The name of a further meter."""
+
+    @property
+    def clock(self) -> ZoneInfo:
+        """The clock that people read; days may begin at another hour than midnight."""
+        return wall_zone(self.zone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +104,8 @@ def readings_view(
         feeds_in=device.feed_in is not None,
         corrected=corrected_days(device, period),
         swaps=swaps_between(device, *bounds),
+        medium=device.description.medium,
+        meter=device.name,
     )
 
 
@@ -199,6 +213,9 @@ class _Cutting:
 
     def _key(self, begin: int, end: int) -> BucketKey:
         subject = sha256()
+        if self.device.name:  # a further meter's buckets are none of the hub's own
+            channel = self.device.main.channel
+            subject.update(sha256(FURTHER_METER + channel.meter + channel.register).digest())
         for since, until, tariff in self.book.parts(begin, end):
             digest = NO_TARIFF if tariff is None else tariff.digest
             subject.update(_TIMES.pack(since, until) + digest)

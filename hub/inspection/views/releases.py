@@ -11,10 +11,12 @@ from typing import Final
 
 from msgspec import convert
 
+from hub.description import Description
 from hub.device import Device
 from hub.disclosure import LogEntry, Release
 from hub.inspection.errors import InspectionError
 from hub.inspection.views.learned import LastTold, Learned, told_record
+from hub.inspection.views.meters import meter_told_of
 from sml_codec import GetListRes, GetProfileListRes, ListEntry, PeriodEntry, SmlError, read_file
 
 MESSAGE_BYTES_SHOWN: Final = 16
@@ -59,6 +61,8 @@ class RecordedRelease:
     release: Release
     message: OutgoingMessage | None
     """None: what was told to the applet has not been sent on."""
+    about: Description
+    """The meter that it is about."""
 
     @property
     def begin(self) -> int:
@@ -125,7 +129,11 @@ def releases_view(device: Device, recipient: str | None = None) -> ReleasesView:
     messages = tuple(map(_message, records("message")))
     return ReleasesView(
         releases=tuple(
-            RecordedRelease(release, _left_with(release, releases, messages))
+            RecordedRelease(
+                release,
+                _left_with(release, releases, messages),
+                meter_told_of(device, release.registers).description,
+            )
             for release in releases
         ),
         messages=messages,

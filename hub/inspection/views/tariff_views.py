@@ -61,7 +61,7 @@ def tariff_table(book: TariffBook) -> TariffTable:
     ]
     cells: dict[tuple[str, str, str], list[str]] = {}
     for number, (version, tariff) in enumerate(versions):
-        for component, (band, price, when) in _rows(version, tariff.currency):
+        for component, (band, price, when) in _rows(version, tariff.currency, tariff.medium.unit):
             row = cells.setdefault((component, band, when), [""] * len(versions))
             row[number] = price
     return TariffTable(
@@ -73,8 +73,10 @@ def tariff_table(book: TariffBook) -> TariffTable:
     )
 
 
-def _rows(version: Version, currency: str) -> list[tuple[str, Row]]:
+def _rows(version: Version, currency: str, unit: str) -> list[tuple[str, Row]]:
     charges = [
-        (charge.name, row) for charge in version.charges for row in charge_rows(charge, currency)
+        (charge.name, row)
+        for charge in version.charges
+        for row in charge_rows(charge, currency, unit)
     ]
-    return charges + [(step.name, step_row(step, currency)) for step in version.steps]
+    return charges + [(step.name, step_row(step, currency, unit)) for step in version.steps]

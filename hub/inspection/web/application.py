@@ -22,6 +22,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp
 
 from hub.inspection.api.application import create_api
+from hub.inspection.api.login import PasswordCheck
 from hub.inspection.errors import SHOWN_ERRORS
 from hub.inspection.locales.catalogue import LANGUAGES, catalogue
 from hub.inspection.store import open_inspection
@@ -45,6 +46,7 @@ from hub.inspection.web.pages import (
     exports,
     log,
     now,
+    readers,
     readings,
     releases,
     set_aside,
@@ -60,6 +62,7 @@ MODULES = (
     exports,
     log,
     now,
+    readers,
     readings,
     releases,
     set_aside,
@@ -128,7 +131,9 @@ def create_application(parts: Parts) -> ASGIApp:
 
     routes: list[BaseRoute] = [page.route(parts) for page in PAGES]
     routes.append(Route("/assets/{name}", parts.assets.answer, methods=["GET", "HEAD"]))
-    routes.append(Mount("/api", create_api(settings.open_device, settings.proofs)))
+    passwords = PasswordCheck(parts.throttle, parts.residents.passphrases, settings.is_secure)
+    api = create_api(settings.open_device, settings.proofs, passwords=passwords)
+    routes.append(Mount("/api", api))
     inner = Starlette(
         routes=routes,
         exception_handlers={HTTPException: missing, 500: missing},
@@ -160,7 +165,8 @@ def _warm(parts: Parts) -> None:
         for name in parts.templates.list_templates():
             parts.templates.get_template(name)
         with parts.settings.open_device() as device, open_inspection(device) as database:
-            warm(device, tariff_book(device), BucketCache.of(device, database))
+            for meter in device.every_meter:
+                warm(meter, tariff_book(meter), BucketCache.of(meter, database))
     except (*SHOWN_ERRORS, sqlite3.Error) as error:
         parts.settings.complain(f"sums not kept: {error}")
     finally:

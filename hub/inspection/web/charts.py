@@ -69,6 +69,8 @@ class Chart:
     columns: tuple[Mark, ...]
     kinds: tuple[str, ...]
     """What occurs, for the key."""
+    unit: str = "kWh"
+    """Of the numbers at the rows."""
     width: int = WIDTH
     height: int = HEIGHT
     left: int = LEFT
@@ -83,11 +85,12 @@ def bar_chart(
     titles: Sequence[str],
     levels: Mapping[str, int],
     beside: Sequence[int | None] = (),
+    unit: str = "kWh",
 ) -> Chart:
     """Return the chart of some buckets, at least one.
 
     `levels` gives each band its temperature; `beside` are the energies of another period, drawn
-    as lines across these.
+    as lines across these. A thousand of the buckets' steps are one `unit`.
     """
     top = max([bucket.energy_wh or 0 for bucket in buckets] + [wh or 0 for wh in beside])
     step = _step(max(top, 1))
@@ -111,12 +114,21 @@ def bar_chart(
         title,
         tuple(bars),
         tuple(
-            Mark(HEIGHT - BOTTOM - height(wh), _kilowatt_hours(wh))
-            for wh in range(0, ceiling + 1, step)
+            Mark(HEIGHT - BOTTOM - height(wh), _thousands(wh)) for wh in range(0, ceiling + 1, step)
         ),
         tuple(_spread(edges, labels)),
-        tuple(sorted({block.kind for bar in bars for block in bar.blocks})),
+        tuple(sorted(_kinds(buckets, bars))),
+        unit,
     )
+
+
+def _kinds(buckets: Sequence[UseBucket], bars: Sequence[Bar]) -> set[str]:
+    """Return what is drawn and needs a word; not a plain bar whose cost is known all the same."""
+    kinds = {block.kind for bar in bars for block in bar.blocks}
+    used = (bucket for bucket in buckets if bucket.energy_wh)
+    if all(bucket.energy_cost is not None for bucket in used):
+        kinds.discard(PLAIN)
+    return kinds
 
 
 def _stack(
@@ -173,9 +185,9 @@ def _spread(edges: Sequence[int], labels: Sequence[str]) -> list[Mark]:
     ]
 
 
-def _kilowatt_hours(wh: int) -> str:
-    """Return watt-hours in kWh, exactly and without trailing zeros."""
-    whole, rest = divmod(wh, 1000)
+def _thousands(steps: int) -> str:
+    """Return watt-hours in kWh, or litres in m³, exactly and without trailing zeros."""
+    whole, rest = divmod(steps, 1000)
     return f"{whole}.{rest:03}".rstrip("0").rstrip(".") if rest else str(whole)
 
 

@@ -17,6 +17,7 @@ from hub.disclosure.guard import check_alone
 from hub.disclosure.published import check_published
 from hub.disclosure.requests import PRICED
 from hub.disclosure.rules import HIGHEST_PRICE, check_spacing
+from hub.inspection.views.meters import meter_told_of
 from hub.inspection.views.slots import local_date
 
 
@@ -80,8 +81,9 @@ def _outcome(
 def _check(device: Device, release: Release, terms: ConsentTerms) -> None:
     """Raise `ReleaseRefused` where a request like a release breaks a rule of the terms."""
     numbers = tuple(map(_with_prices, release.numbers))
-    first = local_date(device, release.form.begin)
-    last = local_date(device, release.form.end - 1)
+    meter = meter_told_of(device, release.registers)
+    first = local_date(meter, release.form.begin)
+    last = local_date(meter, release.form.end - 1)
     request = ReleaseRequest(
         terms.applet,
         terms.package,

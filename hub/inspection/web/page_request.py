@@ -29,6 +29,7 @@ from hub.inspection.locales.reasons import error_in_words
 from hub.inspection.store import open_inspection
 from hub.inspection.views.bucket_cache import BucketCache
 from hub.inspection.views.documents import TariffBook, tariff_book
+from hub.inspection.views.meters import NoSuchMeter, meter_called
 from hub.inspection.web.access.request_guard import UPLOAD_BYTES
 from hub.inspection.web.access.residents import ResidentRole
 from hub.inspection.web.access.sessions import ResidentSession
@@ -68,10 +69,12 @@ class Attributes(str):
 class Look:
     """The hub, opened to be looked at."""
 
+    hub: Device
     device: Device
+    """The meter that is looked at: the hub's own, or the further one that was chosen."""
     kept: BucketCache
     book: TariffBook
-    """The tariffs the resident knows."""
+    """The tariffs the resident knows, for what the meter counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +100,23 @@ class PageRequest:
 
     @contextmanager
     def look(self) -> "Iterator[Look]":
-        """Open the hub with what inspection keeps of it."""
-        with self.device() as device, open_inspection(device) as database:
-            yield Look(device, BucketCache.of(device, database), tariff_book(device))
+        """Open the hub with what inspection keeps of it, to look at the meter that is chosen."""
+        with self.device() as hub, open_inspection(hub) as database:
+            meter = self.meter(hub)
+            yield Look(hub, meter, BucketCache.of(meter, database), tariff_book(meter))
+
+    def meter(self, hub: Device) -> Device:
+        """Return the meter that the address or the form chooses; raise `BadInput` for none."""
+        fields = self.fields if self.http.method == "POST" else self.http.query_params
+        name = "" if "meter" in self.ignored else fields.get("meter", "")
+        try:
+            return meter_called(hub, name)
+        except NoSuchMeter as error:
+            raise BadInput(str(error), "meter") from None
+
+    def about(self, meter: Device) -> "PageRequest":
+        """Return the request as it is answered about a meter: in its units, by its days."""
+        return replace(self, words=self.words.for_meter(meter.description))
 
     @property
     def resident(self) -> ResidentSession:

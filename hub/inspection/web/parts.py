@@ -29,7 +29,7 @@ from hub.inspection.web.access.sessions import ResidentSession, Sessions
 from hub.inspection.web.access.throttle import Throttle
 from hub.inspection.web.assets import Assets
 from hub.inspection.web.jobs import Jobs
-from protocols.metrology import find_zone
+from protocols.canonical.day_zone import wall_zone
 
 if TYPE_CHECKING:
     from hub.machine.machine import AppletMachine
@@ -117,7 +117,7 @@ class Parts:
         language = request.cookies.get("language")
         if language not in LANGUAGES:
             language = best_language(request.headers.get("accept-language", ""))
-        return catalogue(language).for_pages(find_zone(self.zone))
+        return catalogue(language).for_pages(wall_zone(self.zone))
 
 
 def make_environment(assets: Assets) -> Environment:

@@ -32,9 +32,11 @@ class EnergyUnit(Enum):
     WH = "Wh"
     KW = "kW"
     W = "W"
+    M3 = "m3"
+    L = "l"
 
     def watt_hours(self, value: Fraction, seconds: int) -> Fraction:
-        """Return the energy of one interval of that many seconds."""
+        """Return the energy of one interval of that many seconds; of a volume, the litres."""
         match self:
             case EnergyUnit.KWH:
                 return value * 1000
@@ -44,6 +46,15 @@ class EnergyUnit(Enum):
                 return value * 1000 * Fraction(seconds, 3600)
             case EnergyUnit.W:
                 return value * Fraction(seconds, 3600)
+            case EnergyUnit.M3:
+                return value * 1000
+            case EnergyUnit.L:
+                return value
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether it counts volume, not energy."""
+        return self in (EnergyUnit.M3, EnergyUnit.L)
 
     @property
     def is_power(self) -> bool:
@@ -53,8 +64,10 @@ class EnergyUnit(Enum):
 
 def unit_named(name: str) -> EnergyUnit | None:
     """Return the unit at the end of a column's name, as in `Usage (kWh)`; None if there is none."""
-    match = re.search(r"(?:^|[\s(\[_])(kwh|wh|kw|w)[)\]]?$", name.strip(), re.IGNORECASE)
-    return None if match is None else {u.value.lower(): u for u in EnergyUnit}[match[1].lower()]
+    match = re.search(r"(?:^|[\s(\[_])(kwh|wh|kw|w|m3|m³)[)\]]?$", name.strip(), re.IGNORECASE)
+    if match is None:
+        return None
+    return {u.value.lower(): u for u in EnergyUnit}[match[1].lower().replace("³", "3")]
 
 
 def parse_decimal(text: str, mark: str) -> tuple[Fraction, bool]:
@@ -74,6 +87,13 @@ def parse_decimal(text: str, mark: str) -> tuple[Fraction, bool]:
     if (value * 10**EXACT_DECIMALS).denominator == 1:
         return value, False
     return Fraction(round(value * 10**KEPT_DECIMALS), 10**KEPT_DECIMALS), True
+
+
+def about_sign(cell: str) -> str:
+    """Return what to do about a cell that is negative, as part of a sentence; else nothing."""
+    if not re.match(r"[-\N{MINUS SIGN}]\s*[\d.,]", cell.strip()):
+        return ""
+    return "; what is fed in has a column of its own: --feed-in-column"
 
 
 def decimal_mark(cells: Iterable[str], separator: str) -> str | None:

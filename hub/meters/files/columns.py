@@ -13,7 +13,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Final
 
-from hub.meters.files.cells import EnergyUnit, decimal_mark, parse_decimal, unit_named
+from hub.meters.files.cells import EnergyUnit, about_sign, decimal_mark, parse_decimal, unit_named
 from hub.meters.files.errors import ReplayError
 from hub.meters.files.moments import (
     DAY_FIRST,
@@ -277,7 +277,15 @@ def _unit(table: Table, columns: Columns) -> EnergyUnit:
     named.discard(None)
     if len(named) > 1:
         raise table.request.wrong_file("the columns count in different units; say --unit")
-    return next(iter(named)) or EnergyUnit.KWH if named else EnergyUnit.KWH
+    medium = table.request.form.medium
+    usual = EnergyUnit.M3 if medium.counts_volume else EnergyUnit.KWH
+    unit = next(iter(named), None) or usual
+    if unit.is_volume is not medium.counts_volume:
+        raise table.request.wrong_file(
+            f"the columns count in {unit.value}, the meter counts {medium.shown_unit}; is it the"
+            " file of another meter? Else say --unit"
+        )
+    return unit
 
 
 def _label(
@@ -394,6 +402,7 @@ class _Cells:
                 if other not in cell
                 else "; say --decimal " + ("comma" if other == "," else "point")
             )
+            way = about_sign(cell) or way
             what = f"{column} is {cell[:40]!r}, not a decimal of at least 0{way}"
             raise self.request.wrong(number, what) from None
         self.request.report.rounded += rounded

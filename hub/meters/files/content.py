@@ -35,7 +35,7 @@ def read_text(path: Path, notes: list[str]) -> str:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
         if encoding != "utf-8":
-            raise wrong_line(path, 1, f"not readable: {error}") from None
+            raise wrong_line(path, 1, f"no {encoding.upper()} from {_byte(error)} on") from None
         text = _western(path, data)
         notes.append("read as Windows-1252, since it is not UTF-8")
     else:
@@ -63,7 +63,8 @@ def _unpacked(path: Path, file: BinaryIO) -> bytes:
         with gzip.open(file) as packed:
             return packed.read(LARGEST_BYTES + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise wrong_line(path, 1, f"not readable: {error}") from None
+        what = "it breaks off" if isinstance(error, EOFError) else "it is damaged, or not packed so"
+        raise wrong_line(path, 1, f"not unpacked with gzip: {what}") from None
 
 
 def _encoding(data: bytes) -> str:
@@ -84,5 +85,9 @@ def _western(path: Path, data: bytes) -> str:
         return data.decode("cp1252")
     except UnicodeDecodeError as error:
         raise wrong_line(
-            path, 1, f"not readable: neither UTF-8 nor Windows-1252: {error}"
+            path, 1, f"neither UTF-8 nor Windows-1252 from {_byte(error)} on: not a text file"
         ) from None
+
+
+def _byte(error: UnicodeDecodeError) -> str:
+    return f"byte {error.start:,} ({error.object[error.start]:02x})"

@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from hub.meters.files.cells import EnergyUnit, decimal_mark, parse_decimal
+from hub.meters.files.cells import EnergyUnit, about_sign, decimal_mark, parse_decimal
 from hub.meters.files.moments import TimeReader, clock_minutes, day_order, needs_order
 from hub.meters.files.opened import FileRequest, OpenedFile, opened_intervals
 from hub.meters.files.table import SEPARATORS, Table, first_rows
@@ -43,7 +43,9 @@ def open_day_rows(request: FileRequest, table: Table) -> OpenedFile:
     mark = request.form.decimal or decimal_mark(sample, table.separator)
     if mark is None:
         raise request.wrong_file("its numbers can be read in two ways; say --decimal")
-    day_place = next(p for p in range(len(table.header)) if p not in places)
+    day_place = next((p for p in range(len(table.header)) if p not in places), None)
+    if day_place is None:
+        raise request.wrong(table.header_line, "no column of days beside those of times")
     order = "day first"
     if rows and needs_order(rows[0][1][day_place]):
         order = day_order(row[day_place] for _, row in rows) or ""
@@ -98,7 +100,7 @@ def _value(request: FileRequest, number: int, cell: str, column: str, mark: str)
     try:
         value, rounded = parse_decimal(cell, mark)
     except ValueError:
-        what = f"{column} is {cell[:40]!r}, not a decimal of at least 0"
+        what = f"{column} is {cell[:40]!r}, not a decimal of at least 0{about_sign(cell)}"
         raise request.wrong(number, what) from None
     request.report.rounded += rounded
     return value

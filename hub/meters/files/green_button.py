@@ -24,6 +24,8 @@ _ELECTRIC: Final = (0, 1, 2)
 _REVERSE: Final = 19
 _DIFFERENCES: Final = (0, 1, 4)
 """Accumulations: none, bulk and delta; the others are registers, maxima and cycles."""
+_DEEPEST_LINK: Final = 16
+"""Levels of a link that are looked at for the reading that a block belongs to."""
 _WHOLE: Final = re.compile(r"-?\d{1,18}", re.ASCII)
 
 
@@ -54,7 +56,7 @@ class _Type:
 def open_green_button(request: FileRequest) -> OpenedFile:
     """Return the intervals; raise `ReplayError` for another file, or one with two meters."""
     root = _root(request)
-    entries = list(root.iter(f"{ATOM}entry"))
+    entries = list(_entries(root))
     types = dict(_types(request, entries))
     readings = [e for e in entries if e.find(f".//{ESPI}MeterReading") is not None]
     of_reading = {
@@ -69,8 +71,10 @@ def open_green_button(request: FileRequest) -> OpenedFile:
     if not types:
         request.report.notes.append("it names no type of reading: taken as watt-hours drawn")
     number = 0
+    kind, looked_at = _Type(), None
     for entry, block in blocks:
-        kind = _type_of_block(request, entry, of_reading, types)
+        if entry is not looked_at:  # once for all blocks of an entry
+            kind, looked_at = _type_of_block(request, entry, of_reading, types), entry
         why = kind.left_out()
         for reading in block.iter(f"{ESPI}IntervalReading"):
             number += 1
@@ -105,6 +109,17 @@ def _root(request: FileRequest) -> ElementTree.Element:
         return ElementTree.fromstring(re.sub(r"^\s*<\?xml[^>]*\?>", "", text))  # noqa: S314
     except ElementTree.ParseError as error:
         raise request.wrong_file(f"not XML: {error}") from None
+
+
+def _entries(root: ElementTree.Element) -> Iterator[ElementTree.Element]:
+    """Yield the entries in order; what lies in one is not looked through for others."""
+    waiting = [root]
+    while waiting:
+        element = waiting.pop()
+        if element.tag == f"{ATOM}entry":
+            yield element
+        else:
+            waiting.extend(reversed(element))
 
 
 def _types(request: FileRequest, entries: list[ElementTree.Element]) -> Iterator[tuple[str, _Type]]:
@@ -146,9 +161,13 @@ def _type_of_block(
 ) -> _Type:
     """Return the type of an entry's block, which lies below its reading."""
     ups = [*_links(entry, "up"), *_links(entry, "self")]
-    for reading, kind in of_reading.items():
-        if kind is not None and any(up.startswith(f"{reading}/") for up in ups):
-            return kind
+    for up in ups:
+        above = up
+        for _ in range(_DEEPEST_LINK):
+            above = above.rpartition("/")[0]
+            kind = of_reading.get(above) if above else None
+            if kind is not None:
+                return kind
     kinds = set(types.values())
     if len(kinds) <= 1:
         return next(iter(kinds), _Type())

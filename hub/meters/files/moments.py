@@ -6,8 +6,8 @@ where none does, the file is ambiguous and an option has to say (`--time-format`
 """
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Final
@@ -46,7 +46,10 @@ def clock_minutes(text: str) -> int | None:
     match = _CLOCK.fullmatch(text.strip())
     if match is None or match["seconds"] not in (None, "00"):
         return None
-    hours, minutes = _hours(match), int(match["minutes"])
+    try:
+        hours, minutes = _hours(match), int(match["minutes"])
+    except ValueError:
+        return None
     return 60 * hours + minutes if minutes < 60 and 60 * hours + minutes <= 24 * 60 else None
 
 
@@ -129,6 +132,26 @@ def _with_offset(moment: datetime, offset: str | None) -> datetime:
     )
 
 
+@dataclass(slots=True)
+class SeenClock:
+    """What a file's times have said of their clock so far."""
+
+    has_offsets: bool = False
+    """Whether a time stated its own offset."""
+    assumed: str | None = None
+    """The clock that times without an offset were read on, where nobody said one."""
+    home: str | None = None
+    """The home's clock, where such a time is another moment on it."""
+
+    def lines(self) -> Iterator[str]:
+        """Yield what a user is told."""
+        if self.home is not None:
+            yield (
+                f"times without an offset are read as {self.assumed}; if they are those of the"
+                f" home's clock, say --zone {self.home}"
+            )
+
+
 @dataclass(frozen=True, slots=True)
 class TimeReader:
     """Turns cells into seconds since 1970."""
@@ -139,6 +162,10 @@ class TimeReader:
     pattern: str | None = None
     """How times are written: `epoch`, `epoch-ms`, or directives such as %d.%m.%Y %H:%M."""
     order: str = DAY_FIRST
+    seen: SeenClock = field(default_factory=SeenClock)
+    """Is told what the times say of their clock."""
+    home: ZoneInfo | None = None
+    """The home's clock, where nobody has said which clock is the file's."""
 
     def moment(self, number: int, text: str, previous: int | None) -> int:
         """Return a line's time; of the hour that a clock repeats, the one after `previous`."""
@@ -146,6 +173,7 @@ class TimeReader:
         if moment.year not in YEARS:
             raise self._wrong(number, f"{text} is not within {YEARS[0]} to {YEARS[-1]}")
         if moment.tzinfo is not None:
+            self.seen.has_offsets = True
             return int(moment.timestamp())
         local = moment.replace(tzinfo=self.zone)
         seconds = int(local.timestamp())
@@ -153,6 +181,10 @@ class TimeReader:
             tzinfo=None
         ) != moment.replace(microsecond=0):
             raise self._wrong(number, f"{text} does not exist on the clock of {self.zone.key}")
+        if self.home is not None:
+            self.seen.assumed = self.zone.key
+            if int(moment.replace(tzinfo=self.home).timestamp()) != seconds:
+                self.seen.home = self.home.key
         # The repeated hour of an autumn night: what would run backwards is its second pass.
         if previous is not None and seconds <= previous:
             seconds = int(local.replace(fold=1).timestamp())

@@ -15,6 +15,7 @@ none: gaps.
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,7 @@ _DAY: Final = 24 * 60
 _KILO: Final = {"wh": Fraction(1), "kwh": Fraction(1000), "mwh": Fraction(1_000_000)}
 _NO_DATA: Final = "N"
 _VARIES: Final = "V"
+_INTERVAL: Final = re.compile(r"\d{1,4}", re.ASCII)
 
 
 @dataclass(slots=True)
@@ -172,7 +174,7 @@ def _value(request: FileRequest, number: int, cell: str) -> Fraction | None:
 
 def _apply_quality(request: FileRequest, number: int, row: Sequence[str], day: _Day) -> None:
     fields = [cell.strip() for cell in row[1:4]]
-    if len(fields) < 3 or not (fields[0].isdecimal() and fields[1].isdecimal()):
+    if len(fields) < 3 or not all(map(_INTERVAL.fullmatch, fields[:2])):
         raise request.wrong(number, "a quality (400) says no first and last interval")
     first, last = int(fields[0]), int(fields[1])
     if not 1 <= first <= last <= len(day.values):

@@ -13,8 +13,10 @@ from zoneinfo import ZoneInfo
 
 from hub.meters.files.cells import EnergyUnit
 from hub.meters.files.errors import ReplayError, wrong_file, wrong_line
-from hub.meters.files.moments import DAY_FIRST, TimeReader
-from hub.meters.fuse import DEFAULT_FUSE, Fuse
+from hub.meters.files.moments import DAY_FIRST, SeenClock, TimeReader
+from hub.meters.fuse import DEFAULT_FUSE, Limit
+from hub.text import counted
+from protocols.metrology import Medium
 
 MOST_ROWS: Final = 1 << 23
 OTHER_SECONDS: Final = 900
@@ -42,8 +44,10 @@ class FileForm:
     label: Label | None = None
     cumulative: bool | None = None
     skip: int | None = None
-    fuse: Fuse = DEFAULT_FUSE
+    fuse: Limit = DEFAULT_FUSE
     """What does not flow through it is no use of an interval."""
+    medium: Medium = Medium.ELECTRICITY
+    """What the meter counts."""
     local_zone: ZoneInfo | None = None
     """The home's clock, where no clock was said for times without an offset: formats with a name
     write local times."""
@@ -63,24 +67,29 @@ class FileReport:
     """Whether it holds what registers showed, not the use of intervals."""
     gaps: list[tuple[int, int]] = field(default_factory=list)
     """From when to when nothing is known, within the file."""
+    clock: SeenClock = field(default_factory=SeenClock)
+    """What the file's times say of their clock."""
+    missing_seconds: int = 0
+    """How long it is between rows that are further apart than others, together."""
 
     def lines(self) -> Iterator[str]:
         """Yield what a user is told."""
         yield from self.notes
+        yield from self.clock.lines()
         if self.rounded:
             yield (
-                f"{self.rounded} values have more than 12 decimals and were rounded; registers"
-                " count whole watt-hours"
+                f"{counted(self.rounded, 'value')} {'has' if self.rounded == 1 else 'have'} more"
+                " than 12 decimals and were rounded; registers count whole watt-hours"
             )
         for what, count in self.left_out.items():
-            yield f"{count} rows left out: {what}"
+            yield f"{counted(count, 'row')} left out: {what}"
 
     def as_json(self) -> dict[str, object]:
         """Return the same for JSON."""
         return {
             "format": self.format,
             "rows": self.rows,
-            "notes": list(self.notes),
+            "notes": [*self.notes, *self.clock.lines()],
             "rounded": self.rounded,
             "left_out": dict(self.left_out),
         }
@@ -143,11 +152,13 @@ class FileRequest:
 
     def times(self, pattern: str | None = None, order: str = DAY_FIRST) -> TimeReader:
         """Return what reads its times."""
-        return TimeReader(self.path, self.zone, pattern, order)
+        return TimeReader(
+            self.path, self.zone, pattern, order, self.report.clock, self.form.local_zone
+        )
 
     def local_times(self, zone: str | None = None, order: str = DAY_FIRST) -> TimeReader:
         """Return what reads times on a wall's clock: that of `zone`, or of the home."""
-        return TimeReader(self.path, self.local_clock(zone), None, order)
+        return TimeReader(self.path, self.local_clock(zone), None, order, self.report.clock)
 
     def local_clock(self, zone: str | None = None) -> ZoneInfo:
         """Return the clock of local times, unless one was said."""

@@ -98,9 +98,13 @@ def open_history(request: FileRequest, table: Table) -> OpenedFile:
     [(register, wanted)] = request.required.items()
     if not wanted and len(there) > 1:
         raise request.wrong_file(f"say which --column; there are {', '.join(there[:6])}")
+    if not there:
+        raise request.wrong(table.header_line, "no rows after the header")
     chosen = wanted or tuple(there)
-    if missing := [name for name in chosen if name not in there] or len(chosen) != 1:
-        raise request.wrong_file(f"no entity {missing}; there are {', '.join(there[:6])}")
+    if len(chosen) != 1:
+        raise request.wrong_file("a register is one entity of a history: say one --column")
+    if chosen[0] not in there:
+        raise request.wrong_file(f"no entity {chosen[0]!r}; there are {', '.join(there[:6])}")
     times = request.times()
     unit = request.unit
     scale = 1000 if unit is None else unit.watt_hours(Fraction(1), _HOUR)

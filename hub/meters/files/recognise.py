@@ -28,7 +28,7 @@ from hub.meters.files.suppliers import (
     open_octopus,
     open_pge,
 )
-from hub.meters.files.table import Table
+from hub.meters.files.table import Table, check_width
 
 CSV: Final = "csv"
 Opened = Callable[[], OpenedFile]
@@ -82,6 +82,7 @@ _BY_METER: Final = ("nem12", "home-assistant")
 
 def open_file(request: FileRequest) -> OpenedFile:
     """Return what a file holds; `request.report` is told its format."""
+    check_width(request)
     said = request.form.format
     if said == CSV:
         return open_columns(request)

@@ -14,7 +14,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Final
 
-from hub.meters.files.cells import EnergyUnit, parse_decimal
+from hub.meters.files.cells import EnergyUnit, about_sign, parse_decimal
 from hub.meters.files.opened import (
     FileRequest,
     Label,
@@ -38,7 +38,7 @@ def number_of(request: FileRequest, line: int, cell: str, mark: str = ".") -> Fr
     try:
         value, rounded = parse_decimal(text, mark)
     except ValueError:
-        what = f"{text[:40]!r} is not a decimal of at least 0"
+        what = f"{text[:40]!r} is not a decimal of at least 0{about_sign(text)}"
         raise request.wrong(line, what) from None
     request.report.rounded += rounded
     return value
@@ -109,8 +109,10 @@ def open_pge(request: FileRequest, table: Table) -> OpenedFile:
     times = request.local_times()
     lengths: dict[int, int] = {}
     previous: int | None = None
-    needed = max(at[name], at.get(_PGE_FED_IN, 0), at["end time"])
+    needed = max(at[one] for one in (*_PGE, name, _PGE_FED_IN, "units") if one in at)
     for line, row in table.rows():
+        if len(row) <= at["type"]:
+            raise request.wrong(line, f"{len(row)} cells, the header has {len(table.header)}")
         kind = row[at["type"]].strip()
         if kind.lower() != _ELECTRIC:
             request.report.left_out[f"of type {kind[:40]!r}"] += 1

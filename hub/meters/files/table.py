@@ -17,6 +17,8 @@ SEPARATORS: Final = (",", ";", "\t", "|")
 HEADER_WITHIN: Final = 60
 """Lines above a header that say whose data it is."""
 SAMPLE_ROWS: Final = 500
+MOST_COLUMNS: Final = 10_000
+"""More than a year of hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,21 @@ def _widest(request: FileRequest, separators: Sequence[str], first: int) -> Iter
         if len(row) > 1 and not any(map(_is_number, row)):  # else values are cut apart
             found.append((wide, Table(request, separator, number, _trimmed(tuple(row)))))
     yield from (table for _, table in sorted(found, key=lambda pair: -pair[0]))
+
+
+def check_width(request: FileRequest) -> None:
+    """Refuse rows with more cells than any table has, before anything else is made of them."""
+    text = request.text
+    if text.lstrip()[:1] == "<":
+        return
+    for separator in SEPARATORS:
+        if text.count(separator) <= MOST_COLUMNS:
+            continue
+        for number, row in first_rows(text, separator):
+            if len(row) > MOST_COLUMNS:
+                raise request.wrong(
+                    number, f"{len(row):,} cells; a table has {MOST_COLUMNS:,} at most"
+                )
 
 
 def first_rows(

@@ -15,6 +15,7 @@ TARGETS: Final = {
     "consents": "meterlet.commands.inspect.consents:consents",
     "export": "meterlet.commands.inspect.export:export",
     "privacy": "meterlet.commands.inspect.privacy:privacy",
+    "readers": "meterlet.commands.inspect.readers:readers",
     "readings": "meterlet.commands.inspect.readings:readings",
     "releases": "meterlet.commands.inspect.releases:releases",
     "serve": "meterlet.commands.inspect.pages:serve",

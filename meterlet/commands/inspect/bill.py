@@ -23,7 +23,7 @@ from hub.inspection.api.json_views import (
 from hub.inspection.errors import InspectionError
 from hub.inspection.views.bill import CheckedBill, Verdict, check_invoice
 from hub.inspection.views.calendar import By
-from hub.inspection.views.documents import supplier_documents, tariff_book
+from hub.inspection.views.documents import supplied_applets, supplier_documents, tariff_book
 from hub.inspection.views.estimates import FORECAST_METHOD, forecast, offers
 from hub.inspection.views.money import Money
 from hub.inspection.views.readings import readings_view
@@ -44,13 +44,15 @@ from meterlet.commands.common import (
     period_options,
     print_json,
 )
+from meterlet.commands.hub_meters import further_meter, meter_of, of_option
 from meterlet.commands.inspect.proofs import BillingProofs
 from meterlet.commands.inspect.readings import last_certified_day
 from meterlet.commands.inspect.releases import show_released
 from meterlet.commands.inspect.swaps import swap_lines
 from meterlet.own_words import reason_in_own_words
 from meterlet.priced_readings import read_tariff
-from protocols.metrology import Period
+from protocols.canonical.day_zone import wall_zone
+from protocols.metrology import Medium, Period
 from tariffs import Tariff
 
 BILLING: Final = "F04D544C010101"
@@ -68,7 +70,10 @@ WORST_FIRST: Final = (Verdict.DIFFERS, Verdict.CANNOT_TELL, Verdict.MATCHES)
 
 @click.command("bill")
 @hub_option
-@click.option("--applet", "aid", type=Aid(), default=BILLING, show_default=True, help="Whose bill.")
+@click.option(
+    "--applet", "aid", type=Aid(), help="Whose bill; by default that of the billing applet."
+)
+@click.option("--of", metavar="NAME", help="The bill of this further meter, as gas.")
 @click.option("--proof", "with_proof", is_flag=True, help="Check the supplier's proof as well.")
 @click.option(
     "--tariff",
@@ -83,7 +88,8 @@ WORST_FIRST: Final = (Verdict.DIFFERS, Verdict.CANNOT_TELL, Verdict.MATCHES)
 @json_option
 def inspect_bill(
     folder: Path,
-    aid: bytes,
+    aid: bytes | None,
+    of: str | None,
     with_proof: bool,
     files: tuple[Path, ...],
     number: int | None,
@@ -102,7 +108,8 @@ def inspect_bill(
         raise click.UsageError("a period goes with --tariff: which one to work out")
     if number is not None and (ahead or files):
         raise click.UsageError("--invoice says which to check: without --tariff and --forecast")
-    with Device.open(folder) as device:
+    with Device.open(folder) as hub:
+        device = meter_of(hub, of)
         if ahead:
             latest = device.main.vault.latest(device.main.channel)
             if latest is None:
@@ -117,13 +124,37 @@ def inspect_bill(
                 as_json=as_json,
             )
         else:
-            _check(device, aid, number, with_proof=with_proof, as_json=as_json)
+            aid = _applet(hub, aid, of)
+            _check(hub, aid, number, of=of, with_proof=with_proof, as_json=as_json)
+
+
+def _applet(device: Device, aid: bytes | None, of: str | None) -> bytes:
+    """Return the applet whose bill is meant."""
+    if aid is not None and of is not None:
+        raise click.UsageError("say --applet or --of, not both")
+    supplied = supplied_applets(device)
+    if of is not None:
+        meter = further_meter(device, of).description.meter
+        for one in supplied:
+            if any(each.meter == meter for each in supplier_documents(device, one).invoices):
+                return one
+        raise InspectionError(f"no invoice of {of} has arrived yet")
+    if aid is not None:
+        return aid
+    usual = bytes.fromhex(BILLING)
+    return supplied[0] if len(supplied) == 1 and usual not in supplied else usual
 
 
 def _check(
-    device: Device, aid: bytes, number: int | None, *, with_proof: bool, as_json: bool
+    device: Device,
+    aid: bytes,
+    number: int | None,
+    *,
+    of: str | None,
+    with_proof: bool,
+    as_json: bool,
 ) -> None:
-    checked = _checked(device, aid, number)
+    checked = _checked(device, aid, number, None if of is None else further_meter(device, of))
     proof = BillingProofs().check(device, aid, checked.invoice) if with_proof else None
     facts = {
         **invoice_json(checked, device.zone, proof).as_json(),
@@ -134,7 +165,8 @@ def _check(
     else:
         console = Console()
         show_bill(console, facts)
-        for line in swap_lines(checked.swaps, device.zone):
+        medium = Medium.ELECTRICITY if checked.about is None else checked.about.medium
+        for line in swap_lines(checked.swaps, wall_zone(device.description.zone), medium):
             console.print(line, soft_wrap=True)
         if proof is not None:
             said = reason_in_own_words(proof.reason)
@@ -145,17 +177,22 @@ def _check(
     raise SystemExit(int(VERDICT_EXITS[worst]))
 
 
-def _checked(device: Device, aid: bytes, number: int | None) -> CheckedBill:
-    """Return an invoice with its verdict: the last one, or the one of a number."""
+def _checked(device: Device, aid: bytes, number: int | None, meter: Device | None) -> CheckedBill:
+    """Return an invoice with its verdict: the last one, or the one of a number; of a meter."""
     documents = supplier_documents(device, aid)
-    numbers = [invoice.number for invoice in documents.invoices]
+    invoices = [
+        invoice
+        for invoice in documents.invoices
+        if meter is None or invoice.meter == meter.description.meter
+    ]
+    numbers = [invoice.number for invoice in invoices]
     if not numbers:
         raise InspectionError("no invoice has arrived yet")
     if number is not None and number not in numbers:
         there = ", ".join(map(str, numbers))
         raise InspectionError(f"there is no invoice {number}; there are {there}")
     place = -1 if number is None else numbers.index(number)
-    return check_invoice(device, documents, documents.invoices[place])
+    return check_invoice(device, documents, invoices[place])
 
 
 def _last_month(device: Device) -> Period:
@@ -223,11 +260,12 @@ def _money(money: Money | None) -> str:
 
 @click.command("tariffs")
 @hub_option
+@of_option
 @json_or_text("meterlet.inspect.tariffs/1")
-def tariffs(folder: Path) -> Shown:
+def tariffs(folder: Path, of: str | None) -> Shown:
     """Show the versions of your tariffs side by side."""
     with Device.open(folder) as device:
-        table = tariff_table(tariff_book(device))
+        table = tariff_table(tariff_book(meter_of(device, of)))
     shown = Table("", "band", "when")
     for column in table.columns:
         title = f"{column.name} {column.revision}\n{column.first_day} to {column.last_day}"
@@ -320,6 +358,8 @@ def _carried(one: dict[str, Any]) -> str:
     match one["unit"]:
         case "Wh":
             value = f"{Decimal(one['value']).scaleb(-3):,.3f} kWh"
+        case "l":
+            value = f"{Decimal(one['value']).scaleb(-3):,.3f} m3"
         case "W":
             value = f"{one['value']:,} W"
         case currency:
@@ -338,6 +378,8 @@ def _quantity(item: dict[str, Any]) -> str:
         return ""
     if item["unit"] == "Wh":
         return f"{Decimal(item['quantity']).scaleb(-3):,.3f} kWh"
+    if item["unit"] == "l":
+        return f"{Decimal(item['quantity']).scaleb(-3):,.3f} m3"
     return f"{item['quantity']} {item['unit']}"
 
 
@@ -346,5 +388,5 @@ def _price(item: dict[str, Any], currency: str) -> str:
         return ""
     if item["kind"] == "tax":
         return f"{Decimal(item['rate']).scaleb(-4).normalize():f} %"
-    unit = {"Wh": "kWh", "W": "kW"}.get(item["unit"], item["unit"])
+    unit = {"Wh": "kWh", "W": "kW", "l": "m3"}.get(item["unit"], item["unit"])
     return f"{Decimal(item['rate']).scaleb(-6):.6f} {currency}/{unit}"

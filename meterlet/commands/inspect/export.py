@@ -11,6 +11,7 @@ from hub.inspection.errors import InspectionError
 from hub.inspection.export.by_consent import export_readings
 from hub.inspection.export.copies import Copy, CopyForm, copy_readings, record_bundle
 from hub.inspection.views.documents import supplier_documents
+from hub.text import counted
 from meterlet.commands.common import (
     FILE,
     Aid,
@@ -21,6 +22,7 @@ from meterlet.commands.common import (
     json_or_text,
     period_options,
 )
+from meterlet.commands.hub_meters import meter_of, of_option
 from meterlet.commands.inspect.proofs import BillingProofs
 from meterlet.commands.tariff_files import errors_at, write_new
 from protocols.metrology import Period
@@ -47,12 +49,16 @@ def export() -> None:
     show_default=True,
     help="How the file is written.",
 )
+@of_option
 @output_option
 @yes_option
 @json_or_text(EXPORTED)
-def own_readings(folder: Path, period: Period, form: str, output: Path, *, yes: bool) -> Shown:
+def own_readings(
+    folder: Path, period: Period, form: str, of: str | None, output: Path, *, yes: bool
+) -> Shown:
     """Take out a copy of your own readings: CSV, or Green Button (ESPI) XML."""
-    with Device.open(folder) as device:
+    with Device.open(folder) as hub:
+        device = meter_of(hub, of)
         _ask(f"Write all readings of {period.first} to {period.last} to {output}?", output, yes=yes)
         return _write(output, copy_readings(device, period, FORMS[form]))
 
@@ -99,7 +105,9 @@ def by_consent(folder: Path, number: int, output: Path, minutes: int | None) -> 
         made = export_readings(device, number, minutes)
         _put(output, made.content)
     facts = {"file": str(output), "readings": made.readings, "bytes": len(made.content)}
-    return facts, f"{made.readings:,} readings are in {output}, and on record as having left"
+    verb = "is" if made.readings == 1 else "are"
+    readings = counted(made.readings, "reading")
+    return facts, f"{readings} {verb} in {output}, and on record as having left"
 
 
 def _free(output: Path) -> None:
@@ -121,6 +129,6 @@ def _put(output: Path, content: bytes) -> None:
 
 def _write(output: Path, copy: Copy) -> Shown:
     _put(output, copy.content)
-    what = f"{copy.readings:,} readings" if copy.readings else "the proof"
+    what = counted(copy.readings, "reading") if copy.readings else "the proof"
     facts = {"file": str(output), "readings": copy.readings, "bytes": len(copy.content)}
     return facts, f"{what} in {output}: {len(copy.content):,} bytes, on record as a copy"

@@ -13,7 +13,7 @@ from applets.billing.version1 import decode_any_answer
 from applets.common.questions import MessageRefused
 from hub.device import Device
 from hub.inspection.errors import InspectionError
-from hub.inspection.views.bill import ProofCheck, Verdict
+from hub.inspection.views.bill import ProofCheck, Verdict, meter_billed
 from hub.inspection.views.documents import supplier_documents
 from hub.inspection.views.memory import state_before
 from protocols.carried import CarriedState
@@ -69,8 +69,7 @@ def _state_before(device: Device, applet: bytes, invoice: Invoice) -> bytes:
     if invoice.account is None or invoice.bill is None:
         return b""
     if invoice.bill == 1:
-        meter = device.description.meter
-        return CarriedState.opening(meter, invoice.account, invoice.begin).encode()
+        return CarriedState.opening(invoice.meter, invoice.account, invoice.begin).encode()
     state = state_before(device, applet, invoice.account, invoice.bill - 1)
     if state is None:
         raise InspectionError("this hub keeps no more from what the bill has gone on")
@@ -90,6 +89,7 @@ def _bundles(
         question = BillQuestion(told.about, tariff, state, paid, invoice.is_last)
     except MessageRefused:
         return []
+    device = meter_billed(device, invoice)
     enrolled = BillBundle(
         question.encode(),
         answer,

@@ -5,8 +5,7 @@ import csv
 import sys
 from datetime import date
 from pathlib import Path
-from typing import Final
-from zoneinfo import ZoneInfo
+from typing import Any, Final
 
 import rich_click as click
 from rich.console import Console
@@ -14,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hub.device import Device
+from hub.inspection.api.json_meters import flow_json
 from hub.inspection.api.json_views import PowerJson, comparison_json, fine_json, readings_json
 from hub.inspection.errors import InspectionError
 from hub.inspection.export.csv_rows import fine_rows, readings_rows
@@ -27,15 +27,14 @@ from hub.inspection.views.money import Money
 from hub.inspection.views.readings import Comparison, ReadingsView, compare, readings_view
 from hub.text import counted, local_text
 from meterlet.commands.common import FILE, hub_option, json_option, period_options, print_json
+from meterlet.commands.hub_meters import meter_of, of_option
 from meterlet.commands.inspect.swaps import swap_lines
 from meterlet.own_words import reason_in_own_words
 from meterlet.priced_readings import read_tariff
-from protocols.metrology import Period
+from protocols.metrology import Medium, Period, date_at, find_zone
 
-COLUMNS: Final = ("from", "kWh", "bands", "peak W", "state", "cost")
 FED_IN: Final = "kWh fed in"
 """The last column, where the meter counts that."""
-NUMBERS: Final = ("kWh", "peak W", "cost", FED_IN)
 WIDER: Final = {
     By.SLOT: By.DAY,
     By.HOUR: By.DAY,
@@ -63,9 +62,11 @@ WIDER: Final = {
 )
 @click.option("--fine", is_flag=True, help="One day between its readings, as finely as they are.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the buckets as CSV.")
+@of_option
 @json_option
 def readings(
     folder: Path,
+    of: str | None,
     period: Period | None,
     by: str,
     with_before: bool,
@@ -81,7 +82,9 @@ def readings(
     """
     if as_csv and (as_json or with_before):
         raise click.UsageError("--csv goes with neither --json nor --compare")
-    with Device.open(folder) as device, open_inspection(device) as database:
+    with Device.open(folder) as hub, open_inspection(hub) as database:
+        device = meter_of(hub, of)
+        about = device.description
         unit, kept = By(by), BucketCache.of(device, database)
         book = _book(device, tariff)
         if period is None:
@@ -99,23 +102,30 @@ def readings(
         csv.writer(sys.stdout, lineterminator="\n").writerows(readings_rows(view))
     elif as_json:
         shown = readings_json(view) if both is None else comparison_json(both)
-        now = None if power is None else PowerJson.of(power).as_json()
+        now = None if power is None else _power(power, about.medium)
         print_json("meterlet.inspect.readings/1", {"power": now, **shown.as_json()})
     else:
         show_all(view, both, power)
+
+
+def _power(power: PowerNow, medium: Medium) -> dict[str, Any]:
+    """Return the power now, or the flow through a meter that counts litres."""
+    if medium.counts_volume:
+        return flow_json(power, medium).as_json()
+    return PowerJson.of(power).as_json()
 
 
 def show_all(view: ReadingsView, both: Comparison | None, power: PowerNow | None) -> None:
     """Print a view, how it compares, and the power now."""
     console = Console()
     show_view(console, view)
-    for line in swap_lines(view.swaps, ZoneInfo(view.zone)):
+    for line in swap_lines(view.swaps, view.clock, view.medium):
         console.print(line, soft_wrap=True)
     if both is not None:
         show_comparison(console, both)
     if power is not None:
-        when = local_text(power.end, ZoneInfo(view.zone))
-        console.print(f"{power.watts:,} W (within {power.within_watts} W) at {when}")
+        when, unit = local_text(power.end, view.clock), _flow_unit(view.medium)
+        console.print(f"{power.watts:,} {unit} (within {power.within_watts} {unit}) at {when}")
 
 
 def show_fine(device: Device, period: Period, *, as_csv: bool, as_json: bool) -> None:
@@ -126,9 +136,10 @@ def show_fine(device: Device, period: Period, *, as_csv: bool, as_json: bool) ->
     if not uses:
         raise InspectionError(f"there are no readings of {period.first}")
     if as_json:
-        print_json("meterlet.inspect.readings.fine/1", fine_json(period.first, uses).as_json())
+        fine = fine_json(period.first, uses, device.description.medium)
+        print_json("meterlet.inspect.readings.fine/1", fine.as_json())
         return
-    rows = fine_rows(uses, device.zone)
+    rows = fine_rows(uses, device.description)
     if as_csv:
         csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
         return
@@ -158,9 +169,11 @@ def last_certified_day(device: Device) -> date:
 def show_view(console: Console, view: ReadingsView) -> None:
     """Print a view as a table."""
     table = Table(title=f"{view.period.first} to {view.period.last}, {view.zone}", show_footer=True)
-    columns = (*COLUMNS, FED_IN) if view.feeds_in else COLUMNS
+    unit, peak = view.medium.shown_unit, f"peak {_flow_unit(view.medium)}"
+    columns = ("from", unit, "bands", peak, "state", "cost", *([FED_IN] if view.feeds_in else []))
+    numbers = (unit, peak, "cost", FED_IN)
     for name, foot in zip(columns, ("in all", *_line(view.total, view)), strict=True):
-        table.add_column(name, Text(foot), justify="right" if name in NUMBERS else "left")
+        table.add_column(name, Text(foot), justify="right" if name in numbers else "left")
     for bucket in view.buckets:
         table.add_row(_when(bucket, view), *map(Text, _line(bucket, view)))
     console.print(table)
@@ -169,6 +182,10 @@ def show_view(console: Console, view: ReadingsView) -> None:
         console.print(Text(f"corrected after they had been certified: {days}"))
     if view.total.reason:
         console.print(Text(reason_in_own_words(view.total.reason)))
+
+
+def _flow_unit(medium: Medium) -> str:
+    return "l/h" if medium.counts_volume else "W"
 
 
 def _line(bucket: UseBucket, view: ReadingsView) -> tuple[str, ...]:
@@ -192,8 +209,10 @@ def _line(bucket: UseBucket, view: ReadingsView) -> tuple[str, ...]:
 
 
 def _when(bucket: UseBucket, view: ReadingsView) -> str:
-    text = local_text(bucket.begin, ZoneInfo(view.zone))
-    return text[:10] if view.by.is_of_days else f"{text[:10]} {text[11:16]}{text[19:]}"
+    if view.by.is_of_days:
+        return date_at(bucket.begin, find_zone(view.zone)).isoformat()
+    text = local_text(bucket.begin, view.clock)
+    return f"{text[:10]} {text[11:16]}{text[19:]}"
 
 
 def _kwh(watt_hours: int | None) -> str:
@@ -214,11 +233,11 @@ def _state(bucket: UseBucket) -> str:
 
 def show_comparison(console: Console, comparison: Comparison) -> None:
     """Print how a period differs from the one before."""
-    before = comparison.before
-    line = f"{before.period.first} to {before.period.last}: {_kwh(before.total.energy_wh)} kWh"
+    before, unit = comparison.before, comparison.now.medium.shown_unit
+    line = f"{before.period.first} to {before.period.last}: {_kwh(before.total.energy_wh)} {unit}"
     if comparison.energy_difference_wh is not None:
         sign = "-" if comparison.energy_difference_wh < 0 else "+"
-        line += f"; now {sign}{_kwh(abs(comparison.energy_difference_wh))} kWh"
+        line += f"; now {sign}{_kwh(abs(comparison.energy_difference_wh))} {unit}"
     if comparison.energy_ratio_ppm is not None:
         sign, tenths = (
             "+-"[comparison.energy_ratio_ppm < 0],

@@ -77,7 +77,7 @@ def show_released(console: Console, facts: dict[str, Any]) -> None:
         )
     for export in facts["exports"]:
         console.print(
-            f"{plain(export['recipient'])} got {export['readings']:,} readings of"
+            f"{plain(export['recipient'])} got {counted(export['readings'], 'reading')} of"
             f" {export['resolution_minutes']} min at {export['time']}"
         )
     for part in facts["aggregates"]:

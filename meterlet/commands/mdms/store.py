@@ -5,6 +5,7 @@ from pathlib import Path
 
 import rich_click as click
 
+from hub.text import noun_for
 from meterlet.commands.budget_text import budget_facts, budget_line
 from meterlet.commands.common import (
     FILE,
@@ -87,7 +88,8 @@ def rotate(folder: Path) -> Shown:
         "rows_sealed": done.rows,
         "wrapping_keys_destroyed": done.retired,
     }
-    return facts, f"{done.rows} rows sealed under data key {done.data_key}; old keys destroyed"
+    rows = f"{done.rows} {noun_for(done.rows, 'row')}"
+    return facts, f"{rows} sealed under data key {done.data_key}; old keys destroyed"
 
 
 @click.command()

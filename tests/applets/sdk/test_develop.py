@@ -191,4 +191,9 @@ def test_run_takes_a_file_of_readings(made: Path, tmp_path: Path) -> None:
     path.write_text("\n".join(["time,kwh", *rows[:5]]))
     few = invoke(run, made, "--readings", path, "--column", "kwh")
     assert few.exit_code == 1
-    assert "readings of two days or more are needed" in few.output
+    assert "readings of a whole day or more are needed, by the clock of Europe" in few.output
+    path.write_text("\n".join(["time,kwh", *rows[5:-3]]))
+    parts = invoke(run, made, "--readings", path, "--column", "kwh")
+    assert (parts.exit_code, "2026-03-02 to 2026-03-02" in parts.stdout) == (0, True)
+    for day in ("2026-03-01", "2026-03-03"):
+        assert f"{day} is left out: the file has not all of it" in parts.stderr

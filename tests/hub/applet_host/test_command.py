@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a command leaves behind belongs to it, however many applets worked on it, and is kept."""
 
-import re
+import ast
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-import hub.disclosure
+import hub
 from hub.applet_host.command import REFUSALS, CommandRecord, CommandStack
 from hub.applet_host.services import STORE_COMPONENT, AppletStore
+from hub.disclosure import ReleaseRefused
 from hub.machine.instance import AppletInstance
 from hub.vault.database import Database
 from protocols.platform.errors import Refusal, Refused
@@ -83,12 +84,36 @@ def test_what_is_aborted_is_forgotten_by_those_who_took_part_in_it(database: Dat
     assert forgotten(client, before, within) == [1, 1, 2]
 
 
-def test_an_applet_is_told_something_of_every_rule_that_the_guard_has() -> None:
-    folder = Path(hub.disclosure.__file__).parent
-    rules = {
-        rule
-        for path in folder.glob("*.py")
-        for rule in re.findall(r'ReleaseRefused\(\s*"([a-z ]+)"', path.read_text())
-    }
-    assert {"consent", "price", "fineness", "bits"} <= rules
-    assert rules - REFUSALS.keys() == set()
+def refused_rules() -> Iterator[str]:
+    """Yield the rule of each `ReleaseRefused` that the hub's code makes."""
+    for path in sorted(Path(hub.__file__).parent.rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        constants = {
+            target.id: node.value.value
+            for node in tree.body
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+                continue
+            if node.func.id == "ReleaseRefused":
+                rule = node.args[0]
+                name = constants[rule.id] if isinstance(rule, ast.Name) else ast.literal_eval(rule)
+                assert isinstance(name, str), path
+                yield name
+
+
+def test_an_applet_is_told_something_of_every_rule_that_it_can_be_refused_by(
+    database: Database,
+) -> None:
+    rules = set(refused_rules())
+    assert {"consent", "price", "limits", "custody", "round", "memory"} <= rules
+    assert rules == REFUSALS.keys()
+    for rule in sorted(rules):
+        stack, record = CommandStack(database), CommandRecord()
+        with stack.entered(record, asleep(), may_release=True):
+            told = stack.refuse({}, ReleaseRefused(rule, "so it is"))
+        assert 0x6900 <= told.status < 0x6B00, rule
+        assert [str(refused) for _, refused in record.refused] == [f"{rule}: so it is"]

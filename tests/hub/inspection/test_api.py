@@ -38,9 +38,11 @@ EXAMPLES = {
     "/v1/messages/{entry}": "/v1/messages/{message}",
     "/v1/attack": "/v1/attack?from=2025-03-25&until=2025-03-26",
     "/v1/bills": "/v1/bills",
+    "/v1/meters": "/v1/meters",
     "/v1/tariffs": "/v1/tariffs",
     "/v1/forecast": "/v1/forecast",
 }
+READ = ("/v1/read/registers", "/v1/read/latest", "/v1/read/slots")
 
 Ask = Callable[..., Any]
 
@@ -106,12 +108,13 @@ def test_the_document_describes_just_the_routes_there_are(client: TestClient) ->
     served = {
         route.path.replace(":int", "") for route in app.routes if isinstance(route, Route)
     } - {"/openapi.json"}
-    assert set(document["paths"]) == served == set(EXAMPLES)
+    assert set(document["paths"]) == served == {*EXAMPLES, *READ, "/v1/login"}
     schemas = document["components"]["schemas"]
     named = set(_references(document))
     assert {name.rpartition("/")[2] for name in named} == set(schemas)
-    identifiers = [path["get"]["operationId"] for path in document["paths"].values()]
-    assert len(set(identifiers)) == len(identifiers) == len(OPERATIONS)
+    described = [one for path in document["paths"].values() for one in path.values()]
+    identifiers = {one["operationId"] for one in described}
+    assert len(identifiers) == len(described) == len(OPERATIONS) + len(READ) + 1
 
 
 def test_every_object_of_the_document_is_closed_and_names_what_is_always_there(
@@ -130,6 +133,7 @@ def test_every_object_of_the_document_is_closed_and_names_what_is_always_there(
         ("Bill", "memory"),
         ("Bill", "meter_exchanges"),
         ("Bill", "proof"),
+        ("Known", "of_meters"),
         ("Memory", "last"),
         ("Readings", "meter_exchanges"),
     }

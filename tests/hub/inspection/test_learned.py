@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hub.description import Description
 from hub.device import Device
 from hub.disclosure import (
     AggregateRequest,
@@ -20,9 +21,9 @@ from hub.inspection.api.json_views import TOGETHER, disclosed_json
 from hub.inspection.export.by_consent import consent_to_export, export_readings
 from hub.inspection.locales.catalogue import LANGUAGES, catalogue
 from hub.inspection.locales.learning import learned_in_words, time_in_words, unit_in_words
-from hub.inspection.views.learned import Learned, ToldRecord, told_record
+from hub.inspection.views.learned import Learned, ToldMeter, ToldRecord, told_record
 from hub.inspection.views.releases import releases_view
-from protocols.metrology import Period, find_zone
+from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period, find_zone
 from tests.hub.inspection.conftest import APPLET
 from tests.hub.inspection.test_releases import WEEKS, tell
 
@@ -32,6 +33,9 @@ MONDAY = Period(date(2025, 3, 24), date(2025, 3, 24))
 MARCH = 1_740_783_600
 """2025-03-01T00:00:00+01:00."""
 DAY = 86_400
+OWN = ToldMeter(
+    "", Description(b"METER", (ACTIVE_ENERGY_IMPORT,), "Europe/Berlin", 15), frozenset({""}), ""
+)
 
 
 def export(device: Device, recipient: str, days: Period, minutes: int) -> int:
@@ -76,7 +80,7 @@ def learned(*numbers: Number, name: str = "supplier") -> Learned:
         Release(place, MARCH, b"", name, "billing", "linear", b"", (one,))
         for place, one in enumerate(numbers, start=1)
     ]
-    return ToldRecord(900, releases, [], [], [], [], {}).learned_by([name], name)
+    return ToldRecord([OWN], releases, [], [], [], [], {}).learned_by([name], name)
 
 
 def in_english(one: Learned) -> str:

@@ -180,10 +180,11 @@ COMPLETED = (
     "its clock is ahead of the hub's: 2025-03-01T10:00:00Z",
     "its time is 12 days after the last one, and nothing confirms it",
     "another value than the one stored for 2025-03-01T10:00:00Z",
-    "7 of what is set aside is of meter 0a01, which does not count here: if the meter was"
-    " exchanged, `meterlet hub exchange-meter` takes all of it",
+    "7 of what is set aside is of meter 0a01, which does not count here: drop it, or if the"
+    " meter was exchanged, this takes all of it: meterlet hub exchange-meter --at x",
+    "7 of what is set aside is of meter 0a01, which was taken down: drop it",
     "7 of what is set aside has not all registers, or its time is not known: drop it",
-    "7 of what is set aside is of 2025-03-01T10:00:00Z, which has not come yet",
+    "7 of what is set aside is of 2025-03-01T10:00:00Z, which has not come yet: drop it",
     "7 of what is set aside: 1-0:1.8.0*255 shows less than the last reading, so that none can"
     " follow from it: drop it",
     "3 slots are missing, the invoice says 4",

@@ -19,6 +19,7 @@ from hub.meters.odd import Odd, OddTelegram
 from protocols.metrology import Period
 from tariffs import Tariff
 from tests.hub.inspection.conftest import NOON, household, put_documents
+from tests.support.media_home import media_home
 from tests.support.releases import sum_request
 
 ENGLISH = catalogue("en")
@@ -143,6 +144,29 @@ def test_it_speaks_every_language(told: Device, language: str) -> None:
         await pilot.press("q")
 
     run(told, see, language)
+
+
+def test_a_key_goes_to_the_next_meter(tmp_path: Path) -> None:
+    device = media_home(tmp_path / "hub")
+    device.close()
+
+    async def see(app: InspectionTui, pilot: Pilot[None]) -> None:
+        assert "Meter" in text(app, "now")
+        assert "Electricity" in text(app, "now")
+        await pilot.press("e", "m")
+        await pilot.pause()
+        assert text(app, "period").startswith("Gas: 1 Apr 2025")
+        assert "m³" in text(app, "period")
+        assert "Flow" in text(app, "now")
+        assert rows(app, "readings")[0][0] == "1 Apr 2025"
+        await pilot.press("e")
+        await pilot.pause()
+        assert text(app, "period").startswith("Water: 1 Apr 2025")
+        await pilot.press("e")
+        await pilot.pause()
+        assert "kWh" in text(app, "period")
+
+    run(device, see)
 
 
 def test_refusals_and_what_keeps_the_hub_from_being_read_are_told_in_the_language(

@@ -128,7 +128,7 @@ def test_the_hour_of_rows_is_seen(tmp_path: Path) -> None:
         (as_text("%A %H:%M"), PLAIN_FORM, "line 2: 'Saturday 00:00' is not an ISO 8601 time"),
         (as_text("%d.%m.%Y %H:%M"), FileForm(time_format="%Y"), "is not a time as %Y"),
         (b"PK\x03\x04" + bytes(60), PLAIN_FORM, "an Excel workbook; .* save the sheet as CSV"),
-        (bytes(range(256)), PLAIN_FORM, "line 1: not readable: neither UTF-8 nor Windows-1252"),
+        (bytes(range(256)), PLAIN_FORM, "line 1: neither UTF-8 nor Windows-1252"),
         (b"start,kWh\n\0", PLAIN_FORM, "not a text file"),
         (b"", PLAIN_FORM, "no rows|no table"),
         (made.PLAIN, FileForm(format="pge"), "this is no file of the format pge"),

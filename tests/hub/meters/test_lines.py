@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a line carries is recognised, whatever it is, and what to do about it is said."""
 
+import hashlib
 import json
 import os
 import termios
@@ -99,7 +100,8 @@ def test_the_command_prints_how_to_make_the_hub(tmp_path: Path) -> None:
     assert (told["protocol"], told["meters"][0]["init"]) == ("SML", last)
     file.write_bytes(D0)
     other = run(file)
-    assert (other.exit_code, "IEC 62056-21: a hub reads SML alone" in other.stdout) == (1, True)
+    assert (other.exit_code, "IEC 62056-21: a hub reads this" in other.stdout) == (0, True)
+    assert other.stdout.splitlines()[-1] == "meterlet hub init hub --meter-text 112233"
     assert run("ftp://meter").exit_code == 2
 
 
@@ -107,7 +109,7 @@ def test_the_command_prints_how_to_make_the_hub(tmp_path: Path) -> None:
 def test_a_locked_meter_and_one_without_the_register_are_told() -> None:
     assert "unlock the meter with its PIN" in run(FIELD_METERS / "09_locked_kWh.bin").stdout
     absent = run(FIELD_METERS / "08_register_absent.bin")
-    assert "no register of active energy" in absent.stdout
+    assert "no register of energy or volume" in absent.stdout
 
 
 def test_the_folder_of_captures_is_the_one_that_is_meant() -> None:
@@ -141,3 +143,18 @@ def test_a_serial_line_is_probed_at_the_common_speeds() -> None:
 def test_a_line_that_is_not_there_is_an_error() -> None:
     assert isinstance(run("/dev/no-such-line").exception, OSError)
     assert isinstance(run("tcp://127.0.0.1:1").exception, OSError)
+
+
+def test_a_file_is_told_no_speed_and_no_head_to_turn() -> None:
+    random = hashlib.shake_256(b"no meter's").digest(3000)
+    for data, kind in ((b"PK\x03\x04rest", LineKind.ARCHIVE), (random, LineKind.NOISE)):
+        line = probe(data, is_file=True)
+        assert line.kind is kind
+        assert "baud" not in line.advice
+        assert "meterlet hub ingest" in line.advice
+    assert "?baud=9600" in probe(random).advice
+
+
+def test_a_meters_clock_that_stands_is_said() -> None:
+    [meter] = probe(telegram(5_000_000, 86_400) + telegram(5_000_100, 87_300)).meters
+    assert meter.clock == "wrong time of day"

@@ -195,7 +195,8 @@ def test_a_cycle_from_the_tenth_is_told_and_no_month_beside_it(home: YearHome) -
 def test_few_days_are_told_with_the_days_beside_them_only(home: YearHome) -> None:
     said = too_few(home, FLAT, "2025-04-01..2025-04-09")
     assert said == (
-        "the hub refused: 6982 (the security status does not allow it; 9 days are asked for, and"
+        "the hub refused: 6982 (it may not tell: the resident has not consented to it, or not for"
+        " these days; ask the resident, the reasons stay at home; 9 days are asked for, and"
         " consents are to 28 or more as a rule: ask for them together with the days before or"
         " after)"
     )

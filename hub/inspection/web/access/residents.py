@@ -7,26 +7,17 @@ never waits for a hub that is taking in a year. Of a passphrase only its Argon2i
 
 import enum
 import re
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
-from threading import Lock
 from typing import Final, Self
 
-from argon2 import PasswordHasher, Type
-from argon2.exceptions import InvalidHashError, VerificationError
-
 from hub.inspection.errors import InspectionError
+from hub.inspection.passphrases import Passphrases, WeakPassphrase
 from hub.vault.database import Component, Database
 
 FILE: Final = "residents.db"
 NAME: Final = re.compile(r"[a-z][a-z0-9._-]{0,31}")
-SHORTEST, LONGEST = 6, 256
-MEMORY_KIB: Final = 19 * 1024
-"""With two passes: OWASP's second choice, so that a small hub can check one at a time."""
-
 RESIDENTS_COMPONENT: Final = Component(
     "residents",
     (
@@ -86,19 +77,13 @@ class Residents:
 
     database: Database
     now: Callable[[], int]
-    _hasher: PasswordHasher = field(repr=False)
-    _nobody: str = field(repr=False)
-    """The hash of a passphrase that nobody knows: unknown names take as long as known ones."""
-    _turn: Lock = field(default_factory=Lock, repr=False)
+    passphrases: Passphrases = field(repr=False)
 
     @classmethod
     def open(cls, folder: Path, now: Callable[[], int], randomness: Callable[[int], bytes]) -> Self:
         """Open the file in a hub's folder, made at the first call ever."""
-        hasher = PasswordHasher(
-            time_cost=2, memory_cost=MEMORY_KIB, parallelism=1, hash_len=32, type=Type.ID
-        )
         database = Database(folder / FILE, (RESIDENTS_COMPONENT,))
-        return cls(database, now, hasher, hasher.hash(randomness(32)))
+        return cls(database, now, Passphrases.make(randomness))
 
     def close(self) -> None:
         """Close the file."""
@@ -133,7 +118,7 @@ class Residents:
                 f"{name!r} is no name: a letter, then letters, digits, '.', '_' or '-', all small",
                 "name",
             )
-        hashed = self._hasher.hash(_checked(passphrase))
+        hashed = self._hashed(passphrase)
         with self.database.transaction() as connection:
             if self.find(name) is not None:
                 raise ResidentError(f"there is a resident {name} already", "name")
@@ -152,7 +137,7 @@ class Residents:
 
     def change(self, name: str, passphrase: str) -> Resident:
         """Give a resident another passphrase; who is signed in so is signed out."""
-        hashed = self._hasher.hash(_checked(passphrase))
+        hashed = self._hashed(passphrase)
         with self.database.transaction() as connection:
             resident = self._require(name)
             # A session holds for the resident it began with; that one is another from now on.
@@ -173,33 +158,16 @@ class Residents:
             connection.execute("DELETE FROM resident WHERE name = ?", (name,))
 
     def verify(self, name: str, passphrase: str) -> Resident | None:
-        """Return the resident if the passphrase is theirs, else None, after as much work.
-
-        One is checked at a time: a crowd that guesses fills neither memory nor cores.
-        """
+        """Return the resident if the passphrase is theirs, else None, after as much work."""
         row = self.database.connection.execute(
             "SELECT passphrase FROM resident WHERE name = ?", (name,)
         ).fetchone()
-        with self._turn:
-            try:
-                self._hasher.verify(self._nobody if row is None else row[0], _normal(passphrase))
-            except (VerificationError, InvalidHashError):
-                return None
-        return None if row is None else self.find(name)
+        if not self.passphrases.holds(None if row is None else row[0], passphrase):
+            return None
+        return self.find(name)
 
-
-def _normal(passphrase: str) -> str:
-    return unicodedata.normalize("NFKC", passphrase[: 4 * LONGEST])
-
-
-def _checked(passphrase: str) -> str:
-    """Return a passphrase that is worth having; the error never repeats it."""
-    normal = _normal(passphrase)
-    if not SHORTEST <= len(normal) <= LONGEST:
-        reason = f"a PIN or passphrase has {SHORTEST} to {LONGEST} characters"
-        raise ResidentError(reason, "passphrase")
-    steps = {ord(b) - ord(a) for a, b in pairwise(normal)}
-    if len(steps) == 1 and steps <= {-1, 0, 1}:
-        reason = "that PIN or passphrase is the first one anybody would try"
-        raise ResidentError(reason, "passphrase")
-    return normal
+    def _hashed(self, passphrase: str) -> str:
+        try:
+            return self.passphrases.hash(passphrase)
+        except WeakPassphrase as weak:
+            raise ResidentError(str(weak), "passphrase") from None

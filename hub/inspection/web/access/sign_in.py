@@ -14,7 +14,8 @@ from starlette.responses import Response
 
 from hub.inspection.locales.catalogue import LANGUAGES
 from hub.inspection.locales.reasons import error_in_words
-from hub.inspection.web.access.residents import LONGEST, ResidentError, ResidentRole
+from hub.inspection.passphrases import LONGEST
+from hub.inspection.web.access.residents import ResidentError, ResidentRole
 from hub.inspection.web.access.throttle import TooManyAttempts
 from hub.inspection.web.forms import BadInput
 from hub.inspection.web.page_request import Page, PageRequest, refuse

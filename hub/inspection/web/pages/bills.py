@@ -6,9 +6,10 @@ from typing import Final
 
 from starlette.responses import Response
 
+from hub.description import Description
 from hub.device import Device
 from hub.inspection.errors import InspectionError
-from hub.inspection.views.bill import CheckedBill, ProofCheck, check_invoice
+from hub.inspection.views.bill import CheckedBill, ProofCheck, check_invoice, meter_billed
 from hub.inspection.views.calendar import By, calendar_period, period_before
 from hub.inspection.views.documents import SupplierDocuments, supplier_documents
 from hub.inspection.views.estimates import BillForecast, TariffOffer, forecast, offers
@@ -17,6 +18,7 @@ from hub.inspection.views.tariff_views import tariff_table
 from hub.inspection.web.access.residents import ResidentRole
 from hub.inspection.web.forms import BadInput
 from hub.inspection.web.jobs import Tick
+from hub.inspection.web.meter_tabs import meter_link, meter_tabs, own_name
 from hub.inspection.web.page_request import Page, PageRequest, days_of
 from hub.inspection.web.pages.readings import readings_link
 from hub.inspection.web.pages.work import begin_job
@@ -37,6 +39,13 @@ class SentInvoice:
     applet: bytes
     invoice: Invoice
     documents: SupplierDocuments
+    meter: Device
+    """The hub's meter that it is for; the hub's own where it is for none of them."""
+
+    @property
+    def about(self) -> Description:
+        """Which meter that is."""
+        return self.meter.description
 
     @property
     def replaced_by(self) -> int | None:
@@ -47,10 +56,14 @@ class SentInvoice:
 
 def show_bill(request: PageRequest) -> Response:
     """Show an invoice, the last one unless another is asked for, checked against the readings."""
-    with request.device() as device:
-        sent = invoices_of(device)
-        shown = _shown(request.query("applet"), request.query("number"), sent)
-        checked = None if shown is None else check_invoice(device, shown.documents, shown.invoice)
+    with request.device() as hub:
+        sent = invoices_of(hub)
+        chosen = request.meter(hub) if request.query("meter") else None
+        mine = [one for one in sent if chosen is None or one.meter.name == chosen.name]
+        shown = _shown(request.query("applet"), request.query("number"), mine)
+        device = chosen or (hub if shown is None else shown.meter)
+        request = request.about(device)
+        checked = None if shown is None else check_invoice(hub, shown.documents, shown.invoice)
         day = latest_day(device)
         month = None if day is None else calendar_period(By.MONTH, day)
         return request.page(
@@ -58,7 +71,9 @@ def show_bill(request: PageRequest) -> Response:
             sent=sent,
             shown=shown,
             checked=checked,
-            readings_link=None if shown is None else _link(device, shown.invoice),
+            meter=device.name,
+            meters=meter_tabs(hub, device, request.words, lambda name: _link(hub, name)),
+            readings_link=None if shown is None else _readings(shown),
             last_month=None if month is None else period_before(month),
         )
 
@@ -82,7 +97,7 @@ def check_proof(request: PageRequest) -> Response:
     """Verify what the supplier was proved."""
     settings, fields = request.parts.settings, request.fields
 
-    def work(tick: Tick) -> tuple[Invoice, ProofCheck]:
+    def work(tick: Tick) -> tuple[SentInvoice, ProofCheck]:
         with settings.open_device() as device:
             shown = _shown(fields.get("applet", ""), fields.get("number", ""), invoices_of(device))
             if shown is None:
@@ -90,7 +105,7 @@ def check_proof(request: PageRequest) -> Response:
             tick(0, 1)
             check = settings.proofs.check(device, shown.applet, shown.invoice)
             tick(1, 1)
-            return shown.invoice, check
+            return shown, check
 
     return begin_job(request, "proof", "/bill", "proof.html", work)
 
@@ -123,9 +138,11 @@ def what_if(request: PageRequest) -> Response:
 def look_ahead(request: PageRequest) -> Response:
     """Work out what this month will come to."""
 
-    def work(tick: Tick) -> BillForecast:
+    def work(tick: Tick) -> tuple[BillForecast, Description]:
         with request.look() as look:
-            return forecast(look.device, look.book, month_of_readings(look.device), tick)
+            device = look.device
+            ahead = forecast(device, look.book, month_of_readings(device), tick)
+            return ahead, device.description
 
     return begin_job(request, "forecast", "/bill", "forecast.html", work)
 
@@ -133,7 +150,12 @@ def look_ahead(request: PageRequest) -> Response:
 def show_tariffs(request: PageRequest) -> Response:
     """Show the tariffs the resident knows, side by side."""
     with request.look() as look:
-        return request.page("tariffs.html", table=tariff_table(look.book))
+        path, device = "/bill/tariffs", look.device
+        return request.page(
+            "tariffs.html",
+            table=tariff_table(look.book),
+            meters=meter_tabs(look.hub, device, request.words, lambda name: meter_link(path, name)),
+        )
 
 
 def invoices_of(device: Device) -> list[SentInvoice]:
@@ -141,7 +163,10 @@ def invoices_of(device: Device) -> list[SentInvoice]:
     invoices: list[SentInvoice] = []
     for applet in device.document_keepers():
         documents = supplier_documents(device, applet)
-        invoices += [SentInvoice(applet, invoice, documents) for invoice in documents.invoices]
+        invoices += [
+            SentInvoice(applet, invoice, documents, meter_billed(device, invoice))
+            for invoice in documents.invoices
+        ]
     return sorted(invoices, key=lambda sent: (sent.invoice.begin, sent.invoice.issued))
 
 
@@ -162,8 +187,15 @@ def _shown(applet: str, number: str, sent: list[SentInvoice]) -> SentInvoice | N
     return find_invoice(applet, number, sent)
 
 
-def _link(device: Device, invoice: Invoice) -> str:
-    return readings_link(Period.touching(invoice.begin, invoice.end, device.description.zone))
+def _readings(sent: SentInvoice) -> str:
+    invoice = sent.invoice
+    period = Period.touching(invoice.begin, invoice.end, sent.about.zone)
+    return readings_link(period, sent.meter.name)
+
+
+def _link(hub: Device, name: str) -> str:
+    """Return the address of a meter's bills; the hub's own has to be named, too."""
+    return meter_link("/bill", name or own_name(hub))
 
 
 PAGES: Final = (

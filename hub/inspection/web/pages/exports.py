@@ -30,6 +30,10 @@ def show_export(request: PageRequest) -> Response:
             month=calendar_period(By.MONTH, newest_day(device)),
             forms=list(CopyForm),
             sent=invoices_of(device),
+            meters=[
+                (one.name, request.words.meter(one.name, one.description.medium))
+                for one in device.every_meter
+            ],
             granted=[
                 consent
                 for consent in standing_consents(device)
@@ -46,8 +50,8 @@ def take_readings(request: PageRequest) -> Response:
     form = request.fields.get("form", "")
     if form not in set(CopyForm):
         raise BadInput(f"there is no form {form[:20]!r}", "form")
-    with request.device() as device:
-        return _file(copy_readings(device, period, CopyForm(form)))
+    with request.device() as hub:
+        return _file(copy_readings(request.meter(hub), period, CopyForm(form)))
 
 
 def take_bundle(request: PageRequest) -> Response:

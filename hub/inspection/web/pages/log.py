@@ -14,6 +14,7 @@ from hub.inspection.views.calendar import By
 from hub.inspection.views.readings import readings_view
 from hub.inspection.web.access.residents import ResidentRole
 from hub.inspection.web.jobs import Tick
+from hub.inspection.web.meter_tabs import meter_link, meter_tabs
 from hub.inspection.web.page_request import Page, PageRequest
 from hub.inspection.web.pages.work import begin_job
 from hub.metering import MeteredRegister
@@ -24,7 +25,7 @@ A_PAGE: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class DaysChecked:
-    """What came of checking every certified day, of all registers."""
+    """What came of checking every certified day, of all registers of all meters."""
 
     days: int
     first: date | None
@@ -37,6 +38,7 @@ def show_log(request: PageRequest) -> Response:
     """Check the chain and show the log's entries, the newest first, and how good the data are."""
     with request.look() as look:
         device, log = look.device, look.device.disclosure.log
+        request = request.about(device)
         try:
             length, broken = log.verify(), ""
         except LogTampered as error:
@@ -64,6 +66,10 @@ def show_log(request: PageRequest) -> Response:
             pages=pages,
             span=span,
             quality=quality,
+            meter=device.name,
+            meters=meter_tabs(
+                look.hub, device, request.words, lambda name: meter_link("/log", name)
+            ),
         )
 
 
@@ -73,11 +79,10 @@ def check_days(request: PageRequest) -> Response:
 
     def work(tick: Tick) -> DaysChecked:
         with settings.open_device() as device:
-            span, done = device.main.journal.span(), 0
-            if span is None:
-                return DaysChecked(0, None, None, "")
-            chains = [(meter, list(_days(meter))) for meter in device.registers.values()]
-            total = sum(len(days) for _, days in chains)
+            chains = [(meter, list(_days(meter))) for meter in device.every_register.values()]
+            total, done = sum(len(days) for _, days in chains), 0
+            every = sorted(day.day for _, days in chains for day in days)
+            first, last = (every[0], every[-1]) if every else (None, None)
             for meter, days in chains:
                 series, key = meter.certifier.series, meter.certifier.keys.public_key
                 before: CertifiedDay | None = None
@@ -87,9 +92,9 @@ def check_days(request: PageRequest) -> Response:
                         alone = Period(day.day, day.day)
                         verify_days([day], alone, series, key, after=before)
                     except MetrologyError as error:
-                        return DaysChecked(done, span[0], span[1], str(error))
+                        return DaysChecked(done, first, last, str(error))
                     before, done = day, done + 1
-            return DaysChecked(done, span[0], span[1], "")
+            return DaysChecked(done, first, last, "")
 
     return begin_job(request, "days", "/log", "days.html", work)
 

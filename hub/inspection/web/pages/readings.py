@@ -20,6 +20,7 @@ from hub.inspection.views.slots import local_date
 from hub.inspection.web.access.residents import ResidentRole
 from hub.inspection.web.charts import LEVELS, bar_chart
 from hub.inspection.web.forms import BadInput, date_of
+from hub.inspection.web.meter_tabs import meter_tabs
 from hub.inspection.web.page_request import Page, PageRequest, require_days
 from protocols.metrology import Period
 from tariffs import TariffError
@@ -54,6 +55,8 @@ class ViewChoice:
     """A day in the period to compare with; the first of it, where any days are shown."""
     last: date
     """Of the view of any days: the last one."""
+    meter: str = ""
+    """The name of a further meter."""
 
     @property
     def period(self) -> Period:
@@ -92,13 +95,16 @@ class ViewChoice:
         beside = changes.get("beside", self.beside if view == self.view else None)
         if beside is not None:
             parts.append(f"beside={beside}")
+        if meter := changes.get("meter", self.meter):
+            parts.append(f"meter={meter}")
         return "/readings?" + "&".join(parts)
 
 
 def show_readings(request: PageRequest) -> Response:
     """Show a period."""
     with request.look() as look:
-        device, book, words = look.device, look.book, request.words
+        device, book, request = look.device, look.book, request.about(look.device)
+        words = request.words
         choice = _choice(request, device)
         view = readings_view(device, choice.period, choice.by, book, look.kept)
         buckets, peak, minutes, other, comparison = view.buckets, view.total.peak, None, None, None
@@ -120,6 +126,10 @@ def show_readings(request: PageRequest) -> Response:
         return request.page(
             "readings.html",
             choice=choice,
+            meters=meter_tabs(
+                look.hub, device, words, lambda name: choice.link(meter=name, beside=None)
+            ),
+            day_begins=_day_begins(words, view),
             views=VIEWS,
             cuts=CUTS[choice.view],
             view=view,
@@ -140,6 +150,12 @@ def show_readings(request: PageRequest) -> Response:
         )
 
 
+def _day_begins(words: Catalogue, view: ReadingsView) -> str:
+    """Return when the meter's days begin, where that is not at midnight."""
+    begin = words.clock(view.period.bounds(view.zone)[0])
+    return "" if begin == "00:00" else begin
+
+
 def _hour_begin(view: ReadingsView, choice: ViewChoice) -> int:
     begin, end = view.period.bounds(view.zone)
     if begin + HOUR * choice.hour >= end:
@@ -149,7 +165,8 @@ def _hour_begin(view: ReadingsView, choice: ViewChoice) -> int:
 
 def minutes_of(request: PageRequest) -> Response:
     """Return a day's readings as they came, for the chart that zooms: times and watts."""
-    with request.device() as device:
+    with request.device() as hub:
+        device = request.meter(hub)
         day = date_of(request.http.query_params, "at", today(device))
         uses = list(fine_uses(device, day))
     return JSONResponse(
@@ -208,12 +225,13 @@ def _chart(
         f"{words.minute(bucket.begin)}: {words.energy(bucket.energy_wh)}" for bucket in buckets
     ]
     return bar_chart(
-        words.t("readings.chart", period=words.period(choice.period)),
+        words.t(f"readings.chart_{words.flow_key}", period=words.period(choice.period)),
         buckets,
         [label(words, choice.by, bucket) for bucket in buckets],
         titles,
         levels,
         () if other is None else [bucket.energy_wh for bucket in other.buckets],
+        words.unit,
     )
 
 
@@ -227,7 +245,8 @@ def _closer(device: Device, choice: ViewChoice, bucket: UseBucket) -> str:
 def _hour_link(device: Device, time: int) -> str:
     day = local_date(device, time)
     begin = Period(day, day).bounds(device.description.zone)[0]
-    return f"/readings?view=hour&at={day}&hour={(time - begin) // HOUR}"
+    meter = f"&meter={device.name}" if device.name else ""
+    return f"/readings?view=hour&at={day}&hour={(time - begin) // HOUR}{meter}"
 
 
 def _moved(choice: ViewChoice, by: int) -> str:
@@ -239,13 +258,17 @@ def _moved(choice: ViewChoice, by: int) -> str:
     return choice.link(at=choice.period_at(at).first, beside=None)
 
 
-def readings_link(period: Period) -> str:
-    """Return the address of the readings of a period: a day, a month, a year, or any days."""
+def readings_link(period: Period, name: str = "") -> str:
+    """Return the address of the readings of a period: a day, a month, a year, or any days.
+
+    `name` is that of a further meter.
+    """
+    meter = f"&meter={name}" if name else ""
     for view in (By.DAY, By.MONTH, By.YEAR):
         if calendar_period(view, period.first) == period:
-            return f"/readings?view={view}&at={period.first}"
+            return f"/readings?view={view}&at={period.first}{meter}"
     by = "" if period.day_count <= MOST_BARS else f"&by={By.MONTH}"
-    return f"/readings?view=days&at={period.first}&last={period.last}{by}"
+    return f"/readings?view=days&at={period.first}&last={period.last}{by}{meter}"
 
 
 def _choice(request: PageRequest, device: Device) -> ViewChoice:
@@ -264,7 +287,7 @@ def _choice(request: PageRequest, device: Device) -> ViewChoice:
     beside = date_of(fields, "beside") if request.query("beside") else None
     last = date_of(fields, "last", at) if view == "days" else at
     require_days(at, last, LONGEST_PERIOD)
-    return ViewChoice(view, at, int(hour), By(by), beside, last)
+    return ViewChoice(view, at, int(hour), By(by), beside, last, device.name)
 
 
 PAGES: Final = (

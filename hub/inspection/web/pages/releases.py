@@ -2,15 +2,21 @@
 """The page What left the house: to whom, why, which bytes, and what that lets them know."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from starlette.responses import Response
 
+from hub.device import Device
 from hub.disclosure.published import ListRefused
 from hub.inspection.attack.attack import AttackView, attack
 from hub.inspection.errors import InspectionError
+from hub.inspection.locales.catalogue import Catalogue
+from hub.inspection.views.bucket_cache import BucketCache
 from hub.inspection.views.calendar import By
+from hub.inspection.views.documents import tariff_book
+from hub.inspection.views.meters import meter_told_of
 from hub.inspection.views.published import published_view, take_published
 from hub.inspection.views.readings import readings_view
 from hub.inspection.views.releases import (
@@ -51,7 +57,30 @@ def show_releases(request: PageRequest) -> Response:
             recipient=recipient,
             recipients=everything.recipients,
             attacked_first=_newest_time(view),
+            about=_RegisterWords(device, request.words),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _RegisterWords:
+    """How what was told of registers is written: by the days of their meter, and its name."""
+
+    device: Device
+    words: Catalogue
+
+    def span(self, begin: int, end: int, registers: Sequence[str]) -> str:
+        """Return the days that something is about."""
+        meter = meter_told_of(self.device, registers)
+        return self.words.for_meter(meter.description).span(begin, end)
+
+    def named(self, registers: Sequence[str]) -> list[str]:
+        """Return what it is about besides the hub's own main register."""
+        meter = meter_told_of(self.device, registers)
+        if not meter.name:
+            found = filter(None, registers)
+            return [self.words.t("releases.register", register=name) for name in found]
+        name = self.words.your_meter(meter.name, meter.description.medium)
+        return [self.words.t("releases.about_meter", meter=name)]
 
 
 def _newest_time(view: ReleasesView) -> int:
@@ -74,12 +103,11 @@ def show_message(request: PageRequest) -> Response:
             for record in view.releases
             if record.message is not None and record.message.sequence == sequence
         ]
-        periods = [
-            Period.touching(one.begin, one.end, look.device.description.zone) for one in releases
-        ]
+        about = _RegisterWords(look.device, request.words)
         return request.page(
             "message.html",
-            readings_links=[readings_link(period) for period in periods],
+            about=about,
+            readings_links=[_readings(look.device, one) for one in releases],
             message=message,
             fields=decode_message(content),
             shown=content[:BYTES_SHOWN].hex(" ", 2),
@@ -88,6 +116,13 @@ def show_message(request: PageRequest) -> Response:
             curves=[_curve(request, look, release) for release in releases],
             known=view.known.get(message.recipient),
         )
+
+
+def _readings(device: Device, one: RecordedRelease) -> str:
+    """Return the address of the readings that a release is about."""
+    meter = meter_told_of(device, one.release.registers)
+    period = Period.touching(one.begin, one.end, meter.description.zone)
+    return readings_link(period, meter.name)
 
 
 def message_bytes(request: PageRequest) -> Response:
@@ -130,19 +165,21 @@ def _curve(
     request: PageRequest, look: Look, release: RecordedRelease
 ) -> tuple[Chart, dict[str, int]]:
     """Return the readings of a release's period, drawn, and the temperature of each band."""
-    device, words = look.device, request.words
+    device = meter_told_of(look.device, release.release.registers)
+    words = request.about(device).words
+    book, kept = tariff_book(device), BucketCache.of(device, look.kept.database)
     period = Period(local_date(device, release.begin), local_date(device, release.end - 1))
     days = (period.last - period.first).days + 1
     by = By.HOUR if days <= 2 else By.DAY if days <= MOST_DAYS else By.MONTH
-    view = readings_view(device, period, by, look.book, look.kept)
-    levels = band_levels(look.book, view)
+    view = readings_view(device, period, by, book, kept)
+    levels = band_levels(book, view)
     title = words.t("releases.curve", period=words.period(period))
     names = [label(words, by, bucket) for bucket in view.buckets]
     titles = [
         f"{name}: {words.energy(bucket.energy_wh)}"
         for name, bucket in zip(names, view.buckets, strict=True)
     ]
-    return bar_chart(title, view.buckets, names, titles, levels), levels
+    return bar_chart(title, view.buckets, names, titles, levels, unit=words.unit), levels
 
 
 PAGES: Final = (

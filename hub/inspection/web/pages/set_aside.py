@@ -1,27 +1,50 @@
 # SPDX-License-Identifier: Apache-2.0
 """The page Set aside: telegrams that could not be taken as they were, and what becomes of them."""
 
+from dataclasses import replace
 from typing import Final
 
 from starlette.responses import Response
 
+from hub.device import Device
+from hub.inspection.locales.catalogue import Catalogue
 from hub.inspection.web.access.residents import ResidentRole
+from hub.inspection.web.meter_tabs import MeterTab, meter_link, meter_tabs, own_name
 from hub.inspection.web.page_request import Page, PageRequest
-from hub.quarantining import accept, drop
+from hub.quarantining import accept, drop, meter_of
 
 MOST_SHOWN: Final = 200
 
 
 def show_set_aside(request: PageRequest) -> Response:
-    """Show what is set aside, the newest first."""
+    """Show what is set aside, of all meters or of one, the newest first."""
     with request.device() as device:
-        waiting = list(reversed(device.quarantine.all()))
+        only = request.meter(device) if request.query("meter") else None
+        waiting = [
+            (one, meter)
+            for one in reversed(device.quarantine.all())
+            if (meter := meter_of(device, one.telegram)) is only or only is None
+        ]
         return request.page(
             "set_aside.html",
             waiting=waiting[:MOST_SHOWN],
+            meters=_tabs(device, only, request.words),
             number=len(waiting),
-            main=device.description.register,
+            names_meters=bool(device.meters),
         )
+
+
+def _tabs(device: Device, only: Device | None, words: Catalogue) -> list[MeterTab]:
+    def link(name: str) -> str:
+        return meter_link("/set-aside", name or own_name(device))
+
+    if not device.meters:
+        return []
+    every = MeterTab("", words.t("set_aside.all"), "/set-aside", only is None)
+    one_by_one = meter_tabs(device, only or device, words, link)
+    if only is None:
+        one_by_one = [replace(tab, is_shown=False) for tab in one_by_one]
+    return [every, *one_by_one]
 
 
 def accept_one(request: PageRequest) -> Response:

@@ -16,6 +16,7 @@ from tests.support.pages import PASSPHRASE, Browser, browser
 PAGES = (
     "/consents",
     "/consents/1",
+    "/consents/readers",
     "/applets",
     "/bill",
     "/export",

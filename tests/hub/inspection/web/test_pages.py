@@ -41,6 +41,7 @@ PAGES = (
     "/releases?recipient=supplier",
     "/consents",
     "/consents/1",
+    "/consents/readers",
     "/consents/1?change=revoke",
     "/consents/1?change=narrow&least_days=31",
     "/bill",

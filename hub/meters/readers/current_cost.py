@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Current Cost: a display whose sensors show power, or count the impulses of a meter.
+
+A sensor of power has no register. Here it gets one: power times the time since the message before,
+up to `LONGEST_GAP`; what was used in a longer gap is not known. It starts at 0, and goes on from
+what the hub has stored where that is told (`CurrentCostReader.begin_at`). A sensor of impulses has
+a register: impulses by the impulses of a kilowatt-hour.
+
+A display tells no date. Times are those of arrival, or what the messages' clock says has passed.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from hub.meters.telegrams import DRAWN, Counted, Heard, LostBytes, MeterTelegram
+from meter_codecs.currentcost import Damage, Message, StreamDecoder, Value
+
+PROTOCOL: Final = "Current Cost"
+LONGEST_GAP: Final = 120
+"""Seconds; a sensor is heard every six."""
+WATT_SECONDS: Final = 3_600
+"""In a watt-hour."""
+LARGEST_WATTS: Final = 100_000
+"""More than a clamp measures."""
+
+
+@dataclass(slots=True)
+class _Sensor:
+    """What is known of a sensor of power."""
+
+    watt_seconds: int = 0
+    last: int | None = None
+    watts: int = 0
+
+
+@dataclass(slots=True)
+class CurrentCostReader:
+    """Reads a display; `arrival` is the present time in epoch seconds."""
+
+    arrival: Callable[[], int]
+    _decoder: StreamDecoder = field(default_factory=StreamDecoder)
+    _sensors: dict[bytes, _Sensor] = field(default_factory=dict)
+
+    def begin_at(self, meter: bytes, watt_hours: int) -> None:
+        """Let a sensor's register go on from what is stored of it."""
+        self._sensors[meter] = _Sensor(watt_hours * WATT_SECONDS)
+
+    def feed(self, data: bytes) -> Heard:
+        """Return what the messages say that these bytes complete."""
+        return self._heard(self._decoder.feed(data))
+
+    def close(self) -> Heard:
+        """Return what is left at the end."""
+        return self._heard(self._decoder.close())
+
+    def _heard(self, events: Iterable[Message | Damage]) -> Heard:
+        heard = Heard()
+        for event in events:
+            if isinstance(event, Damage):
+                heard.lost.append(LostBytes(event.offset, event.reason))
+            elif event.is_live:
+                self._take(event, heard)
+        return heard
+
+    def _take(self, message: Message, heard: Heard) -> None:
+        now, values = self.arrival(), message.values()
+        meter = sensor_name(message).encode()
+        power = [one for one in values if one.name == "power" and one.period is None]
+        if power:
+            watts = sum(one.value for one in power)
+            if not 0 <= watts <= LARGEST_WATTS:
+                heard.lost.append(LostBytes(message.offset, f"{watts} W is beyond any sensor's"))
+                return
+            steps = self._go_on(meter, now, watts)
+        else:
+            found = _impulses(values)
+            if found is None:
+                return
+            steps, watts = found, 0
+        heard.telegrams.append(
+            MeterTelegram(
+                message.offset, PROTOCOL, meter, {DRAWN: Counted(steps, 1)}, now,
+                watts if power else None,
+            )
+        )  # fmt: skip
+
+    def _go_on(self, meter: bytes, now: int, watts: int) -> int:
+        """Return the register of a sensor of power, after the time since the message before."""
+        sensor = self._sensors.setdefault(meter, _Sensor())
+        if sensor.last is not None and 0 < now - sensor.last <= LONGEST_GAP:
+            sensor.watt_seconds += sensor.watts * (now - sensor.last)
+        if sensor.last is None or now > sensor.last:
+            sensor.last, sensor.watts = now, watts
+        return sensor.watt_seconds // WATT_SECONDS
+
+
+def sensor_name(message: Message) -> str:
+    """Return by what a sensor is known: the display's number for it, and its own if it has one."""
+    number = message.sensor or 0
+    own = message.radio_id
+    return f"current cost sensor {number}" + (f" id {own}" if own else "")
+
+
+def _impulses(values: Iterable[Value]) -> int | None:
+    """Return the register of a sensor of impulses in watt-hours."""
+    found = {one.name: one.value for one in values}
+    count, each = found.get("impulses"), found.get("impulses per unit")
+    if count is None or not each:
+        return None
+    return count * 1000 // each
