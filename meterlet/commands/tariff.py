@@ -12,6 +12,7 @@ import rich_click as click
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hub.meters.files.opened import FileReport
+from hub.meters.fuse import DEFAULT_FLOWS, DEFAULT_FUSE, FlowLimit
 from hub.meters.replay import CsvReplay
 from hub.text import counted, missing_in_words, utc_text
 from meterlet.commands.amount import Amount, require_decimals
@@ -40,9 +41,10 @@ from meterlet.priced_readings import (
     read_use,
 )
 from protocols.canonical.signing import key_id_of
-from protocols.metrology import Period
+from protocols.metrology import Medium, Period
 from sml_codec import Obis
-from tariffs import Bill, TariffError
+from tariffs import Bill, Tariff, TariffError
+from tariffs import Medium as TariffMedium
 from tariffs.ar2418 import open_ends, read_meter_series, read_stage_tariff, register_amounts
 from tariffs.clock import ZoneClock, day_number
 from tariffs.importers import IMPORTERS
@@ -248,7 +250,7 @@ def price(
     with errors_at(readings):
         report = FileReport()
         replays = drawn_and_fed_in(
-            partial(_replay, choice, readings, tariff.zone), choice.columns, choice.feed_in_columns
+            partial(_replay, choice, readings, tariff), choice.columns, choice.feed_in_columns
         )
         use = read_use(replays, begin, end, report)
         starts = list(use.drawn_wh)
@@ -291,10 +293,23 @@ def _bill_facts(bill: Bill) -> dict[str, object]:
 
 
 def _replay(
-    choice: FileChoice, path: Path, zone: str, columns: dict[bytes, tuple[str, ...]],
+    choice: FileChoice, path: Path, tariff: Tariff, columns: dict[bytes, tuple[str, ...]],
     optional: frozenset[bytes],
 ) -> CsvReplay:  # fmt: skip
-    return choice.replay(path, columns, zone, optional)
+    medium = _METERED[tariff.medium]
+    fuse = (
+        DEFAULT_FUSE if medium is Medium.ELECTRICITY else FlowLimit(DEFAULT_FLOWS[medium], medium)
+    )
+    return choice.replay(path, columns, tariff.zone, optional, fuse=fuse, medium=medium)
+
+
+_METERED: Final = {
+    TariffMedium.ELECTRICITY: Medium.ELECTRICITY,
+    TariffMedium.GAS: Medium.GAS,
+    TariffMedium.WATER: Medium.COLD_WATER,
+    TariffMedium.HEAT: Medium.HEAT,
+}
+"""What a meter measures that a tariff is for."""
 
 
 def _bounds(

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from hub.text import counted
 from meterlet.commands.common import LAST_BILL
-from protocols.canonical.day_zone import zone_named
+from protocols.canonical.day_zone import wall_zone
 from tariffs import Bill, BillMemory, Tariff
 from tariffs.clock import date_of
 from tariffs.describe import (
@@ -85,10 +85,10 @@ def print_bill(bill: Bill, tariff: Tariff) -> None:
         table.add_row(
             Text(item.component), Text(item.label), *quantity_texts(item, bill.currency), amount
         )
-    zone = zone_named(tariff.zone)
+    zone = wall_zone(tariff.zone)
     begin, end = (datetime.fromtimestamp(moment, zone) for moment in (bill.begin, bill.end))
     console.print(
-        Text(f"{bill.tariff_name}, {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} {tariff.zone}"),
+        Text(f"{bill.tariff_name}, {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} {zone.key}"),
         soft_wrap=True,
     )
     console.print(table)

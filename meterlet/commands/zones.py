@@ -3,10 +3,10 @@
 
 from datetime import datetime
 from typing import Final
-from zoneinfo import ZoneInfo
 
 import rich_click as click
 
+from protocols.canonical.day_zone import wall_zone, zone_named
 from protocols.metrology import Period
 
 DAY_SECONDS: Final = 86_400
@@ -31,13 +31,14 @@ def days_of_another_clock(
 
     `is_assumed`: the file's times have no offset, and nobody has said on which clock they are.
     """
-    locally = [datetime.fromtimestamp(moment, ZoneInfo(tariff_zone)) for moment in (begin, end)]
+    days = zone_named(tariff_zone)
+    locally = [datetime.fromtimestamp(moment, days) for moment in (begin, end)]
     if (end - begin) % DAY_SECONDS and locally[0].time() != locally[1].time():
         return []  # no whole days on any clock
     if not any(one.hour or one.minute for one in locally):
         return []
     of_utc = "" if begin % DAY_SECONDS else " of UTC"
-    say = f"If the file's times are local, say --zone {tariff_zone}; else say"
+    say = f"If the file's times are local, say --zone {wall_zone(tariff_zone)}; else say"
     return [
         f"the readings are of whole days{of_utc}, the tariff's days are of {tariff_zone}: there"
         f" the bill is from {_local(begin, tariff_zone)} to {_local(end, tariff_zone)}."
@@ -52,4 +53,4 @@ def say_notes(notes: list[str]) -> None:
 
 
 def _local(moment: int, zone: str) -> str:
-    return f"{datetime.fromtimestamp(moment, ZoneInfo(zone)):%Y-%m-%d %H:%M}"
+    return f"{datetime.fromtimestamp(moment, wall_zone(zone)):%Y-%m-%d %H:%M}"

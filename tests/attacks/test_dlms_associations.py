@@ -508,7 +508,7 @@ def test_a_flood_is_answered_in_bounded_memory() -> None:
     begin = SetRequestFirstBlock(0xC1, NOTE, DataBlock(False, 1, bytes(900))).encode()
     requests = [begin, GetRequest(0xC1, PROFILE_ROWS).encode(), GetRequest(0xC2, REGISTER).encode()]
     tracemalloc.start()
-    for request in requests:
+    for request in 7 * requests:
         session.answer(request)
     before = tracemalloc.get_traced_memory()[0]
     for number in range(60):

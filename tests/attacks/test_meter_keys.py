@@ -135,15 +135,18 @@ def test_a_file_that_others_may_read_is_refused_and_a_meter_has_to_be_known(
 
 def test_readings_come_in_with_the_key_of_their_meter_alone(device: Device, tmp_path: Path) -> None:
     line = tmp_path / "radio.bin"
-    line.write_bytes(telegram("11490378", 54_321, 1))
+    two = telegram("11490378", 54_321, 1) + telegram(
+        "11490378", 54_322, 2
+    )  # one confirms the other
+    line.write_bytes(two)
     times = ["--start", "2025-02-28T12:00:00", "--step", "1h"]
     without = run(device, "ingest", line, *times)
     assert (without.exit_code, "no key" in without.output) == (1, True)
     assert run(device, "meters", "key", "--of", "water", key_file(tmp_path, KEY)).exit_code == 0
     done = run(device, "ingest", line, *times)
-    assert (done.exit_code, done.stdout.split(" ")[0]) == (0, "1"), done.output
+    assert (done.exit_code, done.stdout.split(" ")[0]) == (0, "2"), done.output
     # In clear, anybody can have sent it; and what a neighbour's key opens is none of ours.
-    forged = telegram("11490378", 60_000, 2, OTHER)
+    forged = telegram("11490378", 60_000, 3, OTHER)
     line.write_bytes(forged)
     assert "does not open" in run(device, "ingest", line, *times).output
 

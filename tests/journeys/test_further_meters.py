@@ -12,7 +12,7 @@ import pytest
 from hub.device import Device
 from hub.readings import Reading, Readout
 from protocols.metrology import GAS_VOLUME
-from tests.support.command import run_meterlet, serving
+from tests.support.command import ROOT, run_meterlet, serving
 from tests.support.media_home import NOON, at, media_home
 
 pytestmark = pytest.mark.process
@@ -85,6 +85,9 @@ def test_a_gas_bill_and_its_tariff(hub: Path) -> None:
     assert [one["name"] for one in tariffs["columns"]] == ["de-water-2025"]
     ahead = told("inspect", "bill", "--hub", hub, "--of", "water", "--forecast")
     assert ahead["tariff"] == "de-water-2025"
+    other = ROOT / "examples" / "tariffs" / "de-modul3-2025.toml"
+    refused = done("inspect", "bill", "--hub", hub, "--of", "gas", "--tariff", other, code=2)
+    assert "the tariff is for electricity, the meter counts gas" in refused
 
 
 def test_a_copy_of_gas(own: Path, tmp_path: Path) -> None:

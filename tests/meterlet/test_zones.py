@@ -114,3 +114,30 @@ def test_a_hub_says_that_local_times_are_read_as_utc(tmp_path: Path) -> None:
     assert said not in ingest(3, "Europe/Berlin", "", "--zone", "UTC").stderr
     assert said not in ingest(4, "UTC", "").stderr
     assert said not in ingest(5, "Europe/London", "").stderr  # in March the same moments
+
+
+def test_a_gas_tariff_prices_cubic_metres_from_six_to_six(tmp_path: Path) -> None:
+    """Cubic metres are not taken for kWh, and days are told by the clock on the wall."""
+    begin = datetime(2025, 3, 1, 5, tzinfo=UTC)
+    rows = [f"{begin + timedelta(hours=hour):%Y-%m-%dT%H:%MZ};0.5" for hour in range(48)]
+    readings = tmp_path / "gas.csv"
+    readings.write_text("\n".join(["time;gas", *rows]) + "\n")
+    tariff = ROOT / "examples" / "tariffs" / "de-gas-2025.toml"
+
+    def priced(unit: str) -> Result:
+        arguments = ["tariff", "price", tariff, readings, "--column", "gas", "--unit", unit]
+        return CliRunner().invoke(main, [str(one) for one in arguments])
+
+    metres = priced("m3")
+    assert metres.exit_code == 0, metres.output
+    assert "2025-03-01 06:00 to 2025-03-03 06:00 Europe/Berlin\n" in metres.stdout
+    assert "258.974 kWh" in metres.stdout  # 24 m3 of 11.318 kWh, at 0.9534
+    assert (priced("kWh").exit_code, "counts m3" in priced("kWh").stderr) == (2, True)
+
+
+def test_days_of_gas_are_told_beside_those_of_midnight() -> None:
+    period = Period(date(2025, 3, 1), date(2025, 3, 31))
+    [note] = days_apart(period, "Europe/Berlin", "Europe/Berlin@06:00")
+    assert "from 2025-03-01 00:00 to 2025-04-01 00:00" in note
+    begin, end = period.bounds("Europe/Berlin@06:00")
+    assert days_of_another_clock(begin, end, "Europe/Berlin@06:00") == []

@@ -120,12 +120,22 @@ def inspect_bill(
             show_offers(
                 device,
                 period or _last_month(device),
-                [read_tariff(path).tariff for path in files],
+                [_tariff_for(device, path) for path in files],
                 as_json=as_json,
             )
         else:
             aid = _applet(hub, aid, of)
             _check(hub, aid, number, of=of, with_proof=with_proof, as_json=as_json)
+
+
+def _tariff_for(device: Device, path: Path) -> Tariff:
+    """Return a tariff of what a meter counts."""
+    tariff, counted = read_tariff(path).tariff, device.description
+    if not tariff.medium.is_of(counted.register):
+        raise click.UsageError(
+            f"{path}: the tariff is for {tariff.medium}, the meter counts {counted.medium}"
+        )
+    return tariff
 
 
 def _applet(device: Device, aid: bytes | None, of: str | None) -> bytes:

@@ -89,7 +89,7 @@ def test_the_list_names_each_applet_and_its_state_in_words(home: Path) -> None:
         "late-use 0.1.0 by Late Ltd, for supplier (late-use): answers its recipient; F0"
     )
     listed = json.loads(done("applet", "list", "--hub", str(home / "hub"), "--json"))["entries"]
-    [raw] = [one for one in listed if one.get("name") == "peak-hour"]
+    [raw] = [one for one in listed if one.get("name") == "peak-hour" and "confinement" in one]
     assert (raw["confinement"], raw["recipient"], raw["state"]) == ("raw", "resident", "07")
     words = {one["kind"]: one["state_in_words"] for one in listed}
     assert (words["package"], words["domain"]) == ("loaded", "has its keys")

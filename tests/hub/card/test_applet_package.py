@@ -143,7 +143,7 @@ def test_a_refused_installation_is_told_in_the_applets_own_words(
     assert install(manager, cap, b"") == "6A80"
     assert told[-1].reason == (
         "the applet refused to be installed: it is installed with its recipient's public key,"
-        " 32 bytes, and got 0"
+        " 32 bytes, perhaps with a register's code, 6, behind it, and got 0"
     )
     assert describe(told[-1]).splitlines()[-1] == f"   because {told[-1].reason}"
 

@@ -157,7 +157,7 @@ def test_wrong_options_are_named(tmp_path: Path) -> None:
     packed = CsvReplay(
         tmp_path / "not.csv.gz", {ACTIVE_ENERGY_IMPORT: "home"}, EnergyUnit.WH, 60, ZoneInfo("UTC")
     )
-    with pytest.raises(ReplayError, match="line 1: not readable"):
+    with pytest.raises(ReplayError, match="line 1: not unpacked with gzip"):
         list(packed.readings())
     for zone in ("Mars/Olympus", "../etc/passwd", ""):
         with pytest.raises(ReplayError, match="unknown"):
