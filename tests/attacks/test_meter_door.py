@@ -81,7 +81,7 @@ def on_air(meter: Address, head: str, value: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "value", ["1*GWh", "0001.000*GWh", "2*MWh", "000102.*kWh", "000900.000*kWh", "9*GJ"]
+    "value", ["1*GWh", "0001.000*GWh", "1*MWh", "2*MWh", "361*MJ", "1*GJ", "000900.000*kWh"]
 )
 def test_a_coarse_unit_opens_no_fuse_of_a_port(value: str) -> None:
     port = Port()
@@ -164,3 +164,51 @@ def test_a_true_line_of_whole_kilowatt_hours_loses_nothing() -> None:
     for number in range(400):  # 6 kW behind a fuse of 7.9
         found += port.shows(f"{5000 + number // 60:06}*kWh")
     assert (len(found), port.odd) == (400, [])
+
+
+# Numbers that end a line
+
+
+@pytest.mark.parametrize(
+    "total",
+    [
+        "1." + "0" * 5_000,
+        "9" * 5_000,
+        "0." + "1" * 5_000,
+        "0." + "0" * 5_000 + "1",
+        "1e99999999999999999999",
+        "1e-99999999999999999999",
+        "0e999999999999999999",
+        "-1." + "0" * 5_000,
+    ],
+)
+def test_no_number_of_a_message_ends_the_line(total: str) -> None:
+    line = Line(MeterKind.MQTT, "washer", ACTIVE_ENERGY_IMPORT)
+    topics = "tele/washer/SENSOR", "washer/status/em1data:0", "shellies/washer/relay/0/energy"
+    members = '{"ENERGY":{"Total":%s}}', '{"total_act_energy":%s}', "%s"
+    for topic, text in zip(topics, members, strict=True):
+        assert line.send(framed(topic, (text % total).encode())) == []
+    found = [
+        one
+        for wh in (1, 2, 3)
+        for one in line.send(framed("tele/washer/SENSOR", b'{"ENERGY":{"Total":5.00%d}}' % wh))
+    ]
+    assert found == [5_001, 5_002, 5_003]
+    assert len(line.intake.lost) + line.intake.foreign == 3
+
+
+def test_a_long_number_beside_the_energy_is_no_matter() -> None:
+    line = Line(MeterKind.MQTT, "washer", ACTIVE_ENERGY_IMPORT)
+    payload = '{"ENERGY":{"Total":5.00%d,"Power":1.%s}}'
+    found = [
+        line.send(framed("tele/washer/SENSOR", (payload % (wh, "3" * 5_000)).encode()))
+        for wh in (1, 2)
+    ]
+    assert found == [[], [5_001, 5_002]]
+
+
+@pytest.mark.parametrize("value", ["1" + "0" * 5_000, "1." + "0" * 5_000, "1." + "0" * 4_000])
+def test_no_number_of_a_port_ends_the_line(value: str) -> None:
+    port = Port()
+    port.shows(f"{value}*kWh")
+    assert port.shows("000100.000*kWh") + port.shows("000100.001*kWh") == [100_000, 100_001]
