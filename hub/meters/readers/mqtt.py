@@ -125,7 +125,7 @@ def _take(heard: Heard, name: bytes, payload: bytes, offset: int) -> None:
     try:
         found = _read(topic, payload)
     except _Unreadable as reason:
-        heard.lost.append(LostBytes(offset, f"{topic[:60]}: {reason}", _meter_of(topic)))
+        heard.lost.append(LostBytes(offset, f"{topic[:60]}: {reason}", meter_of(topic)))
         return
     if found is not None:
         meter, steps = found
@@ -160,8 +160,8 @@ def _read(topic: str, payload: bytes) -> tuple[str, Counted] | None:
     return None
 
 
-def _meter_of(topic: str) -> bytes:
-    """Return whose topic it is, of those that are read."""
+def meter_of(topic: str) -> bytes:
+    """Return whose topic it is, of those that are read; nothing of others."""
     for pattern in (_TASMOTA, _SHELLY, _SHELLY_OLD):
         if match := pattern.fullmatch(topic):
             return "/".join(match.groups()[:2]).encode()
