@@ -17,9 +17,11 @@ from hub.meters.admission import COARSE_WH, Admission
 from hub.meters.fuse import JITTER_SECONDS, FlowLimit, Fuse, Limit
 from hub.meters.kinds import reader_of
 from hub.meters.odd import Odd
+from hub.meters.readers.current_cost import MOST_SENSORS, CurrentCostReader
 from hub.meters.readers.mqtt import framed
 from hub.meters.recognition import MeterKind
 from hub.meters.telegram_intake import MeterDoor, TelegramIntake
+from hub.meters.telegrams import DRAWN
 from meter_codecs.mbus import Address, make_body, make_record
 from meter_codecs.mbus.link import SND_NR, FrameFormat, LinkFrame
 from protocols.metrology import ACTIVE_ENERGY_IMPORT, GAS_VOLUME, HEAT_ENERGY, WATER_VOLUME, Medium
@@ -164,6 +166,42 @@ def test_a_true_line_of_whole_kilowatt_hours_loses_nothing() -> None:
     for number in range(400):  # 6 kW behind a fuse of 7.9
         found += port.shows(f"{5000 + number // 60:06}*kWh")
     assert (len(found), port.odd) == (400, [])
+
+
+# Names that fill memory
+
+
+def display(sensor: int, own: int, watts: int) -> bytes:
+    return (
+        b"<msg><src>CC128-v1.31</src><dsb>00003</dsb><time>09:44:48</time><tmpr>19.8</tmpr>"
+        b"<sensor>%d</sensor><id>%05d</id><type>1</type><ch1><watts>%05d</watts></ch1></msg>"
+        % (sensor, own, watts)
+    )
+
+
+def test_strangers_at_a_display_take_bounded_memory_and_push_out_no_meter_of_the_hub() -> None:
+    now = [NOON]
+    reader = CurrentCostReader(lambda: now[0])
+    reader.begin_at(b"current cost sensor 1 id 00629", 5_000)
+    shown: list[int] = []
+    for step in range(11):
+        [telegram] = reader.feed(display(1, 629, 3_600)).telegrams
+        shown.append(telegram.counted[DRAWN].steps)
+        for number in range(200):
+            reader.feed(display(number % 10, 1_000 + 200 * step + number, 100))
+        assert len(reader._sensors) <= MOST_SENSORS + 1
+        now[0] += 60
+    assert shown == [5_000 + 60 * step for step in range(11)]
+
+
+def test_a_sensor_that_is_heard_is_not_forgotten_for_one_that_is_silent() -> None:
+    now = [NOON]
+    reader = CurrentCostReader(lambda: now[0])
+    for number in range(3 * MOST_SENSORS):
+        [telegram] = reader.feed(display(2, 629, 3_600)).telegrams
+        reader.feed(display(3, 1_000 + number, 100))
+        assert telegram.counted[DRAWN].steps == 60 * number
+        now[0] += 60
 
 
 # Numbers that end a line
