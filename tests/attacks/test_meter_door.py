@@ -20,11 +20,13 @@ from hub.meters.odd import Odd
 from hub.meters.readers.current_cost import MOST_SENSORS, CurrentCostReader
 from hub.meters.readers.mqtt import framed
 from hub.meters.recognition import MeterKind
+from hub.meters.sml_intake import SmlIntake
 from hub.meters.telegram_intake import MeterDoor, TelegramIntake
 from hub.meters.telegrams import DRAWN
 from meter_codecs.mbus import Address, make_body, make_record
 from meter_codecs.mbus.link import SND_NR, FrameFormat, LinkFrame
 from protocols.metrology import ACTIVE_ENERGY_IMPORT, GAS_VOLUME, HEAT_ENERGY, WATER_VOLUME, Medium
+from tests.support.field import MARCH, METER, telegram
 
 ZONE: Final = ZoneInfo("Europe/Amsterdam")
 NOON: Final = 1_740_830_000
@@ -44,12 +46,12 @@ class Line:
             reader_of(kind, ZONE, lambda: self.now), [door], lambda: self.now
         )
 
-    def send(self, telegram: bytes, passed: int = 10) -> list[int]:
+    def send(self, data: bytes, passed: int = 10) -> list[int]:
         """Return what is taken of what comes after so many seconds."""
         self.now += passed
         return [
             reading.register_wh
-            for _, readout in self.intake.feed(telegram)
+            for _, readout in self.intake.feed(data)
             for reading in readout.readings.values()
         ]
 
@@ -185,8 +187,8 @@ def test_strangers_at_a_display_take_bounded_memory_and_push_out_no_meter_of_the
     reader.begin_at(b"current cost sensor 1 id 00629", 5_000)
     shown: list[int] = []
     for step in range(11):
-        [telegram] = reader.feed(display(1, 629, 3_600)).telegrams
-        shown.append(telegram.counted[DRAWN].steps)
+        [told] = reader.feed(display(1, 629, 3_600)).telegrams
+        shown.append(told.counted[DRAWN].steps)
         for number in range(200):
             reader.feed(display(number % 10, 1_000 + 200 * step + number, 100))
         assert len(reader._sensors) <= MOST_SENSORS + 1
@@ -198,10 +200,40 @@ def test_a_sensor_that_is_heard_is_not_forgotten_for_one_that_is_silent() -> Non
     now = [NOON]
     reader = CurrentCostReader(lambda: now[0])
     for number in range(3 * MOST_SENSORS):
-        [telegram] = reader.feed(display(2, 629, 3_600)).telegrams
+        [told] = reader.feed(display(2, 629, 3_600)).telegrams
         reader.feed(display(3, 1_000 + number, 100))
-        assert telegram.counted[DRAWN].steps == 60 * number
+        assert told.counted[DRAWN].steps == 60 * number
         now[0] += 60
+
+
+@pytest.mark.parametrize("size", [65, 20_000])
+def test_a_name_of_many_bytes_is_lost_and_fills_nothing(size: int) -> None:
+    port = Port()
+    for number in range(3):
+        port.shows(f"000100.00{number}*kWh")
+        time = datetime.fromtimestamp(port.now, ZONE).strftime("%y%m%d%H%M%SW")
+        name = b"x".hex() * (size - 1) + f"{number}".encode().hex()
+        text = (
+            f"/KFM5KAIFA\r\n\r\n0-0:1.0.0({time})\r\n0-0:96.1.1({name})\r\n"
+            "1-0:1.8.0(000007.000*kWh)\r\n!\r\n"
+        )
+        assert port.send(text.encode(), 1) == []
+    assert port.odd == []
+    assert {one.reason for one in port.intake.lost} == {
+        f"its meter's identification has {size:,} bytes: more than any meter's"
+    }
+    assert all(len(one) < 200 for one in port.intake.seen)
+
+
+def test_a_name_of_many_bytes_is_lost_of_sml_too() -> None:
+    admission = Admission(FUSE, lambda _: None, None, is_live=True)
+    door = SmlIntake(METER, [ACTIVE_ENERGY_IMPORT], lambda: MARCH, admission=admission)
+    assert door.feed(telegram(5_000, MARCH, meter=bytes(65))) == []
+    assert door.feed(telegram(5_000, MARCH, meter=bytes(64))) == []
+    assert [one.reason for one in door.lost] == [
+        "its meter's identification has 65 bytes: more than any meter's"
+    ]
+    assert [len(one.meter) for one in admission.set_aside] == [64]
 
 
 # Numbers that end a line
