@@ -14,6 +14,8 @@ from typing import Final, Self
 from hub.readings import LARGEST_REGISTER_WH, Reading, ReadingFlag, Readout
 from sml_codec import Obis
 
+LONGEST_METER: Final = 64
+"""Bytes of an identification; a hub's own meter has 32 at most."""
 _MOST_FLAGS: Final = 15
 
 
@@ -36,6 +38,13 @@ class Odd(StrEnum):
     """It came after a later one."""
     DIFFERS = "another-value"
     """Another value is stored for the very same moment."""
+
+
+def too_long(meter: bytes) -> str:
+    """Return what is said of a telegram whose meter has such a name; nothing if it may have it."""
+    if len(meter) <= LONGEST_METER:
+        return ""
+    return f"its meter's identification has {len(meter):,} bytes: more than any meter's"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from hub.errors import HubError
 from hub.meters.admission import Admission, Candidate
 from hub.meters.clocks import TwoClocks
 from hub.meters.emulated import UNIT_WH, flags_of
-from hub.meters.odd import Odd, OddTelegram
+from hub.meters.odd import Odd, OddTelegram, too_long
 from hub.readings import LARGEST_REGISTER_WH, Reading, ReadingFlag, Readout
 from sml_codec import (
     GetListRes,
@@ -219,6 +219,8 @@ class SmlIntake:
         what = f"of meter {body.server_id.hex()}, this hub is for {self.meter.hex()}"
         if self.admission is None:
             raise SmlIntakeError(f"telegram at byte {offset}: {what}")
+        if why := too_long(body.server_id):
+            raise _Unusable(why)
         entries = self._entries(body)
         shown = {code: _watt_hours(entry) for code, entry in entries.items()}
         stamp = _stamp(body, list(entries.values()))

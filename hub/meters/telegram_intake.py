@@ -20,7 +20,7 @@ from typing import Final
 
 from hub.errors import HubError
 from hub.meters.admission import Admission, Candidate
-from hub.meters.odd import Odd, OddTelegram
+from hub.meters.odd import Odd, OddTelegram, too_long
 from hub.meters.telegrams import Counted, Heard, LostBytes, MeterTelegram, Reader
 from hub.readings import LARGEST_REGISTER_WH, Reading, Readout
 from hub.text import printed_id
@@ -175,6 +175,10 @@ class TelegramIntake:
         found: list[tuple[MeterDoor, Readout]] = []
         for telegram in heard.telegrams:
             self.telegrams += 1
+            if telegram.protocol not in CROWDED and (why := too_long(telegram.meter)):
+                if len(self.lost) < MOST_LOST:
+                    self.lost.append(LostBytes(telegram.offset, why))
+                continue
             self._remember(telegram)
             arrival = self.arrival()
             near = [

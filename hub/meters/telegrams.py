@@ -19,6 +19,8 @@ MOST_TARIFFS: Final = 4
 MOST_METERS: Final = 4096
 """Whose counters are remembered."""
 LARGEST_DIGITS: Final = 30
+MOST_DIGITS: Final = 1_000
+"""Of a value, leading to trailing: more than any number of a meter has, floats of 8 bytes too."""
 UNITS: Final[Mapping[str, tuple[int, int]]] = {
     "Wh": (1, 1),
     "kWh": (1_000, 1),
@@ -161,6 +163,8 @@ def counted(value: int | Decimal, scaler: int, unit: str | None, medium: Medium)
         return None
     _, digits, exponent = number.as_tuple()
     assert isinstance(exponent, int)
+    if len(digits) > MOST_DIGITS:
+        return None
     power = exponent + scaler
     whole = int("".join(map(str, digits)))
     factor, divisor = UNITS[unit]

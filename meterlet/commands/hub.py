@@ -323,7 +323,14 @@ def ingest(
             chunks = telegrams(device.mounted_meter, following(latest, readouts))
         elif "://" in source:
             secret = login.read().strip() if login else None
-            pieces = live_chunks(source, once=once, login=secret, kind=spoken, keys=options.keys)
+            pieces = live_chunks(
+                source,
+                once=once,
+                login=secret,
+                kind=spoken,
+                keys=options.keys,
+                meters=lambda: [one.mounted_meter for one in meters],
+            )
             chunks = hex_or_bytes(pieces, spoken)
         else:
             chunks = hex_or_bytes(file_chunks(source), spoken)

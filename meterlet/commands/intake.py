@@ -5,7 +5,7 @@ import asyncio
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from errno import EIO
 from functools import partial
@@ -116,13 +116,15 @@ def live_chunks(
     login: str | None = None,
     kind: MeterKind | None = None,
     keys: MeterKeys = NO_KEYS,
+    meters: Callable[[], Collection[bytes]] = tuple,
 ) -> Iterator[bytes]:
     """Yield what a live line sends, opened again whenever it breaks unless `once`.
 
-    Meters that have to be asked are asked every so often, with `once` a single time. Raises
-    `OSError` naming the source where it cannot be opened.
+    Meters that have to be asked are asked every so often, with `once` a single time. `meters` are
+    those of the hub. Raises `OSError` naming the source where it cannot be opened.
     """
-    return source_chunks(source, SourceOptions(login, kind=kind, keys=keys.for_mbus()), once=once)
+    options = SourceOptions(login, kind=kind, keys=keys.for_mbus(), meters=meters)
+    return source_chunks(source, options, once=once)
 
 
 def source_chunks(source: str, options: SourceOptions, *, once: bool = False) -> Iterator[bytes]:

@@ -23,6 +23,8 @@ WATT_SECONDS: Final = 3_600
 """In a watt-hour."""
 LARGEST_WATTS: Final = 100_000
 """More than a clamp measures."""
+MOST_SENSORS: Final = 64
+"""Of strangers that are remembered; a display has ten."""
 
 
 @dataclass(slots=True)
@@ -35,12 +37,37 @@ class _Sensor:
 
 
 @dataclass(slots=True)
+class _Sensors:
+    """What is known of sensors: of the hub's, and of strangers that were heard last."""
+
+    _begun: dict[bytes, _Sensor] = field(default_factory=dict)
+    _heard: dict[bytes, _Sensor] = field(default_factory=dict)
+    """The one that was heard longest ago comes first."""
+
+    def __len__(self) -> int:
+        return len(self._begun) + len(self._heard)
+
+    def __setitem__(self, meter: bytes, sensor: _Sensor) -> None:
+        self._heard.pop(meter, None)
+        self._begun[meter] = sensor
+
+    def setdefault(self, meter: bytes, new: _Sensor) -> _Sensor:
+        """Return a sensor that was heard; one whose name is new makes an old one forgotten."""
+        if meter in self._begun:
+            return self._begun[meter]
+        found = self._heard[meter] = self._heard.pop(meter, new)
+        if len(self._heard) > MOST_SENSORS:
+            del self._heard[next(iter(self._heard))]
+        return found
+
+
+@dataclass(slots=True)
 class CurrentCostReader:
     """Reads a display; `arrival` is the present time in epoch seconds."""
 
     arrival: Callable[[], int]
     _decoder: StreamDecoder = field(default_factory=StreamDecoder)
-    _sensors: dict[bytes, _Sensor] = field(default_factory=dict)
+    _sensors: _Sensors = field(default_factory=_Sensors)
 
     def begin_at(self, meter: bytes, watt_hours: int) -> None:
         """Let a sensor's register go on from what is stored of it."""

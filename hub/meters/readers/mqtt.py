@@ -21,7 +21,7 @@ import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from hub.meters.telegrams import DRAWN, Counted, Heard, LostBytes, MeterTelegram, counted
@@ -33,7 +33,10 @@ LONGEST_TOPIC: Final = 256
 DEEPEST: Final = 8
 WATT_MINUTES: Final = 60
 """In a watt-hour."""
+LONGEST_NUMBER: Final = 64
+"""Letters of a number; no device sends more."""
 _HEAD: Final = struct.Struct(">HI")
+_NO_NUMBER: Final = Decimal("NaN")
 _NUMBER: Final = re.compile(r"\d{1,18}(?:\.\d{1,9})?", re.ASCII)
 _TASMOTA: Final = re.compile(r"tele/(.+)/SENSOR")
 _SHELLY: Final = re.compile(r"(.+)/status/((?:switch|em1data|emdata|pm1|cover):\d{1,2})")
@@ -90,8 +93,8 @@ class MqttReader:
             if len(self._buffer) < whole:
                 break
             message = bytes(self._buffer[_HEAD.size : whole])
-            _take(heard, message[:name_size], message[name_size:], self._offset)
             self._passing = whole
+            _take(heard, message[:name_size], message[name_size:], self._offset)
         return heard
 
     def close(self) -> Heard:
@@ -122,7 +125,7 @@ def _take(heard: Heard, name: bytes, payload: bytes, offset: int) -> None:
     try:
         found = _read(topic, payload)
     except _Unreadable as reason:
-        heard.lost.append(LostBytes(offset, f"{topic[:60]}: {reason}", _meter_of(topic)))
+        heard.lost.append(LostBytes(offset, f"{topic[:60]}: {reason}", meter_of(topic)))
         return
     if found is not None:
         meter, steps = found
@@ -157,8 +160,8 @@ def _read(topic: str, payload: bytes) -> tuple[str, Counted] | None:
     return None
 
 
-def _meter_of(topic: str) -> bytes:
-    """Return whose topic it is, of those that are read."""
+def meter_of(topic: str) -> bytes:
+    """Return whose topic it is, of those that are read; nothing of others."""
     for pattern in (_TASMOTA, _SHELLY, _SHELLY_OLD):
         if match := pattern.fullmatch(topic):
             return "/".join(match.groups()[:2]).encode()
@@ -171,7 +174,9 @@ def _json(payload: bytes) -> Mapping[str, Any]:
     if payload.count(b"{") + payload.count(b"[") > LARGEST_PAYLOAD // DEEPEST:
         raise _Unreadable("nested too deep")
     try:
-        members = json.loads(payload, parse_float=Decimal, parse_constant=_no_constant)
+        members = json.loads(
+            payload, parse_float=_number, parse_int=_number, parse_constant=_no_constant
+        )
     except (ValueError, RecursionError):
         raise _Unreadable("not JSON") from None
     if not isinstance(members, dict):
@@ -179,14 +184,24 @@ def _json(payload: bytes) -> Mapping[str, Any]:
     return members
 
 
+def _number(text: str) -> Decimal:
+    """Return a number; one that is too long, or beyond all decimals, is not a number."""
+    if len(text) > LONGEST_NUMBER:
+        return _NO_NUMBER
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return _NO_NUMBER
+
+
 def _no_constant(name: str) -> None:
     raise ValueError(name)
 
 
 def _decimal(value: object) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+    if not isinstance(value, Decimal):
         raise _Unreadable("its energy is no number")
-    return Decimal(value)
+    return value
 
 
 def _text_number(payload: bytes) -> Decimal:

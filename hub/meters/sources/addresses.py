@@ -11,7 +11,7 @@ tcp://, http://, https://                       as `sml_codec.sources` has them
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -71,6 +71,8 @@ class SourceOptions:
     """How long a bus is waited for; None: as its kind needs it."""
     sleep: Callable[[float], Awaitable[None]] = field(default=asyncio.sleep, repr=False)
     """Waits until the next round of questions."""
+    meters: Callable[[], Collection[bytes]] = tuple
+    """The hub's meters by now: on a broker, strangers do not crowd them out."""
 
 
 def kind_at(address: str) -> MeterKind | None:
@@ -205,7 +207,7 @@ def _broker(parts: SplitResult, query: dict[str, str], options: SourceOptions) -
         None if certificates is None else Path(certificates),
         version == "3.1.1",
     )
-    return lambda: read_broker(broker, options.heard)
+    return lambda: read_broker(broker, options.heard, options.meters)
 
 
 def _host(parts: SplitResult) -> tuple[str, int]:

@@ -6,19 +6,20 @@
     mqtts://broker.example?ca=/etc/ca.pem           over TLS, by a certificate of one's own
 
 What a broker has kept (retained) is of another time and is passed over. A topic may send so many
-messages a minute, a payload may have so many bytes; what is beyond is dropped, and told once.
+messages a minute, a payload may have so many bytes; what is beyond is dropped, and told once. So
+many topics of strangers are heard beside each other; those of the hub's meters always are.
 
 Needs the optional dependency `aiomqtt`.
 """
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from hub.meters.readers.mqtt import LARGEST_PAYLOAD, LONGEST_TOPIC, TOPICS, framed
+from hub.meters.readers.mqtt import LARGEST_PAYLOAD, LONGEST_TOPIC, TOPICS, framed, meter_of
 from hub.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ BURST: Final = 60
 PER_MINUTE: Final = 60
 """Messages of one topic: a device publishes every second at most."""
 MOST_TOPICS: Final = 1_000
+"""Of strangers; and of the hub's meters, whose topics strangers cannot crowd out."""
 MOST_WAITING: Final = 1_000
 """Messages that wait to be read; further ones are dropped."""
 CONNECT_SECONDS: Final = 10.0
@@ -61,21 +63,35 @@ def _nobody(_: str) -> None:
     pass
 
 
+def _known_to_nobody(_: str) -> bool:
+    return False
+
+
 @dataclass(slots=True)
 class Pace:
     """How much each topic may send."""
 
     clock: Callable[[], float] = monotonic
+    is_known: Callable[[str], bool] = _known_to_nobody
+    """Whether a topic is of a meter of the hub."""
     _buckets: dict[str, TokenBucket] = field(default_factory=dict)
+    """Of strangers' topics."""
+    _known: dict[str, TokenBucket] = field(default_factory=dict)
+    _looked: int | None = None
+    """When topics were last looked through, to forget some."""
 
     def allows(self, topic: str) -> bool:
         """Tell whether one more message of a topic is read."""
         now = int(self.clock())
-        bucket = self._buckets.get(topic)
+        bucket = self._known.get(topic) or self._buckets.get(topic)
         if bucket is None:
-            if len(self._buckets) >= MOST_TOPICS and not self._forget(now):
+            if len(self._known) < MOST_TOPICS and self.is_known(topic):
+                buckets = self._known
+            elif len(self._buckets) < MOST_TOPICS or self._forget(now):
+                buckets = self._buckets
+            else:
                 return False
-            bucket = self._buckets[topic] = TokenBucket(BURST, PER_MINUTE)
+            bucket = buckets[topic] = TokenBucket(BURST, PER_MINUTE)
         bucket.fill(now)
         if bucket.is_empty:
             return False
@@ -83,7 +99,13 @@ class Pace:
         return True
 
     def _forget(self, now: int) -> bool:
-        """Forget topics that have been silent for so long that they may send all they may."""
+        """Forget strangers that have been silent for so long that they may send all they may.
+
+        All are looked at for it, so once a second.
+        """
+        if now == self._looked:
+            return False
+        self._looked = now
         for one in self._buckets.values():
             one.fill(now)
         self._buckets = {t: one for t, one in self._buckets.items() if not one.is_full}
@@ -91,17 +113,23 @@ class Pace:
 
 
 async def read_broker(
-    broker: Broker, heard: Callable[[str], None] = _nobody, pace: Pace | None = None
+    broker: Broker,
+    heard: Callable[[str], None] = _nobody,
+    meters: Callable[[], Collection[bytes]] = tuple,
 ) -> AsyncIterator[bytes]:
     """Yield messages, framed as `MqttReader` takes them, until the broker is gone.
 
     The first piece is empty: the broker is there, and what breaks from then on is opened again.
+    `meters` are those of the hub by now: no stranger's topics crowd theirs out.
 
     Raises OSError where it cannot be reached, does not let one in, or goes away.
     """
     from aiomqtt import MqttError
 
-    pace = pace or Pace()
+    def is_known(topic: str) -> bool:
+        return topic in broker.topics or meter_of(topic) in meters()
+
+    pace = Pace(is_known=is_known)
     told: set[str] = set()
     try:
         async with _client(broker) as client:

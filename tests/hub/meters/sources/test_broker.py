@@ -63,11 +63,13 @@ def run(
     number: int,
     *messages: tuple[str, bytes, bool],
     login: str | None = None,
+    meters: tuple[bytes, ...] = (),
 ) -> tuple[list[tuple[str, int]], list[str]]:
     said: list[str] = []
+    options = SourceOptions(login=login, heard=said.append, meters=lambda: meters)
 
     async def both() -> list[tuple[str, int]]:
-        source = open_meter_source(address, SourceOptions(login=login, heard=said.append))
+        source = open_meter_source(address, options)
         listening = asyncio.ensure_future(asyncio.wait_for(heard(source, number), PATIENCE))
         await asyncio.sleep(0.4)  # it has subscribed
         user, _, password = (login or "").partition(":")
@@ -177,6 +179,39 @@ def test_many_topics_take_bounded_memory_and_silent_ones_make_room() -> None:
     assert pace.allows("topic 1")
     now[0] = 120.0
     assert pace.allows("one more")
+
+
+def test_strangers_crowd_out_no_meter_of_the_hub() -> None:
+    now = [0.0]
+    pace = Pace(lambda: now[0], lambda topic: topic in (PLUG, "shellies/new/relay/0/energy"))
+    for second in range(120):
+        now[0] = float(second)
+        for number in range(MOST_TOPICS + 10):
+            pace.allows(f"tele/x{number}/SENSOR")
+        if second % 10 == 0:
+            assert pace.allows(PLUG)
+    assert pace.allows("shellies/new/relay/0/energy")  # heard for the first time
+    assert not pace.allows("tele/other/SENSOR")
+    assert not all(pace.allows(PLUG) for _ in range(BURST + 1))
+
+
+def test_a_meter_of_the_hub_is_heard_among_the_topics_of_strangers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.meters.sources.broker.MOST_TOPICS", 2)
+    others = [(f"tele/x{number % 2}/SENSOR", energy(1), False) for number in range(100)]
+    with broker(tmp_path) as port:
+        found, said = run(
+            f"mqtt://127.0.0.1:{port}",
+            port,
+            len(others) + 1,
+            *others,
+            (PLUG, energy(7), False),
+            ("tele/dryer/SENSOR", energy(8), False),
+            meters=(b"dryer",),
+        )
+    assert (found[-1], len(found)) == (("dryer", 8), 101)
+    assert said == [f"{PLUG}: too many messages; what is beyond is dropped"]
 
 
 def test_a_topic_is_printed_without_what_a_terminal_obeys() -> None:
