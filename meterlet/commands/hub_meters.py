@@ -37,7 +37,7 @@ def meters_group() -> None:
 
 @meters_group.command()
 @hub_option
-@click.argument("name")
+@click.argument("name", help="What the meter is called, as gas.")
 @click.option(
     "--medium", type=click.Choice(list(USUAL)), required=True, help="What the meter measures."
 )

@@ -41,7 +41,7 @@ class Main(LazyGroup):
         from meterlet.commands.refusals import in_the_form_of, refuse_abort, refuse_usage
 
         arguments = list(sys.argv[1:] if args is None else args)
-        with in_the_form_of(arguments), remembering_folders():
+        with in_the_form_of(arguments), remembering_folders(self):
             try:
                 ended = super().main(arguments, standalone_mode=False, **options)
             except click.ClickException as error:

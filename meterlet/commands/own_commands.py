@@ -20,16 +20,18 @@ _COMMAND: Final = re.compile(
 )
 
 _said: ContextVar[dict[str, str] | None] = ContextVar("said_folders", default=None)
+_root: ContextVar[click.Command | None] = ContextVar("root_command", default=None)
 
 
 @contextmanager
-def remembering_folders() -> Iterator[None]:
-    """Remember the folders that a command line says, for as long as it is worked on."""
-    token = _said.set({})
+def remembering_folders(root: click.Command) -> Iterator[None]:
+    """Remember the folders that a command line of `root` says, while it is worked on."""
+    said, roots = _said.set({}), _root.set(root)
     try:
         yield
     finally:
-        _said.reset(token)
+        _said.reset(said)
+        _root.reset(roots)
 
 
 def remember_folder(context: click.Context, option: click.Parameter, value: Any) -> Any:
@@ -47,18 +49,15 @@ def advise(message: str) -> None:
 
 def with_said_folders(text: str) -> str:
     """Return a message whose commands name the folders that the user has said."""
-    said = _said.get()
-    if not said or "meterlet " not in text:
+    said, root = _said.get(), _root.get()
+    if not said or root is None or "meterlet " not in text:
         return text
-    return _COMMAND.sub(lambda found: _completed(found[1].split(), said), text)
+    return _COMMAND.sub(lambda found: _completed(root, found[1].split(), said), text)
 
 
-def _completed(words: list[str], said: dict[str, str]) -> str:
+def _completed(root: click.Command, words: list[str], said: dict[str, str]) -> str:
     """Return a command with the folders; `words` may go on with some that are none of it."""
-    from meterlet.commands.main import main
-
-    command: click.Command = main
-    used = 0
+    command, used = root, 0
     for word in words:
         if not isinstance(command, click.Group):
             break

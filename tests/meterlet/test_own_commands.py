@@ -45,7 +45,7 @@ def test_what_was_not_said_is_not_named(hub: Path, monkeypatch: pytest.MonkeyPat
 def test_a_folder_is_forgotten_with_its_command_line(hub: Path) -> None:
     run("hub", "status", "--hub", hub)
     assert with_said_folders("`meterlet hub status`") == "`meterlet hub status`"
-    with remembering_folders():
+    with remembering_folders(main):
         assert with_said_folders("`meterlet hub status`") == "`meterlet hub status`"
 
 
