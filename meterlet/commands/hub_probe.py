@@ -7,6 +7,7 @@ Both are one command: the second is where people look who are about to make a hu
 import asyncio
 import shlex
 import time
+from collections import Counter
 from typing import IO, Any, Final
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
@@ -16,6 +17,7 @@ from hub.meters.kinds import MeterKeys
 from hub.meters.lines import LineKind, ProbedLine, ProbedMeter, is_known, probe
 from hub.text import counted, printed_id
 from meterlet.commands.common import Exit, show
+from meterlet.commands.hub_meters import USUAL
 from meterlet.meter_keys import secrets_options
 from meterlet.meter_views.capture import MeterSecrets, UnknownMeter, decoded
 from meterlet.meter_views.events import NO_KEY, WRONG_AUTH_KEY, WRONG_KEY, Event
@@ -136,9 +138,9 @@ class _Found:
                     ],
                     "others": [str(obis) for obis in one.others],
                     "clock": one.clock,
-                    "init": _init(line, one),
+                    "init": command,
                 }
-                for one in line.meters
+                for one, command in zip(line.meters, _commands(line), strict=True)
             ],
         }
 
@@ -159,8 +161,8 @@ class _Found:
         for meter, fault, ask in self.sealed:
             wrong = "enciphered" if fault == NO_KEY else "enciphered, and the key does not fit"
             lines.append(f"key         {meter or 'the meter'} is {wrong}: {ask}")
-        for one in line.meters:
-            lines += _of_meter(line, one)
+        for one, command in zip(line.meters, _commands(line), strict=True):
+            lines += _of_meter(line, one, command)
         if not line.meters and not self.sealed and line.found is not None:
             lines.append("registers   none: no telegram has a register that a hub takes")
         return lines
@@ -283,7 +285,7 @@ def _is_enough(data: bytes, secrets: MeterSecrets) -> bool:
     return len(view["telegrams"]) >= ENOUGH
 
 
-def _of_meter(line: ProbedLine, one: ProbedMeter) -> list[str]:
+def _of_meter(line: ProbedLine, one: ProbedMeter, command: str | None) -> list[str]:
     printed = f" ({one.device_id})" if one.device_id else ""
     medium = "" if line.kind is LineKind.SML else f", {one.medium}"
     lines = [f"meter       {printed_id(one.meter)}{printed}{medium}"]
@@ -293,7 +295,7 @@ def _of_meter(line: ProbedLine, one: ProbedMeter) -> list[str]:
     if one.others:
         lines.append(f"also sends  {', '.join(map(str, one.others))}")
     lines.append(f"clock       {_CLOCKS[one.clock]}")
-    lines.append(_init(line, one) or "no register of energy or volume: no hub can take it")
+    lines.append(command or "no register of energy or volume: no hub can take it")
     return lines
 
 
@@ -305,8 +307,13 @@ _CLOCKS: Final = {
 }
 
 
-def _init(line: ProbedLine, one: ProbedMeter) -> str | None:
-    """Return the command that makes a hub for a meter, or gives it to one; None if none does."""
+def _commands(line: ProbedLine) -> list[str | None]:
+    """Return the command for each meter that makes a hub, or gives it to one; None if none does."""
+    numbers: Counter[str] = Counter()
+    return [_init(line, one, numbers) for one in line.meters]
+
+
+def _init(line: ProbedLine, one: ProbedMeter, numbers: Counter[str]) -> str | None:
     codes = [register.obis.code for register in one.registers]
     if not codes:
         return None
@@ -315,10 +322,17 @@ def _init(line: ProbedLine, one: ProbedMeter) -> str | None:
     else:
         name = f"--meter-text {shlex.quote(printed_id(one.meter))}"
     if one.medium is not Medium.ELECTRICITY or line.kind is LineKind.CURRENT_COST:
+        called, medium = _MEDIA.get(one.medium, ("cold", "heat"))
+        numbers[called] += 1
+        number, register = numbers[called], ""
         if one.medium not in _MEDIA:
-            return f"meterlet hub meters add cold --medium heat --register {Obis(codes[0])} {name}"
-        called, medium = _MEDIA[one.medium]
-        return f"meterlet hub meters add {called} --medium {medium} {name}"
+            register = str(Obis(codes[0]))
+        if number > 1:  # a register is of one meter: B of its code tells them apart
+            usual = Obis.parse(register or USUAL[medium][0]).code
+            register = str(Obis(bytes([usual[0], usual[1] + number - 1, *usual[2:]])))
+            called = f"{called}-{number}"
+        code = f" --register '{register}'" if register else ""
+        return f"meterlet hub meters add {called} --hub hub --medium {medium}{code} {name}"
     command = f"meterlet hub init hub {name}"
     if _has(codes, ACTIVE_ENERGY_IMPORT):
         return command + (" --feed-in-register" if _has(codes, ACTIVE_ENERGY_EXPORT) else "")

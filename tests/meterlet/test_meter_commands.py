@@ -3,6 +3,7 @@
 
 import json
 import os
+import shlex
 import socket
 import threading
 import tty
@@ -412,10 +413,23 @@ def test_probing_says_how_a_hub_takes_the_meter(tmp_path: Path) -> None:
         "register    7-0:3.0.0*255 in steps of 1 l",
         "clock       sends no time: readings are stamped on arrival, captures need --start and"
         " --step",
-        "meterlet hub meters add gas --medium gas --meter-text 'ELS 12345678'",
+        "meterlet hub meters add gas --hub hub --medium gas --meter-text 'ELS 12345678'",
     ]
     same = CliRunner().invoke(main, ["hub", "probe", str(file)])
     assert same.stdout == done.stdout
+
+
+def test_the_commands_that_probing_prints_work_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sensors = (CC.replace(b"<sensor>1", b"<sensor>%d" % one) for one in range(3))
+    Path("line").write_bytes(b"".join(sensors))
+    added = [line for line in run("probe", "line").stdout.splitlines() if line[:8] == "meterlet"]
+    for command in ["meterlet hub init hub --serial 1", *added]:
+        done = CliRunner().invoke(main, shlex.split(command)[1:])
+        assert (done.exit_code, done.stderr) == (0, "")
+    assert [line.split()[4] for line in added] == ["appliance", "appliance-2", "appliance-3"]
 
 
 def test_probing_says_which_key_is_needed_and_whom_to_ask(tmp_path: Path) -> None:
