@@ -84,6 +84,7 @@ IN_A_FILE: Final = {
 """The same, where the bytes are of a file: there is no head to turn and no speed to try."""
 _ZIP: Final = b"PK\x03\x04"
 _P1: Final = re.compile(rb"\d-\d:\d+\.\d+\.\d+\(")
+_NO_TEXT: Final = re.compile(rb"[\0-\x08\x0e-\x1f]")
 _LINES: Final = {
     MeterKind.DLMS_HDLC: LineKind.HDLC,
     MeterKind.DLMS_MBUS: LineKind.DLMS_M_BUS,
@@ -188,8 +189,9 @@ def _without_telegrams(wire: bytes) -> LineKind | None:
     if START in wire:
         seven_bits = len(wire) > 64 and max(wire) < 0x80
         return LineKind.SEVEN_BIT_SML if seven_bits else LineKind.DAMAGED_SML
-    begin = wire.lstrip()[:5]
-    if begin[:1] in (b"{", b"[") or (begin[:1] == b"<" and b"<msg>" not in wire):
+    begin = wire.lstrip()[:1]
+    is_web_text = begin in (b"{", b"[") or (begin == b"<" and b"<msg>" not in wire)
+    if is_web_text and not _NO_TEXT.search(wire):
         return LineKind.WEB_TEXT
     if wire.lstrip(b"\0")[:1] == b"\x76" and read_file(wire).messages:
         return LineKind.BARE_SML
