@@ -225,8 +225,16 @@ def test_a_wrong_key_is_told_from_a_missing_one_and_from_a_wrong_tag(
         options += [option, key_file(tmp_path, key, option)]
     done = run("check", "-", *options, data=SEALED_P1)
     assert (done.exit_code, words in done.stdout) == (code, True), done.output
+    assert "the tag is wrong: the tag is wrong" not in done.output
     for key in keys:
         assert key.hex() not in done.output
+
+
+def test_the_table_says_what_a_meter_answers_instead_of_a_value() -> None:
+    done = run("decode", "-", "--kind", "dlms-apdu", data=bytes.fromhex("c401c10101"))
+    assert (done.exit_code, done.stdout.splitlines()[-1]) == (
+        0, "  get-response-normal  invoke 193  error hardware-fault",
+    )  # fmt: skip
 
 
 @needs_meter_captures
