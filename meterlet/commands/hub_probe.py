@@ -95,10 +95,14 @@ def _command(schema: str) -> click.Command:
 class _Found:
     """What was found at a source."""
 
-    def __init__(self, source: str, baud: int | None, data: bytes, secrets: MeterSecrets) -> None:
+    def __init__(
+        self, source: str, baud: int | None, data: bytes, secrets: MeterSecrets,
+        *, is_whole: bool = True,
+    ) -> None:  # fmt: skip
         self.source, self.baud, self.address = source, baud, source
         is_file = "://" not in source and not source.startswith("/dev/")
-        self.line = probe(data, MeterKeys(secrets.key, secrets.auth_key), is_file=is_file)
+        keys = MeterKeys(secrets.key, secrets.auth_key)
+        self.line = probe(data, keys, is_file=is_file, is_whole=is_whole)
         self.sealed = _sealed(self.line, data, secrets)
 
     @property
@@ -156,8 +160,9 @@ class _Found:
         if line.is_hex:
             lines.append("            sent as hex text")
         if line.damaged and not self.sealed:
-            what = "" if line.kind is LineKind.SML else " or telegrams not read"
-            lines.append(f"damaged     {counted(line.damaged, 'frame')}{what}")
+            is_sml = line.kind is LineKind.SML
+            name, what = ("damaged", "frame") if is_sml else ("not read", "frame or telegram")
+            lines.append(f"{name:11} {counted(line.damaged, what)}")
         for meter, fault, ask in self.sealed:
             wrong = "enciphered" if fault == NO_KEY else "enciphered, and the key does not fit"
             lines.append(f"key         {meter or 'the meter'} is {wrong}: {ask}")
@@ -173,11 +178,12 @@ def _listen(source: str, seconds: float, login: str | None, secrets: MeterSecret
     found = _Found(source, None, b"", secrets)
     for number, (speed, address) in enumerate(_addresses(source)):
         try:
-            heard = _Found(source, speed, _sample(address, seconds, login, secrets), secrets)
+            data, is_whole = _sample(address, seconds, login, secrets)
         except OSError:
             if number == 0:  # a line that is not there; not one that has not all speeds
                 raise
             continue
+        heard = _Found(source, speed, data, secrets, is_whole=is_whole)
         heard.address = address
         if is_known(heard.line):
             return heard
@@ -235,12 +241,17 @@ def _addresses(source: str) -> list[tuple[int | None, str]]:
     ]
 
 
-def _sample(address: str, seconds: float, login: str | None, secrets: MeterSecrets) -> bytes:
-    """Return what comes within so many seconds; as soon as it is enough, no more."""
+def _sample(
+    address: str, seconds: float, login: str | None, secrets: MeterSecrets
+) -> tuple[bytes, bool]:
+    """Return what comes within so many seconds, and whether the source has ended.
+
+    As soon as it is enough, no more is taken.
+    """
     from hub.meters.sources import SourceOptions, open_meter_source
     from sml_codec.sources import open_source
 
-    async def listen() -> bytes:
+    async def listen() -> tuple[bytes, bool]:
         data, looked_at = bytearray(), 0
         begin = time.monotonic()
         source = (
@@ -255,13 +266,13 @@ def _sample(address: str, seconds: float, login: str | None, secrets: MeterSecre
             except TimeoutError:
                 break
             if piece is None:
-                break
+                return bytes(data), True
             data += piece
             if len(data) - looked_at >= LOOK_EVERY:
                 looked_at = len(data)
                 if _is_enough(bytes(data), secrets):
                     break
-        return bytes(data)
+        return bytes(data), False
 
     try:
         return asyncio.run(listen())

@@ -427,6 +427,16 @@ def test_probing_says_how_a_hub_takes_the_meter(tmp_path: Path) -> None:
     assert same.stdout == done.stdout
 
 
+def test_the_end_of_a_sample_is_no_damage(tmp_path: Path) -> None:
+    file = tmp_path / "line"
+    file.write_bytes(CC * 1_000)  # far more than is looked at
+    assert run("check", file).exit_code == 0
+    done = run("probe", file)
+    assert (done.exit_code, "not read" in done.stdout) == (0, False)
+    file.write_bytes(CC * 2 + CC[:40])
+    assert "not read    1 frame or telegram\n" in run("probe", file).stdout
+
+
 def test_the_commands_that_probing_prints_work_as_they_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
