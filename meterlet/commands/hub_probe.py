@@ -14,8 +14,8 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 import rich_click as click
 
 from hub.meters.kinds import MeterKeys
-from hub.meters.lines import LineKind, ProbedLine, ProbedMeter, is_known, probe
-from hub.text import counted, printed_id
+from hub.meters.lines import ADVICE, LineKind, ProbedLine, ProbedMeter, is_known, probe
+from hub.text import counted, noun_for, printed_id
 from meterlet.commands.common import Exit, show
 from meterlet.commands.hub_meters import USUAL
 from meterlet.meter_keys import secrets_options
@@ -80,12 +80,12 @@ def _command(schema: str) -> click.Command:
 
         SOURCE is as for `ingest`: a serial line, a TCP peer, a web address or a file. Of a serial
         line without ?baud= the common speeds are tried. The last lines are the commands that make
-        the hub, or give it the meter. The exit code is 1 where no hub can read what comes.
+        the hub, or give it the meter. The exit code is 1 where no hub can take what comes.
         """
         secret = login.read().strip() if login else None
         found = _listen(source, seconds, secret, secrets)
         show(schema, found.facts(), found.lines(), as_json=as_json)
-        if not found.line.meters:
+        if not found.has_registers:
             raise SystemExit(int(Exit.FAILURE))
 
     command: click.Command = run
@@ -115,13 +115,26 @@ class _Found:
             return "7E1"
         return "8E1" if self.line.kind is LineKind.M_BUS else "8N1"
 
+    @property
+    def has_registers(self) -> bool:
+        """Whether a hub can take anything of it."""
+        return any(one.registers for one in self.line.meters)
+
+    @property
+    def advice(self) -> str:
+        """What to do about it."""
+        is_read = self.line.advice == ADVICE[LineKind.SML]
+        if is_read and not self.sealed and not self.has_registers:
+            return "a hub reads this, but nothing in it is a register that it takes"
+        return self.line.advice
+
     def facts(self) -> dict[str, Any]:
         line = self.line
         return {
             "source": self.source,
             "protocol": line.kind.value,
             "why": None if line.found is None else line.found.why,
-            "advice": line.advice,
+            "advice": self.advice,
             "baud": self.baud,
             "framing": self.framing if line.found is not None else None,
             "hex": line.is_hex,
@@ -150,7 +163,7 @@ class _Found:
 
     def lines(self) -> list[str]:
         line = self.line
-        lines = [f"protocol    {line.kind}: {line.advice}"]
+        lines = [f"protocol    {line.kind}: {self.advice}"]
         if line.found is not None:
             lines.append(f"            {line.found.why}")
         if self.baud is not None and is_known(line):
@@ -160,9 +173,11 @@ class _Found:
         if line.is_hex:
             lines.append("            sent as hex text")
         if line.damaged and not self.sealed:
-            is_sml = line.kind is LineKind.SML
-            name, what = ("damaged", "frame") if is_sml else ("not read", "frame or telegram")
-            lines.append(f"{name:11} {counted(line.damaged, what)}")
+            frames = counted(line.damaged, "frame")
+            if line.kind is LineKind.SML:
+                lines.append(f"damaged     {frames}")
+            else:
+                lines.append(f"not read    {frames} or {noun_for(line.damaged, 'telegram')}")
         for meter, fault, ask in self.sealed:
             wrong = "enciphered" if fault == NO_KEY else "enciphered, and the key does not fit"
             lines.append(f"key         {meter or 'the meter'} is {wrong}: {ask}")
@@ -268,7 +283,7 @@ def _sample(
             if piece is None:
                 return bytes(data), True
             data += piece
-            if len(data) - looked_at >= LOOK_EVERY:
+            if len(data) - looked_at >= max(LOOK_EVERY, looked_at // 4):
                 looked_at = len(data)
                 if _is_enough(bytes(data), secrets):
                     break
@@ -281,7 +296,10 @@ def _sample(
 
 
 def _is_enough(data: bytes, secrets: MeterSecrets) -> bool:
-    """Tell whether so many telegrams are there that more would show nothing new."""
+    """Tell whether so many telegrams are there that more would show nothing new.
+
+    Some meters send their registers in few of their telegrams: they are waited for.
+    """
     from hub.meters.recognition import recognise_meter
     from sml_codec.hextext import as_bytes
 
@@ -293,7 +311,12 @@ def _is_enough(data: bytes, secrets: MeterSecrets) -> bool:
         view = decoded(wire, kind=found.kind.value, secrets=secrets)
     except (ValueError, UnknownMeter):
         return False
-    return len(view["telegrams"]) >= ENOUGH
+    if len(view["telegrams"]) < ENOUGH:
+        return False
+    if any(one.get("fault") in (NO_KEY, WRONG_KEY, WRONG_AUTH_KEY) for one in view["telegrams"]):
+        return True
+    line = probe(data, MeterKeys(secrets.key, secrets.auth_key))
+    return any(one.registers for one in line.meters)
 
 
 def _of_meter(line: ProbedLine, one: ProbedMeter, command: str | None) -> list[str]:

@@ -437,6 +437,19 @@ def test_the_end_of_a_sample_is_no_damage(tmp_path: Path) -> None:
     assert "not read    1 frame or telegram\n" in run("probe", file).stdout
 
 
+def test_what_no_hub_can_take_is_said_to_be_so(tmp_path: Path) -> None:
+    power = Structure((Obis.parse("1-0:1.7.0").code, UInt32(300), Structure((Int8(0), Enum(27)))))
+    moment = DateTime(bytes.fromhex("07e50713010f2e2300ff8880"))
+    sent = hdlc(DataNotification(7, moment, Array((power,))).encode())
+    file = tmp_path / "line"
+    file.write_bytes(sent * 500)
+    done = run("probe", file)
+    assert (done.exit_code, "a hub reads this, but nothing in it" in done.stdout) == (1, True)
+    file.write_bytes(sent * 500 + hdlc(PUSH))  # as meters that send registers once an hour
+    done = run("probe", file)
+    assert (done.exit_code, "1-0:1.8.0*255" in done.stdout) == (0, True)
+
+
 def test_the_commands_that_probing_prints_work_as_they_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
