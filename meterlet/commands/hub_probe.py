@@ -17,10 +17,10 @@ from hub.meters.kinds import MeterKeys
 from hub.meters.lines import ADVICE, LineKind, ProbedLine, ProbedMeter, is_known, probe
 from hub.text import counted, noun_for, printed_id
 from meterlet.commands.common import Exit, show
-from meterlet.commands.hub_meters import USUAL
 from meterlet.meter_keys import secrets_options
 from meterlet.meter_views.capture import MeterSecrets, UnknownMeter, decoded
 from meterlet.meter_views.events import NO_KEY, WRONG_AUTH_KEY, WRONG_KEY, Event
+from meterlet.usual_registers import USUAL
 from protocols.metrology import ACTIVE_ENERGY_EXPORT, ACTIVE_ENERGY_IMPORT, Medium
 from sml_codec import Obis
 
