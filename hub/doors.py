@@ -276,14 +276,26 @@ def telegram_door(
     zone = wall_zone(first.description.zone)
     reader = reader_of(kind, zone, first.now, options.keys, seven_bits=seven_bits)
     if isinstance(reader, CurrentCostReader):
-        for one in meters:
-            last = one.last_readout()
-            if last is not None:
-                reader.begin_at(
-                    one.mounted_meter, last.readings[one.main.channel.register].register_wh
-                )
+        _prepare(reader, meters, options)
     doors = [_meter_door(one, options) for one in meters]
     return TelegramDoor(meters, TelegramIntake(reader, doors, first.now))
+
+
+def _prepare(reader: CurrentCostReader, meters: Sequence[Device], options: DoorOptions) -> None:
+    """Tell a display's reader what is stored of its sensors, and of a capture its moments."""
+    start, is_told = options.start, options.start is not None and options.step is not None
+    is_capture = options.is_file or (is_told and not options.is_live)
+    if is_capture:
+        reader.replay(start, options.step)
+    for one in meters:
+        vault, channel = one.main.vault, one.main.channel
+        last = vault.newest_received(channel)
+        if last is not None and is_capture and start is not None and start < last.time:
+            # A capture of a time that is stored: as before, its registers go on from its beginning.
+            before = [r for r in vault.received(channel, start, start) if r.time <= start]
+            last = before[-1] if before else None
+        if last is not None:
+            reader.begin_at(one.mounted_meter, last.register_wh)
 
 
 def _meter_door(device: Device, options: DoorOptions) -> MeterDoor:

@@ -84,6 +84,7 @@ IN_A_FILE: Final = {
 """The same, where the bytes are of a file: there is no head to turn and no speed to try."""
 _ZIP: Final = b"PK\x03\x04"
 _P1: Final = re.compile(rb"\d-\d:\d+\.\d+\.\d+\(")
+_NO_TEXT: Final = re.compile(rb"[\0-\x08\x0e-\x1f]")
 _LINES: Final = {
     MeterKind.DLMS_HDLC: LineKind.HDLC,
     MeterKind.DLMS_MBUS: LineKind.DLMS_M_BUS,
@@ -142,8 +143,13 @@ class ProbedLine:
         return (IN_A_FILE.get(self.kind) if self.is_file else None) or ADVICE[self.kind]
 
 
-def probe(data: bytes, keys: MeterKeys = NO_KEYS, *, is_file: bool = False) -> ProbedLine:
-    """Return what a piece of a line, or a file, carries."""
+def probe(
+    data: bytes, keys: MeterKeys = NO_KEYS, *, is_file: bool = False, is_whole: bool = True
+) -> ProbedLine:
+    """Return what a piece of a line, or a file, carries.
+
+    Where it is not the whole of it, a frame that is begun at its end is no damage.
+    """
     text = HexText()
     try:
         wire = text.feed(data) + text.close()
@@ -167,7 +173,7 @@ def probe(data: bytes, keys: MeterKeys = NO_KEYS, *, is_file: bool = False) -> P
     if found_kind is None:
         return none(LineKind.NOISE)
     seven_bits = is_seven_bits(wire)
-    heard, lost = _heard(found_kind.kind, wire, keys, seven_bits=seven_bits)
+    heard, lost = _heard(found_kind.kind, wire, keys, seven_bits=seven_bits, is_whole=is_whole)
     kind = _LINES.get(found_kind.kind) or _text_kind(wire)
     return ProbedLine(kind, heard, lost, text.is_hex, is_file, found_kind, seven_bits)
 
@@ -188,8 +194,9 @@ def _without_telegrams(wire: bytes) -> LineKind | None:
     if START in wire:
         seven_bits = len(wire) > 64 and max(wire) < 0x80
         return LineKind.SEVEN_BIT_SML if seven_bits else LineKind.DAMAGED_SML
-    begin = wire.lstrip()[:5]
-    if begin[:1] in (b"{", b"[") or (begin[:1] == b"<" and b"<msg>" not in wire):
+    begin = wire.lstrip()[:1]
+    is_web_text = begin in (b"{", b"[") or (begin == b"<" and b"<msg>" not in wire)
+    if is_web_text and not _NO_TEXT.search(wire):
         return LineKind.WEB_TEXT
     if wire.lstrip(b"\0")[:1] == b"\x76" and read_file(wire).messages:
         return LineKind.BARE_SML
@@ -204,7 +211,7 @@ def _text_kind(wire: bytes) -> LineKind:
 
 
 def _heard(
-    kind: MeterKind, wire: bytes, keys: MeterKeys, *, seven_bits: bool
+    kind: MeterKind, wire: bytes, keys: MeterKeys, *, seven_bits: bool, is_whole: bool
 ) -> tuple[tuple[ProbedMeter, ...], int]:
     """Return the meters that a hub would hear, and how much it could not read."""
     if kind in (MeterKind.SML, MeterKind.DLMS_APDU):
@@ -219,7 +226,7 @@ def _heard(
         _probed(meter, medium, telegrams, has_clock=kind not in NO_CLOCK)
         for (meter, medium), telegrams in by_meter.items()
     ]
-    return tuple(meters), sum(len(part.lost) for part in parts)
+    return tuple(meters), sum(len(part.lost) for part in (parts if is_whole else parts[:1]))
 
 
 def _probed(

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dlms_codec import HdlcFrame, MalformedDlms, MessageDecoder, Transport, recognise
+from dlms_codec.crc import is_right
 from hub.meters.readers.mqtt import is_framed
 from hub.meters.readers.radio_frames import are_frames, is_line
 from meter_codecs.mbus import (
@@ -50,6 +51,14 @@ _P1_START: Final = re.compile(rb"/[A-Za-z]{3}[^\r\n]{0,64}\r?\n")
 _P1_LINE: Final = re.compile(rb"^[0-9A-Z:.*&-]{3,20}\([^()\r\n]*\)", re.MULTILINE)
 _HDLC: Final = re.compile(rb"\x7e[\xa0-\xaf]")
 _P1_SEALED: Final = re.compile(rb"\xdb\x08.{8}\x82..\x30", re.DOTALL)
+HDLC_LONGEST: Final = 0x7FF
+"""What the length of a frame of HDLC can say: 11 bits."""
+HDLC_SHORTEST: Final = 8
+"""From flag to flag: two bytes of format, two addresses, control and checksum."""
+HDLC_HEADERS: Final = range(7, 14)
+"""Bytes of a header with its checksum: its addresses have 1, 2 or 4 bytes."""
+LONGEST_RADIO: Final = 300
+"""Bytes of one radio frame with all its checksums, and of a mark in front of it."""
 _CONTROLS: Final = frozenset(
     {0x06, 0x08, 0x18, 0x28, 0x38, 0x40, 0x43, 0x44, 0x46, 0x47, 0x48, 0x53, 0x73}
 )
@@ -165,15 +174,39 @@ def _begins_text(data: bytes) -> bool:
 
 def _begins_radio(data: bytes) -> bool:
     start = _radio_start(data)
-    if len(data) < start + 10 or data[start + 1] not in _CONTROLS:
+    if not start + 10 <= len(data) <= LONGEST_RADIO or data[start + 1] not in _CONTROLS:
         return False
     return manufacturer_text(data[start + 2] | data[start + 3] << 8).isalpha()
+
+
+def _begins_hdlc(data: bytes) -> bool:
+    """Whether frames of HDLC are there, damaged or cut; `7e a.` alone is in any noise."""
+    starts = [found.start() for found in _HDLC.finditer(data)]
+    return (
+        _transport(data) is Transport.HDLC
+        or any(_has_header(data, at) for at in starts)
+        or (starts[:1] == [0] and _is_as_long(data, 0))
+        or sum(_is_as_long(data, at) for at in starts) > 1
+    )
+
+
+def _has_header(data: bytes, at: int) -> bool:
+    """Whether a frame begins there with a header whose checksum is right."""
+    return any(is_right(data[at + 1 : at + 1 + size]) for size in HDLC_HEADERS)
+
+
+def _is_as_long(data: bytes, at: int) -> bool:
+    """Whether a frame ends where its length says; one at the very beginning may be cut off."""
+    end = at + 1 + (int.from_bytes(data[at + 1 : at + 3], "big") & HDLC_LONGEST)
+    if data[end : end + 1] == b"\x7e":
+        return end - at >= HDLC_SHORTEST
+    return at == 0 and end >= len(data)
 
 
 _Remains = tuple[tuple[Callable[[bytes], bool], MeterKind, str], ...]
 _TEXT_REMAINS: Final[_Remains] = (
     (
-        lambda data: bool(_HDLC.search(data)),
+        lambda data: _begins_hdlc(data),
         MeterKind.DLMS_HDLC,
         "a frame of HDLC begins (7e a.), and none is whole",
     ),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import rich_click as click
 
@@ -21,6 +21,9 @@ from hub.meters.replay import CsvReplay, parse_interval, parse_zone
 from hub.text import utc_text
 from protocols.canonical.day_zone import wall_zone
 from protocols.metrology import Medium
+
+if TYPE_CHECKING:
+    from hub.meters.recognition import MeterKind
 
 SEPARATORS: Final = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
 DECIMALS: Final = {"point": ".", "comma": ","}
@@ -71,12 +74,27 @@ class FileChoice:
             form=form, optional=optional,
         )  # fmt: skip
 
-    def takes(self, source: str) -> bool:
-        """Tell whether a source is a file of readings, not one of telegrams."""
+    def takes(self, source: str, kind: "MeterKind | None" = None) -> bool:
+        """Tell whether a source is a file of readings, not one of telegrams of some kind."""
         if "://" in source or source in ("-", "synthetic"):
             return False
-        named = self.form.format is not None or bool(self.columns)
-        return named or source.lower().endswith(FILES_OF_READINGS)
+        if self.form.format is not None or self.columns:
+            return True
+        if kind is not None or not source.lower().endswith(FILES_OF_READINGS):
+            return False
+        return not _is_of_a_display(Path(source))
+
+
+def _is_of_a_display(path: Path) -> bool:
+    """Tell whether a file is what a display of Current Cost has sent, which is XML, too."""
+    from hub.meters.recognition import CURRENT_COST, LOOKED_AT
+
+    try:
+        with path.open("rb") as file:
+            head = file.read(LOOKED_AT)
+    except OSError:
+        return False  # whoever reads it says why not
+    return any(sign in head for sign in CURRENT_COST)
 
 
 def file_options(

@@ -253,11 +253,11 @@ def ingest(
     """Store readings, and certify the days that are over.
 
     SOURCE is a capture of telegrams (a file, or - for standard input), a file of interval data
-    or registers (.csv, .tsv, .xml, packed or not, or any with --format or --column), a serial line
-    (serial:///dev/ttyUSB0?baud=9600&frame=8N1), a TCP peer (tcp://HOST:PORT), a web address that
-    answers with the latest telegram (http://...), or `synthetic`. The register goes on from the
-    last reading, and the time between is missing. Gaps are told. A live line that breaks is opened
-    again.
+    or registers (.csv, .tsv, .xml, packed or not, or any with --format or --column; with --kind it
+    is one of telegrams), a serial line (serial:///dev/ttyUSB0?baud=9600&frame=8N1), a TCP peer
+    (tcp://HOST:PORT), a web address that answers with the latest telegram (http://...), or
+    `synthetic`. The register goes on from the last reading, and the time between is missing. Gaps
+    are told. A live line that breaks is opened again.
 
     Meters that have to be asked: mbus:///dev/ttyUSB0?address=1,2&every=15min (a bus; mbus+tcp://
     for a bridge; without address= all that a search finds), d0:///dev/ttyUSB0?mode=C&every=15min
@@ -286,7 +286,8 @@ def ingest(
         )
         meters = home.every_meter if of is None else (device,)
         door: Door = ListeningDoor(device, meters, options)
-        if source == "synthetic" or choice.takes(source):
+        is_table = choice.takes(source, spoken)
+        if source == "synthetic" or is_table:
             door = replay_door(device, every_seconds)
         latest = device.main.vault.newest_received(device.main.channel)
         file_report = FileReport()
@@ -313,7 +314,7 @@ def ingest(
             last = max(device.now(), begins)  # days that begin later are refused by the door
             readouts: Iterator[Readout] = takewhile(lambda one: one.time <= last, made)
             chunks: Iterator[bytes] = telegrams(device.mounted_meter, following(latest, readouts))
-        elif choice.takes(source):
+        elif is_table:
             columns = columns_of(meter, choice)
             replay = choice.replay(
                 Path(source), columns, meter.zone, fuse=device.fuse, medium=meter.medium

@@ -16,17 +16,10 @@ from hub.meters.sealed_keys import number_of
 from hub.text import printed_id, utc_text
 from meterlet.commands.common import PRESENT_FILE, Hex, Shown, hub_option, json_or_text
 from meterlet.meter_keys import read_meter_key
+from meterlet.usual_registers import USUAL
 from protocols.metrology import SLOT_MINUTES, GridError
 from sml_codec import Obis
 
-USUAL: Final = {
-    "electricity": ("1-1:1.8.0*255", "15"),
-    "gas": ("7-0:3.0.0*255", "60"),
-    "water": ("8-0:1.0.0*255", "60"),
-    "hot-water": ("9-0:1.0.0*255", "60"),
-    "heat": ("6-0:1.0.0*255", "60"),
-}
-"""The register and the minutes of a slot of each medium, where nobody says others."""
 GAS_DAY: Final = "@06:00"
 
 

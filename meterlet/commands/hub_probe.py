@@ -7,18 +7,20 @@ Both are one command: the second is where people look who are about to make a hu
 import asyncio
 import shlex
 import time
+from collections import Counter
 from typing import IO, Any, Final
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import rich_click as click
 
 from hub.meters.kinds import MeterKeys
-from hub.meters.lines import LineKind, ProbedLine, ProbedMeter, is_known, probe
-from hub.text import counted, printed_id
+from hub.meters.lines import ADVICE, LineKind, ProbedLine, ProbedMeter, is_known, probe
+from hub.text import counted, noun_for, printed_id
 from meterlet.commands.common import Exit, show
 from meterlet.meter_keys import secrets_options
 from meterlet.meter_views.capture import MeterSecrets, UnknownMeter, decoded
 from meterlet.meter_views.events import NO_KEY, WRONG_AUTH_KEY, WRONG_KEY, Event
+from meterlet.usual_registers import USUAL
 from protocols.metrology import ACTIVE_ENERGY_EXPORT, ACTIVE_ENERGY_IMPORT, Medium
 from sml_codec import Obis
 
@@ -78,12 +80,12 @@ def _command(schema: str) -> click.Command:
 
         SOURCE is as for `ingest`: a serial line, a TCP peer, a web address or a file. Of a serial
         line without ?baud= the common speeds are tried. The last lines are the commands that make
-        the hub, or give it the meter. The exit code is 1 where no hub can read what comes.
+        the hub, or give it the meter. The exit code is 1 where no hub can take what comes.
         """
         secret = login.read().strip() if login else None
         found = _listen(source, seconds, secret, secrets)
         show(schema, found.facts(), found.lines(), as_json=as_json)
-        if not found.line.meters:
+        if not found.has_registers:
             raise SystemExit(int(Exit.FAILURE))
 
     command: click.Command = run
@@ -93,10 +95,14 @@ def _command(schema: str) -> click.Command:
 class _Found:
     """What was found at a source."""
 
-    def __init__(self, source: str, baud: int | None, data: bytes, secrets: MeterSecrets) -> None:
+    def __init__(
+        self, source: str, baud: int | None, data: bytes, secrets: MeterSecrets,
+        *, is_whole: bool = True,
+    ) -> None:  # fmt: skip
         self.source, self.baud, self.address = source, baud, source
         is_file = "://" not in source and not source.startswith("/dev/")
-        self.line = probe(data, MeterKeys(secrets.key, secrets.auth_key), is_file=is_file)
+        keys = MeterKeys(secrets.key, secrets.auth_key)
+        self.line = probe(data, keys, is_file=is_file, is_whole=is_whole)
         self.sealed = _sealed(self.line, data, secrets)
 
     @property
@@ -109,13 +115,26 @@ class _Found:
             return "7E1"
         return "8E1" if self.line.kind is LineKind.M_BUS else "8N1"
 
+    @property
+    def has_registers(self) -> bool:
+        """Whether a hub can take anything of it."""
+        return any(one.registers for one in self.line.meters)
+
+    @property
+    def advice(self) -> str:
+        """What to do about it."""
+        is_read = self.line.advice == ADVICE[LineKind.SML]
+        if is_read and not self.sealed and not self.has_registers:
+            return "a hub reads this, but nothing in it is a register that it takes"
+        return self.line.advice
+
     def facts(self) -> dict[str, Any]:
         line = self.line
         return {
             "source": self.source,
             "protocol": line.kind.value,
             "why": None if line.found is None else line.found.why,
-            "advice": line.advice,
+            "advice": self.advice,
             "baud": self.baud,
             "framing": self.framing if line.found is not None else None,
             "hex": line.is_hex,
@@ -136,15 +155,15 @@ class _Found:
                     ],
                     "others": [str(obis) for obis in one.others],
                     "clock": one.clock,
-                    "init": _init(line, one),
+                    "init": command,
                 }
-                for one in line.meters
+                for one, command in zip(line.meters, _commands(line), strict=True)
             ],
         }
 
     def lines(self) -> list[str]:
         line = self.line
-        lines = [f"protocol    {line.kind}: {line.advice}"]
+        lines = [f"protocol    {line.kind}: {self.advice}"]
         if line.found is not None:
             lines.append(f"            {line.found.why}")
         if self.baud is not None and is_known(line):
@@ -154,13 +173,16 @@ class _Found:
         if line.is_hex:
             lines.append("            sent as hex text")
         if line.damaged and not self.sealed:
-            what = "" if line.kind is LineKind.SML else " or telegrams not read"
-            lines.append(f"damaged     {counted(line.damaged, 'frame')}{what}")
+            frames = counted(line.damaged, "frame")
+            if line.kind is LineKind.SML:
+                lines.append(f"damaged     {frames}")
+            else:
+                lines.append(f"not read    {frames} or {noun_for(line.damaged, 'telegram')}")
         for meter, fault, ask in self.sealed:
             wrong = "enciphered" if fault == NO_KEY else "enciphered, and the key does not fit"
             lines.append(f"key         {meter or 'the meter'} is {wrong}: {ask}")
-        for one in line.meters:
-            lines += _of_meter(line, one)
+        for one, command in zip(line.meters, _commands(line), strict=True):
+            lines += _of_meter(line, one, command)
         if not line.meters and not self.sealed and line.found is not None:
             lines.append("registers   none: no telegram has a register that a hub takes")
         return lines
@@ -171,11 +193,12 @@ def _listen(source: str, seconds: float, login: str | None, secrets: MeterSecret
     found = _Found(source, None, b"", secrets)
     for number, (speed, address) in enumerate(_addresses(source)):
         try:
-            heard = _Found(source, speed, _sample(address, seconds, login, secrets), secrets)
+            data, is_whole = _sample(address, seconds, login, secrets)
         except OSError:
             if number == 0:  # a line that is not there; not one that has not all speeds
                 raise
             continue
+        heard = _Found(source, speed, data, secrets, is_whole=is_whole)
         heard.address = address
         if is_known(heard.line):
             return heard
@@ -233,12 +256,17 @@ def _addresses(source: str) -> list[tuple[int | None, str]]:
     ]
 
 
-def _sample(address: str, seconds: float, login: str | None, secrets: MeterSecrets) -> bytes:
-    """Return what comes within so many seconds; as soon as it is enough, no more."""
+def _sample(
+    address: str, seconds: float, login: str | None, secrets: MeterSecrets
+) -> tuple[bytes, bool]:
+    """Return what comes within so many seconds, and whether the source has ended.
+
+    As soon as it is enough, no more is taken.
+    """
     from hub.meters.sources import SourceOptions, open_meter_source
     from sml_codec.sources import open_source
 
-    async def listen() -> bytes:
+    async def listen() -> tuple[bytes, bool]:
         data, looked_at = bytearray(), 0
         begin = time.monotonic()
         source = (
@@ -253,13 +281,13 @@ def _sample(address: str, seconds: float, login: str | None, secrets: MeterSecre
             except TimeoutError:
                 break
             if piece is None:
-                break
+                return bytes(data), True
             data += piece
-            if len(data) - looked_at >= LOOK_EVERY:
+            if len(data) - looked_at >= max(LOOK_EVERY, looked_at // 4):
                 looked_at = len(data)
                 if _is_enough(bytes(data), secrets):
                     break
-        return bytes(data)
+        return bytes(data), False
 
     try:
         return asyncio.run(listen())
@@ -268,7 +296,10 @@ def _sample(address: str, seconds: float, login: str | None, secrets: MeterSecre
 
 
 def _is_enough(data: bytes, secrets: MeterSecrets) -> bool:
-    """Tell whether so many telegrams are there that more would show nothing new."""
+    """Tell whether so many telegrams are there that more would show nothing new.
+
+    Some meters send their registers in few of their telegrams: they are waited for.
+    """
     from hub.meters.recognition import recognise_meter
     from sml_codec.hextext import as_bytes
 
@@ -280,10 +311,15 @@ def _is_enough(data: bytes, secrets: MeterSecrets) -> bool:
         view = decoded(wire, kind=found.kind.value, secrets=secrets)
     except (ValueError, UnknownMeter):
         return False
-    return len(view["telegrams"]) >= ENOUGH
+    if len(view["telegrams"]) < ENOUGH:
+        return False
+    if any(one.get("fault") in (NO_KEY, WRONG_KEY, WRONG_AUTH_KEY) for one in view["telegrams"]):
+        return True
+    line = probe(data, MeterKeys(secrets.key, secrets.auth_key))
+    return any(one.registers for one in line.meters)
 
 
-def _of_meter(line: ProbedLine, one: ProbedMeter) -> list[str]:
+def _of_meter(line: ProbedLine, one: ProbedMeter, command: str | None) -> list[str]:
     printed = f" ({one.device_id})" if one.device_id else ""
     medium = "" if line.kind is LineKind.SML else f", {one.medium}"
     lines = [f"meter       {printed_id(one.meter)}{printed}{medium}"]
@@ -293,7 +329,7 @@ def _of_meter(line: ProbedLine, one: ProbedMeter) -> list[str]:
     if one.others:
         lines.append(f"also sends  {', '.join(map(str, one.others))}")
     lines.append(f"clock       {_CLOCKS[one.clock]}")
-    lines.append(_init(line, one) or "no register of energy or volume: no hub can take it")
+    lines.append(command or "no register of energy or volume: no hub can take it")
     return lines
 
 
@@ -305,8 +341,13 @@ _CLOCKS: Final = {
 }
 
 
-def _init(line: ProbedLine, one: ProbedMeter) -> str | None:
-    """Return the command that makes a hub for a meter, or gives it to one; None if none does."""
+def _commands(line: ProbedLine) -> list[str | None]:
+    """Return the command for each meter that makes a hub, or gives it to one; None if none does."""
+    numbers: Counter[str] = Counter()
+    return [_init(line, one, numbers) for one in line.meters]
+
+
+def _init(line: ProbedLine, one: ProbedMeter, numbers: Counter[str]) -> str | None:
     codes = [register.obis.code for register in one.registers]
     if not codes:
         return None
@@ -315,10 +356,17 @@ def _init(line: ProbedLine, one: ProbedMeter) -> str | None:
     else:
         name = f"--meter-text {shlex.quote(printed_id(one.meter))}"
     if one.medium is not Medium.ELECTRICITY or line.kind is LineKind.CURRENT_COST:
+        called, medium = _MEDIA.get(one.medium, ("cold", "heat"))
+        numbers[called] += 1
+        number, register = numbers[called], ""
         if one.medium not in _MEDIA:
-            return f"meterlet hub meters add cold --medium heat --register {Obis(codes[0])} {name}"
-        called, medium = _MEDIA[one.medium]
-        return f"meterlet hub meters add {called} --medium {medium} {name}"
+            register = str(Obis(codes[0]))
+        if number > 1:  # a register is of one meter: B of its code tells them apart
+            usual = Obis.parse(register or USUAL[medium][0]).code
+            register = str(Obis(bytes([usual[0], usual[1] + number - 1, *usual[2:]])))
+            called = f"{called}-{number}"
+        code = f" --register '{register}'" if register else ""
+        return f"meterlet hub meters add {called} --hub hub --medium {medium}{code} {name}"
     command = f"meterlet hub init hub {name}"
     if _has(codes, ACTIVE_ENERGY_IMPORT):
         return command + (" --feed-in-register" if _has(codes, ACTIVE_ENERGY_EXPORT) else "")

@@ -38,7 +38,7 @@ from dlms_codec.selecting import Entries
 from dlms_codec.serial_line import open_serial
 from hub.meters.sources.lines import line_of
 from hub.vault.secret_file import write_secret
-from meterlet.commands.common import FILE, PRESENT_FILE, Shown, fail, json_or_text
+from meterlet.commands.common import FILE, PRESENT_FILE, Exit, fail, json_option, show
 from meterlet.meter_keys import secrets_options
 from meterlet.meter_views.capture import MeterSecrets
 from meterlet.meter_views.dlms import unit_text
@@ -163,7 +163,7 @@ class _Address:
 @click.option("--counter", type=FILE,
               help="With --key: the file that keeps which number is next.")  # fmt: skip
 @click.option("--rows", help="Of a profile (class 7): which rows, as 1-96; by default all.")
-@json_or_text("meterlet.meter.read/1")
+@json_option
 def read(
     source: str,
     wanted: tuple[str, ...],
@@ -174,12 +174,14 @@ def read(
     secrets: MeterSecrets,
     counter: Path | None,
     rows: str | None,
-) -> Shown:
+    as_json: bool,
+) -> None:
     """Ask a meter by DLMS for its objects, or for the values of some of them.
 
     With a key, messages are protected; --system-title is then that of the client, and --counter
     keeps the number of each message. Where there is no such file yet, the meter's public client is
-    asked for the number (0-0:43.1.0). A profile is read with its class: 7/1-0:99.1.0.
+    asked for the number (0-0:43.1.0). A profile is read with its class: 7/1-0:99.1.0. The exit code
+    is 1 where none of them could be read.
     """
     asked = [_Wanted.parse(text) for text in wanted]
     part = _rows(rows)
@@ -203,7 +205,9 @@ def read(
     except DlmsError as error:
         fail(f"{source}: {error}")
     lines = [_line(one) for one in found]
-    return {"source": source, "values": found}, lines
+    show("meterlet.meter.read/1", {"source": source, "values": found}, lines, as_json=as_json)
+    if found and all("error" in one for one in found):
+        raise SystemExit(int(Exit.FAILURE))
 
 
 async def _read(

@@ -60,7 +60,9 @@ _SEALED: Final = {True: ", tag right", False: ", TAG WRONG", None: ""}
 def fault_text(event: Event) -> str:
     """Return what is wrong in plain words, with the reason."""
     reason = event.get("reason") or event.get("error") or "it cannot be read"
-    return f"{_FAULTS.get(event.get('fault', ''), 'not read')}: {reason}"
+    said = _FAULTS.get(event.get("fault", ""), "not read")
+    _, _, last = said.rpartition(", ")
+    return f"{said}: {reason.removeprefix(f'{last}: ')}"
 
 
 def telegram_lines(view: Event) -> Iterator[str]:
@@ -73,7 +75,7 @@ def telegram_lines(view: Event) -> Iterator[str]:
         said.append(f"enciphered{_SEALED[view['authenticated']]}")
     yield "  ".join(said)
     if "apdu" in view:
-        yield f"  {_dialogue_text(view['apdu'])}"
+        yield f"  {_dialogue_text(view['apdu'], with_error=not view.get('error'))}"
     if view.get("error"):
         yield f"  {fault_text(view)}"
     values = view["values"] or []
@@ -142,11 +144,13 @@ def meaning_of(obis: str) -> str:
     return meaning or ""
 
 
-def _dialogue_text(apdu: Mapping[str, Any]) -> str:
+def _dialogue_text(apdu: Mapping[str, Any], *, with_error: bool) -> str:
+    """Return a message in one line; its error is apart where the message could not be read."""
+    hidden = {"apdu"} if with_error else {"apdu", "error"}
     rest = [
         f"{name} {member if isinstance(member, str | int) else json.dumps(member)}"
         for name, member in apdu.items()
-        if name not in ("apdu", "error") and member is not None
+        if name not in hidden and member is not None
     ]
     text = "  ".join([str(apdu["apdu"]), *rest])
     return text if len(text) <= 2 * LONGEST else f"{text[: 2 * LONGEST - 1]}…"

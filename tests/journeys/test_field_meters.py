@@ -251,3 +251,24 @@ def test_numbers_that_are_not_there_are_refused(folder: Path) -> None:
         assert "has the number 1" in ran.stderr
         assert run("readings", "quarantine", verb, "--hub", folder).returncode == 2
         assert run("readings", "quarantine", verb, "--hub", folder, 1, "--all").returncode == 2
+
+
+@pytest.mark.parametrize("options", [(), ("--kind", "current-cost")])
+def test_a_display_sends_xml_and_no_table(tmp_path: Path, options: tuple[str, ...]) -> None:
+    name = "current cost sensor 1 id 00629"
+    hub, file = tmp_path / "hub", tmp_path / "display.xml"
+    message = (
+        "<msg><src>CC128-v1.31</src><dsb>01300</dsb><time>15:47:38</time><tmpr>26.4</tmpr>"
+        "<sensor>1</sensor><id>00629</id><type>1</type><ch1><watts>00600</watts></ch1></msg>\r\n"
+    )
+    file.write_text(300 * message)
+    done("hub", "init", hub, "--meter-text", name)
+    source = "--hub", hub, file, *options
+    refused = run("ingest", *source)
+    assert refused.returncode == 2
+    assert "say when the capture began, as --start" in refused.stderr
+    moments = "--start", "2025-03-01T00:00:00", "--step", "60s"
+    for counted in ("300 readings stored, 0 set aside, 0", "0 readings stored, 0 set aside, 300"):
+        told = run("ingest", *source, *moments)
+        assert (told.returncode, told.stdout) == (0, f"{counted} repeated, 0 days certified\n")
+    assert "2025-03-01T04:59:00Z" in run("status", "--hub", hub).stdout

@@ -72,6 +72,8 @@ def test_the_public_client_reads_objects_and_values() -> None:
         assert (energy["value"], energy["scaler"], energy["unit"]) == (4408736, 0, "Wh")
         assert clock["value"] == "2026-01-01T00:00:00"
         assert (missing["value"], "error" in missing) == (None, True)
+        nothing = run(f"dlms://127.0.0.1:{port}", "3/1-0:9.9.9", "3/1-0:9.9.8", "--json")
+        assert (nothing.exit_code, len(json.loads(nothing.stdout)["values"])) == (1, 2)
         text = run(f"dlms://127.0.0.1:{port}", "1-0:1.8.0")
         assert text.stdout == "1-0:1.8.0        4408736 Wh  energy drawn\n"
         [profile] = values(run(f"dlms://127.0.0.1:{port}", "1-0:99.1.0", "--rows", "2-3", "--json"))

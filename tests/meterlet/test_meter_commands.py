@@ -3,6 +3,7 @@
 
 import json
 import os
+import shlex
 import socket
 import threading
 import tty
@@ -224,8 +225,16 @@ def test_a_wrong_key_is_told_from_a_missing_one_and_from_a_wrong_tag(
         options += [option, key_file(tmp_path, key, option)]
     done = run("check", "-", *options, data=SEALED_P1)
     assert (done.exit_code, words in done.stdout) == (code, True), done.output
+    assert "the tag is wrong: the tag is wrong" not in done.output
     for key in keys:
         assert key.hex() not in done.output
+
+
+def test_the_table_says_what_a_meter_answers_instead_of_a_value() -> None:
+    done = run("decode", "-", "--kind", "dlms-apdu", data=bytes.fromhex("c401c10101"))
+    assert (done.exit_code, done.stdout.splitlines()[-1]) == (
+        0, "  get-response-normal  invoke 193  error hardware-fault",
+    )  # fmt: skip
 
 
 @needs_meter_captures
@@ -412,10 +421,46 @@ def test_probing_says_how_a_hub_takes_the_meter(tmp_path: Path) -> None:
         "register    7-0:3.0.0*255 in steps of 1 l",
         "clock       sends no time: readings are stamped on arrival, captures need --start and"
         " --step",
-        "meterlet hub meters add gas --medium gas --meter-text 'ELS 12345678'",
+        "meterlet hub meters add gas --hub hub --medium gas --meter-text 'ELS 12345678'",
     ]
     same = CliRunner().invoke(main, ["hub", "probe", str(file)])
     assert same.stdout == done.stdout
+
+
+def test_the_end_of_a_sample_is_no_damage(tmp_path: Path) -> None:
+    file = tmp_path / "line"
+    file.write_bytes(CC * 1_000)  # far more than is looked at
+    assert run("check", file).exit_code == 0
+    done = run("probe", file)
+    assert (done.exit_code, "not read" in done.stdout) == (0, False)
+    file.write_bytes(CC * 2 + CC[:40])
+    assert "not read    1 frame or telegram\n" in run("probe", file).stdout
+
+
+def test_what_no_hub_can_take_is_said_to_be_so(tmp_path: Path) -> None:
+    power = Structure((Obis.parse("1-0:1.7.0").code, UInt32(300), Structure((Int8(0), Enum(27)))))
+    moment = DateTime(bytes.fromhex("07e50713010f2e2300ff8880"))
+    sent = hdlc(DataNotification(7, moment, Array((power,))).encode())
+    file = tmp_path / "line"
+    file.write_bytes(sent * 500)
+    done = run("probe", file)
+    assert (done.exit_code, "a hub reads this, but nothing in it" in done.stdout) == (1, True)
+    file.write_bytes(sent * 500 + hdlc(PUSH))  # as meters that send registers once an hour
+    done = run("probe", file)
+    assert (done.exit_code, "1-0:1.8.0*255" in done.stdout) == (0, True)
+
+
+def test_the_commands_that_probing_prints_work_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sensors = (CC.replace(b"<sensor>1", b"<sensor>%d" % one) for one in range(3))
+    Path("line").write_bytes(b"".join(sensors))
+    added = [line for line in run("probe", "line").stdout.splitlines() if line[:8] == "meterlet"]
+    for command in ["meterlet hub init hub --serial 1", *added]:
+        done = CliRunner().invoke(main, shlex.split(command)[1:])
+        assert (done.exit_code, done.stderr) == (0, "")
+    assert [line.split()[4] for line in added] == ["appliance", "appliance-2", "appliance-3"]
 
 
 def test_probing_says_which_key_is_needed_and_whom_to_ask(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ up to `LONGEST_GAP`; what was used in a longer gap is not known. It starts at 0,
 what the hub has stored where that is told (`CurrentCostReader.begin_at`). A sensor of impulses has
 a register: impulses by the impulses of a kilowatt-hour.
 
-A display tells no date. Times are those of arrival, or what the messages' clock says has passed.
+A display tells no date. Times are those of arrival. In a capture they are its start and so many
+steps for each sensor (`CurrentCostReader.replay`); where nobody has said those, there are none.
 """
 
 from collections.abc import Callable, Iterable
@@ -34,6 +35,7 @@ class _Sensor:
     watt_seconds: int = 0
     last: int | None = None
     watts: int = 0
+    messages: int = 0
 
 
 @dataclass(slots=True)
@@ -68,6 +70,13 @@ class CurrentCostReader:
     arrival: Callable[[], int]
     _decoder: StreamDecoder = field(default_factory=StreamDecoder)
     _sensors: _Sensors = field(default_factory=_Sensors)
+    _is_capture: bool = False
+    _start: int | None = None
+    _step: int | None = None
+
+    def replay(self, start: int | None, step: int | None) -> None:
+        """Read a capture: when it began, and the seconds between two messages of a sensor."""
+        self._is_capture, self._start, self._step = True, start, step
 
     def begin_at(self, meter: bytes, watt_hours: int) -> None:
         """Let a sensor's register go on from what is stored of it."""
@@ -91,10 +100,11 @@ class CurrentCostReader:
         return heard
 
     def _take(self, message: Message, heard: Heard) -> None:
-        now, values = self.arrival(), message.values()
+        values = message.values()
         meter = sensor_name(message).encode()
         power = [one for one in values if one.name == "power" and one.period is None]
         if power:
+            now = self._moment(meter)
             watts = sum(one.value for one in power)
             if not 0 <= watts <= LARGEST_WATTS:
                 heard.lost.append(LostBytes(message.offset, f"{watts} W is beyond any sensor's"))
@@ -104,7 +114,7 @@ class CurrentCostReader:
             found = _impulses(values)
             if found is None:
                 return
-            steps, watts = found, 0
+            now, steps, watts = self._moment(meter), found, 0
         heard.telegrams.append(
             MeterTelegram(
                 message.offset, PROTOCOL, meter, {DRAWN: Counted(steps, 1)}, now,
@@ -112,9 +122,21 @@ class CurrentCostReader:
             )
         )  # fmt: skip
 
-    def _go_on(self, meter: bytes, now: int, watts: int) -> int:
+    def _moment(self, meter: bytes) -> int | None:
+        """Return when a sensor's next message was sent; None where nobody knows."""
+        if not self._is_capture:
+            return self.arrival()
+        if self._start is None or self._step is None:
+            return None
+        sensor = self._sensors.setdefault(meter, _Sensor())
+        sensor.messages += 1
+        return self._start + self._step * (sensor.messages - 1)
+
+    def _go_on(self, meter: bytes, now: int | None, watts: int) -> int:
         """Return the register of a sensor of power, after the time since the message before."""
         sensor = self._sensors.setdefault(meter, _Sensor())
+        if now is None:
+            return sensor.watt_seconds // WATT_SECONDS
         if sensor.last is not None and 0 < now - sensor.last <= LONGEST_GAP:
             sensor.watt_seconds += sensor.watts * (now - sensor.last)
         if sensor.last is None or now > sensor.last:

@@ -4,6 +4,7 @@
 import hashlib
 import json
 import os
+import random
 import termios
 import threading
 import tty
@@ -14,6 +15,7 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dlms_codec.hdlc import encode_frame
 from hub.meters.lines import LineKind, probe
 from meterlet.commands.hub import hub
 from tests.support.captures import FOLDER, NAMES, capture, needs_captures, oracle
@@ -51,6 +53,30 @@ def test_each_kind_of_line_is_recognised(data: bytes, kind: LineKind) -> None:
     found = probe(data)
     assert found.kind is kind
     assert found.advice
+
+
+def test_noise_is_noise() -> None:
+    for seed in range(200):
+        chance = random.Random(seed)
+        data = chance.randbytes(chance.randint(2_000, 3_000))
+        assert (seed, probe(data).kind) == (seed, LineKind.NOISE)
+
+
+FRAME = encode_frame(b"\x03", b"\x21", 0x13, b"\xe6\xe7\x00" + bytes(range(100)))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        FRAME[:60],
+        b"noise" + FRAME[:60],
+        FRAME[:60] + b"\xff" + FRAME[61:],
+        b"noise" + 2 * (FRAME[:7] + b"\xff" + FRAME[8:]),
+        FRAME[:60] + FRAME[61:] + b"noise",
+    ],
+)
+def test_a_damaged_frame_of_hdlc_is_one(data: bytes) -> None:
+    assert probe(data).kind is LineKind.HDLC
 
 
 @given(st.binary(max_size=300))

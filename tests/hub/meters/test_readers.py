@@ -209,6 +209,27 @@ def test_power_becomes_a_register_as_time_goes_by() -> None:
     assert message(0).telegrams[0].watts == 0
 
 
+def test_a_capture_has_its_start_and_its_steps_for_moments() -> None:
+    def sensors(*watts: int) -> bytes:
+        return b"".join(
+            b"<msg><src>CC128-v1.31</src><dsb>00003</dsb><time>09:44:48</time><tmpr>19.8</tmpr>"
+            b"<sensor>%d</sensor><id>00629</id><type>1</type><ch1><watts>%05d</watts></ch1></msg>"
+            % (number, power)
+            for number, power in enumerate(watts)
+        )
+
+    reader = CurrentCostReader(lambda: 1_000_000)
+    reader.replay(5_000, 60)
+    found = [reader.feed(sensors(600, 1200)).telegrams for _ in range(3)]
+    shown = [[(one.time, one.counted[DRAWN].steps) for one in both] for both in found]
+    assert shown == [
+        [(5_000, 0), (5_000, 0)], [(5_060, 10), (5_060, 20)], [(5_120, 20), (5_120, 40)],
+    ]  # fmt: skip
+    reader = CurrentCostReader(lambda: 1_000_000)
+    reader.replay(5_000, None)
+    assert [one.time for one in reader.feed(sensors(600, 1200)).telegrams] == [None, None]
+
+
 @pytest.mark.parametrize(
     ("topic", "payload", "meter", "steps"),
     [
