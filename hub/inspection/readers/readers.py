@@ -194,6 +194,12 @@ class Readers:
             raise InspectionError(f"there is no reader {name}")
         return reader
 
+    def numbered(self, number: int) -> Reader:
+        """Return the reader of that number; raise `LoginRefused` where it was revoked."""
+        if (reader := self._numbered(number)) is None:
+            raise LoginRefused
+        return reader
+
     def revoke(self, name: str) -> Reader:
         """Withdraw what a reader was allowed; its next request is refused."""
         reader = self.find(name)
