@@ -33,6 +33,7 @@ from meterlet.commands.common import (
 )
 from meterlet.commands.hub_meters import key_options
 from meterlet.commands.serving import announce, host_option, port_option, run_until_stopped
+from meterlet.secret_files import SecretText
 from protocols.metrology import Period
 from sml_codec import Obis
 
@@ -129,7 +130,7 @@ def revoke(folder: Path, name: str) -> Shown:
 @click.argument("name", help="The reader's name; `list` shows it.")
 @click.option(
     "--password-file",
-    type=click.File(),
+    type=SecretText(),
     help="Its first line is the password; without it, the command asks.",
 )
 @json_or_text("meterlet.inspect.readers.password/1")
