@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Final
 
 from dlms_codec.secure_messaging import SendCounter
-from hub.inspection.errors import InspectionError
 from hub.vault.key_file import synchronise
+from hub.vault.secret_file import SecretFileError
 
 STEP: Final = 100
 """So many numbers are taken at once."""
@@ -31,7 +31,7 @@ _NUMBER: Final = re.compile(r"[1-9][0-9]{0,11}", re.ASCII)
 
 
 class StoredCounter(SendCounter):
-    """The counter of a key, kept in a folder; raises `InspectionError` where it cannot be read."""
+    """The counter of a key, kept in a folder; raises `SecretFileError` where it cannot be read."""
 
     def __init__(self, folder: Path, key: bytes, title: bytes) -> None:
         """`folder` is the hub's for keys, `title` the one that the hub sends under."""
@@ -74,7 +74,7 @@ class StoredCounter(SendCounter):
 
 def _number_in(path: Path, text: str) -> int:
     if not _NUMBER.fullmatch(number := text.strip()):
-        raise InspectionError(
+        raise SecretFileError(
             f"{path}: not a counter; put it back from a copy, or remove it and take new keys"
         )
     return int(number)

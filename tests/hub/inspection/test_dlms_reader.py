@@ -25,12 +25,12 @@ from dlms_codec.obis import Obis
 from dlms_codec.secure_messaging import SendCounter
 from dlms_codec.selecting import Range
 from hub.device import Device
-from hub.inspection.errors import InspectionError
 from hub.inspection.readers.dlms_counter import StoredCounter
 from hub.inspection.readers.dlms_table import ReaderTable
 from hub.inspection.readers.readers import Readers
 from hub.inspection.store import open_inspection
 from hub.inspection.views.slots import register_slots
+from hub.vault.secret_file import SecretFileError
 from protocols.metrology import ACTIVE_ENERGY_IMPORT
 from tests.support.command import ROOT, run_meterlet
 from tests.support.readers import NOON, allow, make_home, revoke
@@ -237,7 +237,7 @@ def test_a_counter_that_cannot_be_read_is_not_begun_anew(tmp_path: Path) -> None
     (path,) = tmp_path.glob("*.counter")
     assert GUEK.hex() not in path.name
     path.write_text("")
-    with pytest.raises(InspectionError, match="not a counter"):
+    with pytest.raises(SecretFileError, match="not a counter"):
         StoredCounter(tmp_path, GUEK, TITLE)
 
 
