@@ -129,6 +129,8 @@ class AccessOfClient:
     counter: SendCounter | None = None
     """Of what the server sends with these keys, for as long as they live."""
     guards: CounterGuards = field(default_factory=CounterGuards)
+    is_allowed: Callable[[], bool] = lambda: True
+    """Whether the client may still ask; where not, it gets no association, and its own one ends."""
 
     def __post_init__(self) -> None:
         if self.policy not in (0, AUTHENTICATED, AUTHENTICATED | ENCRYPTED):
@@ -268,6 +270,9 @@ class ClientSession:
             if isinstance(request, ActionRequest) and request.method == REPLY_TO_CHALLENGE:
                 return self._check_proof(request, association)
             return NOT_ALLOWED.encode()
+        if not self._access.is_allowed():
+            self._association = None
+            return NOT_ALLOWED.encode()
         answer = association.services.answer(request)
         # A client may write or invoke without wanting to know how it went (a bit of the invoke id).
         confirmed = getattr(request, "invoke", 0x40) & (
@@ -326,6 +331,8 @@ class ClientSession:
             raise _Refusal(WRONG_TITLE)
         messaging = self._messaging(title)
         initiate = self._initiate(aarq, messaging, title)
+        if not access.is_allowed():
+            raise _Refusal(NO_REASON)
         if mechanism is Mechanism.LOW:
             secret = access.credentials.secret or b""
             if not compare_digest(bytes(aarq.authentication or b""), secret):

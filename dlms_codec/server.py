@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
@@ -52,24 +51,38 @@ async def serve(
     """Return a server of the devices at their addresses; close it to stop.
 
     A client that has not proved who it is after `proof_seconds`, is silent for `idle_seconds`, or
-    takes no answers for that long, is closed. More than `most_connections`, or than
-    `most_of_address` from one address, are closed at once.
+    takes no answers for that long, is closed. There are `most_connections`, and `most_of_address`
+    from one address; for a further one, that which has not proved who it is for longest is closed,
+    and where all have, the further one is.
     """
-    connections: Counter[str] = Counter()
+    connections: list[_Connection] = []
+
+    def has_room(held: list[_Connection], most: int) -> bool:
+        """Tell whether one more may come among those held, for which the oldest stranger goes."""
+        if len(held) < most:
+            return True
+        stranger = next((one for one in held if not one.is_proved), None)
+        if stranger is None:
+            return False
+        connections.remove(stranger)
+        stranger.abort()
+        return True
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         address = str((writer.get_extra_info("peername") or ("",))[0])
-        if connections.total() >= most_connections or connections[address] >= most_of_address:
+        own = [one for one in connections if one.address == address]
+        if not has_room(own, most_of_address) or not has_room(connections, most_connections):
             writer.close()
             return
-        connections[address] += 1
+        connection = _Connection(devices, writer, address, hdlc=hdlc, physical=physical)
+        connections.append(connection)
         try:
-            connection = _Connection(devices, writer, address, hdlc=hdlc, physical=physical)
-            await connection.talk(reader, idle_seconds, proof_seconds)
+            # CancelledError: the server ends, and asyncio would print a traceback of each.
+            with suppress(asyncio.CancelledError):
+                await connection.talk(reader, idle_seconds, proof_seconds)
         finally:
-            connections[address] -= 1
-            if not connections[address]:
-                del connections[address]
+            if connection in connections:
+                connections.remove(connection)
             writer.close()
 
     return await asyncio.start_server(talk, host, port, limit=PIECE)
@@ -89,15 +102,24 @@ class _Connection:
     ) -> None:
         self._devices = devices
         self._writer = writer
-        self._address = address
+        self.address = address
         self._session: ClientSession | None = None
         self._link: ServerLink = (
             HdlcServerLink(self._open, physical=physical) if hdlc else WrapperServerLink(self._open)
         )
 
+    @property
+    def is_proved(self) -> bool:
+        """Whether the client has proved who it is."""
+        return self._session is not None and self._session.is_associated
+
+    def abort(self) -> None:
+        """Close the connection now, whatever is on its way."""
+        self._writer.transport.abort()
+
     def _open(self, client: int, server: int) -> ClientSession | None:
         device = self._devices.get(server)
-        self._session = None if device is None else device.session(client, self._address)
+        self._session = None if device is None else device.session(client, self.address)
         return self._session
 
     async def talk(
@@ -108,7 +130,7 @@ class _Connection:
         # MalformedDlms: what comes is no DLMS, and there is nobody to tell.
         with suppress(TimeoutError, OSError, MalformedDlms):
             while True:
-                proved = self._session is not None and self._session.is_associated
+                proved = self.is_proved
                 now = asyncio.get_running_loop().time()
                 if proved:
                     unproved = now + proof_seconds

@@ -49,7 +49,7 @@ from applets.common.evidence import (
 )
 from applets.common.questions import About
 from protocols.carried import CarriedState
-from protocols.metrology import Period, Series
+from protocols.metrology import Period, Series, medium_of
 from tariffs import Register, Tariff, TariffError, billed_registers, combine_states
 from tariffs.errors import MemoryRefused
 
@@ -92,9 +92,11 @@ def check_bill(
     question's begin and end enclose in the series' zone. `feed_in_register` is the meter's export
     register, if it has one. `is_stored` says that the question is not a new one: then it takes an
     answer of release 0.1, too, and days of version 1. Raises `TariffError` where the tariff makes
-    no bill that can be proved.
+    no bill that can be proved: for one thing of what the register does not count, or of days, as
+    the series' zone has them, that are not within its validity.
     """
     about = question.about
+    _require_of(tariff, about, period, series)
     decode = decode_any_answer if is_stored else BillAnswer.decode
     answer = check_message(decode, data, about)
     if answer.tariff != tariff.digest:
@@ -142,6 +144,18 @@ def check_bill(
         raise AnswerRefused("total", reason, answer.total - total)
     bill = verified_bill(tariff, registers, certified, total, bounds)
     return replace(bill, state=after, paid=question.paid, is_last=question.is_last)
+
+
+def _require_of(tariff: Tariff, about: About, period: Period, series: Series) -> None:
+    """Raise `TariffError` for a tariff of something else than the register, or of other days."""
+    if not tariff.medium.is_of(series.register):
+        raise TariffError(
+            f"the tariff is for {tariff.medium}, the register counts {medium_of(series.register)}"
+        )
+    bounds = period.bounds(series.zone)
+    if (about.begin, about.end) != bounds:
+        raise AnswerRefused("message", f"not about days as they begin in {series.zone}")
+    tariff.require_validity(*bounds)
 
 
 def _state_before(question: BillQuestion, tariff: Tariff) -> CarriedState | None:

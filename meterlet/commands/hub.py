@@ -74,6 +74,7 @@ from meterlet.commands.serving import (
     run_until_stopped,
 )
 from meterlet.key_files import public_key, public_pem
+from meterlet.secret_files import SecretText
 from protocols.metrology import ACTIVE_ENERGY_EXPORT, GridError, Period, is_feed_in_pair
 from sml_codec import Obis
 
@@ -218,7 +219,7 @@ def init(
 @period_options(required=False, about="synthetic: ")
 @click.option("--seed", default=1, show_default=True, help="synthetic: which household.")
 @click.option("--solar", type=KILOWATTS, help="synthetic: with panels of so many kW (kWp).")
-@click.option("--login", type=click.File("r"), help="File with user:password, for HTTP and MQTT.")
+@click.option("--login", type=SecretText("r"), help="File with user:password, for HTTP and MQTT.")
 @click.option(
     "--kind",
     type=click.Choice([str(one) for one in MeterKind if one is not MeterKind.DLMS_APDU]),

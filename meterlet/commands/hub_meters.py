@@ -14,8 +14,9 @@ from hub.meters.fuse import LARGEST_FLOW
 from hub.meters.kinds import NO_KEYS, MeterKeys
 from hub.meters.sealed_keys import number_of
 from hub.text import printed_id, utc_text
-from meterlet.commands.common import PRESENT_FILE, Hex, Shown, hub_option, json_or_text
+from meterlet.commands.common import Hex, Shown, hub_option, json_or_text
 from meterlet.meter_keys import read_meter_key
+from meterlet.secret_files import SECRET_FILE
 from meterlet.usual_registers import USUAL
 from protocols.metrology import SLOT_MINUTES, GridError
 from sml_codec import Obis
@@ -115,13 +116,13 @@ def list_(folder: Path) -> Shown:
 @click.option("--of", metavar="NAME", help="Of this further meter; by default the hub's own.")
 @click.option(
     "--auth-key",
-    type=PRESENT_FILE,
+    type=SECRET_FILE,
     help="File with the meter's authentication key in hex, for its owner alone.",
 )
 @click.option("--forget", is_flag=True, help="Forget the keys of the meter.")
 @click.argument(
     "file",
-    type=PRESENT_FILE,
+    type=SECRET_FILE,
     required=False,
     help="File with the meter's encryption key in hex, for its owner alone.",
 )
@@ -209,7 +210,7 @@ def key_options(command: Callable[..., None]) -> Callable[..., None]:
     for name, what in (("--auth-key", "authentication key"), ("--key", "encryption key")):
         wrapped = click.option(
             name,
-            type=PRESENT_FILE,
+            type=SECRET_FILE,
             help=f"File with the meter's {what} in hex, for its owner alone.",
         )(wrapped)
     return wrapped

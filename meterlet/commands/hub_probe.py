@@ -20,6 +20,7 @@ from meterlet.commands.common import Exit, show
 from meterlet.meter_keys import secrets_options
 from meterlet.meter_views.capture import MeterSecrets, UnknownMeter, decoded
 from meterlet.meter_views.events import NO_KEY, WRONG_AUTH_KEY, WRONG_KEY, Event
+from meterlet.secret_files import SecretText
 from meterlet.usual_registers import USUAL
 from protocols.metrology import ACTIVE_ENERGY_EXPORT, ACTIVE_ENERGY_IMPORT, Medium
 from sml_codec import Obis
@@ -66,7 +67,7 @@ def _command(schema: str) -> click.Command:
         show_default=True,
         help="How long to listen, at each speed.",
     )
-    @click.option("--login", type=click.File("r"), help="File with user:password, for HTTP.")
+    @click.option("--login", type=SecretText("r"), help="File with user:password, for HTTP.")
     @secrets_options
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
     def run(

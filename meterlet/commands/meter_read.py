@@ -38,12 +38,13 @@ from dlms_codec.selecting import Entries
 from dlms_codec.serial_line import open_serial
 from hub.meters.sources.lines import line_of
 from hub.vault.secret_file import write_secret
-from meterlet.commands.common import FILE, PRESENT_FILE, Exit, fail, json_option, show
+from meterlet.commands.common import FILE, Exit, fail, json_option, show
 from meterlet.meter_keys import secrets_options
 from meterlet.meter_views.capture import MeterSecrets
 from meterlet.meter_views.dlms import unit_text
 from meterlet.meter_views.dlms_trees import data_tree, plain_value
 from meterlet.meter_views.tables import meaning_of, number_text
+from meterlet.secret_files import SECRET_FILE
 
 OBJECTS: Final = Attribute(15, Obis.parse("0-0:40.0.0"), 2)
 COUNTER: Final = Obis.parse("0-0:43.1.0")
@@ -157,7 +158,7 @@ class _Address:
               help="The logical device that is asked.")  # fmt: skip
 @click.option("--mechanism", type=click.Choice(MECHANISMS), default="lowest", show_default=True,
               help="How both ends prove who they are.")  # fmt: skip
-@click.option("--password", type=PRESENT_FILE,
+@click.option("--password", type=SECRET_FILE,
               help="File with the password or secret, for its owner alone.")  # fmt: skip
 @secrets_options
 @click.option("--counter", type=FILE,

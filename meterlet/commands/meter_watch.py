@@ -22,6 +22,7 @@ from meterlet.meter_views.capture import (
 )
 from meterlet.meter_views.events import Capture, Event
 from meterlet.meter_views.tables import fault_text, telegram_lines
+from meterlet.secret_files import SecretText
 
 LISTENED_TO: Final = 1 << 16
 """Bytes that a kind is looked for in before it is said that none is known."""
@@ -33,7 +34,7 @@ LISTENED_TO: Final = 1 << 16
 @secrets_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, a line for each telegram.")
 @click.option("--count", type=click.IntRange(min=1), help="Stop after so many telegrams.")
-@click.option("--login", type=click.File("r"), help="File with user:password, for HTTP.")
+@click.option("--login", type=SecretText("r"), help="File with user:password, for HTTP.")
 @click.option("--once", is_flag=True, help="End when the line does, instead of opening it again.")
 def watch(
     source: str,

@@ -15,6 +15,7 @@ import rich_click as click
 from hub.text import noun_for
 from meterlet.commands.common import FILE, Exit, fail, print_json
 from meterlet.commands.tariff_files import write_over
+from meterlet.secret_files import SecretText
 from meterlet.sml_capture import decode_sml
 from sml_codec import (
     Body,
@@ -181,7 +182,7 @@ def encode(source: IO[str], server_id: str | None, bare: bool, output: Path, as_
 @click.argument("source", help="A serial device, serial://, tcp://, http://, or a file.")
 @json_option
 @click.option("--count", type=click.IntRange(min=1), help="Stop after so many frames.")
-@click.option("--login", type=click.File("r"), help="File with user:password, for HTTP.")
+@click.option("--login", type=SecretText("r"), help="File with user:password, for HTTP.")
 @click.option("--once", is_flag=True, help="End when the line does, instead of opening it again.")
 def watch(source: str, as_json: bool, count: int | None, login: IO[str] | None, once: bool) -> None:
     """Print what a live meter sends.

@@ -159,3 +159,33 @@ def test_the_key_of_a_meter_of_the_radio_is_not_tried_on_its_neighbours(device: 
     assert NO_KEYS.for_mbus().find(None) is None
     with pytest.raises(ValueError, match="without"):
         SealedKeys(device.database).put("", NO_KEYS)
+
+
+MISTYPED: Final = "0123456789abcdef0123456789abcde"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["hub", "meters", "key", "SECRET"],
+        ["hub", "meters", "key", "--auth-key", "SECRET", "SECRET"],
+        ["inspect", "readers", "dlms", "pi", "--key", "SECRET", "--auth-key", "SECRET"],
+        ["inspect", "readers", "password", "pi", "--password-file", "SECRET"],
+        ["inspect", "serve", "--key", "SECRET"],
+        ["hub", "ingest", "--key", "SECRET", "telegrams"],
+        ["hub", "ingest", "--login", "SECRET", "telegrams"],
+        ["meter", "decode", "--key", "SECRET", "telegrams"],
+        ["meter", "read", "dlms://192.0.2.7", "--password", "SECRET"],
+        ["meter", "read", "dlms://192.0.2.7", "--key", "SECRET"],
+        ["meter", "watch", "--login", "SECRET", "tcp://192.0.2.7:1"],
+    ],
+)
+@pytest.mark.parametrize("secret", [MISTYPED, MISTYPED * 20])
+def test_a_secret_in_the_place_of_its_file_is_not_printed(
+    arguments: list[str], secret: str
+) -> None:
+    said = [secret if one == "SECRET" else one for one in arguments]
+    result = CliRunner().invoke(main, said, env={"NO_COLOR": "1"})
+    assert result.exit_code == 2
+    assert secret[:16] not in result.output.replace("\n", "")
+    assert "not shown" in result.output

@@ -15,9 +15,10 @@ import pytest
 from hub.certifier import DayUse
 from hub.custody import hand_over
 from hub.device import Device
+from hub.disclosure.log import DisclosureLog
 from hub.inspection.api.tokens import Scope, Tokens
 from hub.inspection.errors import InspectionError
-from hub.inspection.readers.readers import Readers
+from hub.inspection.readers.readers import LoginRefused, Readers
 from hub.inspection.store import open_inspection
 from protocols.metrology import Period
 from tests.support.readers import (
@@ -396,3 +397,66 @@ def test_no_login_outlives_a_hand_over(tmp_path: Path) -> None:
             answer = api.get("/read/slots?from=2025-03-01&until=2025-03-03", bearer(fresh))
             assert answer.json()["slots"] == []
             assert handed_over(device) == 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "resolution=1",
+        "resolution=-5",
+        "resolution=",
+        "resolution=true",
+        "cursor=x",
+        "register=%00",
+        "register=1",
+        "more=1",
+    ],
+)
+def test_what_is_no_value_of_a_parameter_is_said_to_be_none(
+    device: Device, api: Interface, wrong: str
+) -> None:
+    _, token = allow(device)
+    answer = api.get(f"/read/slots?{WEEK}&{wrong}", bearer(token))
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert wrong.partition("=")[0] in answer.json()["detail"]
+
+
+def test_a_login_that_is_no_json_is_refused(api: Interface) -> None:
+    for body in (b"", b"{", b'{"name": 1}', b"\xff", b'{"name": "pi"}', b"[" * 4_000):
+        answer = api.client.post(
+            "/api/v1/login", content=body, headers={"Content-Type": "application/json"}
+        )
+        assert answer.status_code == 400
+
+
+def test_a_number_of_many_digits_in_an_address_is_one_of_nothing(api: Interface) -> None:
+    for digits in (20, 5_000):
+        for path in ("/v1/messages/", "/v2/messages/"):
+            answer = api.client.get(f"/api{path}{'9' * digits}")
+            assert answer.status_code == 404
+
+
+def test_the_log_is_gone_through_for_names_that_nobody_has_too(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allow(device, password=PASSWORD)
+    allow(device, "nameless")
+    asked_for: list[str] = []
+    entries = DisclosureLog.entries
+
+    def noted(log: DisclosureLog, kind: str) -> Any:
+        asked_for.append(kind)
+        return entries(log, kind)
+
+    monkeypatch.setattr(DisclosureLog, "entries", noted)
+    work = []
+    with open_inspection(device) as database:
+        readers = Readers(database, device)
+        for name in ("pi", "nameless", "nobody"):
+            asked_for.clear()
+            with pytest.raises(LoginRefused):
+                readers.by_password(name, "wrong password", PASSPHRASES)
+            work.append([*asked_for])
+    assert "reader password" in work[0]
+    assert work[0] == work[1] == work[2]

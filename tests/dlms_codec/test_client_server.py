@@ -2,8 +2,9 @@
 """Client and server over TCP: they read, wait no longer than they may, and say what is wrong."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -246,6 +247,43 @@ def test_connections_are_few() -> None:
             assert await first.read(REGISTER) == UInt32(4408736)
 
     asyncio.run(main())
+
+
+def test_strangers_keep_nobody_out() -> None:
+    """Who only holds connections loses the oldest of them to the next that comes."""
+
+    async def main() -> None:
+        async with serving(most=3) as port:
+            held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+            async with await connect("127.0.0.1", port, ClientSettings()) as meter:
+                assert await meter.read(REGISTER) == UInt32(4408736)
+                held += [await asyncio.open_connection("127.0.0.1", port) for _ in range(4)]
+                assert await meter.read(REGISTER) == UInt32(4408736)
+            async with asyncio.timeout(PATIENCE):
+                for reader, _ in held[:4]:
+                    with suppress(ConnectionResetError):
+                        assert await reader.read() == b""
+            for _, writer in held:
+                writer.close()
+
+    asyncio.run(main())
+
+
+def test_a_server_ends_without_a_word_while_clients_are_there() -> None:
+    said: list[dict[str, object]] = []
+    held: list[socket.socket] = []
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+        server = await serve({1: logical_device(METER_TITLE, {})}, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        held.append(socket.create_connection(("127.0.0.1", port)))
+        await asyncio.sleep(0.1)  # it is taken
+        server.close()
+
+    asyncio.run(main())
+    held[0].close()
+    assert said == []
 
 
 def test_bytes_that_are_no_dlms_end_the_connection() -> None:

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -151,6 +152,23 @@ class _Api:
                 raise ApiRefused(429, reason, waiting) from None
             challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
             raise ApiRefused(401, str(refused), challenge) from None
+
+
+class PathNumber(Convertor[int]):
+    """A number in an address; one of more digits is of nothing that there is."""
+
+    regex = "[0-9]{1,18}"  # Python refuses to read thousands of digits, with an error of its own
+
+    def convert(self, value: str) -> int:
+        """Return the number."""
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        """Return the number as an address has it."""
+        return str(value)
+
+
+register_url_convertor("int", PathNumber())  # also of the pages, whose application takes this one
 
 
 def create_api(

@@ -192,13 +192,19 @@ def _value(name: str, text: str, kind: Any) -> object:
         with suppress(ValidationError):
             converted: object = convert(value, kind)
             return converted
-    plain, *_ = get_args(kind)
-    what = "of true, false"
-    if plain is date:
-        what = "that is written like 2025-03-31"
-    elif issubclass(plain, enum.Enum):
-        what = "of " + ", ".join(member.value for member in plain)
-    raise WrongParameter(f"{name}: {text[:LONGEST_TEXT]!r} is not one {what}")
+    raise WrongParameter(f"{name}: {text[:LONGEST_TEXT]!r} is not one {_expected(kind)}")
+
+
+def _expected(kind: Any) -> str:
+    """Return what a parameter may be, of which a text is not one."""
+    # Annotated, and what may be left out, is of an arguments' list; a bare type is itself.
+    while plain := next(iter(get_args(kind)), None):
+        kind = plain
+    if kind is date:
+        return "that is written like 2025-03-31"
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return "of " + ", ".join(str(member.value) for member in kind)
+    return "of true, false" if kind is bool else "that can be taken"
 
 
 def _device(session: ApiSession, query: Query) -> views.DeviceJson:

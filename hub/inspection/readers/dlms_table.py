@@ -2,7 +2,8 @@
 """What a reader finds that asks by DLMS, as a head end does: what its consent allows, no more.
 
     0-0:1.0.0      clock, read only
-    0-0:42.0.0     name of the logical device        0-0:96.1.0   identification of the meter
+    0-0:42.0.0     name of the logical device
+    0-B:96.1.0     identification of a meter whose registers it may read; B counts these meters
     A-B:C.29.E     register (class 3): the use of the last interval, with scaler and unit
     A-B:99.1.N     load profile (class 7): end of interval, state, use; N counts the registers
 
@@ -11,7 +12,8 @@ leaves. An interval is the finest that the consent allows. A state is 0 for a me
 estimated, 2 substituted, 3 missing; of a missing one the use is null.
 
 What is not allowed is answered with read-write-denied; what is at fault at home, with
-temporary-failure.
+temporary-failure. A reader that may read nothing more, since it was revoked or its consent is over,
+is told nothing at all: neither the clock nor the list of objects (`ReaderTable.is_allowed`).
 """
 
 from collections.abc import Callable, Iterator
@@ -32,7 +34,7 @@ from hub.device import Device
 from hub.disclosure import ReleaseRefused
 from hub.errors import HubError
 from hub.inspection.readers.handing_over import HandedSlot, HandingOver
-from hub.inspection.readers.readers import Reader
+from hub.inspection.readers.readers import LoginRefused, Reader
 from hub.text import printed_id
 from protocols.canonical.day_zone import wall_zone
 from protocols.metrology import Period, date_at, find_zone, medium_of
@@ -62,16 +64,32 @@ class ReaderTable:
         objects: list[CosemObject] = [
             clock(lambda: _moment(self.now(), zone)),
             data("0-0:42.0.0", lambda: DEVICE_NAME),
-            data("0-0:96.1.0", self._printed_meter),
             data(STATE, lambda: UInt8(0)),
         ]
+        met: list[bytes] = []
         for number, code in enumerate(self.find().scope.registers, 1):
-            if code in self.device.every_register:
-                objects += self._of_register(code, number)
+            if code not in self.device.every_register:
+                continue
+            objects += self._of_register(code, number)
+            if (meter := self.device.meter_of(code).description.meter) not in met:
+                identified = partial(self._identification, code)
+                objects.append(data(f"0-{len(met)}:96.1.0", identified))
+                met.append(meter)
         return ObjectTable(objects)
 
-    def _printed_meter(self) -> Data:
-        return VisibleString(printed_id(self.device.mounted_meter).encode())
+    def is_allowed(self) -> bool:
+        """Tell whether the reader may ask anything by now; that it may not is put on record."""
+        try:
+            reader = self.find()
+            HandingOver(self.device, reader, reader.scope.registers[0]).require_consent()
+        except HubError:
+            return False
+        return True
+
+    def _identification(self, code: bytes) -> Data:
+        """Return which meter counts a register, for a reader that may read it."""
+        self._guarded(self._handing(code).require_register)
+        return VisibleString(printed_id(self.device.meter_of(code).mounted_meter).encode())
 
     def _of_register(self, code: bytes, number: int) -> list[CosemObject]:
         name = bytes([*code[:3], INTERVAL, *code[4:]])
@@ -135,7 +153,7 @@ class ReaderTable:
     def _guarded(ask: Callable[[], T]) -> T:
         try:
             return ask()
-        except ReleaseRefused:
+        except (ReleaseRefused, LoginRefused):
             raise AccessRefused(AccessResult.READ_WRITE_DENIED) from None
         except HubError:
             raise AccessRefused(AccessResult.TEMPORARY_FAILURE) from None

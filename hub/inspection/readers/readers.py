@@ -194,6 +194,12 @@ class Readers:
             raise InspectionError(f"there is no reader {name}")
         return reader
 
+    def numbered(self, number: int) -> Reader:
+        """Return the reader of that number; raise `LoginRefused` where it was revoked."""
+        if (reader := self._numbered(number)) is None:
+            raise LoginRefused
+        return reader
+
     def revoke(self, name: str) -> Reader:
         """Withdraw what a reader was allowed; its next request is refused."""
         reader = self.find(name)
@@ -239,7 +245,8 @@ class Readers:
     def by_password(self, name: str, password: str, passphrases: Passphrases) -> Reader:
         """Return the reader of that name and password; raise `LoginRefused`."""
         reader = next((one for one in self.all() if one.name == name), None)
-        stored = None if reader is None else self._password(reader)
+        # Looked for also where there is no reader: finding it goes through the log.
+        stored = self._password_of(0 if reader is None else reader.number)
         if not passphrases.holds(None if stored is None else stored[0], password) or reader is None:
             raise LoginRefused
         return reader
@@ -250,12 +257,13 @@ class Readers:
         if stored is None:
             raise LoginRefused
         until = self.device.now() + SESSION_SECONDS
-        return f"{_session(reader.number, until, stored[1])}_{self._mac(reader, until)}", until
+        session = _session(reader.number, until, stored[1])
+        return f"{session}_{self._mac(session)}", until
 
     def _by_session(self, number: int, until: int, made: int, mac: str) -> Reader:
         reader, now = self._numbered(number), self.device.now()
-        stored = None if reader is None else self._password(reader)
-        expected = "" if reader is None or stored is None else self._mac(reader, until)
+        stored = self._password_of(0 if reader is None else reader.number)
+        expected = self._mac(_session(number, until, made))
         # Also refused: one that would hold for longer, since the clock was set back.
         if (
             not hmac.compare_digest(expected, mac)
@@ -267,30 +275,32 @@ class Readers:
             raise LoginRefused
         return reader
 
-    def _mac(self, reader: Reader, until: int) -> str:
-        stored = self._password(reader)
-        named = _session(reader.number, until, 0 if stored is None else stored[1])
-        return _base64(hmac.digest(self.device.sealing_key(_PURPOSE), named.encode(), "sha256"))
+    def _mac(self, session: str) -> str:
+        return _base64(hmac.digest(self.device.sealing_key(_PURPOSE), session.encode(), "sha256"))
 
     def _numbered(self, number: int) -> Reader | None:
         return next((one for one in self.all() if one.number == number), None)
 
     def _password(self, reader: Reader) -> tuple[str, int] | None:
         """Return the hash of a reader's password and the entry that names it; None: it has none."""
+        return self._password_of(reader.number)
+
+    def _password_of(self, number: int) -> tuple[str, int] | None:
+        """Return the same by number, after as much work where nobody has it."""
         row = self.database.connection.execute(
-            "SELECT hash FROM reader_password WHERE number = ?", (reader.number,)
+            "SELECT hash FROM reader_password WHERE number = ?", (number,)
         ).fetchone()
         named = [
             entry
             for entry in self.device.disclosure.log.entries("reader password")
-            if entry.facts["number"] == reader.number
+            if entry.facts["number"] == number
         ]
-        if row is None or not named:
+        hashed = "" if row is None else row[0]
+        digest = sha256(hashed.encode()).digest()
+        expected = named[-1].facts["digest"] if named else bytes(len(digest))
+        if not hmac.compare_digest(digest, expected) or row is None or not named:
             return None
-        digest = sha256(row[0].encode()).digest()
-        if not hmac.compare_digest(digest, named[-1].facts["digest"]):
-            return None
-        return row[0], named[-1].sequence
+        return hashed, named[-1].sequence
 
 
 def _session(number: int, until: int, made: int) -> str:

@@ -43,6 +43,7 @@ from meterlet.commands.common import (
 from meterlet.commands.inspect.proofs import BillingProofs
 from meterlet.commands.serving import complain, host_option, port_option
 from meterlet.key_files import KeyFileProblem
+from meterlet.secret_files import SECRET_FILE, SecretText
 
 CHANGE: Final = "meterlet.inspect.users.change/1"
 MOST_CONNECTIONS: Final = 64
@@ -55,7 +56,7 @@ EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - refused, or with TLS and a
 @port_option(8321)
 @click.option("--name", "names", multiple=True, help="A further name browsers may use for it.")
 @click.option("--certificate", type=PRESENT_FILE, help="TLS: the certificate and its chain (PEM).")
-@click.option("--key", type=PRESENT_FILE, help="TLS: its private key (PEM, mode 0600).")
+@click.option("--key", type=SECRET_FILE, help="TLS: its private key (PEM, mode 0600).")
 @json_option
 def serve(
     folder: Path,
@@ -204,7 +205,7 @@ def _residents(folder: Path) -> Iterator[Residents]:
 
 passphrase_option = click.option(
     "--passphrase-file",
-    type=click.File("r", encoding="utf-8"),
+    type=SecretText("r", encoding="utf-8"),
     help="Where the passphrase is (its first line; - is standard input); asked for otherwise.",
 )
 

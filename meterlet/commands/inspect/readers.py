@@ -2,13 +2,12 @@
 """`meterlet inspect readers`: which programs of others may read, and how they log in."""
 
 import asyncio
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import Any, Final, TextIO
 
 import rich_click as click
 
@@ -21,7 +20,6 @@ from hub.inspection.readers.terms import ReaderScope
 from hub.inspection.store import open_inspection
 from hub.meters.kinds import MeterKeys
 from hub.text import printable
-from hub.vault.key_file import synchronise
 from meterlet.commands.common import (
     DAY,
     Exit,
@@ -35,11 +33,9 @@ from meterlet.commands.common import (
 )
 from meterlet.commands.hub_meters import key_options
 from meterlet.commands.serving import announce, host_option, port_option, run_until_stopped
+from meterlet.secret_files import SecretText
 from protocols.metrology import Period
 from sml_codec import Obis
-
-if TYPE_CHECKING:
-    from dlms_codec.secure_messaging import SendCounter
 
 SUITE_0: Final = 16
 """Bytes of a key of suites 0 and 1; suite 2 has 32."""
@@ -134,7 +130,7 @@ def revoke(folder: Path, name: str) -> Shown:
 @click.argument("name", help="The reader's name; `list` shows it.")
 @click.option(
     "--password-file",
-    type=click.File(),
+    type=SecretText(),
     help="Its first line is the password; without it, the command asks.",
 )
 @json_or_text("meterlet.inspect.readers.password/1")
@@ -176,22 +172,25 @@ def dlms(
     from dlms_codec.authentication import Credentials
     from dlms_codec.responder import AccessOfClient
     from dlms_codec.server import logical_device, serve
+    from hub.inspection.readers.dlms_counter import StoredCounter
 
     if keys.encryption is None or keys.authentication is None:
         raise click.UsageError("say --key and --auth-key: files with the reader's two keys")
     ready = announce("meterlet.inspect.readers.dlms/1" if as_json else None)
     with _readers(folder) as known:
         number = known.find(name).number
-        table = ReaderTable(known.device, lambda: known.find(name), known.device.now)
+        # By its number: a reader that gets this name later is another one, with other keys.
+        table = ReaderTable(known.device, lambda: known.numbered(number), known.device.now)
+        title = TITLE + sha256(known.device.description.meter).digest()[: 8 - len(TITLE)]
         access = AccessOfClient(
             table.make(),
             Credentials(Mechanism.GMAC),
             keys.for_dlms(),
             suite=0 if len(keys.encryption) == SUITE_0 else 2,
             policy=TAG_AND_CIPHER,
-            counter=stored_counter(folder / "keys" / f"dlms-{number}.counter", keys),
+            counter=StoredCounter(folder / "keys", keys.encryption, title),
+            is_allowed=table.is_allowed,
         )
-        title = TITLE + sha256(known.device.description.meter).digest()[: 8 - len(TITLE)]
         device = logical_device(title, {client: access})
 
         async def run(stop: asyncio.Event) -> None:
@@ -201,37 +200,6 @@ def dlms(
                 await stop.wait()
 
         run_until_stopped(run)
-
-
-def stored_counter(path: Path, keys: MeterKeys) -> "SendCounter":
-    """Return the counter of what is sent with these keys; no number of it comes twice.
-
-    The file names the keys by a digest: others begin anew.
-    """
-    from dlms_codec.secure_messaging import SendCounter
-
-    named = sha256(
-        b"meterlet dlms keys 1" + (keys.encryption or b"") + (keys.authentication or b"")
-    )
-    digest = named.hexdigest()[:16]
-
-    def keep(following: int) -> None:
-        partial = path.with_name(f".{path.name}.partial")
-        with partial.open("w") as file:
-            file.write(f"{digest} {following}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        synchronise(path.parent)
-
-    following = 1
-    if path.exists():
-        known, _, number = path.read_text().strip().partition(" ")
-        if known == digest:
-            if not number.isdecimal():
-                fail(f"{path}: not a counter; with new keys it may be removed")
-            following = int(number)
-    return SendCounter(following, keep)
 
 
 @contextmanager

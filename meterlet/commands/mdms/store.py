@@ -19,6 +19,7 @@ from meterlet.commands.common import (
 from meterlet.commands.mdms.options import Rho, mdms_option, region_option
 from meterlet.commands.tariff_files import write_new
 from meterlet.key_files import public_key
+from meterlet.secret_files import SECRET_FILE
 from utility_server.grid.mdms.phe_interchange import private_from_json
 from utility_server.grid.mdms.publishing import Publisher
 from utility_server.grid.mdms.workspace import PAILLIER_BITS, Mdms
@@ -50,7 +51,7 @@ from utility_server.keys import read_secret
 )
 @click.option(
     "--paillier-key",
-    type=PRESENT_FILE,
+    type=SECRET_FILE,
     help="Instead of a new key: a private key in python-paillier's JSON, of mode 0600.",
 )
 @click.option(

@@ -16,9 +16,9 @@ from applets.common.evidence import AnswerRefused
 from applets.common.questions import About
 from hub.certifier import Certification, Certifier, CertifierKeys
 from hub.readings import Reading
-from protocols.metrology import GAS_VOLUME, WATER_VOLUME, Period, Series
+from protocols.metrology import ACTIVE_ENERGY_IMPORT, GAS_VOLUME, WATER_VOLUME, Period, Series
 from protocols.proofs import NumbersContext, open_numbers
-from tariffs import Tariff, compute_bill
+from tariffs import Tariff, TariffError, compute_bill
 from tariffs.source import load_toml
 from tests.support.statements import stated_numbers
 
@@ -92,8 +92,31 @@ def test_a_changed_answer_is_refused(medium: str) -> None:
         check(tariff, series, period, replace(answer, total=answer.total - Decimal("0.01")))
     assert refused.value.check == "total"
     with pytest.raises(AnswerRefused) as refused:
-        other = replace(series, register=bytes([1, *series.register[1:]]))
+        other = replace(series, register=bytes([series.register[0], 1, *series.register[2:]]))
         check(tariff, other, period, answer)
+    assert refused.value.check == "message"
+
+
+@pytest.mark.parametrize("medium", SERIES)
+def test_a_register_of_something_else_is_billed_under_no_such_tariff(medium: str) -> None:
+    """All of it is right but that the tariff is of another thing, or of other days."""
+    tariff, series, most = SERIES[medium]
+    period = Period.month(2025, 3)
+    electricity = replace(series, register=ACTIVE_ENERGY_IMPORT)
+    days = certified(electricity, period, most, seed=3)
+    with pytest.raises(TariffError, match="counts electricity"):
+        check(tariff, electricity, period, answer_of(tariff, electricity, period, days))
+    days = certified(series, period, most, seed=3)
+    answer = answer_of(tariff, series, period, days)
+    with pytest.raises(TariffError, match="is not within the validity"):
+        first, last = date(2026, 1, 1), date(2026, 1, 31)
+        late = Period(first, last)
+        begin, end = late.bounds(series.zone)
+        check(tariff, series, late, replace(answer, begin=begin, end=end))
+    question = BillQuestion(About(series.meter, answer.begin, answer.end, NONCE), b"signed")
+    with pytest.raises(AnswerRefused) as refused:
+        other_days = replace(series, zone="Europe/London")
+        check_bill(question, answer.encode(), tariff, period, other_days, KEYS.public_key)
     assert refused.value.check == "message"
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -15,21 +16,24 @@ import pytest
 
 from dlms_codec import DateTime, Keys
 from dlms_codec.apdus.acse import Mechanism
-from dlms_codec.apdus.addressing import Attribute
+from dlms_codec.apdus.addressing import AccessResult, Attribute
 from dlms_codec.authentication import Credentials
 from dlms_codec.client import DlmsClient, connect
 from dlms_codec.client_settings import ClientSettings
-from dlms_codec.errors import DlmsError
+from dlms_codec.errors import AccessRefused, AssociationRefused, DlmsError
 from dlms_codec.obis import Obis
 from dlms_codec.secure_messaging import SendCounter
 from dlms_codec.selecting import Range
 from hub.device import Device
+from hub.inspection.readers.dlms_counter import StoredCounter
+from hub.inspection.readers.dlms_table import ReaderTable
+from hub.inspection.readers.readers import Readers
+from hub.inspection.store import open_inspection
 from hub.inspection.views.slots import register_slots
-from hub.meters.kinds import MeterKeys
-from meterlet.commands.inspect.readers import stored_counter
-from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period
-from tests.support.command import ROOT
-from tests.support.readers import DAYS, allow, make_home, revoke
+from hub.vault.secret_file import SecretFileError
+from protocols.metrology import ACTIVE_ENERGY_IMPORT
+from tests.support.command import ROOT, run_meterlet
+from tests.support.readers import NOON, allow, make_home, revoke
 from tests.support.waiting import PATIENCE
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -183,20 +187,83 @@ def test_a_reader_that_is_revoked_reads_nothing_from_then_on(
                 return await client.read(Attribute(3, Obis.parse("1-0:1.29.0"), 2))
 
             assert int(asked(int(found[1]), ask)) > 0
-            with Device.open(tmp_path / "hub") as device:
-                revoke(device, "headend")
+
+            async def ask_more(client: DlmsClient) -> Any:
+                with Device.open(tmp_path / "hub") as device:
+                    revoke(device, "headend")
+                with pytest.raises(DlmsError):
+                    await client.read(Attribute(8, Obis.parse("0-0:1.0.0"), 2))
+                return await client.read(Attribute(1, Obis.parse("0-0:96.1.0"), 2))
+
             with pytest.raises(DlmsError):
+                asked(int(found[1]), ask_more)
+            with pytest.raises(AssociationRefused):
+                asked(int(found[1]), ask)
+            # The name is given to another reader: whoever has the old keys is not that one.
+            with Device.open(tmp_path / "hub") as device:
+                allow(device, "headend", 15, until=date(2099, 1, 1))
+            with pytest.raises(AssociationRefused):
                 asked(int(found[1]), ask)
         finally:
             server.terminate()
         assert server.wait(PATIENCE) == 0
 
 
+TITLE = b"MLT\0\0\0\0\1"
+
+
 def test_no_number_of_a_counter_comes_twice(tmp_path: Path) -> None:
-    path = tmp_path / "counter"
-    keys = MeterKeys(GUEK, GAK)
-    taken = [stored_counter(path, keys).take() for _ in range(5)]
+    taken = [StoredCounter(tmp_path, GUEK, TITLE).take() for _ in range(5)]
     assert len(set(taken)) == 5
     assert taken == sorted(taken)
-    assert stored_counter(path, MeterKeys(GAK, GUEK)).take() == 1
-    assert Period(date(2025, 3, 24), date(2025, 3, 30)) == DAYS
+    assert StoredCounter(tmp_path, GAK, TITLE).take() == 1
+    assert StoredCounter(tmp_path, GUEK, TITLE).take() > taken[-1]  # keys A, B and A again
+
+
+def test_two_that_send_under_one_key_take_numbers_by_turns(tmp_path: Path) -> None:
+    one, other = (StoredCounter(tmp_path, GUEK, TITLE) for _ in range(2))
+    taken = [counter.take() for _ in range(250) for counter in (one, other)]
+    assert len(set(taken)) == 500
+
+
+def test_a_key_goes_on_above_the_counters_of_readers_of_before(tmp_path: Path) -> None:
+    (tmp_path / "dlms-1.counter").write_text("0123456789abcdef 901\n")
+    (tmp_path / "dlms-2.counter").write_text("0123456789abcdef 101\n")
+    assert StoredCounter(tmp_path, GUEK, TITLE).take() == 901
+
+
+def test_a_counter_that_cannot_be_read_is_not_begun_anew(tmp_path: Path) -> None:
+    StoredCounter(tmp_path, GUEK, TITLE).take()
+    (path,) = tmp_path.glob("*.counter")
+    assert GUEK.hex() not in path.name
+    path.write_text("")
+    with pytest.raises(SecretFileError, match="not a counter"):
+        StoredCounter(tmp_path, GUEK, TITLE)
+
+
+def test_a_reader_of_another_meter_is_not_told_which_the_main_one_is(tmp_path: Path) -> None:
+    make_home(tmp_path / "hub")
+    command = ["hub", "meters", "add", "gas", "--medium", "gas", "--meter-text", "G0001"]
+    assert run_meterlet(*command, "--hub", tmp_path / "hub").returncode == 0
+    with Device.open(tmp_path / "hub", now=lambda: NOON) as device:
+        gas = device.meters["gas"].description.register
+        both = (ACTIVE_ENERGY_IMPORT, gas)
+        for name, registers, count in (("gasman", (gas,), 1), ("headend", both, 2)):
+            reader, _ = allow(device, name, registers=registers)
+            with open_inspection(device) as database:
+                known = Readers(database, device)
+                table = ReaderTable(device, partial(known.numbered, reader.number), device.now)
+                made = table.make()
+                told = [
+                    bytes(made.read(Attribute(1, one.obis, 2)))  # type: ignore[arg-type]
+                    for one in made
+                    if str(one.obis).split(":")[1].startswith("96.1.0")
+                ]
+                assert len(told) == count
+                assert any(one.startswith(b"0a01") for one in told) is (count == 2)
+                assert table.is_allowed()
+                revoke(device, name)
+                assert not table.is_allowed()
+                with pytest.raises(AccessRefused) as refused:
+                    made.read(Attribute(1, Obis.parse("0-0:96.1.0"), 2))
+                assert refused.value.result == AccessResult.READ_WRITE_DENIED
