@@ -19,7 +19,7 @@ from hub.meters.readers.current_cost import CurrentCostReader
 from hub.meters.recognition import MeterKind, is_seven_bits
 from hub.meters.sml_intake import LostTelegram, SmlIntake
 from hub.meters.telegram_intake import MeterDoor, TelegramIntake
-from hub.meters.telegrams import LostBytes
+from hub.meters.telegrams import LostBytes, key_mark
 from hub.quarantining import stored_at, unconfirmed_in
 from hub.readings import Readout
 from protocols.canonical.day_zone import wall_zone
@@ -221,6 +221,16 @@ class DoorOptions:
     """What is spoken there, where that is known; None: it is found from the bytes."""
 
 
+def key_marks(device: Device, options: DoorOptions) -> frozenset[bytes]:
+    """Return the marks of a meter's keys: the sealed one, and the one that was said for a source.
+
+    None of them: the meter is believed in clear.
+    """
+    sealed = device.meter_keys.find(device.name) or NO_KEYS
+    said = options.keys.encryption if options.keys.by_number is None else None
+    return frozenset(key_mark(one) for one in (sealed.encryption, said) if one is not None)
+
+
 def admission_of(device: Device, options: DoorOptions) -> Admission:
     """Return who judges what a meter of the hub shows."""
 
@@ -257,6 +267,7 @@ def sml_door(device: Device, options: DoorOptions) -> SmlDoor:
         mounted=lambda: device.mounted_meter,
         former=lambda: device.former_meters,
         latest=device.last_readout,
+        has_key=lambda: bool(key_marks(device, options)),
     )
     return SmlDoor(device, intake)
 
@@ -282,11 +293,11 @@ def telegram_door(
                 reader.begin_at(
                     one.mounted_meter, last.readings[one.main.channel.register].register_wh
                 )
-    doors = [_meter_door(one, options) for one in meters]
+    doors = [_meter_door(one, options, is_alone=len(meters) == 1) for one in meters]
     return TelegramDoor(meters, TelegramIntake(reader, doors, first.now))
 
 
-def _meter_door(device: Device, options: DoorOptions) -> MeterDoor:
+def _meter_door(device: Device, options: DoorOptions, *, is_alone: bool) -> MeterDoor:
     return MeterDoor(
         device.name,
         device.description.registers,
@@ -296,6 +307,10 @@ def _meter_door(device: Device, options: DoorOptions) -> MeterDoor:
         is_capture=options.is_file,
         capture_start=options.start,
         capture_step=options.step,
+        keys=lambda: key_marks(device, options),
+        is_named=bool(device.name) and not is_alone,
+        former=lambda: device.former_meters,
+        latest=device.last_readout,
     )
 
 
