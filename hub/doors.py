@@ -19,14 +19,21 @@ from hub.meters.readers.current_cost import CurrentCostReader
 from hub.meters.recognition import MeterKind, is_seven_bits
 from hub.meters.sml_intake import LostTelegram, SmlIntake
 from hub.meters.telegram_intake import MeterDoor, TelegramIntake
-from hub.meters.telegrams import LostBytes
+from hub.meters.telegrams import LostBytes, key_mark
 from hub.quarantining import stored_at, unconfirmed_in
 from hub.readings import Readout
 from protocols.canonical.day_zone import wall_zone
 from sml_codec import Obis
 
 SURE_AFTER: Final = 1 << 16
-"""Bytes of a line after which no language is looked for any more."""
+"""Bytes of a line after which it is read as SML, where nothing shows a language."""
+LOOK_AFTER: Final = 512
+"""Bytes without a telegram after which another language is looked for; then twice as many."""
+LOOK_AFTER_AT_MOST: Final = 1 << 14
+LOOK_FROM: Final = (0, 16, 64, 256, 1024, 4096, 16_384)
+"""Where in what came of late a language may begin, behind what looked like another."""
+KEPT: Final = 8192
+"""Bytes that are looked at once more."""
 
 Shown = tuple[Device, Readout]
 """A meter of the hub, and what it showed."""
@@ -221,6 +228,16 @@ class DoorOptions:
     """What is spoken there, where that is known; None: it is found from the bytes."""
 
 
+def key_marks(device: Device, options: DoorOptions) -> frozenset[bytes]:
+    """Return the marks of a meter's keys: the sealed one, and the one that was said for a source.
+
+    None of them: the meter is believed in clear.
+    """
+    sealed = device.meter_keys.find(device.name) or NO_KEYS
+    said = options.keys.encryption if options.keys.by_number is None else None
+    return frozenset(key_mark(one) for one in (sealed.encryption, said) if one is not None)
+
+
 def admission_of(device: Device, options: DoorOptions) -> Admission:
     """Return who judges what a meter of the hub shows."""
 
@@ -257,6 +274,7 @@ def sml_door(device: Device, options: DoorOptions) -> SmlDoor:
         mounted=lambda: device.mounted_meter,
         former=lambda: device.former_meters,
         latest=device.last_readout,
+        has_key=lambda: bool(key_marks(device, options)),
     )
     return SmlDoor(device, intake)
 
@@ -277,7 +295,7 @@ def telegram_door(
     reader = reader_of(kind, zone, first.now, options.keys, seven_bits=seven_bits)
     if isinstance(reader, CurrentCostReader):
         _prepare(reader, meters, options)
-    doors = [_meter_door(one, options) for one in meters]
+    doors = [_meter_door(one, options, is_alone=len(meters) == 1) for one in meters]
     return TelegramDoor(meters, TelegramIntake(reader, doors, first.now))
 
 
@@ -294,11 +312,10 @@ def _prepare(reader: CurrentCostReader, meters: Sequence[Device], options: DoorO
             # A capture of a time that is stored: as before, its registers go on from its beginning.
             before = [r for r in vault.received(channel, start, start) if r.time <= start]
             last = before[-1] if before else None
-        if last is not None:
-            reader.begin_at(one.mounted_meter, last.register_wh)
+        reader.begin_at(one.mounted_meter, 0 if last is None else last.register_wh)
 
 
-def _meter_door(device: Device, options: DoorOptions) -> MeterDoor:
+def _meter_door(device: Device, options: DoorOptions, *, is_alone: bool) -> MeterDoor:
     return MeterDoor(
         device.name,
         device.description.registers,
@@ -308,12 +325,21 @@ def _meter_door(device: Device, options: DoorOptions) -> MeterDoor:
         is_capture=options.is_file,
         capture_start=options.start,
         capture_step=options.step,
+        keys=lambda: key_marks(device, options),
+        is_named=bool(device.name) and not is_alone,
+        former=lambda: device.former_meters,
+        latest=device.last_readout,
     )
 
 
 @dataclass(slots=True)
 class ListeningDoor:
-    """A door that is opened when it is sure what its meters speak."""
+    """A door that is opened when it is sure what its meters speak.
+
+    A burst of noise may look like another language than theirs. Until a telegram was read, what
+    came is looked at anew every so often, without its beginning; another door takes over as soon as
+    it reads one.
+    """
 
     device: Device
     """For SML: the one meter."""
@@ -323,13 +349,25 @@ class ListeningDoor:
     kind: MeterKind | None = None
     """What was opened."""
     _waiting: bytearray = field(default_factory=bytearray)
+    """What came of late, until a telegram was read."""
     _door: Door | None = None
+    _is_proven: bool = False
+    """Whether the language is known, or a telegram of it was read."""
+    _is_seven_bits: bool = False
+    _unseen: int = 0
+    """Bytes since it was looked for another language."""
+    _look_after: int = LOOK_AFTER
+    _passed: list[LostBytes] = field(default_factory=list)
+    """What was taken for another language."""
 
     def feed(self, data: bytes) -> list[Shown]:
         """Return the readouts that these bytes complete."""
-        if self._door is not None:
+        if self._door is not None and self._is_proven:
             return self._door.feed(data)
         self._waiting += data
+        self._unseen += len(data)
+        if self._door is not None:
+            return self._proven(self._door.feed(data))
         kind = self.options.kind or kind_of(bytes(self._waiting))
         if kind is None:
             if len(self._waiting) >= SURE_AFTER:
@@ -341,20 +379,51 @@ class ListeningDoor:
         """Return what is left at the end; where no language was sure, it is read as SML."""
         kind = self.options.kind or MeterKind.SML
         found = [] if self._door is not None else self._open(kind)
+        if not self._is_proven:
+            found += self._look_again()
         assert self._door is not None
         return found + self._door.close()
 
     def _open(self, kind: MeterKind) -> list[Shown]:
         data = bytes(self._waiting)
-        self._waiting.clear()
+        self._is_seven_bits = is_seven_bits(data)
+        self._door, self.kind = self._door_of(kind, seven_bits=self._is_seven_bits), kind
+        return self._proven(self._door.feed(data))
+
+    def _door_of(self, kind: MeterKind, *, seven_bits: bool) -> Door:
         if kind is MeterKind.SML:
-            self._door = sml_door(self.device, self.options)
-        else:
-            self._door = telegram_door(
-                self.meters, kind, self.options, seven_bits=is_seven_bits(data)
-            )
-        self.kind = kind
-        return self._door.feed(data)
+            return sml_door(self.device, self.options)
+        return telegram_door(self.meters, kind, self.options, seven_bits=seven_bits)
+
+    def _proven(self, found: list[Shown]) -> list[Shown]:
+        """Return what was found; where no telegram was read by now, look for another language."""
+        assert self._door is not None
+        if self._door.telegrams or self.options.kind is not None:
+            self._is_proven = True
+            self._waiting.clear()
+        elif self._unseen >= self._look_after:
+            self._look_after = min(2 * self._look_after, LOOK_AFTER_AT_MOST)
+            return found + self._look_again()
+        return found
+
+    def _look_again(self) -> list[Shown]:
+        """Change to the language that a telegram can be read in, if there is one."""
+        data, self._unseen = bytes(self._waiting), 0
+        for start in (one for one in LOOK_FROM if one < len(data)):
+            rest = data[start:]
+            kind, seven_bits = kind_of(rest), is_seven_bits(rest)
+            if kind is None or (kind, seven_bits) == (self.kind, self._is_seven_bits):
+                continue
+            door = self._door_of(kind, seven_bits=seven_bits)
+            found = door.feed(rest)
+            if door.telegrams:
+                why = f"it looked like {self.kind}, and no telegram of that was in it"
+                self._passed.append(LostBytes(0, why))
+                self._door, self.kind, self._is_proven = door, kind, True
+                self._waiting.clear()
+                return found
+        del self._waiting[:-KEPT]
+        return []
 
     def fetch_odd(self) -> list[OddTelegram]:
         """Return what was set aside since it was asked last."""
@@ -372,7 +441,8 @@ class ListeningDoor:
     @property
     def lost(self) -> Sequence[LostTelegram | LostBytes]:
         """Bytes that no reading could be taken from."""
-        return [] if self._door is None else self._door.lost
+        lost = [] if self._door is None else self._door.lost
+        return [*self._passed, *lost] if self._passed else lost
 
     @property
     def telegrams(self) -> int:

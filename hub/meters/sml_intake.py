@@ -39,6 +39,10 @@ from sml_codec import (
 LARGEST_SCALER: Final = 9
 MOST_SEEN: Final = 100
 """Names of values that are remembered, to be said where none of them is a register."""
+SML_IN_CLEAR: Final = (
+    "SML comes in clear, and there is a key for this meter: anybody can have sent it, and none of"
+    " it is taken. If the meter has no key any more: `meterlet hub meters key --forget`"
+)
 STAMPS: Final = (TimeChoice.TIMESTAMP, TimeChoice.LOCAL_TIMESTAMP)
 
 
@@ -105,6 +109,8 @@ class SmlIntake:
     """Which meters were taken down by now: what they sent before may come again."""
     latest: Callable[[], Readout | None] | None = None
     """What is stored by now, asked where another meter has begun to count."""
+    has_key: Callable[[], bool] | None = None
+    """Whether a key is known of the meter: then nothing counts that came in clear, as all SML."""
     lost: list[LostTelegram] = field(default_factory=list)
     telegrams: int = 0
     """Intact telegrams so far."""
@@ -119,6 +125,10 @@ class SmlIntake:
     """Why nothing of a capture can be stamped."""
     _first_index: int | None = None
     _last_time: int | None = None
+    _needs_key: bool | None = None
+    """What `has_key` says of the meter that counts; None: it was not asked yet."""
+    is_refused: bool = False
+    """Whether it was said that the meter is not believed in clear: once is enough."""
     _unstamped: int = 0
     """Telegrams of a capture that brought no time of any kind, so far."""
 
@@ -186,6 +196,8 @@ class SmlIntake:
             if body.server_id != self.meter and not self._is_mounted(body.server_id):
                 self._refuse_foreign(body, offset)
                 return None
+            if self._is_in_doubt(offset):
+                return None
             self.lists += 1
             if len(self.seen) < MOST_SEEN:
                 self.seen.update(dict.fromkeys(entry.obis for entry in body.entries[:MOST_SEEN]))
@@ -196,6 +208,15 @@ class SmlIntake:
         if lacks_some:
             raise _Unusable("it has some of the registers only")
         return None
+
+    def _is_in_doubt(self, offset: int) -> bool:
+        """Tell whether the meter is not believed in clear; say so the first time."""
+        if self._needs_key is None:
+            self._needs_key = self.has_key is not None and self.has_key()
+        if self._needs_key and not self.is_refused:
+            self.is_refused = True
+            self.lost.append(LostTelegram(offset, SML_IN_CLEAR))
+        return self._needs_key
 
     def _entries(self, body: GetListRes) -> dict[bytes, ListEntry]:
         return {
@@ -208,7 +229,7 @@ class SmlIntake:
         """Tell whether another meter counts since this intake was made; go on with it then."""
         if self.mounted is None or self.mounted() != meter:
             return False
-        self.meter = meter
+        self.meter, self._needs_key, self.is_refused = meter, None, False
         if self.clocks is not None:
             self.clocks = TwoClocks()
         if self.admission is not None and self.latest is not None:

@@ -3,7 +3,9 @@
 
 A source is one line, radio or broker. A reader turns its bytes into telegrams, each of one meter
 (`hub.meters.telegrams`). A door is one meter of the hub at that source: it knows its telegrams by
-the meter's identification and by the registers that they show. What does not follow from what is
+the meter's identification and by the registers that they show. A telegram that names no meter is
+one of the hub's own, or of the one that the source is for. Of a meter whose key is known only what
+that key opened counts, whatever it is written in. What does not follow from what is
 known is set aside, as for SML (`hub.meters.admission`).
 
 A telegram whose meter no door is for, but which shows just the registers of one, is foreign: a
@@ -14,14 +16,23 @@ The moment of a reading is the telegram's own time. Where it says none it is the
 a capture its start plus so many steps.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Final
 
 from hub.errors import HubError
 from hub.meters.admission import Admission, Candidate
 from hub.meters.odd import Odd, OddTelegram, too_long
-from hub.meters.telegrams import Counted, Heard, LostBytes, MeterTelegram, Reader
+from hub.meters.telegrams import (
+    IN_CLEAR,
+    NAMELESS,
+    OTHER_KEY,
+    Counted,
+    Heard,
+    LostBytes,
+    MeterTelegram,
+    Reader,
+)
 from hub.readings import LARGEST_REGISTER_WH, Reading, Readout
 from hub.text import printed_id
 
@@ -60,12 +71,26 @@ class MeterDoor:
     is_capture: bool = False
     capture_start: int | None = None
     capture_step: int | None = None
+    keys: Callable[[], Set[bytes]] = frozenset
+    """The marks of the keys that open what the meter sends; none: it is believed in clear."""
+    is_named: bool = False
+    """Whether its telegrams have to name it."""
+    former: Callable[[], Set[bytes]] = frozenset
+    """Which meters were taken down by now: what they sent before may come again."""
+    latest: Callable[[], Readout | None] = lambda: None
+    """What is stored by now, asked where another meter has begun to count."""
     telegrams: int = 0
     """Of this meter so far."""
     thinned: int = 0
     _unstamped: int = 0
     _last: tuple[int, tuple[int, ...]] | None = None
     _last_time: int | None = None
+    _meter: bytes = field(init=False)
+    """Which meter counted last."""
+    _keys: Set[bytes] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._meter, self._keys = self.mounted(), self.keys()
 
     @property
     def printed_meter(self) -> str:
@@ -81,6 +106,23 @@ class MeterDoor:
                 return None
             found[register] = one
         return found
+
+    def doubt(self, telegram: MeterTelegram) -> str:
+        """Return why a telegram that may be the meter's is not believed; nothing if it is."""
+        self._go_on()
+        if not telegram.meter and self.is_named:
+            return NAMELESS
+        if not self._keys or telegram.key_mark in self._keys:
+            return ""
+        return IN_CLEAR if telegram.key_mark is None else OTHER_KEY
+
+    def _go_on(self) -> None:
+        """Go on with another meter, where one counts since the last telegram."""
+        meter = self.mounted()
+        if meter == self._meter:
+            return
+        self._meter, self._keys, self._last = meter, self.keys(), None
+        self.admission.begin_anew(self.latest())
 
     def take(
         self, telegram: MeterTelegram, shown: Mapping[bytes, Counted], arrival: int
@@ -109,6 +151,11 @@ class MeterDoor:
         """Set aside a telegram of another meter."""
         said, ours = printed_id(telegram.meter), printed_id(self.mounted())
         time = telegram.time if telegram.time is not None or self.is_capture else arrival
+        values = {code: one.steps for code, one in shown.items()}
+        is_former = telegram.meter in self.former()
+        if is_former and time is not None and self.admission.is_stored(time, values):
+            self.admission.repeated += 1
+            return
         self.admission.put_aside(
             OddTelegram(
                 Odd.FOREIGN,
@@ -117,7 +164,7 @@ class MeterDoor:
                 arrival,
                 telegram.meter,
                 time,
-                {code: one.steps for code, one in shown.items()},
+                values,
             )
         )
 
@@ -170,8 +217,8 @@ class TelegramIntake:
         for lost in heard.lost:
             if lost.meter and not any(lost.meter == door.mounted() for door in self.doors):
                 self.foreign += 1  # of a neighbour: what cannot be read of it is no fault
-            elif len(self.lost) < MOST_LOST:
-                self.lost.append(lost)
+            else:
+                self._lose(lost)
         found: list[tuple[MeterDoor, Readout]] = []
         for telegram in heard.telegrams:
             self.telegrams += 1
@@ -187,6 +234,9 @@ class TelegramIntake:
             own = [one for one in near if telegram.meter in (b"", one[0].mounted())]
             if len(own) == 1:
                 [(door, shown)] = own
+                if why := door.doubt(telegram):
+                    self._lose(LostBytes(telegram.offset, why, telegram.meter))
+                    continue
                 found += [(door, one) for one in door.take(telegram, shown, arrival)]
                 continue
             self.foreign += 1
@@ -194,6 +244,10 @@ class TelegramIntake:
                 door, shown = near[0]
                 door.refuse(telegram, shown, arrival)
         return found
+
+    def _lose(self, lost: LostBytes) -> None:
+        if len(self.lost) < MOST_LOST:
+            self.lost.append(lost)
 
     def _remember(self, telegram: MeterTelegram) -> None:
         if len(self.seen) >= MOST_SEEN:

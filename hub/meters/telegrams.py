@@ -11,6 +11,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, NamedTuple, Protocol, Self
 
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.cmac import CMAC
+
+from meter_codecs.mbus import MeterKey
 from protocols.metrology import Medium
 
 TOTAL: Final = 0
@@ -84,6 +88,8 @@ class MeterTelegram:
     """When it was read, where it says so, in epoch seconds."""
     watts: int | None = None
     """The power of the moment."""
+    key_mark: bytes | None = None
+    """By which key it was deciphered and found right (`key_mark`); None: it came in clear."""
 
     def shown(self, register: bytes) -> Counted | None:
         """Return what a register shows, None where the telegram does not say it."""
@@ -111,7 +117,21 @@ class LostBytes:
     """Whose they are, where that can be told: of sources on which many are heard."""
 
 
+_MARKED: Final = b"which key it was"
+
+
+def key_mark(key: bytes | MeterKey) -> bytes:
+    """Return what two keys are told apart by; the key does not follow from it."""
+    if isinstance(key, MeterKey):
+        return key.mac(_MARKED)
+    cmac = CMAC(AES(key))
+    cmac.update(_MARKED)
+    return cmac.finalize()
+
+
 IN_CLEAR: Final = "it came in clear, and there is a key for this meter: anybody can have sent it"
+OTHER_KEY: Final = "the key that opens it is another meter's: this one's own is known"
+NAMELESS: Final = "it names no meter, and only the hub's own, or the one of --of, may do so"
 NO_TAG: Final = "it has no tag, and there is an authentication key: anybody can have changed it"
 SEEN_BEFORE: Final = "its counter is not above the last one: it was sent before"
 

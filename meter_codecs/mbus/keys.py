@@ -95,6 +95,10 @@ class KeyRing:
                 return self._keys[address.number]
         return self._default
 
+    def find_number(self, number: str) -> MeterKey | None:
+        """Return the key of a meter that says its number alone."""
+        return self._keys.get(number, self._default)
+
     def __repr__(self) -> str:
         return f"KeyRing({len(self._keys)} keys)"
 

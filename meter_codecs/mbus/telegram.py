@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hmac import compare_digest
 from typing import Final, TypeAlias
 
@@ -79,6 +79,8 @@ class Telegram:
     """The content behind the header, deciphered."""
     content: Content | None = None
     error: MbusError | None = None
+    key: MeterKey | None = field(default=None, repr=False, compare=False)
+    """What opened it, of its layers the innermost; None: it came in clear."""
 
     @property
     def records(self) -> tuple[Record, ...]:
@@ -123,6 +125,7 @@ class _Reading:
         self.is_authenticated: bool | None = None
         self.plain: bytes | None = None
         self.content: Content | None = None
+        self.opened_by: MeterKey | None = None
 
     def telegram(self, error: MbusError | None) -> Telegram:
         made = _Blank()
@@ -137,6 +140,7 @@ class _Reading:
         made.plain = self.plain
         made.content = self.content
         made.error = error
+        made.key = self.opened_by
         made.__class__ = Telegram
         telegram: Telegram = made
         return telegram
@@ -204,9 +208,11 @@ class _Reading:
             raise MalformedMbus("a session on the wire, where there is none", offset=0)
         session = (layer.session or 0).to_bytes(4, "little")
         start = self.link.encode_link() + bytes([layer.control]) + session + bytes(3)
-        plain = self.key().apply_ctr(start, data)
+        key = self.key()
+        plain = key.apply_ctr(start, data)
         if not _has_crc(plain):
             raise self.wrong_key("the CRC of what it carries is wrong")
+        self.opened_by = key
         return plain[2:]
 
     def open_content(self, payload: bytes, start: int, at: int) -> bytes:
@@ -254,15 +260,19 @@ class _Reading:
         if self.meter is None:
             raise MalformedMbus("enciphered, without the address of the meter", offset=0)
         if header.mode == 5:
-            key = self.key()
+            own = key = self.key()
             start = self.meter.encode_link() + bytes((header.access,)) * 8
         else:
             if self.authentication is None or self.authentication.counter is None:
                 raise MalformedMbus("mode 7 without a message counter", offset=0)
-            key = self.key().derive(0, self.authentication.counter, self.meter.number)
+            own = self.key()
+            key = own.derive(0, self.authentication.counter, self.meter.number)
             start = _ZEROS
         plain = key.decrypt_cbc(start, data[:size])
-        return plain + data[size:] if plain.startswith(_CHECK) else None
+        if not plain.startswith(_CHECK):
+            return None
+        self.opened_by = own
+        return plain + data[size:]
 
     def read_content(self, ci: int, plain: bytes) -> None:
         """Read the records."""

@@ -31,6 +31,7 @@ from hub.meters.telegrams import (
     Quantity,
     counted,
     gathered,
+    key_mark,
 )
 from protocols.metrology import medium_of
 
@@ -51,6 +52,7 @@ class DlmsReader:
     ) -> None:
         self._zone, self._counters = zone, Counters()
         self._keys = keys
+        self._mark = None if keys.encryption is None else key_mark(keys.encryption)
         self._decoder = StreamDecoder(transport, keys=keys, system_title=system_title)
 
     def feed(self, data: bytes) -> Heard:
@@ -100,7 +102,12 @@ class DlmsReader:
             title = getattr(telegram.protection, "system_title", b"")
             meter = title.hex().encode() if title else b""
         return MeterTelegram(
-            telegram.offset, PROTOCOL, meter, _counted(push.values), self._seconds(push.time)
+            telegram.offset,
+            PROTOCOL,
+            meter,
+            _counted(push.values),
+            self._seconds(push.time),
+            key_mark=self._mark,  # in clear it would not have been believed
         )
 
     def _seconds(self, time: DateTime | None) -> int | None:

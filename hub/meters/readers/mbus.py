@@ -15,6 +15,7 @@ from hub.meters.telegrams import (
     HEAT,
     HOT_WATER,
     IN_CLEAR,
+    OTHER_KEY,
     SEEN_BEFORE,
     Counted,
     Counters,
@@ -24,6 +25,7 @@ from hub.meters.telegrams import (
     Quantity,
     counted,
     gathered,
+    key_mark,
 )
 from meter_codecs.mbus import (
     NO_KEYS,
@@ -142,10 +144,16 @@ class RadioReader:
 
 def _untrusted(telegram: Telegram, keys: KeyRing, counters: Counters) -> str:
     """Return why a telegram that can be read is not believed; nothing if it is."""
-    if telegram.error is not None or telegram.meter is None or keys.find(telegram.meter) is None:
+    if telegram.error is not None:
+        return ""
+    if isinstance(telegram.content, FixedData):  # never enciphered
+        return "" if keys.find_number(telegram.content.number) is None else IN_CLEAR
+    if telegram.meter is None or (key := keys.find(telegram.meter)) is None:
         return ""
     if not telegram.is_encrypted:
         return IN_CLEAR
+    if telegram.key is not key:
+        return OTHER_KEY
     meter = str(telegram.meter).encode()
     return "" if counters.follows(meter, telegram.counter) else SEEN_BEFORE
 
@@ -168,8 +176,10 @@ def _take(heard: Heard, telegram: Telegram, offset: int, protocol: str, zone: tz
         name = str(meter)
     else:
         return
+    mark = None if telegram.key is None else key_mark(telegram.key)
+    time = _time(telegram, zone)
     heard.telegrams.append(
-        MeterTelegram(offset, protocol, name.encode(), found, _time(telegram, zone))
+        MeterTelegram(offset, protocol, name.encode(), found, time, key_mark=mark)
     )
 
 

@@ -24,6 +24,7 @@ from hub.meters.telegrams import (
     Quantity,
     counted,
     gathered,
+    key_mark,
 )
 from meter_codecs.p1 import (
     Channel,
@@ -69,6 +70,7 @@ class P1Reader:
         self, zone: tzinfo, keys: P1Keys | None = None, *, seven_bits: bool = False
     ) -> None:
         self._zone, self._keys, self._counters = zone, keys, Counters()
+        self._mark = None if keys is None else key_mark(keys.enciphering)
         self._decoder = StreamDecoder(keys=keys, seven_bits=seven_bits)
 
     def feed(self, data: bytes) -> Heard:
@@ -110,7 +112,12 @@ class P1Reader:
         now = None if clock is None else self._seconds(clock.time)
         identity = next((by_code[code] for code in IDENTIFICATIONS if code in by_code), None)
         meter = text_of(str(identity.value)) if identity is not None else telegram.identification
-        found = [MeterTelegram(telegram.offset, PROTOCOL, meter.encode(), _counted(every), now)]
+        found = [
+            MeterTelegram(
+                telegram.offset, PROTOCOL, meter.encode(), _counted(every), now,
+                key_mark=self._mark,  # in clear it would not have been believed
+            )
+        ]  # fmt: skip
         found += [
             one
             for channel in channels(telegram)
@@ -129,7 +136,9 @@ class P1Reader:
             return None
         time = self._seconds(reading.time)
         meter = channel.identification or f"channel {channel.number}"
-        return MeterTelegram(offset, PROTOCOL, meter.encode(), {quantity: one}, time or now)
+        return MeterTelegram(
+            offset, PROTOCOL, meter.encode(), {quantity: one}, time or now, key_mark=self._mark
+        )
 
     def _seconds(self, time: datetime | None) -> int | None:
         if time is None:
