@@ -96,6 +96,8 @@ SANDBOX_MODULES: Final = (
     "envelope.py",
     "errors.py",
     "fixed.py",
+    "gas.py",
+    "medium.py",
     "memory.py",
     "net.py",
     "periods.py",

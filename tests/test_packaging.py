@@ -26,7 +26,8 @@ FOR_DEVELOPERS: Final = frozenset({"bench", "browser", "docs", "fuzz", "pcsc", "
 ENTRIES: Final = {
     "": (
         r"meterlet(\.\w+)?", r"meterlet\.commands", r"meterlet\.meter_views(\.\w+)*",
-        r"meterlet\.commands\.(bill|common|examples|index|lazy|main|profile|sml|tariff\w*)",
+        r"meterlet\.commands\.(bill|common|examples|index|lazy|main|profile|sml)",
+        r"meterlet\.commands\.(meter(_\w+)?|tariff\w*)",
         r"sml_codec(\.\w+)*", r"tariffs(\.\w+)*", r"dlms_codec(\.\w+)*", r"protocols\.proofs\.\w+",
         r"meter_codecs(\.\w+)*", r"meterlet\.meter_views(\.\w+)*",
         r"hub\.meters\.\w+", r"applets\.\w+\.(messages|statement)",
@@ -34,7 +35,7 @@ ENTRIES: Final = {
     ),
     "hub": (
         r"hub(\.(?!inspection)\w+)*",
-        r"hub\.inspection(\.(attack|errors|export|store|views)(\.\w+)?)?",
+        r"hub\.inspection(\.(attack|errors|export|readers|store|views)(\.\w+)?)?",
         r"meterlet\.commands\.(applet\w*|hub|private_check|reader|inspect(\.(?!pages|tui)\w+)?)",
         r"protocols\.(?!aggregation)\w+(\.\w+)*", r"applets\.(?!sdk\.guest)\w+(\.\w+)*",
         r"meterlet\.demo\.sample_hub",

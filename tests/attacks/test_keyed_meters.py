@@ -37,7 +37,7 @@ from meter_codecs.mbus import Address, KeyRing, MeterKey, make_body, make_record
 from meter_codecs.mbus.link import SND_NR, FrameFormat, LinkFrame
 from meter_codecs.mbus.sealing import seal_mode_5, seal_session
 from protocols.metrology import ACTIVE_ENERGY_IMPORT, GAS_VOLUME, WATER_VOLUME
-from tests.hub.meters.test_telegram_intake import port
+from tests.support.p1_port import port
 
 NOON: Final = 1_740_826_800
 KEY, GAS_KEY, WATER_KEY = bytes(range(16)), bytes(range(16, 32)), bytes(range(32, 48))

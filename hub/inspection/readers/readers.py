@@ -19,17 +19,19 @@ from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
 from datetime import date
 from hashlib import sha256
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hub.device import Device
 from hub.disclosure import Consent, ConsentTerms
 from hub.errors import HubError
 from hub.inspection.errors import InspectionError
 from hub.inspection.export.by_consent import MOST_BITS, RESOLUTIONS
-from hub.inspection.passphrases import Passphrases
 from hub.inspection.readers.terms import STATEMENT, ReaderScope
 from hub.vault.database import Component, Database
 from sml_codec import Obis
+
+if TYPE_CHECKING:  # who makes none of passwords needs no library for them
+    from hub.inspection.passphrases import Passphrases
 
 READER_COMPONENT: Final = Component(
     "reader",
@@ -208,7 +210,7 @@ class Readers:
             connection.execute("DELETE FROM reader_password WHERE number = ?", (reader.number,))
         return reader
 
-    def set_password(self, name: str, password: str, passphrases: Passphrases) -> Reader:
+    def set_password(self, name: str, password: str, passphrases: "Passphrases") -> Reader:
         """Give a reader a password, or another one; raise `WeakPassphrase`, `InspectionError`.
 
         The sessions that began with the old one end.
@@ -242,7 +244,7 @@ class Readers:
             raise LoginRefused
         return reader
 
-    def by_password(self, name: str, password: str, passphrases: Passphrases) -> Reader:
+    def by_password(self, name: str, password: str, passphrases: "Passphrases") -> Reader:
         """Return the reader of that name and password; raise `LoginRefused`."""
         reader = next((one for one in self.all() if one.name == name), None)
         # Looked for also where there is no reader: finding it goes through the log.

@@ -13,7 +13,6 @@ import rich_click as click
 
 from hub.device import Device
 from hub.disclosure.wording import consent_in_words
-from hub.inspection.passphrases import Passphrases
 from hub.inspection.readers.dlms_table import ReaderTable
 from hub.inspection.readers.readers import Reader, Readers
 from hub.inspection.readers.terms import ReaderScope
@@ -136,6 +135,8 @@ def revoke(folder: Path, name: str) -> Shown:
 @json_or_text("meterlet.inspect.readers.password/1")
 def password(folder: Path, name: str, password_file: TextIO | None) -> Shown:
     """Give the reader NAME a password, or another one; its sessions end."""
+    from hub.inspection.passphrases import Passphrases  # needs the extra `pages`
+
     if password_file is not None:
         new = password_file.readline().rstrip("\r\n")
     else:
