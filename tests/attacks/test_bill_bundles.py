@@ -65,7 +65,9 @@ def test_the_bundle_itself_verifies(bundle: BillBundle) -> None:
         ({"certifier": b""}, "cannot verify"),
         ({"supplier": bytes(32)}, "tariff"),
         ({"supplier": b"\xff" * 32}, "tariff"),
-        ({"register": b"abcdef"}, "message"),
+        ({"register": bytes.fromhex("0100020800ff")}, "message"),
+        ({"register": b"abcdef"}, "cannot verify"),
+        ({"register": bytes.fromhex("0700030000ff")}, "cannot verify"),  # of gas, not electricity
         ({"register": b""}, "cannot verify"),
         ({"zone": "UTC"}, "cannot verify"),
         ({"zone": "Europe/Paris"}, "chain"),
