@@ -265,23 +265,6 @@ TWO = (1, 2)
         (1, 8, 1, 0, *SUM, 1, 3, 0, *TWO, 3, *ONE, 0),
         (1, 8, 1, 0, *SUM, 1, 0, 0, *ONE, *ONE, 0),
     ],
-    ids=[
-        "none", "fewer than none", "count beyond the end", "unknown kind", "form of nothing",
-        "place below 0", "run of nothing", "weight 0", "runs out of order", "runs overlap",
-        "runs not merged", "equal limits", "limit 0", "bucket takes off", "limits below none",
-        "no group", "no window", "floor below 0", "window twice", "weights differ", "sizes differ",
-        "negative window", "slot in two groups", "no limit", "fewer limits than none",
-        "above 0", "above a negative limit", "above for no slot", "the same limit twice",
-        "limits that fall", "fewer runs than none",
-        "whole rate", "rate of 1", "rate not in lowest terms", "rate 0", "rate below 0",
-        "highest of too few", "total of a run", "kind 9",
-        "total of nothing", "ninth register", "register below 0", "reading in a total",
-        "total in a total", "divisor 0", "divisor below 0", "fourth rule", "rule below 0",
-        "wider than needed", "no integers", "three integers", "amount in no step", "fifth step",
-        "step of itself", "place below 0", "factor 0", "place twice", "least of one",
-        "most of the same", "places that fall", "rounding by 1", "rounding by no rule",
-        "amount that no constant needs",
-    ],
 )  # fmt: skip
 def test_nonsense_is_refused(numbers: tuple[int, ...]) -> None:
     for decode in (decode_amounts, decode_numbers):
