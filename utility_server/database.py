@@ -38,7 +38,7 @@ from sqlalchemy.types import TypeEngine
 from protocols.canonical.stored import decode_row
 from utility_server.errors import StoreBusy, StoreError
 
-SCHEMA_VERSION: Final = 7
+SCHEMA_VERSION: Final = 8
 PATIENCE_SECONDS: Final = 60.0
 """How long to wait for another process that holds the database."""
 TURN_SECONDS: Final = 1.0
@@ -197,17 +197,7 @@ def _migrate(connection: Connection) -> None:
     version = connection.execute(select(schema_table.c.version)).scalar_one()
     if version < 2:
         _know_several_applets(connection)
-    if version < 3:
-        chain_table.create(connection, checkfirst=True)
-    revision_table.create(connection, checkfirst=True)
-    standing_table.create(connection, checkfirst=True)
-    announcement_table.create(connection, checkfirst=True)
-    proposal_table.create(connection, checkfirst=True)
-    log_head_table.create(connection, checkfirst=True)
-    contract_table.create(connection, checkfirst=True)
-    carried_state_table.create(connection, checkfirst=True)
-    for table in (question_table, answer_table, invoice_table):
-        table.create(connection, checkfirst=True)
+    _metadata.create_all(connection)  # the tables that came with later versions
     connection.execute(update(schema_table).values(version=SCHEMA_VERSION))
 
 
