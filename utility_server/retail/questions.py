@@ -95,7 +95,7 @@ class Questions:
         withdrawn: its answer would be another bill.
         """
         about = question.about
-        with writing(self.engine) as connection:
+        with writing(self.engine, about.meter) as connection:
             row = connection.execute(
                 select(table).where(
                     table.c.meter == about.meter,
@@ -144,7 +144,7 @@ class Questions:
 
     def asked_at(self, question: BillQuestion, address: str) -> None:
         """Keep where a question's hub is asked, for the invoice to go there as well."""
-        with writing(self.engine) as connection:
+        with writing(self.engine, question.about.meter) as connection:
             connection.execute(_update(question).values(address=address))
 
     def answered(self, question: BillQuestion, answer: bytes) -> KeptQuestion:
@@ -155,7 +155,7 @@ class Questions:
         with another answer.
         """
         digest, nonce = sha256(answer).digest(), question.about.nonce
-        with writing(self.engine) as connection:
+        with writing(self.engine, question.about.meter) as connection:
             kept = self.locked(connection, question)
             require_this_answer(kept, digest)
             if not kept.is_open or kept.answer == digest:
@@ -190,7 +190,7 @@ class Questions:
 
     def withdraw(self, question: BillQuestion) -> None:
         """Let no answer to an open question count any more; others stay as they are."""
-        with writing(self.engine) as connection:
+        with writing(self.engine, question.about.meter) as connection:
             if self.locked(connection, question).is_open:
                 self.move(connection, question, State.WITHDRAWN)
 
@@ -234,7 +234,7 @@ class Questions:
 
     def delivered(self, question: BillQuestion) -> None:
         """Keep that a question's invoice has reached the hub; again changes nothing."""
-        with writing(self.engine) as connection:
+        with writing(self.engine, question.about.meter) as connection:
             if self.locked(connection, question).state is State.ENTERED:
                 self.move(connection, question, State.DELIVERED)
 

@@ -18,8 +18,10 @@ from hub.machine.machine import AppletMachine
 from tariffs.invoice import Invoice
 from tests.support import crowd
 from tests.support.answered_home import MONTHS, TARIFF, AnsweredHome, make_answered_home
+from tests.support.postgresql import as_files, new_schema
 from tests.support.soak import IS_SOAKING
 from tests.support.year_home import NOW, YearHome, opened
+from utility_server.copying import move_database
 from utility_server.database import open_database, writing
 from utility_server.errors import QuestionClosed, StoreError, VerificationFailed
 from utility_server.retail.claims import check_entry
@@ -41,9 +43,12 @@ def answered(tmp_path_factory: pytest.TempPathFactory, machine: AppletMachine) -
 
 
 @pytest.fixture
-def office(tmp_path: Path, answered: AnsweredHome) -> Path:
+def office(tmp_path: Path, answered: AnsweredHome, database_kind: str) -> Path:
     """A copy of the utility alone: its questions are asked, and no answer has come."""
     shutil.copytree(answered.folder / "utility", tmp_path / "utility")
+    if database_kind == "postgresql":  # other processes shall find it there, too
+        with as_files():
+            move_database(tmp_path / "utility", new_schema())
     return tmp_path / "utility"
 
 
