@@ -19,7 +19,7 @@ is done: it carries all announcements until then, those that came after its day,
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from itertools import pairwise, zip_longest
+from itertools import chain, pairwise, zip_longest
 from typing import Final, Self
 
 from cryptography.exceptions import InvalidSignature
@@ -181,9 +181,9 @@ class CertifiedDay:
 
     def _key_after(self, root: Ed25519PublicKey) -> Ed25519PublicKey:
         try:
-            chain = chain_of(self.content.meter, root.public_bytes_raw(), self.announcements)
+            keys = chain_of(self.content.meter, root.public_bytes_raw(), self.announcements)
             # Of a day signed again, the key in force when that was done: the last it carries.
-            key = chain.current if self.is_signed_again else chain.key_for(self.day)
+            key = keys.current if self.is_signed_again else keys.key_for(self.day)
             return Ed25519PublicKey.from_public_bytes(key)
         except (ChainRefused, ValueError) as error:
             raise DayRefused(self.day, f"the certifier's keys: {error}") from None
@@ -232,7 +232,7 @@ class CertifiedPeriod:
     @property
     def states(self) -> tuple[SlotState, ...]:
         """The states of all slots, in order."""
-        return tuple(state for day in self.days for state in day.content.states)
+        return tuple(chain.from_iterable(day.content.states for day in self.days))
 
     def source(
         self, opening: SlotOpening | VectorOpening | None = None, *, needs_slots: bool
@@ -328,9 +328,9 @@ def _require_chain(
     """Return if the certifier has signed all days, in this order; raise `DayRefused` if not."""
     for day in days:
         _check_series(day, series)
-    chain = tuple(days) if after is None else (after, *days)
-    _require_keys_of_their_time(chain)
-    for before, day in pairwise(chain):
+    in_order = tuple(days) if after is None else (after, *days)
+    _require_keys_of_their_time(in_order)
+    for before, day in pairwise(in_order):
         _check_link(before, day)
     for day, following in zip_longest(days, days[1:]):
         # The links above hold: where the following day vouches, its signature stands for both.
