@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Claims: what the utility asks customers' hubs, and how an answer becomes an entry of the ledger.
 
-    question -> ask -> verify -> enter          check_entry: verify again, from the evidence
+    question -> ask -> verify -> enter          `audit`: verify again, from the evidence
 
 Billing, settlement and profiling are three claims; they differ in what is signed, how an answer is
 checked and what the ledger says of it. An answer that does not verify is entered as refused, with
@@ -532,32 +532,3 @@ def bill_correction(
             _, _, old = BILL.verify(bundle, is_stored=True)
             return correction_between(old, bill, entry.sequence)
     return None
-
-
-def check_entry(utility: ClaimingUtility, entry: "LedgerEntry") -> None:
-    """Verify an entry again, from its evidence, and that it says just that.
-
-    Raises `VerificationFailed` or `CannotVerify`. Entries that claim nothing (`refused`) are passed
-    over.
-    """
-    claim = CLAIMS.get(entry.kind)
-    if claim is None:
-        return
-    bundle = claim.bundle.decode(utility.ledger.evidence(entry))
-    place = f"entry {entry.sequence}"
-    try:
-        question, document, result = claim.verify(bundle, is_stored=True)
-    except VerificationFailed as failed:
-        raise VerificationFailed(failed.check, f"{place}: {failed.reason}") from None
-    if bundle.supplier != utility.keys.public.public_bytes_raw():
-        raise VerificationFailed("ledger", f"{place}: {claim.signed_otherwise}")
-    if bundle.certifier != utility.customers.find(entry.meter, *claim.aids).certifier:
-        raise VerificationFailed("ledger", f"{place}: certified by another key than enrolled")
-    said = {name: value for name, value in entry.content.items() if name != "evidence"}
-    added: Content = {name: str(said.get(name)) for name in claim.added}
-    if any(name in said for name in claim.may_add):
-        found = bill_correction(utility, entry.meter, said.get("replaces"), result)
-        added = {**added, **({} if found is None else found.facts)}
-    proved = {**claim.content(question.about, document, result), **added}
-    if question.about.meter != entry.meter or said != proved:
-        raise VerificationFailed("ledger", f"{place}: it does not say what was verified")
