@@ -179,6 +179,7 @@ question_table: Final = declare(
     },
 )
 """The questions for bills and how far each has come (`retail.questions`), since version 7."""
+Index("ix_bill_question_state", question_table.c.state, question_table.c.changed)
 _IS_OPEN: Final = question_table.c.state.in_(("asked", "answered"))
 Index(
     "ix_bill_question_open",
@@ -194,6 +195,11 @@ answer_table: Final = declare(
     _metadata, "bill_answer", {"nonce": LargeBinary}, {"content": LargeBinary}
 )
 """Answers that are not entered yet, since version 7; from then on they are evidence."""
+
+aside_table: Final = declare(
+    _metadata, "answer_aside", {"nonce": LargeBinary}, {"why": String, "time": BigInteger}
+)
+"""Answers that could not be worked on, by an error of ours, since version 8."""
 
 invoice_table: Final = declare(
     _metadata,

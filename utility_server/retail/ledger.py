@@ -37,6 +37,8 @@ from utility_server.retail.chains import extend_chains, known_chains
 
 _LABEL: Final = b"meterlet ledger 1"
 _AT_A_TIME: Final = 500
+LEDGER: Final = b"ledger"
+"""The lock of whoever appends: one chain, one at a time."""
 
 Content = Mapping[str, int | str | bytes]
 
