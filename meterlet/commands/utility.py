@@ -75,7 +75,8 @@ utility.add_command(settle)
 
 
 for command in (
-    backup, chain, contract, deliver, move, publish, retry, status, utility_published, withdraw, worker,
+    backup, chain, contract, deliver, move, publish, retry, status, utility_published, withdraw,
+    worker,
 ):  # fmt: skip
     utility.add_command(command)
 

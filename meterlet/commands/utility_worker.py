@@ -4,10 +4,10 @@
 import signal
 import sys
 import threading
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import rich_click as click
 
@@ -21,12 +21,15 @@ from meterlet.commands.common import (
 )
 from meterlet.key_files import KeyFileProblem
 from meterlet.secret_files import SECRET_FILE
+from utility_server.errors import QueueUnreachable, StoreUnreachable
 from utility_server.pipeline.queue import LocalQueue, Queue
 from utility_server.pipeline.sweeper import Sweeper
-from utility_server.pipeline.worker import BATCH, Worker
+from utility_server.pipeline.worker import BATCH, Told, Worker
 from utility_server.retail.utility import Utility
 
 _MOST_SECRET: Final = 256
+_RETRY_SECONDS: Final = 1.0
+OpenedT = TypeVar("OpenedT")
 
 nats_option = click.option(
     "--nats", envvar="METERLET_NATS", metavar="URL",
@@ -44,7 +47,7 @@ nats_credentials_option = click.option(
 
 
 def open_queue(nats: str | None, token_file: Path | None, credentials: Path | None) -> Queue:
-    """Return the queue that options name; the one of this process by itself where they name none."""
+    """Return the queue that options name; one of this process by itself where they name none."""
     if nats is None:
         return LocalQueue()
     from utility_server.pipeline.jetstream import JetStreamQueue
@@ -85,28 +88,40 @@ def worker(
     """
     told = _Teller(as_json)
     stopping = threading.Event()
-    with (
-        one_line_errors(),
-        Utility.open(folder) as utility,
-        closing(open_queue(nats, token_file, credentials)) as queue,
-    ):
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    with one_line_errors(), ExitStack() as opened:
+        utility = opened.enter_context(_reached(lambda: Utility.open(folder), told, stopping))
+        queue = opened.enter_context(
+            closing(_reached(lambda: open_queue(nats, token_file, credentials), told, stopping))
+        )
         # By itself it finds at once what waits; beside a queue, only what that has lost.
-        every = {"patience_seconds": 0, "every_seconds": 1.0} if nats is None or once else {}
-        sweeper = Sweeper(utility, queue, told, **every)
+        sweeper = Sweeper(utility, queue, told)
+        if nats is None or once:
+            sweeper = Sweeper(utility, queue, told, patience_seconds=0, every_seconds=1.0)
         working = Worker(utility, queue, batch, told, stopping.wait)
         if once:
             while sweeper.sweep():
                 while working.step(0.0):
                     pass
         else:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, lambda *_: stopping.set())
             told("ready", {"batch": batch, "queue": "nats" if nats else "database"})
             sweeping = threading.Thread(target=sweeper.run, args=(stopping,), daemon=True)
             sweeping.start()
             working.run(stopping)
-            sweeping.join(5)
+            sweeping.join()
     told("stopped", dict(working.counts))
+
+
+def _reached(open_it: Callable[[], OpenedT], told: Told, stopping: threading.Event) -> OpenedT:
+    """Open a database or queue, however long its server takes to come up."""
+    while True:
+        try:
+            return open_it()
+        except (StoreUnreachable, QueueUnreachable) as error:
+            told("waits", {"why": str(error)})
+            if stopping.wait(_RETRY_SECONDS):
+                raise
 
 
 class _Teller:
@@ -130,7 +145,7 @@ class _Teller:
 @utility_option
 @json_or_text("meterlet.utility.retry/1")
 def retry(folder: Path) -> Shown:
-    """Try answers again that were set aside, as an error of the program kept them from a verdict."""
+    """Try answers again that were set aside: an error of the program kept them from a verdict."""
     with one_line_errors(), Utility.open(folder) as utility:
         number = utility.questions.taken_up_again()
     facts: dict[str, Any] = {"answers": number}

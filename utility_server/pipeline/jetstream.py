@@ -33,7 +33,7 @@ SUBJECT: Final = "meterlet.answers"
 ASIDE_STREAM: Final = "meterlet-aside"
 ASIDE_SUBJECT: Final = "meterlet.aside"
 WORKERS: Final = "workers"
-ACK_SECONDS: Final = 30.0
+ACK_SECONDS: Final = 15.0
 """After so long without a word an answer is given to another worker; workers say that they live."""
 CALL_SECONDS: Final = 15.0
 """How long one call to the server may take."""
@@ -89,7 +89,7 @@ class JetStreamQueue:
             more["token"] = self._token
         self._client = await nats.connect(
             self._url,
-            connect_timeout=5,
+            connect_timeout=round(CALL_SECONDS),
             allow_reconnect=True,
             max_reconnect_attempts=-1,
             reconnect_time_wait=1,

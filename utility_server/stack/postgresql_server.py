@@ -81,7 +81,9 @@ class PostgresServer:
                     programs / "initdb", "-D", data, "-U", USER, "--auth=trust", "-E", "UTF8",
                     "--locale=C.UTF-8", "--no-instructions", "--no-sync",
                 )  # fmt: skip
-            (data / "postmaster.pid").unlink(missing_ok=True)  # of one that was killed
+            # Of one that was killed; nobody else may use this folder.
+            for left in (data / "postmaster.pid", self.folder / f"{_SOCKET_NAME[1:]}.lock"):
+                left.unlink(missing_ok=True)
             _run(
                 programs / "pg_ctl", "start", "-D", data, "-l", log, "-w", "-s",
                 "-t", round(START_SECONDS), "-o", shlex.join(options),
@@ -101,11 +103,10 @@ class PostgresServer:
         """The process id of the server; None where it does not run."""
         try:
             number = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
-            os.kill(number, 0)
-            name = Path(f"/proc/{number}/comm").read_text().strip()
+            state = Path(f"/proc/{number}/status").read_text()
         except (OSError, ValueError, IndexError):
             return None
-        return number if name.startswith("postgres") else None
+        return number if "\tpostgres" in state and "(zombie)" not in state else None
 
     def stop(self) -> None:
         """Stop the server; what its clients have not committed is undone."""

@@ -4,6 +4,7 @@
 from pathlib import Path
 
 import rich_click as click
+from sqlalchemy import URL
 
 from hub.text import noun_for
 from meterlet.commands.budget_text import budget_facts, budget_line
