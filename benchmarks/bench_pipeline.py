@@ -88,7 +88,7 @@ def work(
         verifying[0] += time.process_time() - begin
         return checked
 
-    entering.check_kept = timed
+    entering.check_kept = timed  # type: ignore[assignment]
     with (
         Utility.open(folder) as utility,
         closing(JetStreamQueue.open(url, token=token)) as queue,

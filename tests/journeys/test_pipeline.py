@@ -12,8 +12,7 @@ from tests.support.answered_crowd import AnsweredCrowd, answered_crowd
 from tests.support.pipeline import Pipeline, pipeline
 from tests.support.soak import IS_SOAKING
 from tests.support.waiting import PATIENCE
-from utility_server.database import StoreUnreachable
-from utility_server.errors import QueueUnreachable, StoreBusy
+from utility_server.errors import QueueUnreachable, StoreBusy, StoreUnreachable
 from utility_server.pipeline.sweeper import Sweeper
 from utility_server.retail.audit import check_entry
 from utility_server.retail.questions import State
