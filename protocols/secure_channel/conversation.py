@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 ResultT = TypeVar("ResultT")
-GOES_ON: Final = frozenset({0x90, 0x62, 0x63})
-"""First bytes of the status words after which the next command of a step is sent."""
+_FINE: Final = 0x90
+_WARNINGS: Final = frozenset({0x62, 0x63})
+_ENDING: Final = frozenset({(0x63, 0x00), (0x62, 0xF1)})
+"""Warnings that are more: somebody has not authenticated; an answer was cut off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,10 @@ class CardPauses(Exception):
 
 def goes_on(answer: bytes) -> bool:
     """Whether the next command of a step is sent after this answer."""
-    return len(answer) >= 2 and answer[-2] in GOES_ON
+    if len(answer) < 2:
+        return False
+    first, second = answer[-2:]
+    return first == _FINE or (first in _WARNINGS and (first, second) not in _ENDING)
 
 
 def converse(conversation: Conversation[ResultT], transmit: Callable[[bytes], bytes]) -> ResultT:

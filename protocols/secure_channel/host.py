@@ -130,7 +130,8 @@ class CardDialogue:
         return answers
 
     def _exchange_all(self, commands: Sequence[CommandApdu]) -> Conversation[list[ResponseApdu]]:
-        batch, answers = _Batch(self, commands), []
+        batch = _Batch(self, commands)
+        answers: list[ResponseApdu] = []
         while len(answers) < len(commands):
             response = yield from batch.next_response()
             answers.append(response)
