@@ -24,6 +24,8 @@ MOST_HEAD_BYTES: Final = 1 << 14
 MOST_SCRIPT_BYTES: Final = 1 << 21
 """Of a script of commands: some thirty full APDUs."""
 MOST_REPLY_SECONDS: Final = 600.0
+GOODBYE_SECONDS: Final = 2.0
+"""How long the server may take to close TLS; nothing hangs on it."""
 _CHUNK: Final = 1 << 16
 
 
@@ -69,7 +71,7 @@ class HttpsConnection:
         line, self._socket, self._used = self._socket, None, False
         if line is None:
             return
-        line.settimeout(1.0)
+        line.settimeout(GOODBYE_SECONDS)
         with suppress(OSError, ValueError):
             line.unwrap()
         with suppress(OSError):
