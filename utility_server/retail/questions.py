@@ -140,7 +140,7 @@ class Questions:
                 f"meter {question.about.meter.hex()}: this utility has asked no such question; its"
                 " answer makes no bill"
             )
-        return _kept(row)
+        return _kept(row, question)
 
     def asked_at(self, question: BillQuestion, address: str) -> None:
         """Keep where a question's hub is asked, for the invoice to go there as well."""
@@ -160,12 +160,16 @@ class Questions:
             require_this_answer(kept, digest)
             if not kept.is_open or kept.answer == digest:
                 return kept
-            connection.execute(delete(answer_table).where(answer_table.c.nonce == nonce))
+            if kept.answer:
+                connection.execute(delete(answer_table).where(answer_table.c.nonce == nonce))
             connection.execute(insert(answer_table).values(nonce=nonce, content=answer))
-            if kept.state is State.ASKED:
-                self.move(connection, question, State.ANSWERED)
-            connection.execute(_update(question).values(answer=digest))
-            return self.locked(connection, question)
+            is_first = kept.state is State.ASKED
+            changed = self.now() if is_first else kept.changed
+            # One statement, on a row that this transaction has read under the write lock.
+            connection.execute(
+                _update(question).values(state=State.ANSWERED, changed=changed, answer=digest)
+            )
+            return replace(kept, state=State.ANSWERED, changed=changed, answer=digest)
 
     def answer(self, question: BillQuestion) -> bytes | None:
         """Return the answer that is kept and not entered yet, None if there is none."""
@@ -278,9 +282,9 @@ def _update(question: BillQuestion) -> Update:
     return update(table).where(table.c.nonce == question.about.nonce)
 
 
-def _kept(row: Row[tuple[object, ...]]) -> KeptQuestion:
+def _kept(row: Row[tuple[object, ...]], question: BillQuestion | None = None) -> KeptQuestion:
     return KeptQuestion(
-        BillQuestion.decode(bytes(row.question)),
+        question or BillQuestion.decode(bytes(row.question)),
         State(row.state),
         row.changed,
         row.address,
