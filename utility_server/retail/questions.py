@@ -20,7 +20,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Final
 
-from sqlalchemy import Connection, Engine, Row, Update, delete, insert, select, update
+from sqlalchemy import Connection, Engine, Row, Update, bindparam, delete, insert, select, update
 
 from applets.billing.messages import BillQuestion
 from utility_server.database import answer_table, invoice_table, reading, writing
@@ -48,6 +48,16 @@ NEXT: Final[Mapping[State, frozenset[State]]] = {
     State.WITHDRAWN: frozenset(),
 }
 OPEN: Final = (State.ASKED, State.ANSWERED)
+# Made once: a gateway keeps the answers of many hubs.
+_BY_NONCE: Final = select(table).where(table.c.nonce == bindparam("of"))
+_KEEP_ANSWER: Final = insert(answer_table).values(
+    nonce=bindparam("nonce"), content=bindparam("content")
+)
+_ANSWERED: Final = (
+    update(table)
+    .where(table.c.nonce == bindparam("of"))
+    .values(state=bindparam("state"), changed=bindparam("changed"), answer=bindparam("answer"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +142,7 @@ class Questions:
 
     def locked(self, connection: Connection, question: BillQuestion) -> KeptQuestion:
         """Return the same, of a transaction's moment."""
-        row = connection.execute(
-            select(table).where(table.c.nonce == question.about.nonce)
-        ).one_or_none()
+        row = connection.execute(_BY_NONCE, {"of": question.about.nonce}).one_or_none()
         if row is None or bytes(row.question) != question.encode():
             raise QuestionClosed(
                 f"meter {question.about.meter.hex()}: this utility has asked no such question; its"
@@ -162,12 +170,13 @@ class Questions:
                 return kept
             if kept.answer:
                 connection.execute(delete(answer_table).where(answer_table.c.nonce == nonce))
-            connection.execute(insert(answer_table).values(nonce=nonce, content=answer))
+            connection.execute(_KEEP_ANSWER, {"nonce": nonce, "content": answer})
             is_first = kept.state is State.ASKED
             changed = self.now() if is_first else kept.changed
             # One statement, on a row that this transaction has read under the write lock.
             connection.execute(
-                _update(question).values(state=State.ANSWERED, changed=changed, answer=digest)
+                _ANSWERED,
+                {"of": nonce, "state": State.ANSWERED, "changed": changed, "answer": digest},
             )
             return replace(kept, state=State.ANSWERED, changed=changed, answer=digest)
 
