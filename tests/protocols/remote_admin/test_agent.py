@@ -150,9 +150,11 @@ def test_attempts_at_a_session_are_counted_to_its_end() -> None:
     for step in range(POLICY.sessions):
         running(agent, scripted(f"/gp/aa?step={step}"))
         agent.ran(ANSWERS)
+        agent.posted()
         assert isinstance(agent.broke_down(), SendPost)
     running(agent, scripted("/gp/aa?step=9"))
     agent.ran(ANSWERS)
+    agent.posted()
     end = agent.broke_down()
     assert isinstance(end, SessionEnd)
     assert "no retry is left" in end.why
