@@ -351,6 +351,7 @@ def tls_server(context: ssl.SSLContext, act: Callable[[ssl.SSLSocket], None]) ->
             while not over.is_set():
                 try:
                     line, _ = server.accept()
+                    line.settimeout(PATIENCE)
                     with context.wrap_socket(line, server_side=True) as secure:
                         act(secure)
                 except OSError:
