@@ -40,6 +40,7 @@ def test_one_command_runs_it_all_and_what_is_killed_comes_back() -> None:
     if server_program() is None or server_programs() is None:
         pytest.skip("NOT TESTED: the servers of PostgreSQL and NATS are not installed")
     with TemporaryDirectory(prefix="stack-") as made:
+        Path(made).chmod(0o711)  # root's PostgreSQL is another user's
         folder = Path(made) / "s"
         stack = Stack(folder)
         log = Path(made) / "said"
@@ -53,7 +54,10 @@ def test_one_command_runs_it_all_and_what_is_killed_comes_back() -> None:
         with log.open("wb") as out:
             running = subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=out)
         try:
-            wait_until(lambda: '"ready"' in log.read_text(), "the stack")
+            wait_until(
+                lambda: '"ready"' in log.read_text() or running.poll() is not None, "the stack"
+            )
+            assert running.poll() is None
             with Utility.open(stack.utility) as utility:
                 crowd = answered_crowd(utility, 6)
             for place, what in enumerate(("worker", "postgresql", "gateway")):
