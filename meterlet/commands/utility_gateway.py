@@ -2,9 +2,9 @@
 """`meterlet utility gateway` and the certificates of hubs: the door for hubs that dial out."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +121,10 @@ def withdraw_certificate(folder: Path, meter: bytes, serial: bytes | None) -> Sh
     "--poll", type=click.IntRange(1, 86_400), default=POLL_SECONDS, show_default=True,
     help="After how many seconds hubs are to come again.",
 )  # fmt: skip
+@click.option(
+    "--worker", "by_worker", is_flag=True,
+    help="Leave the answers to `meterlet utility worker`, without a queue too.",
+)  # fmt: skip
 @nats_option
 @nats_token_option
 @nats_credentials_option
@@ -133,6 +137,7 @@ def gateway(
     certificate: Path | None,
     key: Path | None,
     poll: int,
+    by_worker: bool,
     nats: str | None,
     token_file: Path | None,
     credentials: Path | None,
@@ -153,13 +158,16 @@ def gateway(
         Utility.open(folder) as utility,
         ThreadPoolExecutor(thread_name_prefix="gateway") as workers,
         closing(open_queue(nats, token_file, credentials)) as queue,
-        verifying(utility, queue, _tell, works=nats is None) as answered,
+        ExitStack() as opened,
     ):
         authority = authority_of(utility)
         if certificate is None or key is None:
             certificate, key = authority.server_files(names)
         authority.open()
         context = server_context(certificate, key, authority.certificate_file)
+        answered: Callable[[BillQuestion], object] = _left_to_workers
+        if nats is not None or not by_worker:
+            answered = opened.enter_context(verifying(utility, queue, _tell, works=nats is None))
         errands = BillErrands(utility, answered, failed=_tell_failed, poll_seconds=poll)
         app = gateway_app(errands, authority, workers)
         ready = announce("meterlet.utility.gateway/1" if as_json else None)
@@ -168,6 +176,10 @@ def gateway(
             await serve_gateway(app, context, host, port, ready, stop)
 
         run_until_stopped(serve)
+
+
+def _left_to_workers(_question: BillQuestion) -> None:
+    """Do nothing: a worker finds in the database what waits."""
 
 
 def _tell(event: str, facts: Mapping[str, object]) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -33,6 +34,10 @@ def children(process: int) -> dict[str, int]:
             if name.encode() in words:
                 found[name] = int(child)
     return found
+
+
+def is_running(process: int, what: str) -> bool:
+    return what in children(process)
 
 
 @pytest.mark.process
@@ -70,7 +75,7 @@ def test_one_command_runs_it_all_and_what_is_killed_comes_back() -> None:
                 if what == "postgresql":
                     kill_server(stack.postgresql)
                 else:
-                    wait_until(lambda what=what: what in children(running.pid), what)
+                    wait_until(partial(is_running, running.pid, what), what)
                     os.kill(children(running.pid)[what], signal.SIGKILL)
 
             def entries() -> int:

@@ -144,7 +144,7 @@ def test_who_reads_sees_one_moment_and_cannot_write(schema: URL, engine: Engine)
 def test_a_server_that_goes_away_is_named_and_comes_back() -> None:
     server = new_server()
     try:
-        engine = open_database(new_schema(server), patience=5)
+        engine = open_database(new_schema(server))
         Ledger(engine).append(0, "bill", b"m", {}, b"1")
         kill_server(server)
         with pytest.raises(StoreUnreachable, match=r"not reached.*is the server running\?$"):

@@ -14,7 +14,6 @@ from utility_server.pipeline.sweeper import PATIENCE_SECONDS, Sweeper
 from utility_server.pipeline.worker import Told, Worker
 from utility_server.retail.utility import Utility
 
-
 ENTERED_SECONDS: Final = 2.0
 
 
