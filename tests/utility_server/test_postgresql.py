@@ -195,7 +195,7 @@ def test_other_urls_are_refused_and_not_shown(url: str) -> None:
 def test_a_password_is_in_no_message() -> None:
     url = URL.create("postgresql", "me", "s3cret", "127.0.0.1", 1, "nowhere")
     with pytest.raises(StoreUnreachable) as refused:
-        open_database(url, patience=2)
+        open_database(url)
     assert "s3cret" not in str(refused.value)
     assert "127.0.0.1" in str(refused.value)
 
