@@ -247,15 +247,20 @@ class Device:
         *,
         randomness: Callable[[int], bytes] = os.urandom,
         now: Callable[[], int] = lambda: int(time.time()),
+        description: Description | None = None,
     ) -> Self:
         """Open the hub in `folder`; raise `DeviceError` where there is none.
 
-        A hand-over that was cut off is finished first (`hub.replacing`). Errors of the parts
-        (vault, certifier, database) come through as they are.
+        With `description` it is taken as the one in force, whatever hub.toml says by now: a service
+        goes on with the one that it has checked while somebody edits the file. A hand-over that was
+        cut off is finished first (`hub.replacing`). Errors of the parts (vault, certifier,
+        database) come through as they are.
         """
         finish_replacing(folder)
+        is_in_force = description is not None
         try:
-            description = Description.from_toml((folder / "hub.toml").read_text())
+            if description is None:
+                description = Description.from_toml((folder / "hub.toml").read_text())
         except (FileNotFoundError, NotADirectoryError):
             raise DeviceError(f"{folder}: there is no hub; `meterlet hub init` makes one") from None
         except (ValueError, GridError) as error:
@@ -315,7 +320,8 @@ class Device:
                 f" {known[0].meter.hex()}, {Obis(known[0].register)}"
             )
         try:
-            _migrate_description(folder / "hub.toml", description, database)
+            if not is_in_force:
+                _migrate_description(folder / "hub.toml", description, database)
         except BaseException:
             database.close()
             raise
