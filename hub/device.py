@@ -60,7 +60,7 @@ from hub.certifier.succession import (
     require_current_keys,
 )
 from hub.correcting import CorrectedRegister, correct_register
-from hub.description import FORMAT, FORMAT_OF_SEVERAL
+from hub.description import FORMAT, FORMAT_OF_SEVERAL, with_meter_in
 from hub.description import Description as Description
 from hub.disclosure import (
     CONSENT_COMPONENT,
@@ -702,7 +702,10 @@ class Device:
             self.disclosure.log.append(
                 self.now(), "new meter", {"name": name, "meter": description.meter}
             )
-            _replace_text(path, described.to_toml())
+            try:
+                _replace_text(path, with_meter_in(path.read_text(), name, described))
+            except ValueError as error:
+                raise DeviceError(f"{path}: {error}") from None
 
 
 def static_keys(secret: bytes) -> StaticKeys:

@@ -20,7 +20,7 @@ KEY_CHECK_SECONDS: Final = 0.5
 
 @dataclass(slots=True)
 class Listener:
-    """Where a hub listens; the same port after a key was replaced, announced once."""
+    """Where a hub listens: on the same port after a key was replaced, or after it broke."""
 
     open_device: Callable[[], Device]
     open_machine: Callable[[], AppletMachine]
@@ -28,10 +28,9 @@ class Listener:
     port: int
     """0 for any that is free."""
     ready: Callable[[str, int], None]
-    """Told the address once peers can connect."""
+    """Told the address once peers can connect, and again after a key was replaced."""
     complain: Callable[[str], None]
     """Told when the hub's own database stops a conversation."""
-    _is_known: bool = False
     _memory: CallerMemory = field(default_factory=CallerMemory)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -54,9 +53,8 @@ class Listener:
                     )
 
     def _ready(self, host: str, port: int) -> None:
-        if not self._is_known:
-            self.ready(host, port)
-        self.port, self._is_known = port, True
+        self.port = port
+        self.ready(host, port)
 
 
 @asynccontextmanager

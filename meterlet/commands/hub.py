@@ -27,8 +27,15 @@ from hub.meters.replay import parse_interval
 from hub.meters.simulator import SyntheticHousehold
 from hub.meters.sources import kind_at
 from hub.readings import Reading, Readout
+from hub.service.control import ask_status
+from hub.service.lock import holder
 from hub.text import utc_text
 from hub.vault.vault import ReadingRefused
+from meterlet.commands.beside_service import (
+    require_free_line,
+    require_free_place,
+    service_lines,
+)
 from meterlet.commands.common import (
     FOLDER,
     PRESENT_FILE,
@@ -56,6 +63,7 @@ from meterlet.commands.hub_meters import (
 from meterlet.commands.hub_probe import probe_line
 from meterlet.commands.hub_published import hub_published
 from meterlet.commands.hub_readings import readings
+from meterlet.commands.hub_run import run
 from meterlet.commands.intake import (
     columns_of,
     file_chunks,
@@ -85,7 +93,7 @@ def hub() -> None:
 
 for command in (
     correct, exchange_meter, hand_over, hub_published, keys, meters_group, probe_line, reader,
-    readings, restore, snapshot, unblock,
+    readings, restore, run, snapshot, unblock,
 ):  # fmt: skip
     hub.add_command(command)
 
@@ -266,6 +274,8 @@ def ingest(
     Damaged telegrams are reported. Odd ones are set aside: `meterlet hub readings quarantine`. The
     intact ones are stored either way, and the exit code is then 1.
     """
+    if "://" in source:
+        require_free_line(folder, source)
     with Device.open(folder) as home:
         device = meter_of(home, of)
         meter = device.description
@@ -377,7 +387,8 @@ def _registers_stand(device: Device) -> dict[bytes, int]:
 @json_or_text("meterlet.hub.status/1")
 def status(folder: Path) -> Shown:
     """Show the meter, the readings and the applets of a hub."""
-    with Device.open(folder) as device:
+    service = ask_status(folder) if holder(folder) is not None else None
+    with Device.open(folder, description=_in_force(service)) as device:
         vault, channel = device.main.vault, device.main.channel
         latest, span = vault.latest(channel), device.main.journal.span()
         signed = HeadDesk(device.disclosure.log).kept()
@@ -420,6 +431,9 @@ def status(folder: Path) -> Shown:
             "turned_away": strangers.turned_away,
             "wrong": strangers.wrong,
         }
+        facts["service"] = service and {
+            name: fact for name, fact in service.items() if name != "description"
+        }
         codes, mounted = device.description.registers, device.mounted_meter
         further = facts.get("meters")
     seen = [f"{kept.recipient} up to {kept.countersigned.head.length}" for kept in signed]
@@ -431,11 +445,17 @@ def status(folder: Path) -> Shown:
         "strangers": f"{strangers.connections:,} connections without a key,"
         f" {strangers.turned_away:,} turned away",
         "log_seen": ", ".join(seen) or None,
+        "service": None if service is None else f"\n{'':18}".join(service_lines(service)),
     }
     return facts, [
         f"{name.replace('_', ' '):17} {'-' if value is None else value}"
         for name, value in shown.items()
     ]
+
+
+def _in_force(service: dict[str, Any] | None) -> Description | None:
+    """Return by which description the service goes, while hub.toml may be being edited."""
+    return None if service is None else Description.from_toml(service["description"])
 
 
 def _further_facts(device: Device) -> dict[str, list[dict[str, Any]]]:
@@ -509,6 +529,7 @@ def serve(folder: Path, host: str, port: int, as_json: bool) -> None:
 
     When a key of the hub is replaced, all connections end, and the hub goes on with the new one.
     """
+    require_free_place(folder, "serve", host, port)
     listener = Listener(
         lambda: Device.open(folder),
         open_machine,

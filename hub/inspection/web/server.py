@@ -11,9 +11,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from errno import EINVAL
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
@@ -21,44 +19,11 @@ import uvicorn
 
 from hub.inspection.web.application import create_application, make_parts
 from hub.inspection.web.parts import LOOPBACK_NAMES, Settings
+from hub.page_address import PageAddress, bracketed, is_loopback
 from hub.vault.secret_file import SecretFileError
 
 MOST_CONNECTIONS: Final = 64
 GOODBYE_SECONDS: Final = 10
-EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - refused, or with TLS and a name
-
-
-@dataclass(frozen=True, slots=True)
-class PagesAddress:
-    """Where the pages are served, under which names, and over TLS if there is a certificate."""
-
-    host: str
-    port: int
-    """0 for any that is free."""
-    names: tuple[str, ...] = ()
-    certificate: Path | None = None
-    key: Path | None = None
-
-    @property
-    def problem(self) -> str | None:
-        """What is wrong with it; None if nothing is."""
-        if (self.certificate is None) != (self.key is None):
-            return "TLS needs both a certificate and its key"
-        if self.certificate is None and not is_loopback(self.host):
-            return f"{self.host} is not loopback: a certificate and its key are needed"
-        if self.host in EVERYWHERE and not self.names:
-            return f"{self.host}: a name is needed that browsers call the hub by"
-        return None
-
-    def origins(self, port: int) -> frozenset[str]:
-        """Return where the pages are, as browsers name it."""
-        own = LOOPBACK_NAMES if is_loopback(self.host) else (bracketed(self.host),)
-        return Settings.origins_of((*own, *self.names), port, is_secure=self.key is not None)
-
-    def url(self, port: int) -> str:
-        """Return the address that is said to people."""
-        scheme = "http" if self.key is None else "https"
-        return f"{scheme}://{bracketed(self.host)}:{port}/"
 
 
 class _Server(uvicorn.Server):
@@ -72,7 +37,7 @@ class _Server(uvicorn.Server):
 class PagesServer:
     """Listens from the moment that it is made; close it when done."""
 
-    def __init__(self, address: PagesAddress) -> None:
+    def __init__(self, address: PageAddress) -> None:
         """Raise `OSError`, naming the address, if it is not free, `SecretFileError` for its key."""
         self._address = address
         self._tls = (
@@ -86,13 +51,13 @@ class PagesServer:
     async def serve(
         self,
         settings: Settings,
-        ready: Callable[[str, str | None], None],
+        ready: Callable[[str, Callable[[], str | None]], None],
         stop: asyncio.Event,
     ) -> None:
         """Serve the pages until `stop` is set.
 
-        `ready` is told the address, and the code with which the first owner is made, if there is
-        nobody yet who may see them.
+        `ready` is told the address, and what tells the code with which the first owner is made: it
+        is None once there is somebody who may see them.
         """
         parts = make_parts(settings)
         tls = self._tls
@@ -120,8 +85,10 @@ class PagesServer:
 
         ending = asyncio.create_task(end())
         try:
-            code = None if parts.residents.all() else parts.welcome_code
-            ready(self._address.url(self.port), code)
+            ready(
+                self._address.url(self.port),
+                lambda: None if parts.residents.all() else parts.welcome_code,
+            )
             await server.serve(sockets=[self._listener])
         finally:
             ending.cancel()
@@ -131,17 +98,10 @@ class PagesServer:
         self._listener.close()
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this computer can reach a host."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def bracketed(host: str) -> str:
-    """Return a host as it stands in an address."""
-    return f"[{host}]" if ":" in host else host
+def origins_of(address: PageAddress, port: int) -> frozenset[str]:
+    """Return where the pages are, as browsers name it."""
+    own = LOOPBACK_NAMES if is_loopback(address.host) else (bracketed(address.host),)
+    return Settings.origins_of((*own, *address.names), port, is_secure=address.key is not None)
 
 
 def _listen(host: str, port: int) -> socket.socket:

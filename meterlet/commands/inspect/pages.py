@@ -6,7 +6,7 @@ A module of its own, so that nothing else pays for the web server's imports.
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,8 +16,10 @@ import rich_click as click
 
 from hub.device import Device
 from hub.inspection.web import DOOR, ResidentRole, Residents, Settings
-from hub.inspection.web.server import EVERYWHERE, PagesAddress, PagesServer, is_loopback
+from hub.inspection.web.server import PagesServer, origins_of
+from hub.page_address import EVERYWHERE, PageAddress, is_loopback
 from hub.text import utc_text
+from meterlet.commands.beside_service import require_free_place
 from meterlet.commands.common import (
     PRESENT_FILE,
     Shown,
@@ -62,12 +64,13 @@ def serve(
         raise click.UsageError(f"{host} is not loopback: say --certificate and --key")
     if host in EVERYWHERE and not names:
         raise click.UsageError(f"{host}: say what browsers call the hub, --name HOST")
-    address = PagesAddress(host, port, names, certificate, key)
+    address = PageAddress(host, port, names, certificate, key)
+    require_free_place(folder, "pages", host, port)
     with Device.open(folder):  # says what is wrong before anything listens
         pass
     server = PagesServer(address)
     settings = Settings(
-        folder, address.origins(server.port), open_machine, BillingProofs(), complain=complain
+        folder, origins_of(address, server.port), open_machine, BillingProofs(), complain=complain
     )
     try:
         run_until_stopped(partial(server.serve, settings, partial(_announce, as_json)))
@@ -75,7 +78,8 @@ def serve(
         server.close()
 
 
-def _announce(as_json: bool, address: str, code: str | None) -> None:
+def _announce(as_json: bool, address: str, welcome: Callable[[], str | None]) -> None:
+    code = welcome()
     facts = {"address": address, "code": code, "process": os.getpid()}
     lines = [f"the pages are at {address}; Ctrl-C ends them"]
     if code is not None:

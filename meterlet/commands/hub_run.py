@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet hub run`: the hub as one service, from hub.toml."""
+
+import os
+import signal
+import sys
+import time
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from meterlet.commands.common import hub_option, json_option, open_machine, show
+
+if TYPE_CHECKING:
+    from hub.service.configuration import ServiceSettings
+
+
+@click.command()
+@hub_option
+@click.option("--check", is_flag=True, help="Only check hub.toml, and say what there is to do.")
+@click.option("--sample", is_flag=True, help="Print tables for hub.toml to begin with.")
+@json_option
+def run(folder: Path, check: bool, sample: bool, as_json: bool) -> None:
+    """Do all that the hub is for, until interrupted: read, certify, answer, show the pages.
+
+    hub.toml says what: its tables [sources.NAME], [serve], [pages] and [health]. It is read again
+    when it changes, and on SIGHUP. A line is printed for each change of state, with --json as one
+    JSON object a line.
+    """
+    # Imported here: no other command of the hub pays for it.
+    from hub.service.log import ServiceLog
+    from hub.service.sample import SAMPLE
+    from hub.service.service import Service
+    from meterlet.commands.inspect.proofs import BillingProofs
+
+    if sample:
+        show("meterlet.hub.run.sample/1", {"sample": SAMPLE}, SAMPLE.strip(), as_json=as_json)
+        return
+    log = ServiceLog(_print, lambda: int(time.time()), as_json)
+    service = Service(folder, log, open_machine, BillingProofs(), version("meterlet"))
+    if check:
+        facts = settings_facts(service.check())
+        show("meterlet.hub.run.check/1", facts, _lines(folder, facts), as_json=as_json)
+        return
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: service.stop())
+    signal.signal(signal.SIGHUP, lambda _number, _frame: service.reload())
+    if not service.run():
+        # What does not end waits for something outside. All that was done is on the disk.
+        sys.stdout.flush()
+        os._exit(1)
+
+
+def _print(line: str) -> None:
+    with suppress(OSError, ValueError):  # whoever read the log is gone: the service goes on
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+
+
+def settings_facts(settings: "ServiceSettings") -> dict[str, Any]:
+    """Return what the service would do; no secret is among it."""
+    pages = settings.pages
+    return {
+        "sources": [
+            {
+                "name": one.name,
+                "address": one.shown_address,
+                "kind": None if one.kind is None else str(one.kind),
+                "of": one.of,
+                "login": one.login_file is not None,
+            }
+            for one in settings.sources
+        ],
+        "serve": None if settings.serve is None else str(settings.serve),
+        "pages": None if pages is None else pages.url(pages.port),
+        "health": None if settings.health is None else str(settings.health),
+    }
+
+
+def _lines(folder: Path, facts: dict[str, Any]) -> list[str]:
+    lines = [f"{folder / 'hub.toml'}: fine"]
+    lines += [f"source {one['name']:10} {one['address']}" for one in facts["sources"]]
+    rest = ((name, facts[name]) for name in ("serve", "pages", "health"))
+    return lines + [f"{name:17} {place}" for name, place in rest if place is not None]
