@@ -225,9 +225,14 @@ def with_meter_in(text: str, name: str, described: Description) -> str:
     number = rf"\g<1>{FORMAT_OF_SEVERAL}\g<2>"
     changed = re.sub(rf"(?m)^(\s*format\s*=\s*){FORMAT}(\s*(?:#.*)?)$", number, text, count=1)
     changed = f"{changed.rstrip()}\n\n[meters.{name}]\n{described.meters[name]._members()}"
-    before, after = tomllib.loads(text), tomllib.loads(changed)
-    same = all(before.get(one) == after.get(one) for one in SERVICE_TABLES)
-    if not same or Description.from_toml(changed) != described:
+    before = tomllib.loads(text)
+    try:
+        after = tomllib.loads(changed)
+        same = all(before.get(one) == after.get(one) for one in SERVICE_TABLES)
+        fits = same and Description.from_toml(changed) == described
+    except ValueError:
+        fits = False
+    if not fits:
         raise ValueError(f"its form does not allow it: write the table [meters.{name}] by hand")
     return changed
 

@@ -75,6 +75,7 @@ class PagesWork:
     open_machine: Callable[[], AppletMachine]
     """A function that another process can find by its name: changes of the card are made there."""
     proofs: "BillProofs"
+    now: Callable[[], int]
 
     def __call__(self, life: Life) -> None:
         """Serve until the life is to end; raises as `PagesServer`."""
@@ -88,6 +89,7 @@ class PagesWork:
             origins_of(self.address, server.port),
             self.open_machine,
             self.proofs,
+            self.now,
             complain=lambda line: life.keep(notice=line),
             description=self.description,
         )

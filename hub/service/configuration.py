@@ -58,6 +58,7 @@ METER_KEYS: Final = (
 OLDER_KEYS: Final = ("register", "feed_in_register")
 SOURCE_KEYS: Final = ("address", "kind", "every", "of", "login_file", "silent_after")
 _NAME: Final = re.compile("[a-z][a-z0-9-]{0,31}")
+_BARE: Final = re.compile("[A-Za-z0-9_-]{1,32}")
 _ADDRESS: Final = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s\[\]:/@]+)):(\d{1,5})", re.ASCII)
 _LIVE: Final = re.compile(r"[a-z][a-z+]*://")
 _T = TypeVar("_T")
@@ -156,7 +157,7 @@ class _Table:
 
     def refusal(self, key: str, reason: str) -> ConfigurationRefused:
         path = (*self.path, *key.split("\0")) if key else self.path
-        name = ".".join(one if _NAME.fullmatch(one) else _shown(one) for one in path)
+        name = ".".join(one if _BARE.fullmatch(one) else _shown(one) for one in path)
         return ConfigurationRefused(FILE, self.places.line_of(path), name, reason)
 
     def only(self, known: Sequence[str], also: Sequence[str] = ()) -> None:

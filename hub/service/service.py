@@ -237,7 +237,15 @@ class Service:
             plan["pages"] = Planned(
                 PartKind.PAGES,
                 (pages, description),
-                partial(PagesWork, pages, self.folder, description, self.open_machine, self.proofs),
+                partial(
+                    PagesWork,
+                    pages,
+                    self.folder,
+                    description,
+                    self.open_machine,
+                    self.proofs,
+                    self.now,
+                ),
             )
         if (health := settings.health) is not None:
             plan["health"] = Planned(
