@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What hub.toml says of the service: all of it is taken, and what is wrong is named with its line."""
+"""What hub.toml says of the service is taken; what is wrong is named with its line."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -128,7 +129,7 @@ WRONG: Final = (
     ('[pages]\naddress = "127.0.0.1:80"\nkey = "key"\n', 1, "pages.certificate", "TLS needs both"),
     ('[pages]\naddress = "0.0.0.0:80"\nkey = "key"\ncertificate = "hub.pem"\n', 2, "pages.address",
      "a name is needed"),
-    ('[pages]\naddress = "127.0.0.1:80"\nnames = "hub.home"\n', 3, "pages.names", "a list of texts"),
+    ('[pages]\naddress = "127.0.0.1:80"\nnames = "hub"\n', 3, "pages.names", "a list of texts"),
     ('[pages]\naddress = "127.0.0.1:80"\nkey = "nokey"\n', 3, "pages.key", "no such file"),
     ('[pages]\naddress = "127.0.0.1:80"\nkey = "open-login"\n', 3, "pages.key", "must be 0600"),
     ("sources = 1\n", 0, "sources", "a table is due"),
@@ -142,7 +143,7 @@ WRONG: Final = (
     ('[sources.a]\naddress = "serial:///dev/tty?bauds=9600"\n', 2, "sources.a.address", "no bauds"),
     ('[sources.a]\naddress = "tcp://host"\n', 2, "sources.a.address", "a host and a port"),
     ('[sources.a]\naddress = "tcp://a:1"\nkind = "smll"\n', 3, "sources.a.kind", "mean sml?"),
-    ('[sources.a]\naddress = "tcp://a:1"\nevery = "often"\n', 3, "sources.a.every", "a time is due"),
+    ('[sources.a]\naddress = "tcp://a:1"\nevery = "often"\n', 3, "sources.a.every", "a time is"),
     ('[sources.a]\naddress = "tcp://a:1"\nsilent_after = "1s"\n', 3, "sources.a.silent_after",
      "10 s at least"),
     ('[sources.a]\naddress = "tcp://a:1"\nof = "gas"\n', 3, "sources.a.of", "no such meter"),
@@ -205,10 +206,8 @@ def test_a_key_is_found_wherever_comments_stand(number: int) -> None:
 @settings(max_examples=60)
 @given(st.text(max_size=120))
 def test_any_text_is_taken_or_refused(text: str) -> None:
-    try:
-        parse(BEGIN + text)
-    except ConfigurationRefused as error:
-        assert error.reason
+    with suppress(ConfigurationRefused):
+        assert parse(BEGIN + text).description == HOME
 
 
 def test_the_description_is_the_same_with_and_without_the_service() -> None:

@@ -171,6 +171,9 @@ def test_it_follows_the_file_and_stays_where_the_file_is_wrong(folder: Path) -> 
         [told] = [one for one in status["parts"] if one["kind"] == "source"]
         assert (told["state"], told["facts"]["address"]) == ("waiting", "tcp://127.0.0.1:1")
 
+        with Device.open(folder) as device:
+            device.add_meter("gas", GAS)
+        assert run.rewrite(run.file.read_text())["changed"] == "source main"
         said = run.rewrite(HOME.with_meter("gas", GAS).to_toml() + HEALTH)
         assert said["stopped"] == "source main"
         assert health(run.address()) == (200, {"status": "up", "parts": {}})

@@ -116,7 +116,7 @@ def test_the_owner_is_told_why_and_what_was_kept() -> None:
 
 
 def test_a_bug_of_ours_breaks_one_part_alone() -> None:
-    stage = Stage(lambda _: 1 // 0, lambda life: life.up())  # type: ignore[arg-type,func-returns-value]
+    stage = Stage(lambda _: 1 // 0, lambda life: life.up())  # type: ignore[arg-type]
     assert [one["state"] for one in stage.play()] == [
         "starting", "waiting", "up", "waiting", "stopped",
     ]  # fmt: skip
