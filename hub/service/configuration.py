@@ -261,10 +261,11 @@ def _read(path: Path) -> str:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe must not make us wait
     except OSError as error:
         raise ConfigurationRefused(FILE, 0, "", error.strerror or "it cannot be read") from None
+    facts = os.fstat(descriptor)
+    if not stat.S_ISREG(facts.st_mode):
+        os.close(descriptor)
+        raise ConfigurationRefused(FILE, 0, "", "not a regular file")
     with os.fdopen(descriptor, "rb") as file:
-        facts = os.fstat(file.fileno())
-        if not stat.S_ISREG(facts.st_mode):
-            raise ConfigurationRefused(FILE, 0, "", "not a regular file")
         # It says who is called, and whose password is sent where: nobody else may write it.
         if facts.st_mode & 0o022 or facts.st_uid not in (os.geteuid(), 0):
             raise ConfigurationRefused(

@@ -14,7 +14,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from hub.service.configuration import Address
@@ -75,7 +75,8 @@ class HealthWork:
 
     address: Address
     parts: Callable[[], Sequence[PartStatus]]
-    _open: int = 0
+    _open: dict[asyncio.StreamWriter, None] = field(default_factory=dict, init=False)
+    """The connections, oldest first."""
 
     def __call__(self, life: Life) -> None:
         """Answer until the life is to end; raise `OSError` where the address is not free."""
@@ -92,10 +93,11 @@ class HealthWork:
         run_async(main, life)
 
     async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._open >= MOST_CONNECTIONS:
-            writer.transport.abort()
-            return
-        self._open += 1
+        if len(self._open) >= MOST_CONNECTIONS:  # a newcomer takes the place of who waits longest
+            oldest = next(iter(self._open))
+            del self._open[oldest]
+            oldest.transport.abort()
+        self._open[writer] = None
         try:
             with suppress(TimeoutError, OSError, EOFError, asyncio.LimitOverrunError):
                 async with asyncio.timeout(REQUEST_SECONDS):
@@ -103,7 +105,7 @@ class HealthWork:
                     writer.write(answer_to(request, self.parts))
                     await writer.drain()
         finally:
-            self._open -= 1
+            self._open.pop(writer, None)
             writer.close()
             with suppress(OSError):
                 await writer.wait_closed()

@@ -3,7 +3,7 @@
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
@@ -68,9 +68,13 @@ class Running:
 
     def rewrite(self, text: str) -> dict[str, Any]:
         """Write hub.toml anew and have it read; return what was said of it."""
+        return self.after(lambda: self.file.write_text(text))
+
+    def after(self, change: Callable[[], object]) -> dict[str, Any]:
+        """Change hub.toml and have it read; return what was said of it."""
         names = "configuration-accepted", "configuration-refused"
         before = len(self.events(*names))
-        self.file.write_text(text)
+        change()
         self.service.reload()
         wait_until(lambda: len(self.events(*names)) > before)
         return self.events(*names)[before]
@@ -172,8 +176,8 @@ def test_it_follows_the_file_and_stays_where_the_file_is_wrong(folder: Path) -> 
         assert (told["state"], told["facts"]["address"]) == ("waiting", "tcp://127.0.0.1:1")
 
         with Device.open(folder) as device:
-            device.add_meter("gas", GAS)
-        assert run.rewrite(run.file.read_text())["changed"] == "source main"
+            said = run.after(lambda: device.add_meter("gas", GAS))
+        assert said["changed"] == "source main"
         said = run.rewrite(HOME.with_meter("gas", GAS).to_toml() + HEALTH)
         assert said["stopped"] == "source main"
         assert health(run.address()) == (200, {"status": "up", "parts": {}})
