@@ -18,6 +18,11 @@
     certificate = "hub.pem"         over TLS; needed beyond loopback
     key = "keys/pages.key"          mode 0600
 
+    [recipients.supplier]           a recipient's server that is dialled, by the name that its
+    address = "https://HOST:PORT"   certificate was asked for under (`meterlet hub dial-key`)
+    poll = "15min"                  between two sessions, where the server does not say
+    of = "gas"                      for this further meter
+
     [health]                        /healthz: up or down, nothing else
     address = "127.0.0.1:7817"
 
@@ -36,6 +41,9 @@ from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from hub.description import SERVICE_TABLES, Description
+from hub.dialling.dialler import POLL_SECONDS
+from hub.dialling.errors import RecipientError
+from hub.dialling.recipient import ServerAddress, recipient_folder
 from hub.meters.recognition import MeterKind
 from hub.meters.replay import ReplayError, parse_interval
 from hub.meters.sources import SourceOptions, kind_at, open_meter_source
@@ -49,6 +57,8 @@ from sml_codec import Obis
 FILE: Final = "hub.toml"
 LARGEST_FILE: Final = 1 << 16
 MOST_SOURCES: Final = 32
+MOST_RECIPIENTS: Final = 16
+LONGEST_POLL: Final = 7 * 86_400
 SHORTEST_SILENCE: Final = 10
 LONGEST_SILENCE: Final = 31 * 86_400
 KINDS: Final = tuple(str(one) for one in MeterKind if one is not MeterKind.DLMS_APDU)
@@ -56,6 +66,7 @@ METER_KEYS: Final = (
     "format", "meter", "registers", "zone", "slot_minutes", "fuse_amperes", "phases", "meters",
 )  # fmt: skip
 OLDER_KEYS: Final = ("register", "feed_in_register")
+RECIPIENT_KEYS: Final = ("address", "poll", "of")
 SOURCE_KEYS: Final = ("address", "kind", "every", "of", "login_file", "silent_after")
 _NAME: Final = re.compile("[a-z][a-z0-9-]{0,31}")
 _BARE: Final = re.compile("[A-Za-z0-9_-]{1,32}")
@@ -96,11 +107,22 @@ class SourceSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RecipientSettings:
+    """A recipient's server that is dialled."""
+
+    name: str
+    url: str
+    poll_seconds: float = POLL_SECONDS
+    of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceSettings:
     """What the service does, and for which meters."""
 
     description: Description
     sources: tuple[SourceSettings, ...] = ()
+    recipients: tuple[RecipientSettings, ...] = ()
     serve: Address | None = None
     pages: PageAddress | None = None
     health: Address | None = None
@@ -125,15 +147,19 @@ class ServiceSettings:
             _source(table, folder, description) for table in whole.tables("sources", MOST_SOURCES)
         )
         _require_once(sources, whole)
+        recipients = tuple(
+            _recipient(table, description) for table in whole.tables("recipients", MOST_RECIPIENTS)
+        )
         serve, pages, health = whole.table("serve"), whole.table("pages"), whole.table("health")
         settings = cls(
             description,
             sources,
+            recipients,
             None if serve is None else _address_alone(serve),
             None if pages is None else _pages(pages, folder),
             None if health is None else _address_alone(health),
         )
-        if not (sources or serve or pages or health):
+        if not (sources or recipients or serve or pages or health):
             whole.refuse(
                 "",
                 "it names nothing for the service to do; `meterlet hub run --sample` shows what"
@@ -328,9 +354,7 @@ def _source(table: _Table, folder: Path, description: Description) -> SourceSett
     spoken = table.text("kind")
     if spoken is not None and spoken not in KINDS:
         table.refuse("kind", f"no language of meters{suggestion(spoken, KINDS)}")
-    of = table.text("of")
-    if of is not None and of not in description.meters:
-        table.refuse("of", f"the hub has no such meter{suggestion(of, tuple(description.meters))}")
+    of = _of(table, description)
     login = table.secret("login_file", folder)
     kind = kind_at(address) if spoken is None else MeterKind(spoken)
     _require_source(table, address, kind)
@@ -342,6 +366,31 @@ def _source(table: _Table, folder: Path, description: Description) -> SourceSett
         of,
         login,
         table.seconds("silent_after", SHORTEST_SILENCE, LONGEST_SILENCE),
+    )
+
+
+def _of(table: _Table, description: Description) -> str | None:
+    """Return the name of a further meter, which the hub must have."""
+    of = table.text("of")
+    if of is not None and of not in description.meters:
+        table.refuse("of", f"the hub has no such meter{suggestion(of, tuple(description.meters))}")
+    return of
+
+
+def _recipient(table: _Table, description: Description) -> RecipientSettings:
+    table.only(RECIPIENT_KEYS)
+    name, url = table.path[-1], table.needed("address", "https://hubs.supplier.example")
+    try:
+        ServerAddress.parse(url)
+    except RecipientError:
+        raise table.refusal("address", "a server is due, as https://HOST:PORT") from None
+    try:
+        recipient_folder(Path(), name)
+    except RecipientError:
+        raise table.refusal("", "such a name no certificate can be asked for under") from None
+    poll = table.seconds("poll", 1, LONGEST_POLL)
+    return RecipientSettings(
+        name, url, POLL_SECONDS if poll is None else float(poll), _of(table, description)
     )
 
 

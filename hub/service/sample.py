@@ -15,6 +15,12 @@ SAMPLE: Final = """
 #of = "gas"                        # readings of this further meter alone
 #login_file = "keys/plug.login"    # user:password in a file of mode 0600, for HTTP and MQTT
 
+# Dials a recipient's server: no port is opened. `meterlet hub dial-key` asks for the certificate.
+#[recipients.supplier]             # the name that it was asked for under
+#address = "https://hubs.supplier.example"
+#poll = "15min"                    # between two sessions, where the server does not say
+#of = "gas"                        # for this further meter
+
 # Answers recipients that call, on a local network.
 [serve]
 address = "127.0.0.1:7816"

@@ -29,6 +29,7 @@ from hub.service.lock import held
 from hub.service.log import Event, Level, ServiceLog, code_of
 from hub.service.notify import notify
 from hub.service.part import Part, PartKind, PartStatus, Work
+from hub.service.recipients import RecipientWork
 from hub.service.sources import SourceWork
 from hub.service.supervisor import SupervisedPart
 from hub.text import utc_text
@@ -226,6 +227,12 @@ class Service:
         for source in settings.sources:
             plan[f"source {source.name}"] = Planned(
                 PartKind.SOURCE, (source, description), partial(SourceWork, source, opened)
+            )
+        for recipient in settings.recipients:
+            plan[f"recipient {recipient.name}"] = Planned(
+                PartKind.RECIPIENT,
+                (recipient, description),
+                partial(RecipientWork, recipient, self.folder, opened, self._machine, self.now),
             )
         if (serve := settings.serve) is not None:
             plan["serve"] = Planned(

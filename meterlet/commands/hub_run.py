@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 def run(folder: Path, check: bool, sample: bool, as_json: bool) -> None:
     """Do all that the hub is for, until interrupted: read, certify, answer, show the pages.
 
-    hub.toml says what: its tables [sources.NAME], [serve], [pages] and [health]. It is read again
-    when it changes, and on SIGHUP. A line is printed for each change of state, with --json as one
-    JSON object a line.
+    hub.toml says what, in its tables [sources.NAME], [recipients.NAME], [serve], [pages] and
+    [health]. It is read again when it changes, and on SIGHUP. A line is printed for each change of
+    state, with --json as one JSON object a line.
     """
     # Imported here: no other command of the hub pays for it.
     from hub.service.log import ServiceLog
@@ -74,6 +74,9 @@ def settings_facts(settings: "ServiceSettings") -> dict[str, Any]:
             }
             for one in settings.sources
         ],
+        "recipients": [
+            {"name": one.name, "address": one.url, "of": one.of} for one in settings.recipients
+        ],
         "serve": None if settings.serve is None else str(settings.serve),
         "pages": None if pages is None else pages.url(pages.port),
         "health": None if settings.health is None else str(settings.health),
@@ -83,5 +86,6 @@ def settings_facts(settings: "ServiceSettings") -> dict[str, Any]:
 def _lines(folder: Path, facts: dict[str, Any]) -> list[str]:
     lines = [f"{folder / 'hub.toml'}: fine"]
     lines += [f"source {one['name']:10} {one['address']}" for one in facts["sources"]]
+    lines += [f"recipient {one['name']:7} {one['address']}" for one in facts["recipients"]]
     rest = ((name, facts[name]) for name in ("serve", "pages", "health"))
     return lines + [f"{name:17} {place}" for name, place in rest if place is not None]

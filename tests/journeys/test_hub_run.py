@@ -22,6 +22,7 @@ import pytest
 
 from hub.device import Device
 from hub.service.sample import SAMPLE
+from tests.support import dialling
 from tests.support.command import run_meterlet
 from tests.support.field import MARCH, METER, telegram
 from tests.support.hub_service import (
@@ -273,6 +274,25 @@ def test_the_command_follows_its_file_and_goes_on_after_it_was_killed(tmp_path: 
     with Device.open(hub) as device:
         found = list(device.main.vault.received(device.main.channel, 0, 1 << 40))
         assert len({one.time for one in found}) == len(found)
+
+
+def test_it_dials_its_recipient_and_is_billed_without_an_open_port(tmp_path: Path) -> None:
+    town, log = Town(tmp_path), tmp_path / "log"
+    town.build()
+    dialling.certify(town)
+    path = town.hub / "hub.toml"
+    with dialling.gateway(town, "--poll", 1) as url:
+        path.write_text(path.read_text() + f'[recipients.supplier]\naddress = "{url}"\n')
+        with hub_run(town.hub, log):
+            wait_until(lambda: part_of(town.hub, "recipient supplier").get("state") == "up")
+            dialling.ask(town)
+            wait_until(lambda: not dialling.states(town))
+            assert part_of(town.hub, "recipient supplier")["facts"]["address"] == url
+            assert "recipient supplier up" in done("hub", "status", "--hub", town.hub)
+        assert dialling.bills(town) == [1]
+    told = [one for one in events(log, "part") if one["part"] == "recipient supplier"]
+    assert [one["state"] for one in told] == ["starting", "up", "stopped"]
+    assert not [one for one in lines_of(log) if "address" in one], "nothing listens"
 
 
 def write_service_of(hub: Path, source: str) -> None:

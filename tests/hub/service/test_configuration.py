@@ -14,7 +14,7 @@ from hub.device import Device, DeviceError
 from hub.meters.emulated import emulated_meter_id
 from hub.meters.recognition import MeterKind
 from hub.page_address import PageAddress
-from hub.service.configuration import Address, ServiceSettings, SourceSettings
+from hub.service.configuration import Address, RecipientSettings, ServiceSettings, SourceSettings
 from hub.service.errors import ConfigurationRefused
 from hub.service.places import Places
 from hub.service.sample import SAMPLE
@@ -60,6 +60,14 @@ address = "http://192.0.2.1/power?id=7"
 login_file = "login"
 of = "gas"
 
+[recipients.supplier]
+address = "https://hubs.example:8443"
+poll = "1h"
+
+[recipients.gasworks]
+address = "https://gas.example"
+of = "gas"
+
 [serve]
 address = "[::1]:7816"
 
@@ -83,6 +91,10 @@ address = "localhost:0"
             SourceSettings(
                 "plug", "http://192.0.2.1/power?id=7", of="gas", login_file=folder / "login"
             ),
+        ),
+        (
+            RecipientSettings("supplier", "https://hubs.example:8443", 3600.0),
+            RecipientSettings("gasworks", "https://gas.example", of="gas"),
         ),
         Address("::1", 7816),
         PageAddress(
@@ -108,9 +120,10 @@ def test_the_sample_is_fine_as_it_stands_and_with_all_it_mentions(folder: Path) 
     for file in (folder / "keys").iterdir():
         file.chmod(0o600)
     lines = (line.removeprefix("#") if line[:2] != "# " else line for line in SAMPLE.splitlines())
-    whole = "\n".join(lines).replace("[recipients.supplier]", "")
+    whole = "\n".join(lines)
     described = HOME.with_meter("gas", GAS).to_toml()
-    assert parse(described + whole, folder).sources[0].of == "gas"
+    found = parse(described + whole, folder)
+    assert (found.sources[0].of, found.recipients[0].of) == ("gas", "gas")
 
 
 WRONG: Final = (
@@ -151,6 +164,12 @@ WRONG: Final = (
      "sources.a.login_file", "must be 0600"),
     ('[sources.a]\naddress = "tcp://a:1"\n[sources.b]\naddress = "tcp://a:1"\n', 4,
      "sources.b.address", "a line has one reader"),
+    ("[recipients.a]\n", 1, "recipients.a.address", "it is missing"),
+    ('[recipients.a]\naddress = "http://a"\n', 2, "recipients.a.address", "as https://HOST:PORT"),
+    ('[recipients.a]\naddress = "https://a/b"\n', 2, "recipients.a.address", "as https://HOST"),
+    ('[recipients.a]\naddress = "https://a"\npol = "1h"\n', 3, "recipients.a.pol", "mean poll?"),
+    ('[recipients.a]\naddress = "https://a"\nof = "gas"\n', 3, "recipients.a.of", "no such meter"),
+    ('[recipients.a-]\naddress = "https://a"\n', 1, "recipients.a-", "such a name"),
     ("[serve\n", 1, "", "not TOML"),
     ('[serve]\naddress = "a', 2, "", "not TOML"),
     ("", 0, "", "nothing for the service to do; `meterlet hub run --sample`"),
