@@ -230,6 +230,7 @@ class Device:
             write_secret(keys / "issuer.key", randomness(3 * CHANNEL_KEY_SIZE))
             (folder / "vendors").mkdir(mode=0o700)
             (folder / "authorities").mkdir(mode=0o700)
+            (folder / "hub.toml").touch(mode=0o600)  # it is to be nobody else's, whatever the umask
             (folder / "hub.toml").write_text(description.to_toml())
             return cls.open(folder, randomness=randomness, now=now)
         except BaseException as error:
@@ -726,7 +727,9 @@ def _replace_text(path: Path, text: str) -> None:
     """Write a file anew; the old one stays whole until the new one is."""
     partial = path.with_name(f".{path.name}.partial")
     try:
+        partial.touch(mode=0o600)
         partial.write_text(text)
+        partial.chmod(path.stat().st_mode & 0o777)
         partial.replace(path)
         synchronise(path.parent)
     except OSError as error:
