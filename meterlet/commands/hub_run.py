@@ -7,8 +7,9 @@ import sys
 import time
 from contextlib import suppress
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import rich_click as click
 
@@ -16,6 +17,12 @@ from meterlet.commands.common import hub_option, json_option, open_machine, show
 
 if TYPE_CHECKING:
     from hub.service.configuration import ServiceSettings
+
+PAGES_LIBRARIES: Final = ("argon2", "jinja2", "starlette", "uvicorn")
+SCHEME_LIBRARIES: Final = {
+    "d0": "serial", "mbus": "serial", "mqtt": "aiomqtt", "mqtts": "aiomqtt", "serial": "serial",
+}  # fmt: skip
+"""What a source's address needs, by its scheme."""
 
 
 @click.command()
@@ -31,6 +38,7 @@ def run(folder: Path, check: bool, sample: bool, as_json: bool) -> None:
     state, with --json as one JSON object a line.
     """
     # Imported here: no other command of the hub pays for it.
+    from hub.service.configuration import ServiceSettings
     from hub.service.log import ServiceLog
     from hub.service.sample import SAMPLE
     from hub.service.service import Service
@@ -41,6 +49,7 @@ def run(folder: Path, check: bool, sample: bool, as_json: bool) -> None:
         return
     log = ServiceLog(_print, lambda: int(time.time()), as_json)
     service = Service(folder, log, open_machine, BillingProofs(), version("meterlet"))
+    _require_libraries(ServiceSettings.load(folder))
     if check:
         facts = settings_facts(service.check())
         show("meterlet.hub.run.check/1", facts, _lines(folder, facts), as_json=as_json)
@@ -52,6 +61,19 @@ def run(folder: Path, check: bool, sample: bool, as_json: bool) -> None:
         # What does not end waits for something outside. All that was done is on the disk.
         sys.stdout.flush()
         os._exit(1)
+
+
+def _require_libraries(settings: "ServiceSettings") -> None:
+    """Raise `ModuleNotFoundError` for what a part needs that is not installed.
+
+    In a part of the running service it would be found out when nobody looks.
+    """
+    schemes = {one.address.partition("://")[0] for one in settings.sources}
+    needed = [SCHEME_LIBRARIES[one] for one in sorted(schemes & SCHEME_LIBRARIES.keys())]
+    needed += PAGES_LIBRARIES if settings.pages is not None else ()
+    for name in needed:
+        if find_spec(name) is None:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
 def _print(line: str) -> None:

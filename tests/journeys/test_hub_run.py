@@ -8,6 +8,7 @@ does with another hub.toml, and what other commands say while it runs.
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -37,6 +38,7 @@ from tests.support.town import Town, done, refused
 from tests.support.waiting import PATIENCE, wait_until
 
 pytest.importorskip("serial")
+pytestmark = pytest.mark.process
 DAY: Final = 86_400
 APRIL: Final = MARCH + 31 * DAY - 3600
 """2025-04-01, midnight in Berlin: in March an hour is left out."""
@@ -105,7 +107,9 @@ def stored(hub: Path) -> int:
     return int(part_of(hub, "source main").get("facts", {}).get("stored", 0))
 
 
-def test_a_day_ends_and_is_billed_though_the_service_is_killed(town: Town) -> None:
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.soak)])
+def test_a_day_ends_and_is_billed_though_the_service_is_killed(town: Town, kills: int) -> None:
+    chance = random.Random(kills)
     service = ServiceOnALine(town.hub, town.folder / "log")
     write_service(town.hub, SERVICE.format(source=service.source))
     noon = APRIL - DAY // 2
@@ -113,27 +117,27 @@ def test_a_day_ends_and_is_billed_though_the_service_is_killed(town: Town) -> No
     sent: list[int] = []
     unsure: list[int] = []
 
-    def say(moment: int, *, wait: bool = True) -> None:
+    def say(moment: int) -> None:
         service.clock.set(moment)
-        before = stored(town.hub) if wait else 0
+        before = stored(town.hub)
         service.send(telegram(wh_at(moment), moment))
-        if wait:
-            wait_until(lambda: stored(town.hub) > before)
-            sent.append(moment)
-        else:
-            unsure.append(moment)
+        wait_until(lambda: stored(town.hub) > before)
+        sent.append(moment)
 
+    moments = range(noon + 900, APRIL, 2700 if kills < 10 else 900)
+    killed_at = set(chance.sample(moments, kills))
     service.start()
-    for moment in range(noon + 900, noon + 4 * 3600, 3600):
-        say(moment)
-    say(noon + 4 * 3600, wait=False)
-    service.kill()  # while the telegram is on its way
-    assert run_meterlet("hub", "status", "--hub", town.hub).returncode == 0
-    service.start()
-    for moment in range(noon + 5 * 3600, APRIL, 3600):
-        say(moment)
-    service.kill()
-    service.start()
+    for moment in moments:
+        if moment not in killed_at:
+            say(moment)
+            continue
+        service.clock.set(moment)
+        service.send(telegram(wh_at(moment), moment))
+        unsure.append(moment)
+        time.sleep(chance.random() / 20)  # the telegram is on its way, or into the vault
+        service.kill()
+        assert run_meterlet("hub", "status", "--hub", town.hub).returncode == 0
+        service.start()
     say(APRIL)  # the day is over
     wait_until(lambda: any(one["event"] == "days-certified" for one in lines_of(service.log)))
     say(APRIL + 60)
