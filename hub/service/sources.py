@@ -39,6 +39,7 @@ class SourceWork:
 
     def __call__(self, life: Life) -> None:
         """Read until the life is to end; raises what breaks it."""
+        life.keep(address=self.settings.shown_address)
         with _Reading(self, life) as reading:
             run_async(reading.run, life)
 
@@ -94,7 +95,6 @@ class _Reading:
     async def run(self, stop: asyncio.Event) -> None:
         """Take what comes until `stop` is set, or the line ends for good."""
         settings = self.work.settings
-        self.life.keep(address=settings.shown_address)
         options = SourceOptions(
             self._login(),
             Retry(FIRST_RETRY, LONGEST_RETRY, from_start=True, heard=self._interrupted),

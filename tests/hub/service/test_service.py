@@ -169,6 +169,7 @@ def test_it_follows_the_file_and_stays_where_the_file_is_wrong(folder: Path) -> 
         wait_until(
             lambda: health(first) == (503, {"status": "down", "parts": {"source-1": "down"}})
         )
+        wait_until(lambda: any(one.get("code") == "interrupted" for one in run.events("part")))
         status = ask_status(folder)
         assert status is not None
         assert status["configuration"]["refused"] is None
