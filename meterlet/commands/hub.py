@@ -388,7 +388,9 @@ def _registers_stand(device: Device) -> dict[bytes, int]:
 @json_or_text("meterlet.hub.status/1")
 def status(folder: Path) -> Shown:
     """Show the meter, the readings and the applets of a hub."""
-    service = ask_status(folder) if holder(folder) is not None else None
+    service = None
+    if (process := holder(folder)) is not None and (service := ask_status(folder)) is None:
+        complain(f"the hub's service (process {process}) does not answer")
     with Device.open(folder, description=_in_force(service)) as device:
         vault, channel = device.main.vault, device.main.channel
         latest, span = vault.latest(channel), device.main.journal.span()
