@@ -38,9 +38,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
-from hub.description import SERVICE_TABLES, Description
+from hub.description import FORMAT, FORMAT_OF_SEVERAL, SERVICE_TABLES, Description
 from hub.dialling.dialler import POLL_SECONDS
 from hub.dialling.errors import RecipientError
 from hub.dialling.recipient import ServerAddress, recipient_folder
@@ -311,7 +311,17 @@ def _description(text: str, members: Mapping[str, Any], whole: _Table) -> Descri
     try:
         return Description.from_toml(text)
     except (ValueError, MetrologyError) as error:
-        raise whole.refusal(_blamed(members), str(error)) from None
+        key = _blamed(members)
+        remedy = _REMEDIES.get(key.rpartition("\0")[2]) if _has(members, key) else None
+        raise whole.refusal(key, remedy or str(error)) from None
+
+
+def _has(members: Mapping[str, Any], key: str) -> bool:
+    *tables, last = key.split("\0")
+    found: Any = members
+    for table in tables:
+        found = found[table]
+    return last in found
 
 
 def _blamed(members: Mapping[str, Any]) -> str:
@@ -337,7 +347,19 @@ def _require(holds: bool) -> None:
         raise ValueError
 
 
+_REMEDIES: Final = {
+    "format": "this release knows 2, and 3 with further meters",
+    "meter": "an identification is due, in hex",
+    "registers": 'OBIS codes are due, as ["1-0:1.8.0*255"]',
+    "zone": "a time zone is due, as Europe/Berlin",
+    "slot_minutes": "5, 15, 30 or 60 are due",
+    "fuse_amperes": "a whole number is due",
+    "phases": "a whole number is due",
+    "largest_flow": "a whole number is due",
+}
+"""What is due in the place of what is wrong; a value that was written there is not repeated."""
 _CHECKS: Final[Mapping[str, Callable[[Any], object]]] = {
+    "format": lambda number: _require(number in (FORMAT, FORMAT_OF_SEVERAL)),
     "meter": bytes.fromhex,
     "registers": lambda codes: [Obis.parse(str(code)) for code in codes],
     "zone": find_zone,
@@ -404,8 +426,15 @@ def _require_source(table: _Table, address: str, kind: MeterKind | None) -> None
     except ConfigurationRefused:
         raise
     except ValueError as error:
-        reason = str(error).replace(address, "it").removeprefix("it: ")
-        table.refuse("address", f"no source: {reason}")
+        table.refuse("address", f"no source: {_without_values(str(error), address)}")
+
+
+def _without_values(reason: str, address: str) -> str:
+    """Return what is wrong with an address without what is written in it, such as a password."""
+    reason = reason.replace(address, "it").removeprefix("it: ")
+    for _, value in parse_qsl(urlsplit(address).query, keep_blank_values=True):
+        reason = reason.replace(value, "...") if value else reason
+    return reason
 
 
 def _require_once(sources: Sequence[SourceSettings], whole: _Table) -> None:

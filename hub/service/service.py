@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS: Final = 1.0
 """How often it is looked whether hub.toml has changed."""
+AGAIN_SECONDS: Final = 60.0
+"""After how long a file is read again that was fine, but the hub could not be opened with it."""
 GOODBYE_SECONDS: Final = 20.0
 """How long parts may take in all to end."""
 
@@ -119,6 +121,8 @@ class Service:
     _wake: threading.Event = field(default_factory=threading.Event, init=False)
     _is_stopping: bool = field(default=False, init=False)
     _is_asked: bool = field(default=False, init=False)
+    _again: float | None = field(default=None, init=False)
+    """When a file that may be fine is read again, by a clock that never goes back."""
 
     def __post_init__(self) -> None:
         self._machine = SharedMachine(self.open_machine)
@@ -178,9 +182,11 @@ class Service:
     def look(self) -> None:
         """Read hub.toml again, if that was asked for or the file has changed."""
         asked, self._is_asked = self._is_asked, False
-        if self._is_stopping or not (asked or self._file.has_changed()):
+        again = self._again is not None and time.monotonic() >= self._again
+        if self._is_stopping or not (self._file.has_changed() or asked or again):
             return
         self._file.is_known()
+        self._again = None
         self.notify("RELOADING=1")
         try:
             settings = self.check()
@@ -196,6 +202,8 @@ class Service:
         if isinstance(error, ConfigurationRefused):
             # It names a line and a key, and repeats no value: it may be told.
             facts |= {"line": error.line or None, "key": error.key, "reason": error.reason}
+        else:  # such as a database that is busy: it may pass
+            self._again = time.monotonic() + AGAIN_SECONDS
         self.log.tell(Event.REFUSED, level=Level.ERROR, **facts)
         self._refused = {"time": utc_text(self.now()), "message": str(error)}
 

@@ -78,7 +78,7 @@ class SupervisedPart:
         with self._lock:
             kept = dict(self._facts)
             found = (self._state, self._since, self._broken, self._code, self._reason)
-        facts = {name: fact() if callable(fact) else fact for name, fact in kept.items()}
+        facts = {name: _now(fact) for name, fact in kept.items()}
         told = {name: fact for name, fact in facts.items() if fact is not None}
         return PartStatus(self.name, self.kind, *found, told)
 
@@ -95,6 +95,8 @@ class SupervisedPart:
                 code, reason = code_of(error), str(error) or type(error).__name__
             with self._lock:
                 self._calls.clear()
+                # What asked a run that is over knows nothing any more.
+                self._facts = {one: fact for one, fact in self._facts.items() if not callable(fact)}
             if self.stopping.is_set():
                 break
             if self._was_steady():
@@ -175,3 +177,13 @@ class SupervisedPart:
                 address=address,
                 **{"from": str(before)},
             )
+
+
+def _now(fact: "Fact | Callable[[], Fact]") -> Fact:
+    """Return a fact as it is now; None where it cannot be told, as the part ends just then."""
+    if not callable(fact):
+        return fact
+    try:
+        return fact()
+    except Exception:  # noqa: BLE001 - the status of the others is told all the same
+        return None

@@ -285,9 +285,25 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     assert time.monotonic() - begun < PATIENCE
 
 
+@pytest.mark.parametrize("key", ["meter", "registers", "zone", "format", "slot_minutes", "phases"])
+def test_a_secret_in_the_place_of_a_fact_of_the_meter_is_not_repeated(
+    tmp_path: Path, key: str
+) -> None:
+    lines = HOME.to_toml().replace("\n    ", "").replace(",\n]", "]").splitlines()
+    others = [line for line in lines if not line.startswith(f"{key} ")]
+    path = tmp_path / "hub.toml"
+    path.write_text("\n".join([f'{key} = "{SECRET}"', *others, HEALTH]))
+    error = refusal(tmp_path)
+    assert SECRET not in str(error)
+    assert (error.line, error.key) == (1, key)
+
+
 @pytest.mark.parametrize(
     "table",
     [
+        f'[sources.a]\naddress = "mqtts://192.0.2.1/topic?version={SECRET}"\n',
+        f'[sources.a]\naddress = "d0:///dev/ttyUSB0?mode={SECRET}"\n',
+        f'[sources.a]\naddress = "mbus:///dev/ttyUSB0?every={SECRET}"\n',
         f'[sources.a]\naddress = "http://me:{SECRET}@192.0.2.1/"\n',
         f'[sources.a]\naddress = "mqtts://me:{SECRET}@192.0.2.1/topic"\n',
         f'[sources.a]\naddress = "tcp://192.0.2.1:1"\nkind = "{SECRET}"\n',

@@ -198,7 +198,7 @@ def test_what_is_wrong_is_named_with_its_line_its_key_and_what_to_do(
         ("slot_minutes = 15", "slot_minuts = 15", "slot_minuts", 7),
         ('meter = "0a', 'meter = "0g', "meter", 2),
         ("1-0:1.8.0*255", "1-0:1.8", "registers", 3),
-        ("format = 2", "format = 9", "", 0),
+        ("format = 2", "format = 9", "format", 1),
         ('zone = "Europe/Berlin"\n', "", "zone", 0),
     ],
 )

@@ -108,11 +108,15 @@ def test_the_owner_is_told_why_and_what_was_kept() -> None:
             PartState.WAITING, "silent", "nothing came",
         )  # fmt: skip
         assert status.facts == {"stored": 3, "code": "once"}
+        life.keep(code=lambda: 1 // 0)
+        assert stage.part.status().facts == {"stored": 3}
+        life.keep(code=lambda: "once")
         broken(life)
 
     stage.runs = [work]
     stage.play()
     assert stage.part.status().broken == 1
+    assert stage.part.status().facts == {"stored": 3}, "the run that knew the code is over"
 
 
 def test_a_bug_of_ours_breaks_one_part_alone() -> None:
