@@ -42,6 +42,16 @@ def require_free_place(folder: Path, kind: str, host: str, port: int) -> None:
             )
 
 
+def require_undialled(folder: Path, name: str) -> None:
+    """Raise `ServiceRunning` where the service dials this recipient already."""
+    for status, part in _parts(folder, "recipient"):
+        if part["name"] == f"recipient {name}":
+            raise ServiceRunning(
+                f"the hub's service (process {status['process']}) dials {name} already;"
+                " `meterlet hub status` shows its sessions"
+            )
+
+
 def _parts(folder: Path, kind: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     status = ask_status(folder) if holder(folder) is not None else None
     if status is None:

@@ -19,6 +19,7 @@ from hub.dialling.events import DialEvent, Kind
 from hub.dialling.identity import ask_for_certificate, install_certificate
 from hub.dialling.recipient import find_recipient
 from hub.text import utc_text
+from meterlet.commands.beside_service import require_undialled
 from meterlet.commands.common import (
     PRESENT_FILE,
     Exit,
@@ -108,6 +109,7 @@ def dial(
     applets answer, and the same consents count, as with `meterlet hub serve`. With --json each
     event is an object on a line of its own.
     """
+    require_undialled(folder, name)
     log, stop = _Log(as_json), Event()
     hub = DialledHub(
         lambda: Device.open(folder),

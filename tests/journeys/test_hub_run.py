@@ -289,6 +289,8 @@ def test_it_dials_its_recipient_and_is_billed_without_an_open_port(tmp_path: Pat
         path.write_text(path.read_text() + f'[recipients.supplier]\naddress = "{url}"\n')
         with hub_run(town.hub, log):
             wait_until(lambda: part_of(town.hub, "recipient supplier").get("state") == "up")
+            code, line = refused("hub", "dial", "--hub", town.hub, url, "--once")
+            assert (code, "dials supplier already" in line) == (1, True)
             dialling.ask(town)
             wait_until(lambda: not dialling.states(town))
             assert part_of(town.hub, "recipient supplier")["facts"]["address"] == url
