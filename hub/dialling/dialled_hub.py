@@ -2,7 +2,7 @@
 """A hub that dials a recipient until it is told to stop: its folder opened, its card behind a line.
 
 When a key of the hub is replaced, it goes on with the new one. Between two sessions outputs of
-applets that are due are released.
+applets that are due are released, and after one the hub's certificate is renewed when it is time.
 """
 
 import time
@@ -14,8 +14,9 @@ from typing import Final
 from hub.callers import Callers
 from hub.card.open import Card
 from hub.device import Device
-from hub.dialling.dialler import SLICE_SECONDS, Dialler
+from hub.dialling.dialler import SLICE_SECONDS, Dialler, Wire
 from hub.dialling.events import DialEvent
+from hub.dialling.identity import renew_if_due
 from hub.dialling.recipient import Recipient
 from hub.machine.machine import AppletMachine
 from protocols.remote_admin.agent import SessionEnd
@@ -62,16 +63,34 @@ class DialledHub:
             self._dialler.interrupt()
 
     def _made(self, home: Device, card: Card) -> Dialler:
+        meter = self.meter_of(home).main.channel.meter
         self._dialler = Dialler(
             card,
             self.recipient,
-            self.meter_of(home).main.channel.meter,
+            meter,
             self.tell,
             home.disclosure.record_connection,
+            _Renewing(home, self.recipient.name, meter).renew,
             poll_seconds=self.poll_seconds,
             callers=self._callers,  # no new key forgives who was wrong
         )
         return self._dialler
+
+
+@dataclass(frozen=True, slots=True)
+class _Renewing:
+    """Renews the hub's certificate over its own connection."""
+
+    home: Device
+    name: str
+    meter: bytes
+
+    def renew(self, wire: Wire) -> bool:
+        ends = renew_if_due(
+            self.home.folder, self.name, self.meter, wire.request,
+            now=self.home.now(), randomness=self.home.randomness,
+        )  # fmt: skip
+        return ends is not None
 
 
 @dataclass(slots=True)

@@ -52,11 +52,13 @@ class RecipientWork:
             case Kind.FAILED if not life.stopping.is_set():
                 code = "tls-refused" if event.facts.get("is_security") else "session-failed"
                 life.waiting(code, why, float(event.facts.get("next_seconds", 0)))
-            case Kind.RETRYING:
+            case Kind.RETRYING | Kind.NOT_RENEWED:
                 life.keep(notice=why)
             case Kind.ENDED:
                 self._sessions += 1
                 life.up()
                 life.keep(sessions=self._sessions, last_session=utc_text(self._now()), notice=None)
+            case Kind.RENEWED:
+                life.keep(certificate_renewed=utc_text(self._now()))
             case Kind.CONNECTED:
                 life.up()
