@@ -285,6 +285,9 @@ def _read(path: Path) -> str:
     """Return the text of a file that nobody else may write."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe must not make us wait
+    except (FileNotFoundError, NotADirectoryError):
+        reason = "there is no hub; `meterlet hub init` makes one"
+        raise ConfigurationRefused(str(path.parent), 0, "", reason) from None
     except OSError as error:
         raise ConfigurationRefused(FILE, 0, "", error.strerror or "it cannot be read") from None
     facts = os.fstat(descriptor)
