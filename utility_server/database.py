@@ -212,7 +212,7 @@ api_key_table: Final = declare(
 operator_table: Final = declare(
     _metadata, "operator", {"name": String}, {"password": String, "roles": String, "epoch": String}
 )
-"""Who may sign in with a password (its Argon2id hash); a new `epoch` ends the sessions of before."""
+"""Who may sign in with a password (its Argon2id hash); a new `epoch` ends sessions."""
 
 console_session_table: Final = declare(
     _metadata,
@@ -244,7 +244,7 @@ sign_in_table: Final = declare(
 """Sign-ins that have gone to the identity provider and are not back; each is used once."""
 
 sign_in_failure_table: Final = declare(
-    _metadata, "sign_in_failure", {"source": String}, {"count": BigInteger, "last": BigInteger}
+    _metadata, "sign_in_failure", {"source": String}, {"tries": BigInteger, "last": BigInteger}
 )
 
 audit_table: Final = declare(

@@ -65,13 +65,13 @@ class AuditLog:
             ).one_or_none()
             sequence, previous = (0, GENESIS) if last is None else (last.sequence, last.digest)
             sequence, time = sequence + 1, self.now()
-            texts = [text[:LONGEST] for text in (who, action, target, outcome, request)]
-            body = encode_row([sequence, time, *texts])
+            who, action, target = who[:LONGEST], action[:LONGEST], target[:LONGEST]
+            body = encode_row([sequence, time, who, action, target, outcome, request])
             digest = seal(_LABEL, bytes(previous), body)
             connection.execute(
                 insert(table).values(sequence=sequence, time=time, body=body, digest=digest)
             )
-        return AuditEntry(sequence, time, *texts, digest)
+        return AuditEntry(sequence, time, who, action, target, outcome, request, digest)
 
     def page(self, after: int, limit: int) -> list[AuditEntry]:
         """Return entries in order, from after a number on; the chain is not checked."""

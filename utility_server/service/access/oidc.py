@@ -285,9 +285,9 @@ class StaffSignIn:
         if claims is None:
             raise AccessProblem("what the identity provider says of you does not count")
         audience = claims.get("aud")
-        if isinstance(audience, list) and len(audience) > 1:
-            if claims.get("azp") != settings.client_id:
-                raise AccessProblem("what the identity provider says of you is for another")
+        is_shared = isinstance(audience, list) and len(audience) > 1
+        if is_shared and claims.get("azp") != settings.client_id:
+            raise AccessProblem("what the identity provider says of you is for another")
         if not hmac.compare_digest(str(claims.get("nonce")).encode(), row.nonce.encode()):
             raise AccessProblem("what the identity provider says of you is of another sign-in")
         roles = settings.roles_of(claims)

@@ -146,21 +146,21 @@ class Operators:
                 row.source: row
                 for row in connection.execute(select(failures).where(failures.c.source.in_(keys)))
             }
-            waits = [_wait(row.count, row.last, now) for row in rows.values()]
+            waits = [_wait(row.tries, row.last, now) for row in rows.values()]
             if waits and max(waits) > 0:
                 raise TooManySignIns(max(waits))
             for key in keys:
                 if key in rows:
                     counted = update(failures).where(failures.c.source == key)
-                    connection.execute(counted.values(count=rows[key].count + 1, last=now))
+                    connection.execute(counted.values(tries=rows[key].tries + 1, last=now))
                 else:
-                    connection.execute(insert(failures).values(source=key, count=1, last=now))
+                    connection.execute(insert(failures).values(source=key, tries=1, last=now))
         return keys
 
 
 def _counted_as(connection: Connection, source: str) -> str:
     """Return under what a source is counted: where too many are, all further ones together."""
-    known = connection.execute(select(failures.c.count).where(failures.c.source == source)).first()
+    known = connection.execute(select(failures.c.tries).where(failures.c.source == source)).first()
     if known is not None:
         return source
     total = connection.execute(select(func.count()).select_from(failures)).scalar_one()

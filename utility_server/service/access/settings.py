@@ -84,7 +84,7 @@ def read_settings(folder: Path) -> OidcSettings | None:
         raise AccessProblem(f"{path}: {error}") from None
     unknown = document.keys() - {"oidc"}
     if unknown:
-        raise AccessProblem(f"{path}: {sorted(unknown)[0][:40]}: not known")
+        raise AccessProblem(f"{path}: {min(unknown)[:40]}: not known")
     section = document.get("oidc")
     if section is None:
         return None
@@ -99,7 +99,7 @@ def _oidc(folder: Path, section: object) -> OidcSettings:
         raise AccessProblem("oidc: not a table")
     unknown = section.keys() - {*_TEXTS, "roles"}
     if unknown:
-        raise AccessProblem(f"oidc.{sorted(unknown)[0][:40]}: not known")
+        raise AccessProblem(f"oidc.{min(unknown)[:40]}: not known")
     texts: dict[str, str] = {}
     for name in _TEXTS:
         value = section.get(name, "")
