@@ -41,9 +41,12 @@ ENTRIES: Final = {
         r"meterlet\.demo\.sample_hub",
     ),
     "utility": (
-        r"utility_server(\.\w+)*",
+        r"utility_server(\.(?!service)\w+)*",
         r"meterlet\.commands\.(authority|concentrator|mdms(\.\w+)?|settle|trustee|utility)",
         r"protocols(\.\w+)*",
+    ),
+    "api": (
+        r"utility_server\.service(\.\w+)*", r"meterlet\.commands\.utility_(access|serve)",
     ),
     "pages": (
         r"hub\.inspection\.(api|locales|web)(\.\w+)*", r"meterlet\.commands\.inspect\.pages",

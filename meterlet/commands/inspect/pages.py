@@ -12,8 +12,6 @@ import ssl
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from errno import EINVAL
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -42,12 +40,18 @@ from meterlet.commands.common import (
 )
 from meterlet.commands.inspect.proofs import BillingProofs
 from meterlet.commands.serving import complain, host_option, port_option
-from meterlet.key_files import KeyFileProblem
+from meterlet.commands.web_server import (
+    EVERYWHERE,
+    QuietServer,
+    bracketed,
+    is_loopback,
+    listen,
+    tls_context,
+)
 from meterlet.secret_files import SECRET_FILE, SecretText
 
 CHANGE: Final = "meterlet.inspect.users.change/1"
 MOST_CONNECTIONS: Final = 64
-EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - refused, or with TLS and a name
 
 
 @click.command()
@@ -74,14 +78,14 @@ def serve(
     """
     if (certificate is None) != (key is None):
         raise click.UsageError("TLS needs both --certificate and --key")
-    if certificate is None and not _is_loopback(host):
+    if certificate is None and not is_loopback(host):
         raise click.UsageError(f"{host} is not loopback: say --certificate and --key")
     if host in EVERYWHERE and not names:
         raise click.UsageError(f"{host}: say what browsers call the hub, --name HOST")
-    tls = None if certificate is None or key is None else _tls(certificate, key)
+    tls = None if certificate is None or key is None else tls_context(certificate, key)
     with Device.open(folder):  # says what is wrong before anything listens
         pass
-    listener = _listen(host, port)
+    listener = listen(host, port, MOST_CONNECTIONS)
     try:
         asyncio.run(_serve(folder, listener, host, names, tls, as_json))
     finally:
@@ -97,7 +101,7 @@ async def _serve(
     as_json: bool,
 ) -> None:
     port = listener.getsockname()[1]
-    own = LOOPBACK_NAMES if _is_loopback(host) else (_bracketed(host),)
+    own = LOOPBACK_NAMES if is_loopback(host) else (bracketed(host),)
     settings = Settings(
         folder,
         Settings.origins_of((*own, *names), port, is_secure=tls is not None),
@@ -122,22 +126,14 @@ async def _serve(
         ssl_context_factory=None if tls is None else lambda _config, _default: tls,
     )
 
-    class Server(uvicorn.Server):
-        """Ended by a signal, it ends well: uvicorn's own would raise the signal again."""
-
-        @contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            """Leave the signals to us."""
-            yield
-
-    server = Server(config)
+    server = QuietServer(config)
 
     def end() -> None:
         server.should_exit = True
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, end)
-    address = f"{'http' if tls is None else 'https'}://{_bracketed(host)}:{port}/"
+    address = f"{'http' if tls is None else 'https'}://{bracketed(host)}:{port}/"
     code = None if parts.residents.all() else parts.welcome_code
     _announce(address, code, as_json)
     await server.serve(sockets=[listener])
@@ -150,46 +146,6 @@ def _announce(address: str, code: str | None, as_json: bool) -> None:
         lines.append(f"nobody may see them yet: the first owner is made there with the code {code}")
     show("meterlet.inspect.serve/1", facts, lines, as_json=as_json)
     sys.stdout.flush()
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket; raise `OSError`, naming the address, if it is not free."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except (OSError, UnicodeError) as error:
-        listener.close()
-        number = error.errno if isinstance(error, OSError) else None
-        is_name = isinstance(error, socket.gaierror) or number is None
-        reason = "no host can have that name" if is_name else os.strerror(number or EINVAL)
-        raise OSError(number or EINVAL, reason, f"{host}:{port}") from None
-    listener.listen(MOST_CONNECTIONS)
-    return listener
-
-
-def _tls(certificate: Path, key: Path) -> ssl.SSLContext:
-    if key.stat().st_mode & 0o077:
-        raise KeyFileProblem(f"{key}: others may read it; its mode must be 0600")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(certificate, key, password=lambda: "")
-    except (ssl.SSLError, OSError, ValueError):
-        raise KeyFileProblem(f"{certificate}, {key}: not a certificate and its key") from None
-    return context
 
 
 @click.group()

@@ -41,7 +41,7 @@ LONGEST_PATH: Final = 512
 LONGEST_QUERY: Final = 4096
 REQUEST_HEADER: Final = "X-Request-Id"
 _IDENTIFICATION: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_ROUTERS: Final = (customers, tariffs, bills, records, runs, regions, administration)
+ROUTERS: Final = (customers, tariffs, bills, records, runs, regions, administration)
 ABOUT: Final = """
 The utility's interface for systems and staff.
 
@@ -64,7 +64,7 @@ def create_api(parts: ServiceParts) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     api.state.parts = parts
-    for module in _ROUTERS:
+    for module in ROUTERS:
         api.include_router(module.router, prefix="/v1")
     api.router.route_class = ServiceRoute
     operation(

@@ -68,8 +68,8 @@ class BillRunOrder:
     """Whether a period that is billed is billed again."""
     tries: int = 5
     retry_seconds: int = 300
-    until: int = 0
-    """When waiting ends, in epoch seconds; 0: only with a cancellation."""
+    wait_seconds: int = 0
+    """How long after its beginning a run ends at the latest; 0: only with a cancellation."""
 
     def facts(self) -> Facts:
         """Return it as it is kept."""
@@ -84,7 +84,7 @@ class BillRunOrder:
             "replaces": self.replaces,
             "tries": self.tries,
             "retry_seconds": self.retry_seconds,
-            "until": self.until,
+            "wait_seconds": self.wait_seconds,
         }
 
     @classmethod
@@ -100,7 +100,7 @@ class BillRunOrder:
             replaces=bool(facts["replaces"]),
             tries=facts["tries"],
             retry_seconds=facts["retry_seconds"],
-            until=facts["until"],
+            wait_seconds=facts["wait_seconds"],
         )
 
 
@@ -137,7 +137,7 @@ class BillRun:
             if is_cancelled():
                 break
             self._ask(item, order)
-        if order.until and self.now() >= order.until:
+        if order.wait_seconds and self.now() >= job.created + order.wait_seconds:
             self._give_up(job)
         counts = self.items.counts(job.identification)
         total = sum(counts.values())
@@ -172,8 +172,8 @@ class BillRun:
         next_try = self.items.next_due(job.identification)
         if next_try is not None:
             times.append(max(now, next_try))
-        if order.until:
-            times.append(max(now, order.until))
+        if order.wait_seconds:
+            times.append(max(now, job.created + order.wait_seconds))
         return min(times, default=now + most)
 
     # Who is asked, and for what

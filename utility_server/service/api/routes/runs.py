@@ -197,7 +197,7 @@ def order_of(request: Request, body: BillRunOrderModel) -> BillRunOrder:
         replaces=body.replaces,
         tries=body.tries,
         retry_seconds=body.retry_seconds,
-        until=parts.settings.now() + body.wait_seconds if body.wait_seconds else 0,
+        wait_seconds=body.wait_seconds,
     )
 
 
@@ -206,9 +206,6 @@ def _begun(request: Request, response: Response, kind: str, facts: dict[str, Any
     if (key := request.headers.get(KEY_HEADER)) is not None:
         # Done again after a crash, the same request finds the run that it has begun.
         name = sha256(f"{len(who)} {who} {kind} {key}".encode()).hexdigest()[:32]
-        known = parts.jobs.find(name)
-        if known is not None:
-            facts = dict(known.parameters)
     else:
         name = parts.settings.randomness(16).hex()
     job = parts.jobs.create(name, kind, who, facts)
