@@ -14,6 +14,9 @@ from meterlet.extras import ROLES, missing_extra, needs_extra
 class LazyGroup(click.RichGroup):
     """A group that imports a command's module only when that command is asked for."""
 
+    group_class = click.RichGroup
+    """Groups within it are plain ones."""
+
     def __init__(
         self, *arguments: Any, targets: Mapping[str, str], extra: str = "", **options: Any
     ) -> None:

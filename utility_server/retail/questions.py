@@ -156,6 +156,17 @@ class Questions:
         with reading(self.engine) as connection:
             return {state: int(number) for state, number in connection.execute(query)}
 
+    def last_address(self, meter: bytes) -> str:
+        """Return where a meter's hub was asked last, HOST:PORT; empty where it never was."""
+        query = (
+            select(table.c.address)
+            .where(table.c.meter == meter, table.c.address != "")
+            .order_by(table.c.changed.desc(), table.c.nonce)
+            .limit(1)
+        )
+        with reading(self.engine) as connection:
+            return connection.execute(query).scalar_one_or_none() or ""
+
     def invoice_of(self, number: int) -> KeptInvoice | None:
         """Return the invoice of that number as it was signed; None where none is kept."""
         query = select(invoice_table).where(invoice_table.c.number == number)

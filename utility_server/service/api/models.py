@@ -262,6 +262,7 @@ class BillRunOrderModel(Model):
     addresses: dict[MeterText, HostPort] = Field(
         {}, max_length=10_000, description="Where hubs are asked; others dial in."
     )
+    at_last_address: bool = Field(False, description="Ask others where they were asked last.")
     replaces: bool = Field(False, description="Bill again what is billed.")
     tries: int = Field(5, ge=1, le=20)
     retry_seconds: int = Field(300, ge=1, le=86_400)

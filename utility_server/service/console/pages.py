@@ -21,6 +21,13 @@ GROUPS: Final = {
     "refused": ("refused", "cancelled"),
 }
 """How the states of a run's customers stand on the page."""
+NAMES: Final = {
+    "billed": "billed",
+    "waiting": "waiting for the hub",
+    "unreachable": "not reached, or not ready",
+    "declined": "the hub said no",
+    "refused": "not to be billed so",
+}
 
 
 async def welcome(visit: Visit) -> Response:
@@ -50,6 +57,7 @@ async def overview(visit: Visit) -> Response:
     last_month = today.replace(day=1) - timedelta(days=1)
     return visit.page(
         "overview.html", run=bill_runs[0] if bill_runs else None, runs=runs, groups=GROUPS,
+        names=NAMES,
         tariffs=[one for one in tariffs if one["withdrawn"] is None], schedules=schedules,
         month=f"{last_month:%Y-%m}",
     )  # fmt: skip
@@ -66,8 +74,9 @@ async def begin_run(visit: Visit) -> Response:
             return visit.page("problem.html", 422, reason="say a month, as 2025-03", back="/")
         last = (first + timedelta(days=32)).replace(day=1) - timedelta(days=1)
         body["period"] = {"from": str(first), "until": str(last)}
-    if fields.get("replaces"):
-        body["replaces"] = True
+    for name in ("replaces", "at_last_address"):
+        if fields.get(name):
+            body[name] = True
     answer = await visit.inside.ask("POST", "/v1/bill-runs", body, once=fields.get("once", ""))
     if not answer.is_fine:
         return visit.problem(answer, "/")
@@ -85,7 +94,9 @@ async def show_run(visit: Visit) -> Response:
             state=list(GROUPS.get(group, ())),
         )  # fmt: skip
     is_live = run["state"] in ("waiting", "running", "cancelling")
-    return visit.page("run.html", run=run, items=items, groups=GROUPS, group=group, is_live=is_live)
+    return visit.page(
+        "run.html", run=run, items=items, groups=GROUPS, names=NAMES, group=group, is_live=is_live
+    )
 
 
 async def cancel_run(visit: Visit) -> Response:

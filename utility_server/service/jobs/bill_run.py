@@ -64,6 +64,8 @@ class BillRunOrder:
     """Whose bills; empty: all customers'."""
     addresses: Mapping[bytes, str] = field(default_factory=dict)
     """Where hubs are asked, HOST:PORT; others are waited for."""
+    at_last_address: bool = False
+    """Whether other hubs are asked where they were asked last, if the service may dial."""
     replaces: bool = False
     """Whether a period that is billed is billed again."""
     tries: int = 5
@@ -81,6 +83,7 @@ class BillRunOrder:
             "begins": str(self.begins),
             "meters": list(self.meters),
             "addresses": [[meter, where] for meter, where in sorted(self.addresses.items())],
+            "at_last_address": self.at_last_address,
             "replaces": self.replaces,
             "tries": self.tries,
             "retry_seconds": self.retry_seconds,
@@ -97,6 +100,7 @@ class BillRunOrder:
             begins=date.fromisoformat(facts["begins"]),
             meters=tuple(map(bytes, facts["meters"])),
             addresses={bytes(meter): str(where) for meter, where in facts["addresses"]},
+            at_last_address=bool(facts["at_last_address"]),
             replaces=bool(facts["replaces"]),
             tries=facts["tries"],
             retry_seconds=facts["retry_seconds"],
@@ -195,9 +199,11 @@ class BillRun:
 
     def _items_of(self, job: Job, order: BillRunOrder, meter: bytes) -> Iterator[BillRunItem]:
         """Yield what a customer is to be asked."""
-        address = order.addresses.get(meter, "")
-        if self.head_end is None:
-            address = ""
+        address = ""
+        if self.head_end is not None:
+            address = order.addresses.get(meter, "")
+            if not address and order.at_last_address:
+                address = self.utility.questions.last_address(meter)
         try:
             zone = self.utility.customers.zone(meter)
             periods = [order.period] if order.period else self._due_of(meter, order, zone)

@@ -173,7 +173,7 @@ def remove_schedule(request: Request, run: Name) -> Response:
 def order_of(request: Request, body: BillRunOrderModel) -> BillRunOrder:
     """Return what a run is to do; raise where it makes no sense."""
     parts = parts_of(request)
-    if body.addresses and not parts.settings.may_dial:
+    if (body.addresses or body.at_last_address) and not parts.settings.may_dial:
         raise ServiceRefused("this service dials no hub; hubs dial in")
     parts.tariffs.usable(bytes.fromhex(body.tariff))
     meters = tuple(sorted({bytes.fromhex(one) for one in body.meters}))
@@ -194,6 +194,7 @@ def order_of(request: Request, body: BillRunOrderModel) -> BillRunOrder:
         begins=body.begins,
         meters=meters,
         addresses={bytes.fromhex(meter): where for meter, where in body.addresses.items()},
+        at_last_address=body.at_last_address,
         replaces=body.replaces,
         tries=body.tries,
         retry_seconds=body.retry_seconds,
