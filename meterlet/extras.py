@@ -32,6 +32,7 @@ EXTRAS: Final = {
     "componentize_py": "hub",
     "fastapi": "api",
     "flint": "hub",
+    "h11": "hub",
     "holidays": "tariffs",
     "httpx2": "api",
     "jinja2": "pages",

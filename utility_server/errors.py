@@ -162,3 +162,9 @@ class TooManySignIns(AccessProblem):
 
 class ServiceRefused(UtilityError):
     """The service cannot do what it is asked, as things are."""
+
+
+class CertificateRefused(UtilityError):
+    """A request for a hub's certificate is not its hub's, or a certificate cannot be used."""
+
+    exit_code = 3

@@ -49,7 +49,7 @@ def test_a_script_runs_commands_as_they_run_by_themselves(tmp_path: Path) -> Non
     )  # fmt: skip
     assert script("meterlet hub init hub --serial 1 > told && test -e hub/hub.db").returncode == 0
     assert "meter" in (tmp_path / "told").read_text()
-    # The background truncates `log` when it comes to it: without `rm`, the earlier server's is read.
+    # `log` is truncated when the background comes to it: the earlier server's must not be read.
     served = "rm -f log; meterlet hub serve --hub hub --port 0 > log & "
     served += "until grep -qs : log; do sleep .1; done"
     ended = script(f"{served}; kill $!; wait $!; echo ended with $?")
