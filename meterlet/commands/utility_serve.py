@@ -8,6 +8,9 @@ import socket
 import ssl
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +27,7 @@ from meterlet.commands.common import (
     utility_option,
 )
 from meterlet.commands.serving import host_option, port_option
+from meterlet.commands.utility_gateway import authority_of
 from meterlet.commands.web_server import (
     EVERYWHERE,
     QuietServer,
@@ -33,12 +37,15 @@ from meterlet.commands.web_server import (
     tls_context,
 )
 from meterlet.secret_files import SECRET_FILE
+from utility_server.gateway.errands import BillErrands
+from utility_server.gateway.serving import gateway_app, serve_gateway, server_context
 from utility_server.service.application import create_service
 from utility_server.service.log import JsonLog
 from utility_server.service.parts import LOOPBACK_NAMES, ServiceParts, ServiceSettings
 
 MOST_CONNECTIONS: Final = 256
 PORT: Final = 8420
+HUBS_PORT: Final = 8443
 
 
 @click.command()
@@ -48,6 +55,18 @@ PORT: Final = 8420
 @click.option("--name", "names", multiple=True, help="A further name that clients use for it.")
 @click.option("--tls-cert", type=PRESENT_FILE, help="TLS: the certificate and its chain (PEM).")
 @click.option("--tls-key", type=SECRET_FILE, help="TLS: its private key (PEM, mode 0600).")
+@click.option(
+    "--hubs-host", default="127.0.0.1", show_default=True, help="Address to wait for hubs on."
+)
+@click.option(
+    "--hubs-port", type=click.IntRange(0, 65535), default=HUBS_PORT, show_default=True,
+    help="Port to wait for hubs on; 0: any that is free.",
+)  # fmt: skip
+@click.option(
+    "--hubs-name", "hubs_names", multiple=True, default=("localhost", "127.0.0.1"),
+    show_default=True, help="A name or address under which hubs reach it. Repeatable.",
+)  # fmt: skip
+@click.option("--no-hubs", is_flag=True, help="Wait for no hubs; another process is their door.")
 @click.option("--mdms", type=PRESENT_FOLDER, help="The folder of the MDMS whose sums are shown.")
 @click.option(
     "--dial", is_flag=True, help="Let bill runs ask hubs at addresses that operators name."
@@ -61,14 +80,20 @@ def serve(
     names: tuple[str, ...],
     tls_cert: Path | None,
     tls_key: Path | None,
+    hubs_host: str,
+    hubs_port: int,
+    hubs_names: tuple[str, ...],
+    no_hubs: bool,
     mdms: Path | None,
     dial: bool,
     no_console: bool,
     as_json: bool,
 ) -> None:
-    """Serve the utility: REST for systems, the console for operators, and the long runs.
+    """Serve the utility: a door for hubs that dial, and one for people and systems.
 
-    On loopback unless --host says otherwise, and then over TLS only. It logs JSON to stderr.
+    REST for systems, the console for operators, and the long runs: on loopback unless --host says
+    otherwise, and then over TLS only. Hubs are waited for over TLS with certificates of the
+    utility's own authority. It logs JSON to stderr.
     """
     if (tls_cert is None) != (tls_key is None):
         raise click.UsageError("TLS needs both --tls-cert and --tls-key")
@@ -93,14 +118,49 @@ def serve(
             parts = ServiceParts.open(settings)
             log.take_libraries()
             scheme = "http" if tls is None else "https"
-            _announce(parts, f"{scheme}://{bracketed(host)}:{number}/", as_json)
-            asyncio.run(_serve(parts, listener, tls, has_console=not no_console))
+            hubs = None if no_hubs else HubDoor(parts, hubs_host, hubs_port, hubs_names)
+            address = f"{scheme}://{bracketed(host)}:{number}/"
+            asyncio.run(
+                _serve(
+                    parts, listener, tls, hubs,
+                    lambda where: _announce(parts, address, where, as_json),
+                    has_console=not no_console,
+                )
+            )  # fmt: skip
         finally:
             listener.close()
 
 
+@dataclass(frozen=True, slots=True)
+class HubDoor:
+    """Where hubs that dial are waited for."""
+
+    parts: ServiceParts
+    host: str
+    port: int
+    names: tuple[str, ...]
+
+    async def serve(self, ready: Callable[[str, int], None], stop: asyncio.Event) -> None:
+        """Ask hubs for the bills that wait, as they dial in, until told to stop."""
+        utility = self.parts.utility
+        authority = authority_of(utility)
+        certificate, key = authority.server_files(self.names)
+        authority.open()
+        context = server_context(certificate, key, authority.certificate_file)
+        errands = BillErrands(utility, failed=self.parts.bill_runs.tell_failed)
+        with ThreadPoolExecutor(thread_name_prefix="gateway") as workers:
+            app = gateway_app(errands, authority, workers)
+            await serve_gateway(app, context, self.host, self.port, ready, stop)
+
+
 async def _serve(
-    parts: ServiceParts, listener: socket.socket, tls: ssl.SSLContext | None, *, has_console: bool
+    parts: ServiceParts,
+    listener: socket.socket,
+    tls: ssl.SSLContext | None,
+    hubs: HubDoor | None,
+    announce: Callable[[str], None],
+    *,
+    has_console: bool,
 ) -> None:
     config = uvicorn.Config(
         create_service(parts, has_console=has_console),
@@ -117,23 +177,54 @@ async def _serve(
         timeout_graceful_shutdown=10,
         ssl_context_factory=None if tls is None else lambda _config, _default: tls,
     )
-    server = QuietServer(config)
+    server, stop = QuietServer(config), asyncio.Event()
 
     def end() -> None:
         server.should_exit = True
+        stop.set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, end)
-    await server.serve(sockets=[listener])
+    if hubs is None:
+        announce("")
+        await server.serve(sockets=[listener])
+        return
+
+    async def both() -> None:
+        """Serve people and systems; the doors close together."""
+        try:
+            await server.serve(sockets=[listener])
+        finally:
+            stop.set()
+
+    try:
+        async with asyncio.TaskGroup() as doors:
+            opened = asyncio.Event()
+
+            def ready(host: str, port: int) -> None:
+                announce(f"{bracketed(host)}:{port}")
+                opened.set()
+
+            door = doors.create_task(hubs.serve(ready, stop))
+            waiting = doors.create_task(opened.wait())
+            await asyncio.wait((door, waiting), return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+            if opened.is_set():
+                doors.create_task(both())
+    except* OSError as group:
+        raise group.exceptions[0] from None
 
 
-def _announce(parts: ServiceParts, address: str, as_json: bool) -> None:
+def _announce(parts: ServiceParts, address: str, hubs: str, as_json: bool) -> None:
     facts = {
         "address": address,
+        "hubs": hubs or None,
         "openapi": f"{address}v1/openapi.json",
         "process": os.getpid(),
     }
     lines = [f"the service is at {address}; Ctrl-C ends it"]
+    if hubs:
+        lines.append(f"hubs that dial are waited for at {hubs}")
     if not parts.operators.all() and parts.sign_in is None:
         lines.append(
             "nobody can sign in yet: `meterlet utility operator add NAME --role billing` lets you"

@@ -84,6 +84,7 @@ class ServiceParts:
     jobs: Jobs
     items: BillRunItems
     schedules: Schedules
+    bill_runs: bill_run.BillRun
     runner: Runner
     cursors: Cursors
     repeated: RepeatedRequests
@@ -102,10 +103,11 @@ class ServiceParts:
         jobs, items = Jobs(engine, now), BillRunItems(engine)
         schedules = Schedules(engine, jobs, now, randomness)
         head_end: Callable[[], HeadEnd] | None = utility.head_end if settings.may_dial else None
+        bill_runs = bill_run.BillRun(utility, tariffs, items, head_end, now)
         runner = Runner(
             jobs,
             {
-                bill_run.KIND: bill_run.BillRun(utility, tariffs, items, head_end, now),
+                bill_run.KIND: bill_runs,
                 record_check.KIND: record_check.RecordCheck(utility, audit, now),
             },
             randomness,
@@ -127,6 +129,7 @@ class ServiceParts:
             jobs=jobs,
             items=items,
             schedules=schedules,
+            bill_runs=bill_runs,
             runner=runner,
             cursors=Cursors(hmac.new(utility.keys.storage, _CURSOR_LABEL, sha256).digest()),
             repeated=RepeatedRequests(engine, now),

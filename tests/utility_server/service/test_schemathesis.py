@@ -6,7 +6,6 @@ a period that has no contract, a cursor that nobody gave.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import hypothesis

@@ -297,6 +297,16 @@ class BillRun:
             item, state=state, tries=tries, due=self.now() + wait, reason=reason, why=why
         )
 
+    def tell_failed(self, question: BillQuestion, error: UtilityError) -> None:
+        """Note why a hub that has dialled in has not answered a question.
+
+        It is asked again at another time; a run takes the refusal of its resident as the end.
+        """
+        state = ItemState.ASKED
+        if isinstance(error, HubRefused) and error.status_word != _NOT_CERTIFIED:
+            state = ItemState.DECLINED
+        self.items.told(question.about.nonce, state, kind_of(error), str(error))
+
     # What hubs have answered meanwhile
 
     def _follow(self, job: Job) -> None:

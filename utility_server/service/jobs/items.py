@@ -110,14 +110,31 @@ class BillRunItems:
         with reading(self.engine) as connection:
             return [_item(row) for row in connection.execute(query).all()]
 
+    def told(self, nonce: bytes, state: ItemState, reason: str, why: str) -> None:
+        """Note why a question that its hub was asked when it dialled in has no answer.
+
+        Of several runs that wait for it, all are told.
+        """
+        waiting = (ItemState.ASKED, ItemState.DECLINED)
+        where = (table.c.nonce == nonce, table.c.state.in_(waiting))
+        with writing(self.engine) as connection:
+            connection.execute(
+                update(table)
+                .where(*where)
+                .values(state=state, reason=reason, why=why[:LONGEST_WHY])
+            )
+
     def moved(self, job: str, limit: int) -> list[tuple[BillRunItem, str, int]]:
-        """Return asked items whose question has gone on, its state and its ledger entry."""
+        """Return asked items whose question has gone on, its state and its ledger entry.
+
+        Of those that a hub has declined, too: its resident may have consented since.
+        """
         query = (
             select(table, question_table.c.state.label("now"), question_table.c.entry.label("at"))
             .join(question_table, question_table.c.nonce == table.c.nonce)
             .where(
                 table.c.job == job,
-                table.c.state == ItemState.ASKED,
+                table.c.state.in_((ItemState.ASKED, ItemState.DECLINED)),
                 question_table.c.state.in_(("entered", "delivered", "refused", "withdrawn")),
             )
             .limit(limit)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from utility_server.errors import CannotVerify, UnknownCustomer, VerificationFailed
-from utility_server.retail.claims import check_entry
+from utility_server.retail.audit import check_entry
 from utility_server.retail.ledger import LedgerEntry
 from utility_server.service.access.roles import Role
 from utility_server.service.api.models import (
