@@ -152,6 +152,8 @@ async def _answer(page: ConsolePage, console: Console, http: Request) -> Respons
         if page.method == "POST" and not session.accepts(fields.get("token", "")):
             return visit.page("problem.html", 403, reason=_OTHER_FORM, back="/")
         if not session.principal.may(page.roles):
+            if page.path == "/":
+                return visit.see("/welcome")  # to the first page that is theirs
             return visit.page("problem.html", 403, reason=_OTHER_ROLE, back="/welcome")
     try:
         return await page.handler(visit)
