@@ -196,6 +196,7 @@ class _Passage:
 
     async def _record(self, principal: Principal, outcome: str) -> None:
         target = " ".join(f"{name}={value}" for name, value in self.request.path_params.items())
+        target = target or str(getattr(self.request.state, "target", ""))
         if not target and self.reads and (meter := self.request.query_params.get("meter")):
             target = f"meter={meter}"
         target = "".join(one if one.isprintable() else "?" for one in target)

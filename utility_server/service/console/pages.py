@@ -83,6 +83,26 @@ async def begin_run(visit: Visit) -> Response:
     return visit.see(f"/runs/{answer.json['run']}")
 
 
+async def begin_schedule(visit: Visit) -> Response:
+    """Let a bill run come again each month."""
+    fields = visit.fields
+    numbers = {name: fields.get(name, "") for name in ("day", "hour")}
+    body: dict[str, Any] = {
+        "name": fields.get("name", ""),
+        "order": {"tariff": fields.get("tariff", "")},
+        **{name: int(text) if text.isdecimal() else -1 for name, text in numbers.items()},
+    }
+    answer = await visit.inside.ask("POST", "/v1/bill-schedules", body)
+    return visit.see("/") if answer.is_fine else visit.problem(answer, "/")
+
+
+async def remove_schedule(visit: Visit) -> Response:
+    """Let a bill run come no more."""
+    name = visit.http.path_params["run"]
+    answer = await visit.inside.ask("DELETE", f"/v1/bill-schedules/{name}")
+    return visit.see("/") if answer.is_fine else visit.problem(answer, "/")
+
+
 async def show_run(visit: Visit) -> Response:
     """Show how far a run is: who is billed, who refused and why, who is not reached."""
     name, group = visit.http.path_params["run"], visit.value("show")
@@ -305,6 +325,8 @@ PAGES: Final = (
     ConsolePage("/welcome", welcome, None),
     ConsolePage("/", overview, READERS),
     ConsolePage("/runs", begin_run, (BILLING,), "POST"),
+    ConsolePage("/schedules", begin_schedule, (BILLING,), "POST"),
+    ConsolePage("/schedules/{run}/removal", remove_schedule, (BILLING,), "POST"),
     ConsolePage("/runs/{run}", show_run, READERS),
     ConsolePage("/runs/{run}/cancellation", cancel_run, READERS, "POST"),
     ConsolePage("/customers", customers, READERS),

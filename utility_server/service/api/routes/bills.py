@@ -63,6 +63,7 @@ def ask_for_bill(request: Request, response: Response, body: NewQuestion) -> Any
     parts = parts_of(request)
     tariff = parts.tariffs.usable(bytes.fromhex(body.tariff))
     meter = bytes.fromhex(body.meter)
+    request.state.target = f"meter={body.meter}"
     question = parts.utility.question(meter, period_of(body.period), tariff.document, body.paid)
     response.headers["Location"] = f"/v1/bills/{question.about.nonce.hex()}"
     return _bill(request, parts.utility.questions.find(question))

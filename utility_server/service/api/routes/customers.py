@@ -87,6 +87,7 @@ def enrol_customer(request: Request, response: Response, data: Body) -> Enrolled
     """
     enrolment = parts_of(request).utility.customers.enrol(data)
     response.headers["Location"] = f"/v1/customers/{enrolment.meter.hex()}"
+    request.state.target = f"meter={enrolment.meter.hex()}"
     return Enrolled(meter=enrolment.meter.hex(), applet=enrolment.applet.hex())
 
 
