@@ -23,7 +23,6 @@ from tests.support.oidc_provider import (
 )
 from tests.support.service import ENROLMENT, METER, ORIGIN, Clock, Served, new_utility, served
 from utility_server.keys import write_secret
-from utility_server.service.access import api_keys
 from utility_server.service.access.roles import Role
 from utility_server.service.api import application
 from utility_server.service.api.application import LARGEST_BODY
@@ -105,7 +104,7 @@ def test_a_token_without_a_signature_of_the_provider_does_not_count(
 
 
 def refused_or_malformed(service: Served, token: str) -> bool:
-    headers = {"Authorization": f"Bearer {token}".encode()}
+    headers = {b"Authorization": f"Bearer {token}".encode()}
     return service.client.get("/v1/me", headers=headers).status_code == 401
 
 
@@ -220,7 +219,7 @@ def test_secrets_are_compared_in_constant_time_for_unknown_keys_too(
         compared.append((len(one), len(two)))
         return real(one, two)
 
-    monkeypatch.setattr(api_keys.hmac, "compare_digest", counting)
+    monkeypatch.setattr(hmac, "compare_digest", counting)
     secret = service.key()[21:]
     for text in (service.key(), f"mlk_{'0' * 16}_{secret}", service.key()[:21] + "A" * 43):
         compared.clear()

@@ -12,6 +12,7 @@ import hypothesis
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from tests.support.service import ENROLMENT, Served, new_utility, other_meters, served
@@ -41,6 +42,7 @@ def operations(service: Served) -> Iterator[Any]:
     app: Any = create_service_api(service.parts)
     schema = schemathesis.openapi.from_asgi("/v1/openapi.json", app)
     for result in schema.get_all_operations():
+        assert isinstance(result, Ok), result
         yield result.ok()
 
 
