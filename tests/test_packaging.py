@@ -45,8 +45,10 @@ ENTRIES: Final = {
         r"meterlet\.commands\.(authority|concentrator|mdms(\.\w+)?|settle|trustee|utility)",
         r"protocols(\.\w+)*",
     ),
+    "einvoice": (r"utility_server\.service\.einvoice\.(cii|pdf)",),
     "api": (
-        r"utility_server\.service(\.\w+)*", r"meterlet\.commands\.utility_(access|serve)",
+        r"utility_server\.service(\.(?!einvoice\.(cii|pdf))\w+)*",
+        r"meterlet\.commands\.utility_(access|serve)",
     ),
     "pages": (
         r"hub\.inspection\.(api|locales|web)(\.\w+)*", r"meterlet\.commands\.inspect\.pages",

@@ -339,6 +339,11 @@ bill_run_item_table: Final = declare(
 """What a bill run has to do for a customer, and how far that is."""
 Index("ix_bill_run_item_state", bill_run_item_table.c.job, bill_run_item_table.c.state)
 
+customer_party_table: Final = declare(
+    _metadata, "customer_party", {"account": LargeBinary}, {"sealed": LargeBinary}
+)
+"""Name and address of a contract's customer, for invoices that name him; sealed, and erasable."""
+
 bill_schedule_table: Final = declare(
     _metadata,
     "bill_schedule",

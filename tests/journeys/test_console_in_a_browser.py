@@ -13,7 +13,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pypdf
 import pytest
+from facturx import xml_check_xsd
 
 from tests.support import dialling
 from tests.support.chromium import CHROMIUM, MODES, Visit, sync_api, visiting
@@ -30,6 +32,14 @@ pytestmark = [
 SCREENSHOTS = Path(os.environ.get("METERLET_SCREENSHOTS", ROOT / "build" / "screenshots"))
 PASSWORD = "correct horse battery"
 ROLES = ("billing", "settlement", "grid", "auditor", "admin")
+SELLER = """
+name = "Stadtwerke Beispiel"
+street = "Am Werk 1"
+postcode = "12345"
+city = "Beispiel"
+country = "DE"
+vat = "DE123456789"
+"""
 PAGES = (
     "/", "/customers", f"/customers/{METER}", "/tariffs", "/ledger", "/invoices/1", "/settlement",
     "/regions?region=North", "/audit", "/keys", "/nowhere",
@@ -52,6 +62,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Town:
     town.folder.mkdir()
     town.build()
     dialling.certify(town)
+    (town.utility / "seller.toml").write_text(SELLER)
     with Mdms.create(town.folder / "mdms") as mdms:
         mdms.store.add(aggregate(date(2025, 3, 1), 7))
     for name, roles in (("anna", ROLES), ("gus", ("grid",))):
@@ -116,6 +127,20 @@ def test_a_month_is_billed_while_the_operator_looks_on(
         assert visit.violations() == []
         page.click("#items a >> nth=-1")
         assert "Invoice 1" in visit.text("h1")
+        visit.open(f"/customers/{METER}")
+        page.get_by_text("Name and address, for invoices by mail").click()
+        for name, value in (("Name", "Erika Mustermann"), ("City", "Ort"), ("Country", "DE")):
+            page.get_by_label(name, exact=True).fill(value)
+        page.get_by_role("button", name="Keep").click()
+        assert "not kept" not in visit.text("main")
+        visit.open("/invoices/1")
+        with page.expect_download() as download:
+            page.get_by_role("link", name="PDF").click()
+        paper = town.folder / "invoice.pdf"
+        download.value.save_as(paper)
+        (xml,) = pypdf.PdfReader(paper).attachments["factur-x.xml"]
+        assert b"Erika Mustermann" in xml
+        assert xml_check_xsd(xml, flavor="factur-x", level="en16931")
         (invoice,) = dialling.bills(town)
         assert invoice == 1
         visit.open(f"/customers/{METER}")

@@ -22,6 +22,7 @@ from utility_server.service.access.settings import read_settings
 from utility_server.service.api.cursors import Cursors
 from utility_server.service.api.metrics import Metrics
 from utility_server.service.api.repeated import RepeatedRequests
+from utility_server.service.einvoice.parties import Parties
 from utility_server.service.jobs import bill_run, record_check
 from utility_server.service.jobs.items import BillRunItems
 from utility_server.service.jobs.runner import Runner
@@ -81,6 +82,7 @@ class ServiceParts:
     sign_in: StaffSignIn | None
     """None where the identity provider knows no console."""
     tariffs: TariffRegister
+    parties: Parties
     jobs: Jobs
     items: BillRunItems
     schedules: Schedules
@@ -126,6 +128,7 @@ class ServiceParts:
             if provider is None or oidc is None or not oidc.client_id
             else StaffSignIn(provider, engine, randomness),
             tariffs=tariffs,
+            parties=Parties(engine, utility.keys.storage, randomness),
             jobs=jobs,
             items=items,
             schedules=schedules,

@@ -27,6 +27,7 @@ from utility_server.service.api.routes import (
     administration,
     bills,
     customers,
+    named_invoices,
     records,
     regions,
     runs,
@@ -41,7 +42,9 @@ LONGEST_PATH: Final = 512
 LONGEST_QUERY: Final = 4096
 REQUEST_HEADER: Final = "X-Request-Id"
 _IDENTIFICATION: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-ROUTERS: Final = (customers, tariffs, bills, records, runs, regions, administration)
+ROUTERS: Final = (
+    customers, tariffs, bills, named_invoices, records, runs, regions, administration,
+)  # fmt: skip
 ABOUT: Final = """
 The utility's interface for systems and staff.
 

@@ -242,6 +242,20 @@ class InvoiceState(Model):
     is_last: bool
 
 
+_Line = Annotated[str, StringConstraints(max_length=120, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
+class PartyModel(Model):
+    """The name and address of a contract's customer."""
+
+    name: Annotated[_Line, Field(min_length=1)]
+    street: _Line
+    postcode: _Line
+    city: Annotated[_Line, Field(min_length=1)]
+    country: str = Field(pattern="^[A-Z]{2}$", description="ISO 3166-1.")
+    reference: _Line = Field("", description="How the customer wants to be referred to.")
+
+
 class Share(Model):
     """What a supplier's customers used was worth, over a period."""
 

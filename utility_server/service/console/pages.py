@@ -43,6 +43,9 @@ async def welcome(visit: Visit) -> Response:
     return visit.see("/keys" if visit.may(Role.ADMIN) else "/tariffs")
 
 
+PARTY: Final = ("name", "street", "postcode", "city", "country", "reference")
+
+
 # The run of the month
 
 
@@ -158,10 +161,16 @@ async def customer(visit: Visit) -> Response:
     exchanges = await inside.get(f"/v1/customers/{meter}/exchanges")
     bills = (await inside.get("/v1/bills", meter=meter, limit=SHOWN))["items"]
     entries = (await inside.get("/v1/ledger", meter=meter, limit=200))["items"]
+    parties: dict[str, Any] = {}
+    if visit.may(BILLING):
+        for contract in shown["contracts"]:
+            path = f"/v1/customers/{meter}/contracts/{contract['account']}/party"
+            answer = await inside.ask("GET", path)
+            parties[contract["account"]] = answer.json if answer.is_fine else None
     bills.sort(key=lambda one: one["period"]["from"], reverse=True)
     return visit.page(
         "customer.html", customer=shown, exchanges=exchanges, bills=bills,
-        entries=list(reversed(entries)),
+        entries=list(reversed(entries)), parties=parties, party_fields=PARTY,
     )  # fmt: skip
 
 
@@ -180,6 +189,19 @@ async def move_out(visit: Visit) -> Response:
     path = f"/v1/customers/{meter}/contracts/{account}/end"
     answer = await visit.inside.ask("POST", path, {"until": visit.fields.get("until", "")})
     back = f"/customers/{meter}"
+    return visit.see(back) if answer.is_fine else visit.problem(answer, back)
+
+
+async def put_party(visit: Visit) -> Response:
+    """Keep the name and address of a contract's customer, or erase them."""
+    meter, account = visit.http.path_params["meter"], visit.http.path_params["account"]
+    path, back = f"/v1/customers/{meter}/contracts/{account}/party", f"/customers/{meter}"
+    if visit.fields.get("erase"):
+        answer = await visit.inside.ask("DELETE", path)
+    else:
+        answer = await visit.inside.ask(
+            "PUT", path, {name: visit.fields.get(name, "") for name in PARTY}
+        )
     return visit.see(back) if answer.is_fine else visit.problem(answer, back)
 
 
@@ -247,10 +269,26 @@ async def verify_entry(visit: Visit) -> Response:
 async def evidence(visit: Visit) -> Response:
     """Return the bundle that an entry rests on."""
     number = visit.http.path_params["number"]
-    answer = await visit.inside.ask("GET", f"/v1/ledger/{number}/evidence")
+    return await _download(visit, f"/v1/ledger/{number}/evidence", f"entry-{number}.bundle")
+
+
+async def invoice_pdf(visit: Visit) -> Response:
+    """Return an invoice as PDF."""
+    number = visit.http.path_params["number"]
+    return await _download(visit, f"/v1/invoices/{number}/pdf", f"invoice-{number}.pdf")
+
+
+async def invoice_xml(visit: Visit) -> Response:
+    """Return an invoice as EN 16931."""
+    number = visit.http.path_params["number"]
+    return await _download(visit, f"/v1/invoices/{number}/en16931", f"invoice-{number}.xml")
+
+
+async def _download(visit: Visit, path: str, file: str) -> Response:
+    answer = await visit.inside.ask("GET", path)
     if not answer.is_fine:
         return visit.problem(answer, "/ledger")
-    name = f'attachment; filename="entry-{int(number)}.bundle"'
+    name = f'attachment; filename="{file}"'
     return Response(answer.content, media_type=answer.media, headers={"Content-Disposition": name})
 
 
@@ -334,8 +372,11 @@ PAGES: Final = (
     ConsolePage("/customers/{meter}", customer, READERS),
     ConsolePage("/customers/{meter}/contracts", move_in, (BILLING,), "POST"),
     ConsolePage("/customers/{meter}/contracts/{account}/end", move_out, (BILLING,), "POST"),
+    ConsolePage("/customers/{meter}/contracts/{account}/party", put_party, (BILLING,), "POST"),
     ConsolePage("/bills/{nonce}/withdrawal", withdraw, (BILLING,), "POST"),
     ConsolePage("/invoices/{number:int}", invoice, READERS),
+    ConsolePage("/invoices/{number:int}/pdf", invoice_pdf, (BILLING,)),
+    ConsolePage("/invoices/{number:int}/en16931", invoice_xml, (BILLING,)),
     ConsolePage("/tariffs", tariffs, tuple(Role)),
     ConsolePage("/tariffs", register_tariff, (BILLING,), "POST"),
     ConsolePage("/tariffs/{digest}/withdrawal", withdraw_tariff, (BILLING,), "POST"),
