@@ -31,11 +31,9 @@ def provider(clock: Clock) -> Iterator[OidcProvider]:
         yield provider
 
 
-@pytest.fixture(scope="module")
-def service(
-    tmp_path_factory: pytest.TempPathFactory, provider: OidcProvider, clock: Clock
-) -> Iterator[Served]:
-    folder = new_utility(tmp_path_factory.mktemp("service") / "utility")
+@pytest.fixture
+def service(tmp_path: Path, provider: OidcProvider, clock: Clock) -> Iterator[Served]:
+    folder = new_utility(tmp_path / "utility")
     write_secret(folder / "keys" / "oidc.secret", SECRET.encode())
     (folder / "service.toml").write_text(settings_text(provider))
     with served(folder, now=clock) as service:

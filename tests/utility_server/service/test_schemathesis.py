@@ -23,9 +23,9 @@ EXAMPLES = 200 if IS_SOAKING else 2
 ORIGINS = frozenset({"http://localhost", "http://testserver", "http://127.0.0.1:8420"})
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    folder = new_utility(tmp_path_factory.mktemp("service") / "utility")
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Served]:
+    folder = new_utility(tmp_path / "utility")
     with served(folder, origins=ORIGINS) as service:
         for content in [ENROLMENT.encode(), *other_meters(2)]:
             service.post("/v1/customers", 201, content=content)
