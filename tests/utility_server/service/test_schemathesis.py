@@ -6,6 +6,7 @@ a period that has no contract, a cursor that nobody gave.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import hypothesis
