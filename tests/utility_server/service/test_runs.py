@@ -159,6 +159,10 @@ def test_a_hub_that_is_not_reached_is_tried_again_and_given_up_in_the_end(
     (item,) = service.get(f"/v1/runs/{run}/items")["items"]
     assert (item["state"], item["tries"], item["why"]) == ("given-up", 2, "not there")
     assert service.get(f"/v1/runs/{run}")["state"] == "done"
+    assert service.post(f"/v1/runs/{run}/retry", 202)["state"] == "waiting"
+    assert service.ask("POST", f"/v1/runs/{run}/retry").status_code == 409
+    service.run()
+    assert items(service, run) == {home.meter.hex(): "billed"}
 
 
 def test_a_resident_who_says_no_is_not_asked_again(

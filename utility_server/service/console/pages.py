@@ -129,6 +129,13 @@ async def cancel_run(visit: Visit) -> Response:
     return visit.see(f"/runs/{name}") if answer.is_fine else visit.problem(answer, "/")
 
 
+async def retry_run(visit: Visit) -> Response:
+    """Let a run try again whom it has given up."""
+    name = visit.http.path_params["run"]
+    answer = await visit.inside.ask("POST", f"/v1/runs/{name}/retry")
+    return visit.see(f"/runs/{name}") if answer.is_fine else visit.problem(answer, "/")
+
+
 # Customers
 
 
@@ -367,6 +374,7 @@ PAGES: Final = (
     ConsolePage("/schedules/{run}/removal", remove_schedule, (BILLING,), "POST"),
     ConsolePage("/runs/{run}", show_run, READERS),
     ConsolePage("/runs/{run}/cancellation", cancel_run, READERS, "POST"),
+    ConsolePage("/runs/{run}/retry", retry_run, (BILLING,), "POST"),
     ConsolePage("/customers", customers, READERS),
     ConsolePage("/customers", enrol, (BILLING,), "POST"),
     ConsolePage("/customers/{meter}", customer, READERS),

@@ -141,7 +141,7 @@ class BillRun:
             if is_cancelled():
                 break
             self._ask(item, order)
-        if order.wait_seconds and self.now() >= job.created + order.wait_seconds:
+        if order.wait_seconds and self.now() >= job.begun + order.wait_seconds:
             self._give_up(job)
         counts = self.items.counts(job.identification)
         total = sum(counts.values())
@@ -171,13 +171,13 @@ class BillRun:
         now, times = self.now(), []
         least, most = POLL_SECONDS
         if counts.get(ItemState.ASKED, 0):
-            age = now - job.created
+            age = now - job.begun
             times.append(now + min(most, max(least, age // 10)))
         next_try = self.items.next_due(job.identification)
         if next_try is not None:
             times.append(max(now, next_try))
         if order.wait_seconds:
-            times.append(max(now, job.created + order.wait_seconds))
+            times.append(max(now, job.begun + order.wait_seconds))
         return min(times, default=now + most)
 
     # Who is asked, and for what

@@ -37,6 +37,8 @@ class ItemState(StrEnum):
 
 
 TO_TRY: Final = (ItemState.NEW, ItemState.UNREACHABLE, ItemState.NOT_READY)
+TO_RETRY: Final = (ItemState.GIVEN_UP, ItemState.REFUSED, ItemState.CANCELLED)
+"""What a run that begins again tries anew; nobody who has declined is asked again by it."""
 OPEN: Final = (*TO_TRY, ItemState.ASKED)
 """What is not at its end."""
 
@@ -85,6 +87,13 @@ class BillRunItems:
         with writing(self.engine) as connection:
             connection.execute(update(table).where(*_is(item)).values(**_values(changed)))
         return changed
+
+    def begin_again(self, job: str, states: Sequence[ItemState]) -> int:
+        """Let items in these states be tried anew; return how many."""
+        where = (table.c.job == job, table.c.state.in_(states), table.c.end > 0)
+        anew = {"state": ItemState.NEW, "tries": 0, "due": 0, "reason": "", "why": "", "entry": 0}
+        with writing(self.engine) as connection:
+            return connection.execute(update(table).where(*where).values(**anew)).rowcount
 
     def to_try(self, job: str, now: int, limit: int) -> list[BillRunItem]:
         """Return items that are due to be asked for."""

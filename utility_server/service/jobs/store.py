@@ -41,6 +41,8 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"
 
 
+AGAIN: Final = "again"
+"""In a run's result: when it has begun again."""
 OPEN: Final = (JobState.WAITING, JobState.RUNNING, JobState.CANCELLING)
 Facts = Mapping[str, Any]
 
@@ -67,6 +69,11 @@ class Job:
     """Where it stands, and in the end what came of it."""
     due: int = 0
     """When it is worked on next, if nobody holds it."""
+
+    @property
+    def begun(self) -> int:
+        """Since when it goes on: its beginning, or when it began again."""
+        return int(self.result.get(AGAIN, self.created))
 
     @property
     def is_open(self) -> bool:
@@ -167,6 +174,18 @@ class Jobs:
                     update(table).where(table.c.identification == identification).values(**values)
                 )
             return _job(connection.execute(_of(identification)).one())
+
+    def begin_again(self, identification: str) -> Job:
+        """Let a run that is over begin again; raise `ServiceRefused` where it is not over."""
+        now, where = self.now(), table.c.identification == identification
+        with writing(self.engine) as connection:
+            row = connection.execute(select(table).where(where)).one_or_none()
+            if row is None or row.state in OPEN:
+                raise ServiceRefused("the run is not over")
+            values = {"state": JobState.WAITING, "changed": now, "lease": now, "holder": ""}
+            result = encode_row({**_job(row).result, AGAIN: now})
+            connection.execute(update(table).where(where).values(**values, result=result))
+            return _job(connection.execute(select(table).where(where)).one())
 
     def take(self, holder: str) -> Job | None:
         """Return a run that is due and that nobody holds, held from now on; None: there is none."""

@@ -32,7 +32,7 @@ from utility_server.service.api.paging import Cursor, Limit, day_of, days_model,
 from utility_server.service.api.problems import Problem
 from utility_server.service.jobs import bill_run, record_check
 from utility_server.service.jobs.bill_run import BillRunOrder
-from utility_server.service.jobs.items import BillRunItem, ItemState
+from utility_server.service.jobs.items import TO_RETRY, BillRunItem, ItemState
 from utility_server.service.jobs.schedules import Schedule
 from utility_server.service.jobs.store import Job
 from utility_server.service.words import utc_text
@@ -119,6 +119,23 @@ def cancel_run(request: Request, run: Name) -> Any:
     job = _known(request, run)
     _require_own_kind(principal_of(request), job.kind)
     return run_state(parts_of(request).jobs.cancel(run))
+
+
+@operation(
+    router, "POST", "/runs/{run}/retry", (Role.BILLING,), status=202, fails=(404,),
+    response_model=RunState,
+)  # fmt: skip
+def retry_run(request: Request, run: Name) -> Any:
+    """Let a bill run that is over try again whom it has given up or refused.
+
+    Whoever's hub has said no is not asked again: a new run may do that.
+    """
+    parts, job = parts_of(request), _known(request, run)
+    if job.kind != bill_run.KIND:
+        raise ServiceRefused("a check of the records begins anew as another run")
+    again = parts.jobs.begin_again(run)
+    parts.items.begin_again(run, TO_RETRY)
+    return run_state(again)
 
 
 @operation(router, "GET", "/bill-schedules", READERS, response_model=Page[ScheduleState])
