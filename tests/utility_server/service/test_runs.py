@@ -15,9 +15,11 @@ import pytest
 from sqlalchemy import select, update
 
 from hub.machine.machine import AppletMachine
-from tests.support.answered_home import MONTHS, TARIFF, AnsweredHome, make_answered_home
+from protocols.enrolment import Enrolment
+from protocols.metrology import Period
+from tests.support.answered_home import TARIFF
 from tests.support.service import Clock, Served, new_utility, other_meters, served
-from tests.support.year_home import NOW, CardHeadEnd, YearHome, opened
+from tests.support.year_home import NOW, CardHeadEnd, YearHome, make_year_home, opened
 from utility_server.database import ledger_table, writing
 from utility_server.errors import HeadEndError, HubRefused, StoreError
 from utility_server.service.access.roles import Role
@@ -27,18 +29,25 @@ from utility_server.service.jobs.store import LEASE_SECONDS
 from utility_server.service.parts import ServiceParts
 
 ADDRESS = "127.0.0.1:7816"
-MARCH = {"from": str(MONTHS[0].first), "until": str(MONTHS[0].last)}
+MONTH = Period.month(2025, 3)
+MARCH = {"from": str(MONTH.first), "until": str(MONTH.last)}
 
 
 @pytest.fixture(scope="module")
-def answered(tmp_path_factory: pytest.TempPathFactory, machine: AppletMachine) -> AnsweredHome:
-    return make_answered_home(tmp_path_factory.mktemp("home"), machine)
+def made(
+    tmp_path_factory: pytest.TempPathFactory, machine: AppletMachine
+) -> tuple[Path, Enrolment]:
+    """A home with a certified month, and its supplier; to be copied."""
+    folder = tmp_path_factory.mktemp("home")
+    return folder, make_year_home(folder, machine, MONTH)
 
 
 @pytest.fixture
-def home(tmp_path: Path, answered: AnsweredHome, machine: AppletMachine) -> Iterator[YearHome]:
-    shutil.copytree(answered.folder, tmp_path / "home")
-    with opened(tmp_path / "home", machine, answered.enrolment) as home:
+def home(
+    tmp_path: Path, made: tuple[Path, Enrolment], machine: AppletMachine
+) -> Iterator[YearHome]:
+    shutil.copytree(made[0], tmp_path / "home")
+    with opened(tmp_path / "home", machine, made[1]) as home:
         yield home
 
 
@@ -161,8 +170,9 @@ def test_a_hub_that_is_not_reached_is_tried_again_and_given_up_in_the_end(
     assert service.get(f"/v1/runs/{run}")["state"] == "done"
     assert service.post(f"/v1/runs/{run}/retry", 202)["state"] == "waiting"
     assert service.ask("POST", f"/v1/runs/{run}/retry").status_code == 409
+    trouble += [HubRefused(0x6A83, "not certified yet")]
     service.run()
-    assert items(service, run) == {home.meter.hex(): "billed"}
+    assert items(service, run) == {home.meter.hex(): "not-ready"}
 
 
 def test_a_resident_who_says_no_is_not_asked_again(
@@ -213,28 +223,30 @@ def test_a_cancelled_run_withdraws_what_it_has_asked(service: Served, home: Year
 
 
 def test_a_run_goes_on_where_it_was_after_its_process_has_died(
-    service: Served, home: YearHome
+    service: Served, home: YearHome, trouble: list[Exception]
 ) -> None:
+    trouble += [HeadEndError("not there")]
     run = begin(service, home)
     dead = service.parts.jobs.take("a process that dies here")
     assert dead is not None
     assert not service.parts.runner.step(), "it is held"
+    assert items(service, run) == {}
     service.clock.now += LEASE_SECONDS
     service.run()
-    assert service.get(f"/v1/runs/{run}")["state"] == "done"
-    assert service.get("/v1/ledger/head")["entries"] == 1
+    assert items(service, run) == {home.meter.hex(): "unreachable"}
 
 
 def test_a_database_that_is_away_ends_no_run(
     service: Served, home: YearHome, trouble: list[Exception]
 ) -> None:
-    trouble += [StoreError("away")]
+    trouble += [StoreError("away"), HeadEndError("not there")]
     run = begin(service, home)
     service.run()
     assert service.get(f"/v1/runs/{run}")["state"] == "running"
+    assert items(service, run) == {home.meter.hex(): "new"}
     service.clock.now += 60
     service.run()
-    assert items(service, run) == {home.meter.hex(): "billed"}
+    assert items(service, run) == {home.meter.hex(): "unreachable"}
 
 
 def test_a_bug_ends_its_run_and_no_other(
