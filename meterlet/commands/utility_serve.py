@@ -7,9 +7,11 @@ import signal
 import socket
 import ssl
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,6 +20,7 @@ import fastapi  # noqa: F401 - first, so that what is missing is said to be the 
 import rich_click as click
 import uvicorn
 
+from applets.billing.messages import BillQuestion
 from meterlet.commands.common import (
     PRESENT_FILE,
     PRESENT_FOLDER,
@@ -28,6 +31,12 @@ from meterlet.commands.common import (
 )
 from meterlet.commands.serving import host_option, port_option
 from meterlet.commands.utility_gateway import authority_of
+from meterlet.commands.utility_worker import (
+    nats_credentials_option,
+    nats_option,
+    nats_token_option,
+    open_queue,
+)
 from meterlet.commands.web_server import (
     EVERYWHERE,
     QuietServer,
@@ -37,8 +46,12 @@ from meterlet.commands.web_server import (
     tls_context,
 )
 from meterlet.secret_files import SECRET_FILE
+from utility_server.errors import QueueUnreachable
 from utility_server.gateway.errands import BillErrands
 from utility_server.gateway.serving import gateway_app, serve_gateway, server_context
+from utility_server.pipeline.queue import Queue
+from utility_server.pipeline.sweeper import Sweeper
+from utility_server.pipeline.worker import Worker
 from utility_server.service.application import create_service
 from utility_server.service.log import JsonLog
 from utility_server.service.parts import LOOPBACK_NAMES, ServiceParts, ServiceSettings
@@ -46,6 +59,10 @@ from utility_server.service.parts import LOOPBACK_NAMES, ServiceParts, ServiceSe
 MOST_CONNECTIONS: Final = 256
 PORT: Final = 8420
 HUBS_PORT: Final = 8443
+END_SECONDS: Final = 60.0
+"""How long the batch at hand may still take when the service ends."""
+SHOWN: Final = frozenset({"answers", "entry", "times"})
+"""What the log has of a worker's events: nothing that names a customer; reasons may."""
 
 
 @click.command()
@@ -67,6 +84,12 @@ HUBS_PORT: Final = 8443
     show_default=True, help="A name or address under which hubs reach it. Repeatable.",
 )  # fmt: skip
 @click.option("--no-hubs", is_flag=True, help="Wait for no hubs; another process is their door.")
+@click.option(
+    "--no-worker", is_flag=True, help="Verify no answers; `meterlet utility worker` does elsewhere."
+)
+@nats_option
+@nats_token_option
+@nats_credentials_option
 @click.option("--mdms", type=PRESENT_FOLDER, help="The folder of the MDMS whose sums are shown.")
 @click.option(
     "--dial", is_flag=True, help="Let bill runs ask hubs at addresses that operators name."
@@ -84,6 +107,10 @@ def serve(
     hubs_port: int,
     hubs_names: tuple[str, ...],
     no_hubs: bool,
+    no_worker: bool,
+    nats: str | None,
+    token_file: Path | None,
+    credentials: Path | None,
     mdms: Path | None,
     dial: bool,
     no_console: bool,
@@ -118,17 +145,48 @@ def serve(
             parts = ServiceParts.open(settings)
             log.take_libraries()
             scheme = "http" if tls is None else "https"
-            hubs = None if no_hubs else HubDoor(parts, hubs_host, hubs_port, hubs_names)
+            queue = open_queue(nats, token_file, credentials)
+            hubs = None if no_hubs else HubDoor(parts, queue, hubs_host, hubs_port, hubs_names)
             address = f"{scheme}://{bracketed(host)}:{number}/"
-            asyncio.run(
-                _serve(
-                    parts, listener, tls, hubs,
-                    lambda where: _announce(parts, address, where, as_json),
-                    has_console=not no_console,
-                )
-            )  # fmt: skip
+            with closing(queue), nullcontext() if no_worker else working(parts, queue, nats):
+                asyncio.run(
+                    _serve(
+                        parts, listener, tls, hubs,
+                        lambda where: _announce(parts, address, where, as_json),
+                        has_console=not no_console,
+                    )
+                )  # fmt: skip
         finally:
             listener.close()
+
+
+@contextmanager
+def working(parts: ServiceParts, queue: Queue, nats: str | None) -> Iterator[None]:
+    """Verify the answers of hubs meanwhile, many at once, and enter their bills."""
+    utility, tell, stopping = parts.utility, parts.settings.log, threading.Event()
+
+    def told(event: str, facts: Mapping[str, object]) -> None:
+        tell(
+            f"worker-{event.replace(' ', '-')}",
+            {name: value for name, value in facts.items() if name in SHOWN or event == "waits"},
+        )
+
+    # By itself it finds what waits; beside a queue, only what that has lost.
+    sweeper = Sweeper(utility, queue, told)
+    if nats is None:
+        sweeper = Sweeper(utility, queue, told, patience_seconds=0, every_seconds=1.0)
+    worker = Worker(utility, queue, told=told, sleep=stopping.wait)
+    threads = [
+        threading.Thread(target=one.run, args=(stopping,), daemon=True) for one in (sweeper, worker)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        for thread in threads:
+            thread.join(END_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +194,7 @@ class HubDoor:
     """Where hubs that dial are waited for."""
 
     parts: ServiceParts
+    queue: Queue
     host: str
     port: int
     names: tuple[str, ...]
@@ -147,10 +206,15 @@ class HubDoor:
         certificate, key = authority.server_files(self.names)
         authority.open()
         context = server_context(certificate, key, authority.certificate_file)
-        errands = BillErrands(utility, failed=self.parts.bill_runs.tell_failed)
+        errands = BillErrands(utility, self._answered, self.parts.bill_runs.tell_failed)
         with ThreadPoolExecutor(thread_name_prefix="gateway") as workers:
             app = gateway_app(errands, authority, workers)
             await serve_gateway(app, context, self.host, self.port, ready, stop)
+
+    def _answered(self, question: BillQuestion) -> None:
+        """Let an answer, which the database has, be verified; the sweeper finds what is lost."""
+        with suppress(QueueUnreachable):
+            self.queue.publish([question.about.nonce])
 
 
 async def _serve(

@@ -124,7 +124,7 @@ def test_a_month_is_billed_while_the_operator_looks_on(
         page.get_by_role("button", name="Sign and register").click()
         assert "de-modul3-2025" in visit.text("#tariffs")
         begin(visit, "2025-03")
-        assert "asked" in visit.text("#items")
+        page.wait_for_selector("#items >> text=asked")  # the page renews itself
         dial(town, service)
         page.wait_for_selector("#live[data-live=no]")  # it renews itself
         assert "1 of 1 at their end" in visit.text("#live")
@@ -173,6 +173,7 @@ def test_who_refused_and_why_is_shown_and_nothing_more(
     done("inspect", "consents", "revoke", "--hub", town.hub, 1)
     with signed_in(browser, service, "anna") as visit:
         begin(visit, "2025-03", again=True)
+        visit.page.wait_for_selector("#items >> text=asked")
         dial(town, service)
         visit.page.wait_for_selector("#live[data-live=no]")
         shown = visit.text("#items")

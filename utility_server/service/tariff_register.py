@@ -62,7 +62,7 @@ class TariffRegister:
         return self._put(tariff, document)
 
     def _put(self, tariff: Tariff, document: bytes) -> tuple[RegisteredTariff, bool]:
-        with writing(self.engine) as connection:
+        with writing(self.engine, tariff.digest) as connection:
             where = table.c.digest == tariff.digest
             row = connection.execute(select(table).where(where)).one_or_none()
             if row is None:
@@ -105,7 +105,7 @@ class TariffRegister:
     def withdraw(self, digest: bytes) -> RegisteredTariff | None:
         """Let nothing new be asked under a tariff; what was asked stays. None: there is none."""
         where = table.c.digest == digest
-        with writing(self.engine) as connection:
+        with writing(self.engine, digest) as connection:
             connection.execute(
                 update(table).where(where, table.c.withdrawn == 0).values(withdrawn=self.now())
             )

@@ -20,6 +20,12 @@ from utility_server.service.access.settings import OidcSettings, read_settings
 PASSWORD = "correct horse battery"
 
 
+@pytest.fixture(autouse=True)
+def database_kind() -> str:
+    """The database that needs no server: the interface's own tests run on both."""
+    return "sqlite"
+
+
 @pytest.fixture(scope="module")
 def clock() -> Clock:
     return Clock()

@@ -49,6 +49,12 @@ iban = "DE02 1203 0000 0000 2020 51"
 """
 
 
+@pytest.fixture(autouse=True)
+def database_kind() -> str:
+    """The database that needs no server: the interface's own tests run on both."""
+    return "sqlite"
+
+
 @pytest.fixture(scope="module")
 def tariff() -> Tariff:
     return load_toml(TAXED)
@@ -124,7 +130,7 @@ def test_the_pdf_has_the_xml_and_its_fonts_within(tariff: Tariff) -> None:
     text = pdf.pages[0].extract_text()
     for shown in ("Invoice 7", "127.46 EUR", "107.11 EUR", "20.35 EUR", "Änne & Söhne <GmbH>"):
         assert shown in text
-    fonts = pdf.pages[0]["/Resources"]["/Font"].values()  # type: ignore[index,union-attr]
+    fonts = pdf.pages[0]["/Resources"]["/Font"].values()  # type: ignore[index]
     used = [font.get_object() for font in fonts]
     assert used
     assert all("/FontFile2" in font["/FontDescriptor"].get_object() for font in used)

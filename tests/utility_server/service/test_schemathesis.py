@@ -24,6 +24,12 @@ EXAMPLES = 200 if IS_SOAKING else 2
 ORIGINS = frozenset({"http://localhost", "http://testserver", "http://127.0.0.1:8420"})
 
 
+@pytest.fixture(autouse=True)
+def database_kind() -> str:
+    """The database that needs no server: the interface's own tests run on both."""
+    return "sqlite"
+
+
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Served]:
     folder = new_utility(tmp_path / "utility")

@@ -72,7 +72,7 @@ class ApiKeys:
         key = ApiKey(
             identification, name, roles, now, now + lasting_seconds if lasting_seconds else 0, 0
         )
-        with writing(self.engine) as connection:
+        with writing(self.engine, identification.encode()) as connection:
             connection.execute(
                 insert(table).values(
                     identification=identification,
@@ -99,7 +99,7 @@ class ApiKeys:
         Raises `AccessProblem` where there is none.
         """
         where = table.c.identification == identification
-        with writing(self.engine) as connection:
+        with writing(self.engine, identification.encode()) as connection:
             connection.execute(
                 update(table).where(where, table.c.revoked == 0).values(revoked=self.now())
             )

@@ -59,7 +59,7 @@ class AuditLog:
 
     def append(self, who: str, action: str, target: str, outcome: str, request: str) -> AuditEntry:
         """Write an entry."""
-        with writing(self.engine) as connection:
+        with writing(self.engine, _LABEL) as connection:  # one at a time: it is a chain
             last = connection.execute(
                 select(table.c.sequence, table.c.digest).order_by(table.c.sequence.desc()).limit(1)
             ).one_or_none()

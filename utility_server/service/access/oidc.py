@@ -48,6 +48,7 @@ LARGEST_TOKEN: Final = 1 << 14
 SIGN_IN_SECONDS: Final = 600
 MOST_SIGN_INS: Final = 10_000
 _RANDOM_SIZE: Final = 32
+_SIGN_INS: Final = b"sign-ins at the provider"
 _DISCOVERY: Final = "/.well-known/openid-configuration"
 
 
@@ -231,7 +232,7 @@ class StaffSignIn:
         )
         challenge = base64.urlsafe_b64encode(sha256(verifier.encode()).digest()).rstrip(b"=")
         address = self.provider.address("authorization_endpoint")
-        with writing(self.engine) as connection:
+        with writing(self.engine, _SIGN_INS) as connection:
             table = sign_in_table
             connection.execute(delete(table).where(table.c.began <= now - SIGN_IN_SECONDS))
             oldest = select(table.c.state).order_by(table.c.began.desc()).offset(MOST_SIGN_INS)
@@ -268,7 +269,7 @@ class StaffSignIn:
         """
         table = sign_in_table
         where = table.c.state == _hash(state)
-        with writing(self.engine) as connection:
+        with writing(self.engine, _SIGN_INS) as connection:
             row = connection.execute(select(table).where(where)).one_or_none()
             connection.execute(delete(table).where(where))  # used once, whatever comes of it
         now = self.provider.now()

@@ -33,6 +33,7 @@ NAME_SLOTS: Final = 4_096
 """Names are counted by their hash in so many places: made-up ones need no room of their own."""
 MOST_SOURCES: Final = 4_096
 _EPOCH_SIZE: Final = 8
+_SIGN_INS: Final = b"sign-ins"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ class Operators:
             "roles": roles_text(roles),
             "epoch": self.randomness(_EPOCH_SIZE).hex(),
         }
-        with writing(self.engine) as connection:
+        with writing(self.engine, name.encode()) as connection:
             known = update(table).where(table.c.name == name).values(**values)
             if not connection.execute(known).rowcount:
                 connection.execute(insert(table).values(name=name, **values))
@@ -96,7 +97,7 @@ class Operators:
 
     def remove(self, name: str) -> None:
         """Remove an operator, whose sessions end; raise `AccessProblem` where there is none."""
-        with writing(self.engine) as connection:
+        with writing(self.engine, name.encode()) as connection:
             if not connection.execute(delete(table).where(table.c.name == name)).rowcount:
                 raise AccessProblem("there is no operator of that name")
 
@@ -132,14 +133,14 @@ class Operators:
                 return None
         if hashed is None:
             return None
-        with writing(self.engine) as connection:
+        with writing(self.engine, _SIGN_INS) as connection:
             connection.execute(delete(failures).where(failures.c.source.in_(keys)))
         return self.find(name)
 
     def _count(self, name: str, source: str) -> list[str]:
         now = self.now()
         slot = int.from_bytes(sha256(name.encode()).digest()[:4], "big") % NAME_SLOTS
-        with writing(self.engine) as connection:
+        with writing(self.engine, _SIGN_INS) as connection:
             connection.execute(delete(failures).where(failures.c.last < now - FORGET_SECONDS))
             keys = [_counted_as(connection, f"from {source[:64]}"), f"name slot {slot}"]
             rows = {

@@ -25,6 +25,7 @@ NOTED_SECONDS: Final = 60
 """That a session was seen is written so often at most."""
 TOKEN_SIZE: Final = 32
 _FORM: Final = b"meterlet console form 1"
+_SESSIONS: Final = b"console sessions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class ConsoleSessions:
     def begin(self, principal: Principal, epoch: str = "") -> str:
         """Return the cookie of a new session."""
         token, now = self.randomness(TOKEN_SIZE).hex(), self.now()
-        with writing(self.engine) as connection:
+        with writing(self.engine, _SESSIONS) as connection:
             connection.execute(delete(table).where(_is_over(now)))
             connection.execute(
                 insert(table).values(
@@ -87,14 +88,14 @@ class ConsoleSessions:
         else:
             principal = Principal(row.kind, row.name, stored_roles(row.roles))
         if not is_poll and now - row.seen >= NOTED_SECONDS:
-            with writing(self.engine) as connection:
+            with writing(self.engine, _SESSIONS) as connection:
                 connection.execute(update(table).where(where).values(seen=now))
         return ConsoleSession(principal, _form_token(token))
 
     def end(self, token: str | None) -> None:
         """End a session, if it is one."""
         if token:
-            with writing(self.engine) as connection:
+            with writing(self.engine, _SESSIONS) as connection:
                 connection.execute(delete(table).where(table.c.digest == _digest(token)))
 
 

@@ -38,7 +38,7 @@ class RepeatedRequests:
         Raises a `Problem` where the key was used for another request, or is being worked on.
         """
         now, where = self.now(), (table.c.owner == owner, table.c.key == key)
-        with writing(self.engine) as connection:
+        with writing(self.engine, f"{owner} {key}".encode()) as connection:
             connection.execute(delete(table).where(table.c.began <= now - KEPT_SECONDS))
             row = connection.execute(select(table).where(*where)).one_or_none()
             if row is None:
@@ -77,7 +77,7 @@ class RepeatedRequests:
         """Keep an answer; one that is our fault is forgotten: the request can come again."""
         where = (table.c.owner == owner, table.c.key == key)
         content = bytes(answer.body)
-        with writing(self.engine) as connection:
+        with writing(self.engine, f"{owner} {key}".encode()) as connection:
             if answer.status_code >= 500 or answer.status_code in (409, 429):
                 connection.execute(delete(table).where(*where))
                 return
@@ -95,5 +95,5 @@ class RepeatedRequests:
 
     def forget(self, owner: str, key: str) -> None:
         """Forget a request that was not answered."""
-        with writing(self.engine) as connection:
+        with writing(self.engine, f"{owner} {key}".encode()) as connection:
             connection.execute(delete(table).where(table.c.owner == owner, table.c.key == key))

@@ -119,7 +119,7 @@ class Parties:
         nonce = self.randomness(_NONCE_SIZE)
         plain = encode_row(asdict(party))
         sealed = nonce + AESGCM(self.storage_key).encrypt(nonce, plain, _LABEL + account)
-        with writing(self.engine) as connection:
+        with writing(self.engine, account) as connection:
             connection.execute(delete(table).where(table.c.account == account))
             connection.execute(insert(table).values(account=account, sealed=sealed))
 
@@ -142,5 +142,5 @@ class Parties:
 
     def erase(self, account: bytes) -> bool:
         """Forget a customer's name and address; return whether there was one."""
-        with writing(self.engine) as connection:
+        with writing(self.engine, account) as connection:
             return connection.execute(delete(table).where(table.c.account == account)).rowcount > 0

@@ -75,7 +75,9 @@ class BillRunItems:
 
     def add(self, items: Sequence[BillRunItem]) -> None:
         """Keep new items; those that are there stay as they are."""
-        with writing(self.engine) as connection:
+        if not items:
+            return
+        with writing(self.engine, *{item.job.encode() for item in items}) as connection:
             for item in items:
                 if connection.execute(select(table.c.state).where(*_is(item))).first() is None:
                     connection.execute(insert(table).values(**_values(item)))
@@ -84,7 +86,7 @@ class BillRunItems:
         """Keep how far an item is; return it."""
         changed = replace(item, **changes)
         changed = replace(changed, why=changed.why[:LONGEST_WHY])
-        with writing(self.engine) as connection:
+        with writing(self.engine, item.job.encode()) as connection:
             connection.execute(update(table).where(*_is(item)).values(**_values(changed)))
         return changed
 
@@ -92,7 +94,7 @@ class BillRunItems:
         """Let items in these states be tried anew; return how many."""
         where = (table.c.job == job, table.c.state.in_(states), table.c.end > 0)
         anew = {"state": ItemState.NEW, "tries": 0, "due": 0, "reason": "", "why": "", "entry": 0}
-        with writing(self.engine) as connection:
+        with writing(self.engine, job.encode()) as connection:
             return connection.execute(update(table).where(*where).values(**anew)).rowcount
 
     def to_try(self, job: str, now: int, limit: int) -> list[BillRunItem]:
@@ -126,7 +128,7 @@ class BillRunItems:
         """
         waiting = (ItemState.ASKED, ItemState.DECLINED)
         where = (table.c.nonce == nonce, table.c.state.in_(waiting))
-        with writing(self.engine) as connection:
+        with writing(self.engine, nonce) as connection:
             connection.execute(
                 update(table)
                 .where(*where)

@@ -19,7 +19,7 @@ from utility_server.database import bill_schedule_table as table
 from utility_server.database import reading, writing
 from utility_server.errors import ServiceRefused
 from utility_server.service.jobs.bill_run import KIND
-from utility_server.service.jobs.store import Facts, Jobs
+from utility_server.service.jobs.store import RUNS, Facts, Jobs
 
 MOST_SCHEDULES: Final = 100
 LAST_DAY: Final = 28
@@ -55,7 +55,7 @@ class Schedules:
         """Keep a new schedule; raise `ServiceRefused` where there are too many."""
         identification = self.randomness(_NAME_SIZE).hex()
         parameters = encode_row({"day": day, "hour": hour, "order": dict(order)})
-        with writing(self.engine) as connection:
+        with writing(self.engine, RUNS) as connection:
             known = connection.execute(select(func.count()).select_from(table)).scalar_one()
             if known >= MOST_SCHEDULES:
                 raise ServiceRefused(f"there are {MOST_SCHEDULES} schedules already")
@@ -91,7 +91,7 @@ class Schedules:
     def remove(self, identification: str) -> bool:
         """Remove a schedule; its runs stay. Return whether there was one."""
         where = table.c.identification == identification
-        with writing(self.engine) as connection:
+        with writing(self.engine, RUNS) as connection:
             return connection.execute(delete(table).where(where)).rowcount == 1
 
     def begin_due(self) -> None:
@@ -101,7 +101,7 @@ class Schedules:
         with reading(self.engine) as connection:
             if connection.execute(query.limit(1)).first() is None:
                 return
-        with writing(self.engine) as connection:
+        with writing(self.engine, RUNS) as connection:
             for row in connection.execute(query).all():
                 schedule = _schedule(row)
                 job = f"{schedule.identification[:16]}{schedule.next:016x}"

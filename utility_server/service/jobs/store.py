@@ -24,7 +24,9 @@ from utility_server.database import job_table as table
 from utility_server.database import reading, writing
 from utility_server.errors import ServiceRefused, StoreError
 
-LEASE_SECONDS: Final = 60
+RUNS: Final = b"runs"
+"""What whoever writes of runs locks: one at a time."""
+LEASE_SECONDS: Final = 30
 """Who holds a run says so again within that time, or is taken for dead."""
 MOST_OPEN: Final = 100
 """More runs than that do not wait at a time."""
@@ -93,7 +95,7 @@ class Jobs:
 
         Raises `ServiceRefused` where that one is another, or too many wait.
         """
-        with writing(self.engine) as connection:
+        with writing(self.engine, RUNS) as connection:
             return self.create_in(connection, identification, kind, owner, parameters)
 
     def create_in(
@@ -162,7 +164,7 @@ class Jobs:
 
     def cancel(self, identification: str) -> Job:
         """Ask a run to end; raise `ServiceRefused` where it is over."""
-        with writing(self.engine) as connection:
+        with writing(self.engine, RUNS) as connection:
             row = connection.execute(_of(identification)).one_or_none()
             if row is None or row.state not in OPEN:
                 raise ServiceRefused("the run is over")
@@ -178,7 +180,7 @@ class Jobs:
     def begin_again(self, identification: str) -> Job:
         """Let a run that is over begin again; raise `ServiceRefused` where it is not over."""
         now, where = self.now(), table.c.identification == identification
-        with writing(self.engine) as connection:
+        with writing(self.engine, RUNS) as connection:
             row = connection.execute(select(table).where(where)).one_or_none()
             if row is None or row.state in OPEN:
                 raise ServiceRefused("the run is not over")
@@ -190,7 +192,7 @@ class Jobs:
     def take(self, holder: str) -> Job | None:
         """Return a run that is due and that nobody holds, held from now on; None: there is none."""
         now = self.now()
-        with writing(self.engine) as connection:
+        with writing(self.engine, RUNS) as connection:
             row = connection.execute(
                 select(table)
                 .where(table.c.state.in_(OPEN), table.c.lease <= now)
@@ -223,7 +225,7 @@ class Jobs:
     def hold_on(self, job: Job, holder: str) -> bool:
         """Hold a run on while it is worked on; return whether it is still held by `holder`."""
         where = (table.c.identification == job.identification, table.c.holder == holder)
-        with writing(self.engine) as connection:
+        with writing(self.engine, RUNS) as connection:
             lease = self.now() + LEASE_SECONDS
             return connection.execute(update(table).where(*where).values(lease=lease)).rowcount == 1
 
@@ -251,7 +253,7 @@ class Jobs:
         state: JobState | None = None,
     ) -> JobState:
         where = table.c.identification == job.identification
-        with writing(self.engine) as connection:
+        with writing(self.engine, RUNS) as connection:
             row = connection.execute(select(table).where(where)).one()
             if row.holder != holder:
                 raise JobLost("another process works on the run")
