@@ -68,7 +68,9 @@ NOT_RUN: Final[Mapping[str, list[str]]] = {
     ],
 }
 """What is not run, and why: whoever adds to it says so here."""
-PORT: Final = re.compile(r"(?<=--port )\d+|(?<=127\.0\.0\.1:)\d+|(?<=localhost:)\d+")
+PORT: Final = re.compile(
+    r"(?<=--port )\d+|(?<=--hubs-port )\d+|(?<=127\.0\.0\.1:)\d+|(?<=localhost:)\d+"
+)
 PROGRAM: Final = r"(?:meterlet|pip|make|curl|apt-get|python|cd|cp|openssl|pytest|opensc-tool)"
 MARK: Final = "--- command ended with "
 PAGE_SECONDS: Final = 6 * PATIENCE
