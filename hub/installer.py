@@ -573,6 +573,11 @@ def the_one(bundles: Sequence[Bundle], applet: bytes = b"") -> Bundle:
     raise InstallationError(f"the package: name the applet that is meant with --applet: {held}")
 
 
+def security_domain_of(applet: bytes) -> bytes:
+    """Return the AID of the security domain that an applet is installed with."""
+    return _named(applet, DOMAIN)
+
+
 def _named(applet: bytes, kind: int) -> bytes:
     """Return the AID of what belongs to an applet."""
     if len(applet) > LONGEST_AID:

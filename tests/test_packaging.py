@@ -49,7 +49,9 @@ ENTRIES: Final = {
         r"hub\.inspection\.(api|locales|web)(\.\w+)*", r"meterlet\.commands\.inspect\.pages",
     ),
     "tui": (r"hub\.inspection\.tui", r"meterlet\.commands\.inspect\.tui"),
-    "demo": (r"meterlet\.demo(\.\w+)*", r"meterlet\.commands\.demo\w*"),
+    "demo": (
+        r"meterlet\.(demo|fleet)(\.\w+)*", r"meterlet\.commands\.(demo\w*|fleet)",
+    ),
 }  # fmt: skip
 """What must be importable with one extra alone ("" is the base), as patterns of module names."""
 
