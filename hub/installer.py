@@ -216,6 +216,8 @@ class Installer:
 
     device: Device
     card: Card
+    load_block: int = LOAD_BLOCK
+    """Bytes of a package in one command; more than `LOAD_BLOCK` takes extended APDUs."""
 
     def read(self, content: bytes, applet: bytes = b"") -> Package:
         """Return a package whose form and signature are right; raise `InstallationError`.
@@ -532,7 +534,7 @@ class Installer:
             )
         except RemoteChannelError as error:
             raise InstallationError(f"the issuer's key does not open the card: {error}") from None
-        return CardManager(client, LOAD_BLOCK)
+        return CardManager(client, self.load_block)
 
     def _must_have(self, applet: bytes) -> RegistryEntry:
         entry = self.card.find(applet)

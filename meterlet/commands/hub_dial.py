@@ -15,9 +15,10 @@ import rich_click as click
 
 from hub.card.open import Card
 from hub.device import Device
-from hub.dialling.dialler import POLL_SECONDS, SLICE_SECONDS, Dialler
+from hub.dialling.dialler import SLICE_SECONDS, Dialler
 from hub.dialling.events import DialEvent, Kind
 from hub.dialling.identity import ask_for_certificate, install_certificate
+from hub.dialling.pace import POLL_SECONDS, DialPace
 from hub.dialling.recipient import find_recipient
 from hub.link import TICK_SECONDS
 from hub.text import utc_text
@@ -123,7 +124,7 @@ def dial(
                 meter_of(home, of).main.channel.meter,
                 log.tell,
                 home.disclosure.record_connection,
-                poll_seconds=float(poll),
+                pace=DialPace(float(poll)),
             )
             _end_at_signals(stop, dialler)
             if once:

@@ -3,6 +3,7 @@
 
 import random
 from dataclasses import dataclass
+from datetime import date
 from typing import Final
 
 from hub.meters.emulated import emulated_meter_id
@@ -12,6 +13,7 @@ from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period, Series
 
 LEAST_KWH: Final = 1_200
 MOST_KWH: Final = 7_000
+MOST_SHOWN_WH: Final = 60_000_000
 MOST_HOMES: Final = 10_000_000
 """More than that, and the seeds of two fleets would have homes in common."""
 
@@ -41,18 +43,25 @@ class EmulatedHome:
         """What is certified."""
         return Series(self.meter, ACTIVE_ENERGY_IMPORT, self.zone, self.slot_minutes)
 
-    @property
-    def household(self) -> SyntheticHousehold:
-        """Who lives there: a small or a large household, and a register that has run for years."""
-        seed = self.seed * MOST_HOMES + self.number
-        dice = random.Random(f"meterlet home {seed}")  # noqa: S311 - nothing secret
+    def household(self, first: date, register_wh: int | None = None) -> SyntheticHousehold:
+        """Return who lives there from a day on: few people or many, who do not repeat themselves.
+
+        Its register begins with what `register_wh` says, or as one that has run for some years.
+        """
+        own = self.seed * MOST_HOMES + self.number
+        dice = random.Random(f"meterlet home {own}")  # noqa: S311 - nothing secret
+        base_kwh, shown_wh = dice.randrange(LEAST_KWH, MOST_KWH), dice.randrange(MOST_SHOWN_WH)
         return SyntheticHousehold(
             self.zone,
-            seed,
-            base_kwh_per_year=dice.randrange(LEAST_KWH, MOST_KWH),
-            start_register_wh=dice.randrange(100_000, 60_000_000),
+            own * date.max.toordinal() + first.toordinal(),
+            base_kwh_per_year=base_kwh,
+            start_register_wh=shown_wh if register_wh is None else register_wh,
         )
 
-    def readings(self, period: Period) -> list[Reading]:
-        """Return what the meter shows, slot by slot, from the period's begin to its end."""
-        return list(self.household.readings(period.first, period.last, 60 * self.slot_minutes))
+    def readings(self, period: Period, register_wh: int | None = None) -> list[Reading]:
+        """Return what the meter shows, slot by slot, from the period's begin to its end.
+
+        `register_wh` is what it shows at its begin, where that is known.
+        """
+        household = self.household(period.first, register_wh)
+        return list(household.readings(period.first, period.last, 60 * self.slot_minutes))
