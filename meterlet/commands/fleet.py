@@ -87,7 +87,7 @@ def fleet(
     prices = read_tariff(tariff or DEFAULT_TARIFF).tariff
     place = folder / "utility" if utility is None else utility
     open_machine()
-    has_utility = (place / "utility.db").exists()
+    has_utility = (place / "public.pem").exists()
     with Utility.open(place) if has_utility else Utility.create(place) as supplier:
         public = supplier.keys.public.public_bytes_raw().hex()
         settings = FleetSettings(seed, zone, int(slot), public)
