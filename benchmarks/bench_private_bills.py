@@ -339,10 +339,11 @@ def whole_check(
     question = BillQuestion(About(SERIES.meter, about.begin, about.end, about.nonce), b"signed")
     data = answer.encode()
 
-    def plan_exactly(*arguments: Any) -> Plan:
-        return replace(plan_bill(*arguments), total=one.total, decimals=decimals)
+    def plan_exactly(*arguments: Any, **more: Any) -> Plan:
+        return replace(plan_bill(*arguments, **more), total=one.total, decimals=decimals)
 
     def check() -> object:
+        statement._plan_of.cache_clear()  # of every customer alike: here each bill has its own
         with patch.object(statement, "plan_bill", plan_exactly):
             return check_bill(question, data, tariff, period, SERIES, KEYS.public_key)
 

@@ -29,7 +29,9 @@ def combine_states(registers: Sequence[Sequence[int]]) -> list[int]:
     """
     if len({len(states) for states in registers}) > 1:
         raise UnbillableReadings("the registers have not the same slots")
-    return [max(states) for states in zip(*registers, strict=True)]
+    if len(registers) == 1:
+        return [*registers[0]]
+    return [*map(max, *registers)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ from applets.common.questions import (
     entry,
     require_format,
     require_proof,
-    require_same,
+    require_same_entries,
     require_size,
 )
 from protocols.carried import CarriedState, StateMalformed
@@ -185,6 +185,11 @@ class BillAnswer:
 
     def encode(self) -> bytes:
         """Return the SML file."""
+        return encode_answer(self.about, BILL, self.entries)
+
+    @property
+    def entries(self) -> list[PeriodEntry]:
+        """The entries of the SML file."""
         days = [
             one
             for code, certified in self.registers.items()
@@ -193,12 +198,16 @@ class BillAnswer:
         version = VERSION_WITH_MEMORY if self.state else VERSION
         head = [entry(FORMAT, version), encode_total(self.total), entry(TARIFF, self.tariff)]
         state = [entry(STATE, self.state)] if self.state else []
-        return encode_answer(self.about, BILL, [*head, entry(PROOF, self.proof), *state, *days])
+        return [*head, entry(PROOF, self.proof), *state, *days]
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the answer in `data`; raise `MessageRefused` for anything else."""
-        about, entries = decode_answer(data, BILL)
+        return cls.of_entries(*decode_answer(data, BILL))
+
+    @classmethod
+    def of_entries(cls, about: About, entries: Sequence[PeriodEntry]) -> Self:
+        """Return the answer that an SML file with these entries is; raise `MessageRefused`."""
         require_format(entries, FORMAT)
         match entries:
             case [
@@ -222,7 +231,7 @@ class BillAnswer:
                 )
             case _:
                 raise MessageRefused("not the entries of a bill")
-        require_same(answer.encode(), data)  # names, units and scalers
+        require_same_entries(about, answer.entries, entries)  # names, units and scalers
         return answer
 
 

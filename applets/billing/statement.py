@@ -24,19 +24,23 @@ carries, or another one left than the answer says. Days of the import register c
 the export register. Nothing of the answer is used before its check. `version1_statement` checks
 what release 0.1 answered, if it is stored.
 
+`bill_check` does all of it but the equation that a proof comes to in the end. Those of many bills
+are checked at once; of a bill whose equation does not hold nothing else does.
+
 Errors: AnswerRefused
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from applets.billing.charges import plan_bill
+from applets.billing.charges import Plan, plan_bill
 from applets.billing.messages import BillAnswer, BillQuestion
+from applets.billing.verified import BilledSlots, verified_bill
 from applets.billing.verified import VerifiedBill as VerifiedBill
-from applets.billing.verified import verified_bill
 from applets.billing.version1 import decode_any_answer
 from applets.billing.version1_statement import check_stored_bill
 from applets.common.evidence import (
@@ -45,12 +49,13 @@ from applets.common.evidence import (
     check_days,
     check_message,
     check_registers,
-    starts_of,
+    require_proved,
 )
 from applets.common.questions import About
 from protocols.carried import CarriedState
 from protocols.metrology import Period, Series, medium_of
-from tariffs import Register, Tariff, TariffError, billed_registers, combine_states
+from protocols.proofs import Check
+from tariffs import Register, Tariff, TariffError, billed_registers
 from tariffs.errors import MemoryRefused
 
 RECIPIENT: Final = "supplier"
@@ -75,6 +80,33 @@ def require_provable(
     plan_bill(tariff, starts, slot_seconds, states, begin, end, carried, paid, is_last=is_last)
 
 
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """What a plan follows from, of a bill that goes on from no other."""
+
+    tariff: Tariff = field(compare=False, repr=False)
+    digest: bytes
+    """The tariff's."""
+    starts: tuple[int, ...]
+    states: bytes
+    seconds: int
+    bounds: tuple[int, int]
+    paid: int
+    is_last: bool
+
+
+@lru_cache(maxsize=16)
+def _plan_of(one: _Planned) -> Plan:
+    """Return the plan, worked out once for all customers of a tariff whose slots have these states.
+
+    It is public, and no customer's: only those with missing slots have plans of their own.
+    """
+    return plan_bill(
+        one.tariff, one.starts, one.seconds, one.states, *one.bounds, None, one.paid,
+        is_last=one.is_last,
+    )  # fmt: skip
+
+
 def check_bill(
     question: BillQuestion,
     data: bytes,
@@ -95,6 +127,29 @@ def check_bill(
     no bill that can be proved: for one thing of what the register does not count, or of days, as
     the series' zone has them, that are not within its validity.
     """
+    bill, checks = bill_check(
+        question, data, tariff, period, series, certifier, feed_in_register, is_stored=is_stored
+    )
+    require_proved(checks)
+    return bill
+
+
+def bill_check(
+    question: BillQuestion,
+    data: bytes,
+    tariff: Tariff,
+    period: Period,
+    series: Series,
+    certifier: Ed25519PublicKey,
+    feed_in_register: bytes | None = None,
+    *,
+    is_stored: bool = False,
+) -> tuple[VerifiedBill, list[Check]]:
+    """Return the bill that `data` says, and what remains to be checked before it is one.
+
+    The checks are for `verify_all`, together with those of other bills: nothing of the bill is
+    proved until they hold. All else is checked, and raises, as `check_bill` does it.
+    """
     about = question.about
     _require_of(tariff, about, period, series)
     decode = decode_any_answer if is_stored else BillAnswer.decode
@@ -106,7 +161,8 @@ def check_bill(
         known[Register.EXPORT] = replace(series, register=feed_in_register)
     proofs = ProofContext(about, tariff.digest, RECIPIENT, PURPOSE, question.mark)
     if not isinstance(answer, BillAnswer):
-        return check_stored_bill(question, answer, tariff, period, known, certifier, proofs)
+        stored = check_stored_bill(question, answer, tariff, period, known, certifier, proofs)
+        return stored, []
     registers = _registers(about, tariff, answer, known)
     before = _state_before(question, tariff)
     certified = {
@@ -120,30 +176,38 @@ def check_bill(
         for register in registers
     }
     check_registers(certified.values())
-    starts = starts_of(next(iter(certified.values())))  # all registers have the same slots
-    states = combine_states([one.states for one in certified.values()])
+    slots = BilledSlots.of(list(certified.values()))
     seconds, bounds = 60 * series.slot_minutes, (about.begin, about.end)
-    try:
-        plan = plan_bill(
-            tariff, starts, seconds, states, *bounds, before, question.paid,
-            is_last=question.is_last,
-        )  # fmt: skip
-    except MemoryRefused as refused:
-        raise AnswerRefused("memory", str(refused)) from None
+    after: CarriedState | None = None
     if before is None:
-        after, (number,) = None, proofs.numbers(certified, [plan.total], answer.proof, "the bill")
+        planned = _Planned(
+            tariff, tariff.digest, slots.starts, slots.states, seconds, bounds, question.paid,
+            question.is_last,
+        )  # fmt: skip
+        plan = _plan_of(planned)
+        (number,), check = proofs.numbers(certified, [plan.total], answer.proof, "the bill")
     else:
-        (number,), after = proofs.numbers_on(
+        try:
+            plan = plan_bill(
+                tariff, slots.starts, seconds, slots.states, *bounds, before, question.paid,
+                is_last=question.is_last,
+            )  # fmt: skip
+        except MemoryRefused as refused:
+            raise AnswerRefused("memory", str(refused)) from None
+        (number,), after, check = proofs.numbers_on(
             certified, [plan.total], answer.proof, "the bill", before
         )
-    if answer.state != (b"" if after is None else after.digest):
-        raise AnswerRefused("memory", "the answer names another state than the proof leaves")
     total = plan.amount_of(number)
+    is_state_as_said = answer.state == (b"" if after is None else after.digest)
+    if not is_state_as_said or answer.total != total or str(answer.total) != str(total):
+        require_proved([check])  # what the proof says counts where it is one
+    if not is_state_as_said:
+        raise AnswerRefused("memory", "the answer names another state than the proof leaves")
     if answer.total != total or str(answer.total) != str(total):
         reason = f"the answer says {answer.total}, the proof {total}"
         raise AnswerRefused("total", reason, answer.total - total)
-    bill = verified_bill(tariff, registers, certified, total, bounds)
-    return replace(bill, state=after, paid=question.paid, is_last=question.is_last)
+    bill = verified_bill(tariff, registers, certified, total, bounds, slots)
+    return replace(bill, state=after, paid=question.paid, is_last=question.is_last), [check]
 
 
 def _require_of(tariff: Tariff, about: About, period: Period, series: Series) -> None:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A bill that was proved, as it is handed on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Self
 
 from applets.common.evidence import starts_of
 from protocols.carried import CarriedState
@@ -55,18 +56,40 @@ class VerifiedBill:
         return exchanges_in(self.certified)
 
 
+@dataclass(frozen=True, slots=True)
+class BilledSlots:
+    """The slots of a bill, which are the same in all registers that it depends on."""
+
+    starts: tuple[int, ...]
+    states: bytes
+    """Of each slot, as it is for the bill: a byte of `SlotState`."""
+
+    @classmethod
+    def of(cls, certified: Sequence[CertifiedPeriod]) -> Self:
+        """Return the slots of registers' certified days."""
+        states = combine_states([one.states for one in certified])
+        return cls(tuple(starts_of(certified[0])), bytes(states))
+
+    @property
+    def missing(self) -> tuple[int, ...]:
+        """The starts of the slots that are unknown."""
+        if SlotState.MISSING not in self.states:
+            return ()
+        slots = zip(self.starts, self.states, strict=True)
+        return tuple(start for start, state in slots if state == SlotState.MISSING)
+
+
 def verified_bill(
     tariff: Tariff,
     registers: tuple[Register, ...],
     certified: Mapping[Series, CertifiedPeriod],
     total: Decimal,
     bounds: tuple[int, int],
+    slots: BilledSlots,
     exact: Bill | None = None,
 ) -> VerifiedBill:
     """Return what was proved of registers' certified days, all of which have the same slots."""
-    days = next(iter(certified.values()))
-    starts, states = starts_of(days), combine_states([one.states for one in certified.values()])
-    begin, end = bounds
+    states, (begin, end) = slots.states, bounds
     return VerifiedBill(
         total=total,
         currency=tariff.currency,
@@ -75,12 +98,10 @@ def verified_bill(
         tariff_name=tariff.name,
         tariff_digest=tariff.digest,
         registers=registers,
-        missing=tuple(
-            start for start, state in zip(starts, states, strict=True) if state == SlotState.MISSING
-        ),
+        missing=slots.missing,
         estimated=states.count(SlotState.ESTIMATED),
         substituted=states.count(SlotState.SUBSTITUTED),
-        days=len(days.days),
+        days=len(next(iter(certified.values())).days),
         slots=len(states),
         certified=tuple(day for period in certified.values() for day in period.days),
         exact=exact,

@@ -52,7 +52,7 @@ from applets.common.questions import (
     encode_answer,
     entry,
     require_proof,
-    require_same,
+    require_same_entries,
 )
 from protocols.proofs.linear import OPENING_SIZE
 from sml_codec import Obis, PeriodEntry
@@ -129,21 +129,26 @@ class AmountsBillAnswer:
 
     def encode(self) -> bytes:
         """Return the SML file."""
-        return encode_answer(
-            self.about,
-            BILL,
-            [
-                encode_total(self.total),
-                entry(TARIFF, self.tariff),
-                *(self.drawn.entries(PROOF, CERTIFIED_DAY) if self.drawn else ()),
-                *(self.fed_in.entries(FEED_IN_PROOF, FEED_IN_DAY) if self.fed_in else ()),
-            ],
-        )
+        return encode_answer(self.about, BILL, self.entries)
+
+    @property
+    def entries(self) -> list[PeriodEntry]:
+        """The entries of the SML file."""
+        return [
+            encode_total(self.total),
+            entry(TARIFF, self.tariff),
+            *(self.drawn.entries(PROOF, CERTIFIED_DAY) if self.drawn else ()),
+            *(self.fed_in.entries(FEED_IN_PROOF, FEED_IN_DAY) if self.fed_in else ()),
+        ]
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the answer in `data`; raise `MessageRefused` for anything else."""
-        about, entries = decode_answer(data, BILL)
+        return cls.of_entries(*decode_answer(data, BILL))
+
+    @classmethod
+    def of_entries(cls, about: About, entries: Sequence[PeriodEntry]) -> Self:
+        """Return the answer that an SML file with these entries is; raise `MessageRefused`."""
         match entries:
             case [
                 PeriodEntry(value=int(total), scaler=int(scaler)),
@@ -162,7 +167,7 @@ class AmountsBillAnswer:
                 )
             case _:
                 raise MessageRefused("not the entries of a bill")
-        require_same(answer.encode(), data)  # names, units and scalers
+        require_same_entries(about, answer.entries, entries)  # names, units and scalers
         return answer
 
 
@@ -175,11 +180,12 @@ class BillAnswerVersion1(AmountsBillAnswer):
         if self.drawn is None or self.fed_in is not None or len(self.drawn.proof) != OPENING_SIZE:
             raise MessageRefused("not the opening of one sum")
 
-    def encode(self) -> bytes:
-        """Return the SML file."""
+    @property
+    def entries(self) -> list[PeriodEntry]:
+        """The entries of the SML file."""
         assert self.drawn is not None
         proof, amount = self.drawn.proof, int.from_bytes(self.drawn.proof[:8], "big", signed=True)
-        entries = [
+        return [
             entry(ENERGY_AMOUNT, amount, UNIT_CURRENCY, NANO),
             encode_total(self.total),
             entry(OPENING, proof[8:40]),
@@ -187,12 +193,10 @@ class BillAnswerVersion1(AmountsBillAnswer):
             entry(TARIFF, self.tariff),
             *(entry(CERTIFIED_DAY, day) for day in self.drawn.days),
         ]
-        return encode_answer(self.about, BILL, entries)
 
     @classmethod
-    def decode(cls, data: bytes) -> Self:
-        """Return the answer in `data`; raise `MessageRefused` for anything else."""
-        about, entries = decode_answer(data, BILL)
+    def of_entries(cls, about: About, entries: Sequence[PeriodEntry]) -> Self:
+        """Return the answer that an SML file with these entries is; raise `MessageRefused`."""
         match entries:
             case [
                 PeriodEntry(value=int(amount)),
@@ -210,16 +214,15 @@ class BillAnswerVersion1(AmountsBillAnswer):
                 )
             case _:
                 raise MessageRefused("not the entries of a bill of one sum")
-        if answer.encode() != data:  # names, sizes, units and scalers
-            raise MessageRefused("not in the form that these messages had")
+        require_same_entries(about, answer.entries, entries)  # names, sizes, units and scalers
         return answer
 
 
 def decode_any_answer(data: bytes) -> BillAnswer | AmountsBillAnswer:
     """Return the answer in `data`, of this version or an older one; raise `MessageRefused`."""
-    _, entries = decode_answer(data, BILL)
+    about, entries = decode_answer(data, BILL)
     if entries and entries[0].obis == FORMAT:
-        return BillAnswer.decode(data)
+        return BillAnswer.of_entries(about, entries)
     if entries and entries[0].obis == ENERGY_AMOUNT:
-        return BillAnswerVersion1.decode(data)
-    return AmountsBillAnswer.decode(data)
+        return BillAnswerVersion1.of_entries(about, entries)
+    return AmountsBillAnswer.of_entries(about, entries)

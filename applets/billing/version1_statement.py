@@ -24,7 +24,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from applets.billing.messages import BillQuestion
-from applets.billing.verified import VerifiedBill, verified_bill
+from applets.billing.verified import BilledSlots, VerifiedBill, verified_bill
 from applets.billing.version1 import AmountsBillAnswer, BillAnswerVersion1, Proved
 from applets.billing.version1_charges import plan_exact_bill
 from applets.common.evidence import (
@@ -32,11 +32,11 @@ from applets.common.evidence import (
     ProofContext,
     check_days,
     check_registers,
-    starts_of,
+    require_proved,
 )
 from applets.common.questions import About
 from protocols.metrology import Period, Series
-from tariffs import Register, Tariff, TariffError, billed_registers, combine_states
+from tariffs import Register, Tariff, TariffError, billed_registers
 
 PROVED: Final = {Register.IMPORT: "the bill", Register.EXPORT: "the feed-in of the bill"}
 
@@ -58,35 +58,36 @@ def check_stored_bill(
         for register, one in proved.items()
     }
     check_registers(certified.values())
-    any_days = next(iter(certified.values()))  # those of all registers have the same slots
-    slots = registers[next(iter(certified))].slot_minutes
-    starts, slot_seconds = starts_of(any_days), 60 * slots
-    states = combine_states([one.states for one in certified.values()])
-    plan = plan_exact_bill(tariff, starts, slot_seconds, states, about.begin, about.end)
+    slots = BilledSlots.of(list(certified.values()))
+    starts, slot_seconds = slots.starts, 60 * registers[next(iter(certified))].slot_minutes
+    plan = plan_exact_bill(tariff, starts, slot_seconds, slots.states, about.begin, about.end)
     if isinstance(answer, BillAnswerVersion1):
         if not plan.is_one_sum:
             raise AnswerRefused("message", "not the kind of answer that the tariff calls for")
         prices = tariff.prices(starts, slot_seconds)
-        amounts = tuple(
+        sums = [
             proofs.sum_version_1(registers[register], certified[register], prices, one.proof)
             for register, one in proved.items()
-        )
+        ]
+        amounts, checks = tuple(value for value, _ in sums), [check for _, check in sums]
     else:
-        amounts = tuple(
-            value
-            for register, one in proved.items()
-            for value in proofs.amounts(
+        told = [
+            proofs.amounts(
                 registers[register], certified[register], plan.amounts(register), one.proof,
                 PROVED[register], is_stored=True,
             )
-        )  # fmt: skip
+            for register, one in proved.items()
+        ]  # fmt: skip
+        amounts = tuple(value for values, _ in told for value in values)
+        checks = [check for _, check in told]
+    require_proved(checks)  # of amounts that are not proved no bill is worked out
     bill = plan.bill(amounts)
     if difference := answer.total - Decimal(bill.total):
         reason = f"the answer says {answer.total}, the proved amount makes {bill.total}"
         raise AnswerRefused("total", reason, difference)
     series = {registers[register]: days for register, days in certified.items()}
     bounds = about.begin, about.end
-    return verified_bill(tariff, tuple(certified), series, answer.total, bounds, bill)
+    return verified_bill(tariff, tuple(certified), series, answer.total, bounds, slots, bill)
 
 
 def _proved(

@@ -15,7 +15,13 @@ from hashlib import sha256
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from applets.common.evidence import AnswerRefused, ProofContext, check_days, check_message
+from applets.common.evidence import (
+    AnswerRefused,
+    ProofContext,
+    check_days,
+    check_message,
+    require_proved,
+)
 from applets.common.unattributed import (
     UnattributedAnswer,
     UnattributedLimit,
@@ -64,5 +70,6 @@ def check_unattributed(
         raise AnswerRefused("limit", "the answer is about another limit")
     certified = check_days(answer.days, period, series, certifier)
     proofs = ProofContext(question.about, limit.digest, recipient, purpose)
-    opened = proofs.unattributed(series, certified, limit.limit_wh, answer.proof)
+    opened, check = proofs.unattributed(series, certified, limit.limit_wh, answer.proof)
+    require_proved([check])
     return BoundedPeriod(limit.limit_wh, opened, certified.days)

@@ -6,6 +6,10 @@ asked with), `days` (form), `signature`, `chain` (each day of the period once, i
 meter), `custody` (no other one begins within the period), `memory` (the carried state that numbers
 go on from), `proof` (amounts against commitments).
 
+What a proof comes to in the end is an equation. It is handed out as a `Check`, so that those of
+many answers are checked at once (`protocols.proofs.batch`). Until it holds, nothing of the answer
+does.
+
 Errors: AnswerRefused
 """
 
@@ -31,22 +35,23 @@ from protocols.metrology import (
     require_same_changes,
     verify_days,
 )
-from protocols.metrology.unattributed import verify_unattributed
+from protocols.metrology.unattributed import unattributed_check
 from protocols.proofs import (
+    Check,
     Malformed,
     NumbersContext,
     ProofRefused,
     Source,
     StatementContext,
+    amounts_check,
     needs_slots,
+    numbers_check,
     numbers_check_on,
     registers_by_slots,
-    verify_amounts,
-    verify_numbers,
 )
 from protocols.proofs.batch import verify_all
 from protocols.proofs.carrying import carried_quantities, state_after
-from protocols.proofs.linear import verify_linear
+from protocols.proofs.linear import linear_check
 
 
 class AnyAnswer(Protocol):
@@ -126,6 +131,14 @@ def check_registers(certified: Iterable[CertifiedPeriod]) -> None:
         raise AnswerRefused("chain", str(error)) from None
 
 
+def require_proved(checks: Sequence[Check]) -> None:
+    """Return if what remained to be checked of one answer holds; raise `AnswerRefused` if not."""
+    try:
+        verify_all(checks)
+    except ProofRefused as error:
+        raise AnswerRefused("proof", str(error)) from None
+
+
 def starts_of(certified: CertifiedPeriod) -> list[int]:
     """Return when the slots of certified days start."""
     return [time for grid in certified.grids for time in grid.boundaries()[:-1]]
@@ -133,7 +146,10 @@ def starts_of(certified: CertifiedPeriod) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class ProofContext:
-    """What the proofs of an answer are bound to."""
+    """What the proofs of an answer are bound to.
+
+    Each method returns what is proved together with what remains to be checked of it.
+    """
 
     about: About
     digest: bytes
@@ -152,7 +168,7 @@ class ProofContext:
         name: str,
         *,
         is_stored: bool = False,
-    ) -> tuple[int, ...]:
+    ) -> tuple[tuple[int, ...], Check]:
         """Return what the amounts of a stored answer come to; raise `AnswerRefused` if it is wrong.
 
         `is_stored` takes a proof that version 0.1 left unbound to its nonce as well.
@@ -160,10 +176,9 @@ class ProofContext:
         with self._refusals():
             source = certified.source(needs_slots=needs_slots(amounts))
             unbound = is_stored and certified.version == 1
-            values, _ = verify_amounts(
+            return amounts_check(
                 self._context(series), source, amounts, proof, name, accept_unbound=unbound
             )
-        return values
 
     def numbers(
         self,
@@ -171,15 +186,14 @@ class ProofContext:
         numbers: Sequence[NumberAmount],
         proof: bytes,
         name: str,
-    ) -> tuple[int, ...]:
+    ) -> tuple[tuple[int, ...], Check]:
         """Return what the numbers come to, of these registers' days in this order.
 
-        Raises `AnswerRefused` where that is not proved.
+        Raises `AnswerRefused` where that cannot be proved so.
         """
         with self._refusals():
             context, sources = self._numbers(certified), _sources(certified, numbers)
-            values, _ = verify_numbers(context, sources, numbers, proof, name)
-        return values
+            return numbers_check(context, sources, numbers, proof, name)
 
     def numbers_on(
         self,
@@ -188,7 +202,7 @@ class ProofContext:
         proof: bytes,
         name: str,
         state: CarriedState,
-    ) -> tuple[tuple[int, ...], CarriedState]:
+    ) -> tuple[tuple[int, ...], CarriedState, Check]:
         """Return as `numbers`, of those that go on from a state, with the state that they leave."""
         with self._refusals("memory"):
             carried = carried_quantities(state, numbers)
@@ -196,29 +210,29 @@ class ProofContext:
             context = self._numbers(certified, state.digest)
             sources = _sources(certified, numbers)
             stated, check = numbers_check_on(context, sources, numbers, proof, name, carried)
-            verify_all([check])
-        return stated.values, state_after(state, self.about.end, numbers, stated.kept)
+            after = state_after(state, self.about.end, numbers, stated.kept)
+        return stated.values, after, check
 
     def unattributed(
         self, series: Series, certified: CertifiedPeriod, limit_wh: int, proof: bytes
-    ) -> int | None:
+    ) -> tuple[int | None, Check]:
         """Return the unattributed energy that is opened, None where it is shown to be within.
 
         Raises `AnswerRefused` where neither is shown.
         """
         with self._refusals():
-            return verify_unattributed(self._context(series), certified, limit_wh, proof)
+            return unattributed_check(self._context(series), certified, limit_wh, proof)
 
     def sum_version_1(
         self, series: Series, certified: CertifiedPeriod, weights: Sequence[int], proof: bytes
-    ) -> int:
+    ) -> tuple[int, Check]:
         """Return the one sum that an answer of version 0.1 proves; raise `AnswerRefused`.
 
         A package of 0.1 answers so on a hub of today, over days of today.
         """
         with self._refusals():
             source = certified.source(needs_slots=True)
-            return verify_linear(self._context(series), source, weights, proof)
+            return linear_check(self._context(series), source, weights, proof)
 
     def _numbers(
         self, certified: Mapping[Series, CertifiedPeriod], state: bytes = b""

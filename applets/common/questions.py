@@ -49,6 +49,7 @@ DIGEST_SIZE: Final = 32
 MOST_DAYS: Final = 400
 MOST_PROOF_BYTES: Final = 1 << 17
 LIMITS: Final = Limits(octets=1 << 18, elements=1024, depth=8)
+_ANY: Final = Obis(bytes(6))
 
 
 class Instruction(enum.IntEnum):
@@ -280,6 +281,24 @@ def _bodies(data: bytes) -> Sequence[Body]:
         return [message.body for message in decode_file(data, limits=LIMITS)]
     except SmlError as error:
         raise MessageRefused(f"not SML: {error}") from None
+
+
+def require_same_entries(
+    about: About, again: Sequence[PeriodEntry], entries: Sequence[PeriodEntry]
+) -> None:
+    """Refuse entries that are not written as `again`; `decode_answer` knows that data as theirs.
+
+    Bytes have one encoding, numbers have several: what is no more than bytes is compared as it is.
+    """
+    if len(again) != len(entries):
+        raise MessageRefused("not in the form that these messages have")
+    numbers = [
+        pair
+        for pair in zip(again, entries, strict=True)
+        if type(pair[1].value) is not bytes or pair[0] != pair[1]
+    ]
+    own, received = (encode_answer(about, _ANY, [pair[n] for pair in numbers]) for n in (0, 1))
+    require_same(own, received)
 
 
 def require_same(again: bytes, data: bytes) -> None:

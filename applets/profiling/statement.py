@@ -26,6 +26,7 @@ from applets.common.evidence import (
     ProofContext,
     check_days,
     check_message,
+    require_proved,
     starts_of,
 )
 from applets.profiling.messages import (
@@ -95,12 +96,13 @@ def check_profile(
     proofs = ProofContext(question.about, request.digest, RECIPIENT, PURPOSE)
     if isinstance(answer, ProfilingAnswerVersion1):
         amounts = amounts_version_1(request, starts, slot_seconds)
-        values = proofs.amounts(
+        values, check = proofs.amounts(
             series, certified, amounts, answer.proof, "the profile", is_stored=True
         )
         units = [1] * len(values)
     else:
-        values = proofs.numbers({series: certified}, numbers, answer.proof, "the profile")
+        values, check = proofs.numbers({series: certified}, numbers, answer.proof, "the profile")
+    require_proved([check])
     names = request.profiles.names
     missing = [state is SlotState.MISSING for state in certified.states]
     readings, scores = 0, dict[str, int]()

@@ -24,6 +24,7 @@ from applets.common.evidence import (
     ProofContext,
     check_days,
     check_message,
+    require_proved,
     starts_of,
 )
 from applets.settlement.messages import (
@@ -39,6 +40,7 @@ from applets.settlement.version1 import (
 )
 from protocols.amounts import SlotForm, Sum
 from protocols.metrology import CertifiedDay, Period, Series, SlotState
+from protocols.proofs import Check
 from tariffs import PriceIndex
 
 RECIPIENT: Final = "settlement"
@@ -70,6 +72,27 @@ def check_settlement(
 ) -> SettledPeriod:
     """Return what `data` answers the question with; raise `AnswerRefused` if it is wrong.
 
+    Takes and raises what `settlement_check` does.
+    """
+    settled, checks = settlement_check(
+        question, data, index, period, series, certifier, is_stored=is_stored
+    )
+    require_proved(checks)
+    return settled
+
+
+def settlement_check(
+    question: SettlementQuestion,
+    data: bytes,
+    index: PriceIndex,
+    period: Period,
+    series: Series,
+    certifier: Ed25519PublicKey,
+    *,
+    is_stored: bool = False,
+) -> tuple[SettledPeriod, list[Check]]:
+    """Return the value that `data` says, and what remains to be checked before it is one.
+
     `index` is the one whose signed document the question carried; raises `UnpricedSlot` where it
     has no price for a slot.
     `is_stored` says that the question is not a new one: then it takes an answer of release 0.1,
@@ -84,14 +107,14 @@ def check_settlement(
     weights = index.weights(starts, 60 * series.slot_minutes)
     proofs = ProofContext(question.about, index.digest, RECIPIENT, PURPOSE)
     if isinstance(answer, SettlementAnswerVersion1):
-        value = proofs.sum_version_1(series, certified, weights, answer.proof)
+        value, check = proofs.sum_version_1(series, certified, weights, answer.proof)
     elif isinstance(answer, ExactSettlementAnswer):
         amount = Sum(SlotForm.of_each(weights))
-        (value,) = proofs.amounts(series, certified, [amount], answer.proof, "the value")
+        (value,), check = proofs.amounts(series, certified, [amount], answer.proof, "the value")
     else:
         days, number = {series: certified}, settled_total(weights)
-        (pennies,) = proofs.numbers(days, [number], answer.proof, "the value")
+        (pennies,), check = proofs.numbers(days, [number], answer.proof, "the value")
         value = pennies * PENNY
     states = zip(starts, certified.states, strict=True)
     missing = tuple(start for start, state in states if state is SlotState.MISSING)
-    return SettledPeriod(value, len(starts), missing, certified.days)
+    return SettledPeriod(value, len(starts), missing, certified.days), [check]

@@ -39,6 +39,7 @@ from protocols.metrology import (
     DayContent,
     DayContentVersion1,
     DayGrid,
+    DayRefused,
     MeterEvent,
     Series,
     SlotContent,
@@ -284,6 +285,14 @@ class Certifier:
             raise OutOfOrder(f"{day}: the day before is of another register")
         if content.grid.end != grid.begin:
             raise OutOfOrder(f"{day}: the day after {previous.day.day} is due")
+        try:
+            # Who verifies days takes this digest for that of a day that this certifier has signed
+            # (`protocols.metrology.certified_day`): so it signs on no other.
+            previous.day.verify(self.keys.public_key)
+        except DayRefused as refused:
+            raise OutOfOrder(
+                f"{day}: this certifier has not signed the day before: {refused}"
+            ) from None
         mounted, step_wh = content.meter, 1
         if isinstance(content, DayContent):
             mounted, step_wh = content.mounted_at_end, content.step_at_end

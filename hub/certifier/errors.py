@@ -13,7 +13,7 @@ class ReadingsRefused(CertifierError):
 
 
 class OutOfOrder(CertifierError):
-    """The day is not the one that follows the day before, or of another register or grid."""
+    """The day is not the one that follows the day before, of this register, grid and certifier."""
 
 
 class KeyFileError(CertifierError):

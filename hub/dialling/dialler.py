@@ -19,7 +19,7 @@ from typing import Final, Protocol
 from hub.callers import Callers
 from hub.dialling.errors import BrokenDown, SecurityFailed
 from hub.dialling.events import DialEvent, Fact, Kind
-from hub.dialling.https import HttpsConnection
+from hub.dialling.https import HttpsConnection, Traffic
 from hub.dialling.pace import KEEP_SECONDS, POLICY, DialPace
 from hub.dialling.recipient import Recipient
 from hub.dialling.sessions import CommandSessions, Connects
@@ -46,14 +46,28 @@ class Stop(Protocol):
 
 
 class Wire(Protocol):
-    """What carries POSTs to one server."""
+    """What carries POSTs to one server, over one connection at a time (`hub.dialling.https`)."""
+
+    @property
+    def traffic(self) -> Traffic:
+        """Bytes so far."""
+        ...
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a connection is kept."""
+        ...
 
     def exchange(self, post: AgentPost) -> ServerReply:
-        """POST and return the reply."""
+        """POST and return the reply; connect first where nothing is connected."""
         ...
 
     def close(self) -> None:
         """Close the connection."""
+        ...
+
+    def interrupt(self) -> None:
+        """Break off what another thread is waiting for."""
         ...
 
 
@@ -75,9 +89,9 @@ class Dialler:
     policy: RetryPolicy = POLICY
     pace: DialPace = field(default_factory=DialPace)
     monotonic: Callable[[], float] = field(default=time.monotonic, repr=False)
-    connect: Callable[[Recipient], HttpsConnection] | None = field(default=None, repr=False)
+    connect: Callable[[Recipient], Wire] | None = field(default=None, repr=False)
     callers: Callers = field(default_factory=Callers, repr=False)
-    _wire: HttpsConnection | None = field(default=None, repr=False)
+    _wire: Wire | None = field(default=None, repr=False)
 
     def run(self, stop: Stop, idle: Callable[[], object] | None = None) -> None:
         """Dial until `stop` is set; `idle` is called about once a second between sessions."""
@@ -136,7 +150,7 @@ class Dialler:
             wire.interrupt()
 
     def _carry(
-        self, session: Session, wire: HttpsConnection, stop: Stop | None, count: "_Count"
+        self, session: Session, wire: Wire, stop: Stop | None, count: "_Count"
     ) -> SessionEnd:
         try:
             step = next(session)
@@ -181,7 +195,7 @@ class Dialler:
     def _delay_of_wrong(self) -> float:
         return self.callers.went_wrong(self.recipient.address.host, int(self.monotonic()))
 
-    def _connection(self, recipient: Recipient) -> HttpsConnection:
+    def _connection(self, recipient: Recipient) -> Wire:
         silence = self.policy.inactivity_seconds or 3600.0
         return HttpsConnection(recipient.address, recipient.context(), self.monotonic, silence)
 

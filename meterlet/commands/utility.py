@@ -54,9 +54,9 @@ from protocols.metrology import Period
 from utility_server.errors import EnrolmentRefused, HeadEndError, UnknownCustomer
 from utility_server.folders import alone_in
 from utility_server.head_end import Address
+from utility_server.retail.audit import verified_entries
 from utility_server.retail.billing import BilledPeriod
 from utility_server.retail.carried_states import EnteredChains, facts_of, words_of
-from utility_server.retail.claims import check_entry
 from utility_server.retail.limits import ask_unattributed
 from utility_server.retail.profiling import profile_customer
 from utility_server.retail.utility import Utility
@@ -493,8 +493,7 @@ def ledger(folder: Path, as_json: bool) -> None:
     """Check the ledger's chain, verify every bill in it again, and list it."""
     with one_line_errors(), Utility.open(folder) as utility:
         lines, chains = [], EnteredChains()
-        for entry in utility.ledger.entries():
-            check_entry(utility, entry)
+        for entry in verified_entries(utility, utility.ledger.entries()):
             chains.add(entry)
             line: dict[str, Any] = {
                 "number": entry.sequence,

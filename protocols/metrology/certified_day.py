@@ -16,11 +16,10 @@ A day that a later key has signed carries the announcements that lead to this ke
 is done: it carries all announcements until then, those that came after its day, too.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from itertools import pairwise
+from itertools import chain, pairwise, zip_longest
 from typing import Final, Self
 
 from cryptography.exceptions import InvalidSignature
@@ -29,6 +28,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from protocols.canonical.cbor import CborError, CborItem, decode_array, encode_array
 from protocols.metrology.day_content import DayContent
 from protocols.metrology.errors import DayRefused, MalformedDay
+from protocols.metrology.events import FirstDayOfCustody
 from protocols.metrology.grid import DayGrid, Period, SlotState
 from protocols.metrology.key_chain import (
     ChainRefused,
@@ -96,7 +96,7 @@ class CertifiedDay:
     @property
     def digest(self) -> bytes:
         """The SHA-256 that statements about this day refer to."""
-        return hashlib.sha256(_signed_bytes(self.content)).digest()
+        return self.content.digest
 
     @property
     def link(self) -> bytes:
@@ -181,9 +181,9 @@ class CertifiedDay:
 
     def _key_after(self, root: Ed25519PublicKey) -> Ed25519PublicKey:
         try:
-            chain = chain_of(self.content.meter, root.public_bytes_raw(), self.announcements)
+            keys = chain_of(self.content.meter, root.public_bytes_raw(), self.announcements)
             # Of a day signed again, the key in force when that was done: the last it carries.
-            key = chain.current if self.is_signed_again else chain.key_for(self.day)
+            key = keys.current if self.is_signed_again else keys.key_for(self.day)
             return Ed25519PublicKey.from_public_bytes(key)
         except (ChainRefused, ValueError) as error:
             raise DayRefused(self.day, f"the certifier's keys: {error}") from None
@@ -232,7 +232,7 @@ class CertifiedPeriod:
     @property
     def states(self) -> tuple[SlotState, ...]:
         """The states of all slots, in order."""
-        return tuple(state for day in self.days for state in day.content.states)
+        return tuple(chain.from_iterable(day.content.states for day in self.days))
 
     def source(
         self, opening: SlotOpening | VectorOpening | None = None, *, needs_slots: bool
@@ -296,7 +296,9 @@ def verify_days(
 
     Each day is signed, of this series, on its own date, one up in the counter, chained to the
     one before by its hash, and starts with the register at which that one ended. The first has
-    to follow `after` in the same way, where that is given: the last day verified so far.
+    to follow `after` in the same way, where that is given: the last day verified so far. Of days
+    that a following one vouches for, the contents are what was signed; their own signatures are
+    not looked at.
     """
     expected = tuple(period.days(series.zone))
     present = {day.day for day in days}
@@ -307,14 +309,60 @@ def verify_days(
             raise DayRefused(date_due, f"in its place is {days[place].day}")
     if len(days) > len(expected):
         raise DayRefused(days[len(expected)].day, "the day is outside of the period, or repeated")
-    for day in days:
-        day.verify(public_key)
-        _check_series(day, series)
-    chain = tuple(days) if after is None else (after, *days)
-    _require_keys_of_their_time(chain)
-    for before, day in pairwise(chain):
-        _check_link(before, day)
+    try:
+        _require_chain(days, series, public_key, after)
+    except DayRefused:
+        for day in days:  # which one is to blame: with each signature checked
+            day.verify(public_key)
+            _check_series(day, series)
+        raise
     return CertifiedPeriod(tuple(days))
+
+
+def _require_chain(
+    days: Sequence[CertifiedDay],
+    series: Series,
+    public_key: Ed25519PublicKey,
+    after: CertifiedDay | None,
+) -> None:
+    """Return if the certifier has signed all days, in this order; raise `DayRefused` if not."""
+    for day in days:
+        _check_series(day, series)
+    in_order = tuple(days) if after is None else (after, *days)
+    _require_keys_of_their_time(in_order)
+    for before, day in pairwise(in_order):
+        _check_link(before, day)
+    for day, following in zip_longest(days, days[1:]):
+        # The links above hold: where the following day vouches, its signature stands for both.
+        if following is not None and _vouches(following, day):
+            day.content.require_sum(day.slots)
+        else:
+            day.verify(public_key)
+
+
+def _vouches(day: CertifiedDay, before: CertifiedDay) -> bool:
+    """Tell whether the signature of a day shows that the day before was signed as well.
+
+    A certifier of version 2 signs on the digest of no day but one of which it has checked that its
+    own key has signed it (`hub.certifier`). As nobody finds two contents of one SHA-256, a day
+    whose digest is in signed content has the content that was signed. Not so, and such a day's own
+    signature is checked,
+
+    * where the day before was signed again: the digest is of what it said first;
+    * where another key begins: who has the former one could sign for the new one's holder;
+    * where a custody begins: its certifier was handed the digest, and not the day;
+    * where the following day is one of version 1, or states one again: release 0.1 signed on
+      whatever it was handed.
+    """
+    content = day.content
+    return (
+        isinstance(content, DayContent)
+        and isinstance(before.content, DayContent)
+        and not content.restated
+        and not before.is_signed_again
+        and day.announcements == before.announcements
+        and not any(isinstance(event, FirstDayOfCustody) for event in content.events)
+    )
 
 
 def _check_series(day: CertifiedDay, series: Series) -> None:

@@ -60,6 +60,7 @@ from protocols.metrology.events import (
     require_step,
 )
 from protocols.metrology.grid import DayGrid, SlotState
+from protocols.metrology.kept import KeptBytes
 from protocols.metrology.slot_chain import digest_of_slots
 from protocols.metrology.version1 import LARGEST_COUNTER, METER_SIZES, NO_DAY
 from protocols.proofs import Malformed, Point, PointVector
@@ -105,6 +106,8 @@ class DayContent:
     """The digest of the day of version 1 that this one states again, or nothing."""
     correction: Correction | None = None
     """Of a day whose readings came late or were replaced."""
+    kept: KeptBytes = field(default_factory=KeptBytes, init=False, repr=False, compare=False)
+    """Its encoding and digest, once they are known; of no copy with another field."""
 
     def __post_init__(self) -> None:
         if len(self.meter) not in METER_SIZES or len(self.register) != 6:
@@ -172,8 +175,16 @@ class DayContent:
         """In which steps the register counts, slot by slot: above 1 Wh the slot is coarse."""
         return steps_of(len(self.grid), self.step_wh, self.events)
 
+    @property
+    def digest(self) -> bytes:
+        """The SHA-256 of what is signed."""
+        return self.kept.digest_of(LABEL, self.encode)
+
     def encode(self) -> bytes:
-        """Return the body, in its only encoding."""
+        """Return the body, in its only encoding; of a day that was decoded, the received bytes."""
+        return self.kept.body_of(self._encoded)
+
+    def _encoded(self) -> bytes:
         runs = [item for state, run in groupby(self.states) for item in (len(list(run)), state)]
         return cbor.encode([
             LABEL, self.meter, self.register, self.grid.day.isoformat(), self.grid.zone,
@@ -188,9 +199,11 @@ class DayContent:
     def decode(cls, body: bytes) -> Self:
         """Return the content of exactly these bytes; raise `MalformedDay` otherwise."""
         try:
-            return cls._from_items(cbor.decode(body))
+            content = cls._from_items(cbor.decode(body))
         except (CborError, GridError, Malformed, ValueError) as error:
             raise MalformedDay(f"not a certified day: {error}") from None
+        content.kept.body = body  # decoding is canonical: encoding would give the same again
+        return content
 
     @classmethod
     def _from_items(cls, items: CborValue) -> Self:

@@ -17,6 +17,7 @@ from typing import Final
 
 from protocols.metrology.certified_day import CertifiedPeriod
 from protocols.proofs import (
+    Check,
     Malformed,
     ProofRefused,
     Prover,
@@ -51,6 +52,21 @@ def show_unattributed(
     return value, kind + prover.finish()
 
 
+def unattributed_check(
+    context: StatementContext, days: CertifiedPeriod, limit_wh: int, proof: bytes
+) -> tuple[int | None, Check]:
+    """Return what a proof opens, None where it is of the limit, and what remains to be checked.
+
+    Raises `Malformed` or `ProofRefused` where a proof shows neither.
+    """
+    kind = proof[:1]
+    if kind not in (WITHIN, OPENED):
+        raise Malformed("a proof about unattributed energy begins with 00 or 01")
+    verifier = ProofVerifier(context.transcript(PROTOCOL, VERSION), proof[1:])
+    value = _state(verifier, days, limit_wh, kind)
+    return value, verifier.finish("the unattributed energy")
+
+
 def verify_unattributed(
     context: StatementContext, days: CertifiedPeriod, limit_wh: int, proof: bytes
 ) -> int | None:
@@ -58,12 +74,8 @@ def verify_unattributed(
 
     Raises `Malformed` or `ProofRefused`.
     """
-    kind = proof[:1]
-    if kind not in (WITHIN, OPENED):
-        raise Malformed("a proof about unattributed energy begins with 00 or 01")
-    verifier = ProofVerifier(context.transcript(PROTOCOL, VERSION), proof[1:])
-    value = _state(verifier, days, limit_wh, kind)
-    verify_all([verifier.finish("the unattributed energy")])
+    value, check = unattributed_check(context, days, limit_wh, proof)
+    verify_all([check])
     return value
 
 

@@ -29,6 +29,7 @@ from typing import ClassVar, Final, Self
 from protocols.canonical.cbor import CborError, CborItem, decode_array, encode_array
 from protocols.metrology.errors import DayRefused, GridError, MalformedDay
 from protocols.metrology.grid import DayGrid, SlotState
+from protocols.metrology.kept import KeptBytes
 from protocols.proofs import Malformed, Point, PointVector
 from protocols.proofs.group import (
     COMPRESSED_SIZE,
@@ -77,6 +78,8 @@ class DayContentVersion1:
     opening: int
     point_size: int = COMPRESSED_SIZE
     scheme: CommitmentScheme = CommitmentScheme.SLOTS
+    kept: KeptBytes = field(default_factory=KeptBytes, init=False, repr=False, compare=False)
+    """Its encoding and digest, once they are known; of no copy with another field."""
 
     def __post_init__(self) -> None:
         if len(self.meter) not in METER_SIZES or len(self.register) != 6:
@@ -101,8 +104,16 @@ class DayContentVersion1:
         if self.start.is_infinity or self.end.is_infinity or self.unattributed.is_infinity:
             raise MalformedDay("a commitment is the point at infinity")
 
+    @property
+    def digest(self) -> bytes:
+        """The SHA-256 of what is signed."""
+        return self.kept.digest_of(LABEL, self.encode)
+
     def encode(self) -> bytes:
-        """Return the body, in its only encoding."""
+        """Return the body, in its only encoding; of a day that was decoded, the received bytes."""
+        return self.kept.body_of(self._encoded)
+
+    def _encoded(self) -> bytes:
         size = self.point_size
         return encode_array([
             LABEL, self.meter, self.register, self.grid.day.isoformat(), self.grid.zone,
@@ -116,9 +127,11 @@ class DayContentVersion1:
     def decode(cls, body: bytes) -> Self:
         """Return the content of exactly these bytes; raise `MalformedDay` otherwise."""
         try:
-            return cls._from_items(decode_array(body))
+            content = cls._from_items(decode_array(body))
         except (CborError, GridError, Malformed, ValueError) as error:
             raise MalformedDay(f"not a certified day: {error}") from None
+        content.kept.body = body  # decoding is canonical: encoding would give the same again
+        return content
 
     @classmethod
     def _from_items(cls, items: Sequence[CborItem]) -> Self:

@@ -10,7 +10,7 @@ claim.
 """
 
 from protocols.proofs.amounts import amounts_check, open_amounts, verify_amounts
-from protocols.proofs.batch import Check, find_refused, verify_all
+from protocols.proofs.batch import Check, find_refused, name_of_refused, verify_all
 from protocols.proofs.compare import (
     largest,
     largest_few,
@@ -81,6 +81,7 @@ __all__ = [
     "largest_few",
     "maximum",
     "minimum",
+    "name_of_refused",
     "needs_slots",
     "numbers_check",
     "numbers_check_on",

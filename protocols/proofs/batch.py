@@ -8,7 +8,9 @@ all of them is cheap because the generators are shared: a month's 2,976 generato
 once, whether for one household or for a hundred.
 
 The weights come from a hash of all checks' transcripts, so that a verdict can be repeated. If the
-sum is not infinity, halves are tried, and halves of halves, down to the culprits.
+sum is not infinity, halves are tried, and halves of halves, down to the culprits. What the left
+half comes to is summed up; the right half is the rest of the whole. So one culprit costs, for each
+halving, one more sum of half as many checks.
 """
 
 from collections.abc import Sequence
@@ -67,11 +69,15 @@ class Equation:
 
     def holds(self) -> bool:
         """Return whether the sum is the point at infinity."""
+        return self.sum().is_infinity
+
+    def sum(self) -> Point:
+        """Return the sum."""
         points, scalars = [_FIXED, *self._points], [self._blinding, self._value, *self._scalars]
         for label, weights in self._families.items():
             points.append(generators(label, len(weights)))
             scalars.extend(weights)
-        return PointVector.join(points).weighted_sum([s % ORDER for s in scalars]).is_infinity
+        return PointVector.join(points).weighted_sum([s % ORDER for s in scalars])
 
 
 class Check(Protocol):
@@ -119,23 +125,25 @@ def find_refused(checks: Sequence[Check]) -> list[int]:
         # The first weight may be 1: a common factor changes nothing.
         weight = transcript.challenge("weight") % (1 << _WEIGHT_BITS) if place else 1
         weighted.append(_Weighted(check, weight))
-    return _bisect(weighted, 0)
+    return _bisect(weighted, 0, _sum_of(weighted))
 
 
-def _bisect(weighted: Sequence[_Weighted], start: int) -> list[int]:
-    if not weighted or _hold(weighted):
+def _bisect(weighted: Sequence[_Weighted], start: int, total: Point) -> list[int]:
+    """Return the places, from `start` on, of those that do not hold, which sum up to `total`."""
+    if total.is_infinity:
         return []
     if len(weighted) == 1:
         return [start]
     middle = len(weighted) // 2
+    left = _sum_of(weighted[:middle])
     return [
-        *_bisect(weighted[:middle], start),
-        *_bisect(weighted[middle:], start + middle),
+        *_bisect(weighted[:middle], start, left),
+        *_bisect(weighted[middle:], start + middle, total - left),
     ]
 
 
-def _hold(weighted: Sequence[_Weighted]) -> bool:
+def _sum_of(weighted: Sequence[_Weighted]) -> Point:
     equation = Equation()
     for item in weighted:
         item.check.add_to(equation, item.weight)
-    return equation.holds()
+    return equation.sum()

@@ -22,11 +22,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from protocols.amounts import SlotForm, Sum
-from protocols.proofs.amounts import verify_amounts
+from protocols.proofs._checks import OpenCheck
+from protocols.proofs.amounts import amounts_check
+from protocols.proofs.batch import Check, verify_all
 from protocols.proofs.context import StatementContext
 from protocols.proofs.errors import Malformed, ProofRefused
 from protocols.proofs.group import ORDER, SCALAR_SIZE, decode_scalar, encode_scalar
-from protocols.proofs.pedersen import commit
 from protocols.proofs.quantity import LARGEST_USE_WH, LARGEST_VALUE, Source
 from protocols.proofs.transcript import DIGEST_SIZE
 from protocols.proofs.vector import VectorCommitment
@@ -34,12 +35,13 @@ from protocols.proofs.vector import VectorCommitment
 OPENING_SIZE: Final = 8 + SCALAR_SIZE + DIGEST_SIZE
 
 
-def verify_linear(
+def linear_check(
     context: StatementContext, source: Source, weights: Sequence[int], data: bytes
-) -> int:
-    """Return the value that `data` opens; raise `Malformed` or `ProofRefused` if it is not so.
+) -> tuple[int, Check]:
+    """Return the value that `data` opens and what remains to be checked, for `verify_all`.
 
-    One weight for each slot of the source, in order.
+    One weight for each slot of the source, in order. Raises `Malformed` or `ProofRefused` where an
+    opening cannot be right.
     """
     if len(data) != OPENING_SIZE:
         raise Malformed(f"an opening has {OPENING_SIZE} bytes, not {len(data)}")
@@ -58,10 +60,18 @@ def verify_linear(
     if not hmac.compare_digest(bound, binding):
         amount = Sum(SlotForm.of_each(weights), by_slots=True)
         proof = encode_scalar(value) + data[8:]
-        (value,), _ = verify_amounts(context, source, [amount], proof, "the sum")
-        return value
-    if source.commitment.weighted_sum(weights) != commit(value, opening):
-        raise ProofRefused("the value does not match the commitments")
+        (value,), check = amounts_check(context, source, [amount], proof, "the sum")
+        return value, check
+    point = source.commitment.weighted_sum(weights)
+    return value, OpenCheck("the value against the commitments", bound, point, value, opening)
+
+
+def verify_linear(
+    context: StatementContext, source: Source, weights: Sequence[int], data: bytes
+) -> int:
+    """Return the value that `data` opens, checked; raise as `linear_check`, and `ProofRefused`."""
+    value, check = linear_check(context, source, weights, data)
+    verify_all([check])
     return value
 
 

@@ -135,10 +135,16 @@ def test_an_old_key_signs_no_later_day_whatever_it_carries(rotated: Path) -> Non
     thief = CertifierKeys.load(rotated.parent / "first.key").signing_key
     with opened(rotated) as device:
         days = days_of(device)
+        assert isinstance(days[7].content, DayContent)
+        other = replace(days[7], content=replace(days[7].content, slots=bytes(32)))
         for announcements in (1, 2):  # with those announcements it is another key that signs
-            forged = signed_by(days[7], thief, announcements)
+            forged = signed_by(other, thief, announcements)
             with pytest.raises(DayRefused, match="signature does not match"):
                 verify(device, [*days[:7], forged, days[8]])
+            with pytest.raises(DayRefused, match="signature does not match"):
+                verify(device, [*days[:8], signed_by(days[8], thief, announcements)])
+        # What the next day vouches for is what was certified, whoever signed it once more.
+        verify(device, [*days[:7], signed_by(days[7], thief, 2), days[8]])
         with pytest.raises(DayRefused, match="had ended before that day"):
             verify(device, [*days[:7], signed_by(days[7], thief), days[8]])
         with pytest.raises(MalformedDay, match="had not come into force"):

@@ -277,6 +277,7 @@ def test_a_correction_is_read_as_it_was_written(
     assert Correction.of(correction.items(), SLOTS) == correction
     content = replace(content_of(FIRST[1].day), correction=correction)
     assert DayContent.decode(content.encode()) == content
+    assert replace(DayContent.decode(content.encode())).encode() == content.encode()
 
 
 @pytest.mark.parametrize(

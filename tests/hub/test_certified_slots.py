@@ -380,5 +380,5 @@ def test_any_day_is_reproduced_from_its_bytes(
     one = replace(content, states=tuple(states), events=tuple(events))
     data = one.encode()
     assert DayContent.decode(data) == one
-    assert DayContent.decode(data).encode() == data
+    assert replace(DayContent.decode(data)).encode() == data  # encoded anew: a copy keeps nothing
     assert len(one.steps) == 96

@@ -41,7 +41,7 @@ from tests.support.command import run_meterlet
 from tests.support.green_button import ESPI, number, resources
 from tests.support.pages import browser
 from utility_server.errors import CannotVerify
-from utility_server.retail.claims import check_entry
+from utility_server.retail.audit import check_entry
 from utility_server.retail.utility import Utility
 
 ROOT = Path(__file__).resolve().parents[2]

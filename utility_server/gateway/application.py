@@ -104,6 +104,8 @@ class Gateway:
     randomness: Callable[[int], bytes] = field(repr=False)
     workers: Executor = field(repr=False)
     monotonic: Callable[[], float] = field(default=time.monotonic, repr=False)
+    posts_per_second: float = POSTS_PER_SECOND
+    """How many POSTs a connection may bring for long; `MOST_POSTS_AT_ONCE` at first."""
     posts: int = 0
     """POSTs that were answered so far."""
     _open: "OrderedDict[bytes, _Open]" = field(default_factory=OrderedDict)
@@ -135,7 +137,7 @@ class Gateway:
     async def _answer(self, scope: Scope, receive: Receive) -> ServerReply:
         peer: Peer = scope["state"]["peer"]
         now = self.monotonic()
-        _require_rate(peer, now)
+        self._require_rate(peer, now)
         path: str = scope["path"]
         if not path.startswith(PATH):
             raise _Refused(404)
@@ -156,6 +158,15 @@ class Gateway:
         if post.agent != meter.hex():
             raise _Refused(403)
         return await self._reply(meter, post, now)
+
+    def _require_rate(self, peer: Peer, now: float) -> None:
+        """Count a POST against what a connection may bring; refuse it where that is used up."""
+        gained = (now - peer.allowed_at) * self.posts_per_second
+        peer.allowance = min(MOST_POSTS_AT_ONCE, peer.allowance + gained)
+        peer.allowed_at = now
+        if peer.allowance < 1:
+            raise _Refused(429, BUSY_SECONDS)
+        peer.allowance -= 1
 
     async def _meter_of(self, peer: Peer, now: float) -> bytes | None:
         if now - peer.looked_at >= CERTIFICATE_SECONDS:
@@ -256,16 +267,6 @@ class Gateway:
         self, work: Callable[[Unpack[ArgumentTs]], ResultT], *arguments: *ArgumentTs
     ) -> ResultT:
         return await asyncio.get_running_loop().run_in_executor(self.workers, work, *arguments)
-
-
-def _require_rate(peer: Peer, now: float) -> None:
-    """Count a POST against what a connection may bring; raise where that is used up."""
-    gained = (now - peer.allowed_at) * POSTS_PER_SECOND
-    peer.allowance = min(MOST_POSTS_AT_ONCE, peer.allowance + gained)
-    peer.allowed_at = now
-    if peer.allowance < 1:
-        raise _Refused(429, BUSY_SECONDS)
-    peer.allowance -= 1
 
 
 def _announced(scope: Scope) -> int | None:

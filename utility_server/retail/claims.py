@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Claims: what the utility asks customers' hubs, and how an answer becomes an entry of the ledger.
 
-    question -> ask -> verify -> enter          check_entry: verify again, from the evidence
+    question -> ask -> verify -> enter          `audit`: verify again, from the evidence
 
 Billing, settlement and profiling are three claims; they differ in what is signed, how an answer is
 checked and what the ledger says of it. An answer that does not verify is entered as refused, with
@@ -11,13 +11,14 @@ the answer as evidence. `Claim.verify` needs a bundle alone, and runs offline.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from applets.billing import messages as billing
-from applets.billing.statement import LEAST_DAYS, PURPOSE, RECIPIENT, VerifiedBill, check_bill
+from applets.billing.statement import LEAST_DAYS, PURPOSE, RECIPIENT, VerifiedBill, bill_check
 from applets.common.bounded_energy import BoundedPeriod, check_unattributed
 from applets.common.evidence import AnswerRefused
 from applets.common.questions import (
@@ -32,9 +33,10 @@ from applets.common.unattributed import UnattributedLimit, UnattributedQuestion
 from applets.profiling import messages as profiling
 from applets.profiling.statement import ProfiledPeriod, ProfilesMalformed, check_profile
 from applets.settlement import messages as settlement
-from applets.settlement.statement import SettledPeriod, check_settlement
+from applets.settlement.statement import SettledPeriod, settlement_check
 from protocols.iso7816.apdu import CommandApdu
 from protocols.metrology import CertifiedDay, GridError, Period, Series
+from protocols.proofs import Check, ProofRefused, verify_all
 from tariffs import PriceIndex, Register, Tariff, TariffError
 from tariffs.signing import verify_document
 from utility_server.errors import CannotVerify, HubRefused, VerificationFailed
@@ -93,8 +95,12 @@ class Claim(Generic[QuestionT, DocumentT, ResultT]):
     document: str
     """What the question carries, signed; the check of it has this name."""
     decode: Callable[[bytes], DocumentT]
-    check: Callable[[QuestionT, DocumentT, BillBundle, Period, Series, bool], ResultT]
-    """Raises `AnswerRefused`, or `TariffError` or `ProfilesMalformed` where nothing is provable."""
+    check: Callable[
+        [QuestionT, DocumentT, BillBundle, Period, Series, bool], tuple[ResultT, Sequence[Check]]
+    ]
+    """Returns the result, and what remains to be checked before it is one.
+
+    Raises `AnswerRefused`, or `TariffError` or `ProfilesMalformed` where nothing is provable."""
     unprovable: str
     """How a sentence begins that says why nothing is provable."""
     content: Callable[[About, DocumentT, ResultT], "Content"]
@@ -126,6 +132,21 @@ class Claim(Generic[QuestionT, DocumentT, ResultT]):
         Raises `VerificationFailed` with the check that refused it, or `CannotVerify` where the
         question itself makes no sense.
         """
+        question, document, result, checks = self.examine(bundle, is_stored=is_stored)
+        try:
+            verify_all(checks)
+        except ProofRefused as error:
+            raise VerificationFailed("proof", str(error)) from None
+        return question, document, result
+
+    def examine(
+        self, bundle: BillBundle, *, is_stored: bool = False
+    ) -> tuple[QuestionT, DocumentT, ResultT, Sequence[Check]]:
+        """Return as `verify`, with what remains to be checked: until that holds, nothing does.
+
+        The checks of many bundles are verified at once (`utility_server.retail.batches`). All else
+        is checked, and raises, as `verify` does it.
+        """
         try:
             question = self.question.decode(bundle.question)
             about = question.about
@@ -133,21 +154,30 @@ class Claim(Generic[QuestionT, DocumentT, ResultT]):
             period = Period.filling(about.begin, about.end, bundle.zone)
         except (MessageRefused, GridError) as error:
             raise CannotVerify(f"the question: {error}") from None
-        signer = Ed25519PublicKey.from_public_bytes(bundle.supplier)
         try:
-            payload = verify_document(question.document, self.question.content_type, signer)
-            document = self.decode(payload)
+            document = _signed_document(
+                self.decode, question.document, self.question.content_type, bundle.supplier
+            )
         except TariffError as error:
             raise VerificationFailed(self.document, str(error)) from None
         except ProfilesMalformed as error:
             raise CannotVerify(f"the {self.document}: {error}") from None
         try:
-            result = self.check(question, document, bundle, period, series, is_stored)
+            result, checks = self.check(question, document, bundle, period, series, is_stored)
         except AnswerRefused as refused:
             raise VerificationFailed(refused.check, refused.reason, refused.difference) from None
         except (TariffError, ProfilesMalformed) as error:
             raise CannotVerify(f"{self.unprovable}{error}") from None
-        return question, document, result
+        return question, document, result, checks
+
+
+@lru_cache(maxsize=16)
+def _signed_document(
+    decode: Callable[[bytes], DocumentT], document: bytes, content: str, signer: bytes
+) -> DocumentT:
+    """Return what a document says that `signer` has signed; the same for all who were sent it."""
+    key = Ed25519PublicKey.from_public_bytes(signer)
+    return decode(verify_document(document, content, key))
 
 
 def _certifier(bundle: BillBundle) -> Ed25519PublicKey:
@@ -222,7 +252,7 @@ BILL: Final = Claim(
     bundle=BillBundle,
     document="tariff",
     decode=Tariff.decode,
-    check=lambda question, tariff, bundle, period, series, is_stored: check_bill(
+    check=lambda question, tariff, bundle, period, series, is_stored: bill_check(
         question, bundle.answer, tariff, period, series, _certifier(bundle),
         bundle.feed_in_register, is_stored=is_stored,
     ),
@@ -239,7 +269,7 @@ SETTLEMENT: Final = Claim(
     bundle=SettlementBundle,
     document="index",
     decode=PriceIndex.decode,
-    check=lambda question, index, bundle, period, series, is_stored: check_settlement(
+    check=lambda question, index, bundle, period, series, is_stored: settlement_check(
         question, bundle.answer, index, period, series, _certifier(bundle), is_stored=is_stored
     ),
     unprovable="",
@@ -254,8 +284,17 @@ PROFILE: Final = Claim(
     bundle=ProfilingBundle,
     document="request",
     decode=profiling.ProfilingRequest.decode,
-    check=lambda question, request, bundle, period, series, is_stored: check_profile(
-        question, bundle.answer, request, period, series, _certifier(bundle), is_stored=is_stored
+    check=lambda question, request, bundle, period, series, is_stored: (
+        check_profile(
+            question,
+            bundle.answer,
+            request,
+            period,
+            series,
+            _certifier(bundle),
+            is_stored=is_stored,
+        ),
+        (),
     ),
     unprovable="the profiles: ",
     content=_profile_content,
@@ -268,8 +307,11 @@ UNATTRIBUTED: Final = Claim(
     bundle=UnattributedBundle,
     document="limit",
     decode=UnattributedLimit.decode,
-    check=lambda question, limit, bundle, period, series, _: check_unattributed(
-        question, bundle.answer, limit, period, series, _certifier(bundle), RECIPIENT, PURPOSE
+    check=lambda question, limit, bundle, period, series, _: (
+        check_unattributed(
+            question, bundle.answer, limit, period, series, _certifier(bundle), RECIPIENT, PURPOSE
+        ),
+        (),
     ),
     unprovable="the limit: ",
     content=_unattributed_content,
@@ -442,10 +484,17 @@ def check_answer(
 ) -> VerifiedAnswer[QuestionT, DocumentT, ResultT]:
     """Return what an answer proves, without entering anything; raise like `verify`."""
     _, document, result = claim.verify(bundle)
-    if lists := utility.revocations:
-        known = utility.customers.announcements(question.about.meter)
-        require_standing_days(result.certified, bundle.certifier, lists, known)
+    require_standing(utility, question.about.meter, bundle, result)
     return VerifiedAnswer(claim, question.about, bundle, document, result)
+
+
+def require_standing(
+    utility: ClaimingUtility, meter: bytes, bundle: BillBundle, result: CertifiedResult
+) -> None:
+    """Return if no authority has revoked the days that a result rests on; else raise."""
+    if lists := utility.revocations:
+        known = utility.customers.announcements(meter)
+        require_standing_days(result.certified, bundle.certifier, lists, known)
 
 
 def enter(
@@ -496,32 +545,3 @@ def bill_correction(
             _, _, old = BILL.verify(bundle, is_stored=True)
             return correction_between(old, bill, entry.sequence)
     return None
-
-
-def check_entry(utility: ClaimingUtility, entry: "LedgerEntry") -> None:
-    """Verify an entry again, from its evidence, and that it says just that.
-
-    Raises `VerificationFailed` or `CannotVerify`. Entries that claim nothing (`refused`) are passed
-    over.
-    """
-    claim = CLAIMS.get(entry.kind)
-    if claim is None:
-        return
-    bundle = claim.bundle.decode(utility.ledger.evidence(entry))
-    place = f"entry {entry.sequence}"
-    try:
-        question, document, result = claim.verify(bundle, is_stored=True)
-    except VerificationFailed as failed:
-        raise VerificationFailed(failed.check, f"{place}: {failed.reason}") from None
-    if bundle.supplier != utility.keys.public.public_bytes_raw():
-        raise VerificationFailed("ledger", f"{place}: {claim.signed_otherwise}")
-    if bundle.certifier != utility.customers.find(entry.meter, *claim.aids).certifier:
-        raise VerificationFailed("ledger", f"{place}: certified by another key than enrolled")
-    said = {name: value for name, value in entry.content.items() if name != "evidence"}
-    added: Content = {name: str(said.get(name)) for name in claim.added}
-    if any(name in said for name in claim.may_add):
-        found = bill_correction(utility, entry.meter, said.get("replaces"), result)
-        added = {**added, **({} if found is None else found.facts)}
-    proved = {**claim.content(question.about, document, result), **added}
-    if question.about.meter != entry.meter or said != proved:
-        raise VerificationFailed("ledger", f"{place}: it does not say what was verified")

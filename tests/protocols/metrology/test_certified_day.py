@@ -77,6 +77,22 @@ def test_every_flipped_byte_of_a_day_is_refused(day: CertifiedDay) -> None:
             CertifiedDay.decode(bytes(bent)).verify(PUBLIC)
 
 
+def test_whatever_is_read_has_no_other_bytes() -> None:
+    """Received bytes are kept for the encoding: so there must be no second one."""
+    read = 0
+    for place in range(len(body := DAYS[1].content.encode())):
+        for bit in (place % 8, (place + 3) % 8):
+            bent = bytearray(body)
+            bent[place] ^= 1 << bit
+            try:
+                content = DayContent.decode(bytes(bent))
+            except MalformedDay:
+                continue
+            read += 1
+            assert replace(content).encode() == content.encode() == bent  # a copy keeps nothing
+    assert read > 50
+
+
 def test_a_cut_or_extended_day_is_refused() -> None:
     data = DAYS[0].encode()
     for bent in [data[:-1], data[1:], data + b"\0", b"", data + data]:

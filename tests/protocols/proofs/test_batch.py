@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -40,6 +40,25 @@ def test_the_liars_and_nobody_else_are_found(liars: set[int]) -> None:
     assert find_refused(claims) == sorted(liars)
     with pytest.raises(ProofRefused, match=f"claim {min(liars)}"):
         verify_all(claims)
+
+
+@dataclass(frozen=True)
+class Counted(Claim):
+    """Says how often it was added up."""
+
+    times: list[int] = field(default_factory=list, compare=False)
+
+    def add_to(self, equation: Equation, weight: int) -> None:
+        self.times.append(1)
+        super().add_to(equation, weight)
+
+
+@pytest.mark.parametrize("liar", range(0, 32, 5))
+def test_a_liar_costs_a_sum_of_the_left_half_for_each_halving(liar: int) -> None:
+    claims = [Counted(str(n), n, off=1 if n == liar else 0) for n in range(32)]
+    assert find_refused(claims) == [liar]
+    # All 32 once, then 16, 8, 4, 2 and 1 of the left: what the right halves come to is the rest.
+    assert sum(len(claim.times) for claim in claims) == 32 + 31
 
 
 def test_errors_that_cancel_without_weights_do_not_cancel() -> None:

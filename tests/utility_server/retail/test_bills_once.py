@@ -22,7 +22,7 @@ from tests.support.soak import IS_SOAKING
 from tests.support.year_home import NOW, YearHome, opened
 from utility_server.database import open_database, writing
 from utility_server.errors import QuestionClosed, StoreError, VerificationFailed
-from utility_server.retail.claims import check_entry
+from utility_server.retail.audit import check_entry
 from utility_server.retail.ledger import Ledger
 from utility_server.retail.questions import NEXT, OPEN, State
 from utility_server.retail.utility import Utility

@@ -31,9 +31,9 @@ from utility_server.errors import (
     NoContract,
     VerificationFailed,
 )
+from utility_server.retail.audit import check_entry
 from utility_server.retail.billing import BilledPeriod
 from utility_server.retail.carried_states import EnteredChains
-from utility_server.retail.claims import check_entry
 
 HEAD = f"""
 format = 1

@@ -33,9 +33,10 @@ from utility_server.errors import (
     StoreError,
     VerificationFailed,
 )
+from utility_server.retail.audit import check_entry
 from utility_server.retail.billing import BilledPeriod
 from utility_server.retail.carried_states import EnteredChains
-from utility_server.retail.claims import BILL, check_entry, verify
+from utility_server.retail.claims import BILL, verify
 from utility_server.retail.contracts import Cycle
 
 HEAD = f"""
