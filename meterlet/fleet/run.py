@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from applets.billing.messages import AID
+from applets.billing.statement import LEAST_DAYS
 from hub.device import Device
 from hub.dialling.identity import install_certificate
 from hub.inspection.views.documents import supplier_documents
@@ -117,7 +118,13 @@ class FleetRun:
         return len(new)
 
     def ask(self, numbers: Sequence[int]) -> int:
-        """Ask for the bills that are not there yet; return how many that are."""
+        """Ask for the bills that are not there yet; return how many that are.
+
+        Raises `FleetError` for fewer days than residents have consented to.
+        """
+        days = len(list(self.period.days(self.folder.settings.zone)))
+        if days < LEAST_DAYS:
+            raise FleetError(f"{days} days: the hubs tell of {LEAST_DAYS} or more at once")
         asked = 0
         for done, number in enumerate(numbers, 1):
             meter = self.folder.home(number).meter
@@ -293,16 +300,15 @@ def gateway(utility: Path) -> Iterator[tuple[str, int]]:
         sys.executable, "-m", "meterlet", "utility", "gateway", "--utility", str(utility),
         "--port", "0", "--poll", str(POLL_SECONDS), "--json",
     ]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own
-    try:
-        yield _address(process), process.pid
-    finally:
-        process.terminate()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
         try:
-            process.wait(START_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            yield _address(process), process.pid
+        finally:
+            process.terminate()
+            try:
+                process.wait(START_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def _address(process: "subprocess.Popen[str]") -> str:
