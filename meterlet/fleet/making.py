@@ -10,14 +10,12 @@ A hub is made beside its place and moved there when it is whole, so whatever is 
 again. One that is there already only gets the readings that it has not, of a later period.
 """
 
-import os
 import shutil
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
-from multiprocessing import get_context
 from typing import Final
 
 from hub.device import Description, Device
@@ -28,9 +26,9 @@ from hub.readings import Readout
 from hub.vault.secret_file import write_secret
 from meterlet.fleet.errors import FleetError
 from meterlet.fleet.folder import RECIPIENT, FleetFolder
+from meterlet.fleet.workers import workers
 from protocols.metrology import Period, date_at
 
-NICE: Final = 10
 LOAD_BLOCK: Final = 30_000
 """Extended APDUs: a package in five commands in place of two thousand."""
 TOGETHER: Final = 8
@@ -51,10 +49,7 @@ class Making:
         Raises `FleetError` where one has readings of later days, or not those right before.
         """
         parts = [numbers[at : at + TOGETHER] for at in range(0, len(numbers), TOGETHER)]
-        with ProcessPoolExecutor(
-            min(processes, max(1, len(parts))), get_context("spawn"), initializer=os.nice,
-            initargs=(NICE,),
-        ) as pool:  # fmt: skip
+        with workers(min(processes, max(1, len(parts)))) as pool:
             try:
                 for done in as_completed([pool.submit(self.make, part) for part in parts]):
                     yield from done.result()

@@ -14,12 +14,10 @@ home's.
 Keys follow from a seed: for a utility that is tried out, and for none that bills anybody.
 """
 
-import os
 import random
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +28,7 @@ from hub.certifier import Certification, Certifier, CertifierKeys
 from hub.device import CHANNEL_KEY_SIZE, static_keys
 from hub.installer import CHANNEL_KEY_VERSION, security_domain_of
 from meterlet.fleet.homes import EmulatedHome
+from meterlet.fleet.workers import workers
 from protocols.enrolment import Enrolment
 from protocols.metrology import (
     NO_DAY,
@@ -45,7 +44,6 @@ from tariffs.signing import verify_signed_tariff
 from utility_server.retail.utility import Utility
 from utility_server.retail.verification import BillBundle
 
-NICE: Final = 10
 SUFFIX: Final = ".bundle"
 
 
@@ -179,13 +177,13 @@ class StoredAnswers:
                     questions.append((place, question.encode()))
             if questions:
                 tasks.append(_Task(self, number, questions, tariff.encode(), supplier))
-        # Spawned: the utility's database must not be open in two processes by inheritance.
-        with ProcessPoolExecutor(
-            processes, get_context("spawn"), initializer=os.nice, initargs=(NICE,)
-        ) as pool:
-            for done in as_completed([pool.submit(_make, task) for task in tasks]):
-                for place in done.result():
-                    yield place, self._path(self.meter(place))
+        with workers(processes) as pool:
+            try:
+                for done in as_completed([pool.submit(_make, task) for task in tasks]):
+                    for place in done.result():
+                        yield place, self._path(self.meter(place))
+            finally:
+                pool.shutdown(cancel_futures=True)
 
     def meter(self, number: int) -> EmulatedHome:
         """Return which meter has a number."""
