@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet fleet`: many emulated homes, whose hubs dial a utility and are billed."""
 
+import signal
 import sys
 from pathlib import Path
 from typing import Final
@@ -84,6 +85,7 @@ def fleet(
     They are made at the first run, which may be cut off and goes on; later runs use them again.
     Ends with exit code 3 where a home is not billed just once.
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends as Ctrl-C does
     prices = read_tariff(tariff or DEFAULT_TARIFF).tariff
     place = folder / "utility" if utility is None else utility
     open_machine()
