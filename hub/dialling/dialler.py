@@ -27,7 +27,7 @@ from hub.dialling.steps import Exchange, Session, Told, Wait, session_steps
 from hub.errors import HubError
 from protocols.remote_admin.agent import AdminAgent, RetryPolicy, SessionEnd
 from protocols.remote_admin.errors import ProtocolViolated
-from protocols.remote_admin.http import AgentPost, ServerReply
+from protocols.remote_admin.http import AgentPost, Headers, ServerReply
 
 SLICE_SECONDS: Final = 1.0
 """How often whoever waits looks whether it is to stop."""
@@ -62,6 +62,12 @@ class Wire(Protocol):
         """POST and return the reply; connect first where nothing is connected."""
         ...
 
+    def request(
+        self, uri: str, headers: Headers, body: bytes
+    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        """POST anything and return status, header fields and body."""
+        ...
+
     def close(self) -> None:
         """Close the connection."""
         ...
@@ -86,6 +92,9 @@ class Dialler:
     tell: Callable[[DialEvent], None] = _nobody
     record: Callable[[str, int, int], object] | None = None
     """Told of each session in which a recipient has authenticated: host, bytes in, bytes out."""
+    renew: Callable[[Wire], bool] | None = None
+    """Called after each session that went well, to renew the certificate over it (`identity`);
+    returns whether it has, so that the next connection is made with the new one."""
     policy: RetryPolicy = POLICY
     pace: DialPace = field(default_factory=DialPace)
     monotonic: Callable[[], float] = field(default=time.monotonic, repr=False)
@@ -136,7 +145,19 @@ class Dialler:
         else:
             count_facts = {"posts": count.posts, "scripts": count.scripts}
             self._tell(Kind.ENDED, {**count_facts, "received": received, "sent": sent, **facts})
+            self._renew(wire)
         return end, seconds
+
+    def _renew(self, wire: Wire) -> None:
+        try:
+            if self.renew is None or not self.renew(wire):
+                return
+        except (HubError, ProtocolViolated) as error:
+            self._tell(Kind.NOT_RENEWED, {"why": str(error)})
+            return
+        wire.close()
+        self._wire = None
+        self._tell(Kind.RENEWED, {})
 
     def hang_up(self) -> None:
         """Close the connection, if one is kept."""

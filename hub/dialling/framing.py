@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """POSTs and replies as bytes of HTTP/1.1 on one connection: h11, no sockets.
 
-    request(post)  -->  bytes to send
-    reply(chunk)   -->  the reply, or None while more is to come
+    request(uri, headers, body)  -->  bytes to send
+    reply(chunk)                 -->  what the server says, or None while more is to come
 
 What h11 would not say is not said: a POST without a script has neither body nor Content-Length, and
 no field that the protocol does not know. A reply has a limit on its size; on its time the carrier
@@ -17,11 +17,14 @@ import h11
 from hub.dialling.errors import BrokenDown
 from hub.dialling.recipient import ServerAddress
 from protocols.remote_admin.errors import ProtocolViolated
-from protocols.remote_admin.http import AgentPost, ServerReply
+from protocols.remote_admin.http import Headers
 
 MOST_HEAD_BYTES: Final = 1 << 14
 MOST_SCRIPT_BYTES: Final = 1 << 21
 """Of a script of commands: some thirty full APDUs."""
+
+Told = tuple[int, list[tuple[bytes, bytes]], bytes]
+"""Status, header fields and body of a reply."""
 
 
 @dataclass(slots=True)
@@ -36,19 +39,21 @@ class HttpFraming:
     def __post_init__(self) -> None:
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MOST_HEAD_BYTES)
 
-    def request(self, post: AgentPost) -> bytes:
+    def request(self, uri: str, headers: Headers, body: bytes) -> bytes:
         """Return what is to be sent for a POST; the reply to the one before was taken."""
         self._response, self._body = None, bytearray()
-        framing = [(b"Content-Length", str(len(post.body)).encode())] if post.body else []
-        headers = [(b"Host", self.address.authority.encode()), *post.headers(), *framing]
-        events: list[h11.Event] = [h11.Request(method="POST", target=post.uri, headers=headers)]
-        if post.body:
-            events.append(h11.Data(data=post.body))
+        framing = [(b"Content-Length", str(len(body)).encode())] if body else []
+        fields = [(b"Host", self.address.authority.encode()), *headers, *framing]
+        events: list[h11.Event] = [h11.Request(method="POST", target=uri, headers=fields)]
+        if body:
+            events.append(h11.Data(data=body))
         events.append(h11.EndOfMessage())
         return b"".join(self._http.send(event) or b"" for event in events)
 
-    def reply(self, chunk: bytes) -> ServerReply | None:
+    def reply(self, chunk: bytes) -> Told | None:
         """Take what came, empty where the server has closed; return the reply once it is whole.
+
+        That is status, header fields and body.
 
         Raises `BrokenDown` where the server has closed before that, `ProtocolViolated` where it is
         no reply.
@@ -67,8 +72,8 @@ class HttpFraming:
                         raise ProtocolViolated(f"{self.address}: the script is too long")
                 elif isinstance(event, h11.EndOfMessage):
                     assert self._response is not None
-                    code, headers = self._response.status_code, self._response.headers
-                    return ServerReply.read(code, headers, bytes(self._body))
+                    response = self._response
+                    return response.status_code, list(response.headers), bytes(self._body)
                 elif isinstance(event, h11.ConnectionClosed):
                     raise self._closed()
         except h11.RemoteProtocolError as error:

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from hub.dialling.errors import BrokenDown, SecurityFailed
-from hub.dialling.framing import HttpFraming
+from hub.dialling.framing import HttpFraming, Told
 from hub.dialling.recipient import ServerAddress
-from protocols.remote_admin.http import AgentPost, ServerReply
+from protocols.remote_admin.errors import ProtocolViolated
+from protocols.remote_admin.http import AgentPost, Headers, ServerReply
 
 MOST_REPLY_SECONDS: Final = 600.0
 GOODBYE_SECONDS: Final = 2.0
@@ -51,11 +52,20 @@ class HttpsConnection:
         Raises `BrokenDown`, `SecurityFailed` where TLS refuses, `ProtocolViolated` where what came
         is not a reply. The connection is closed then.
         """
+        told = self.request(post.uri, post.headers(), post.body)
+        try:
+            return ServerReply.read(*told)
+        except ProtocolViolated:
+            self.close()
+            raise
+
+    def request(self, uri: str, headers: Headers, body: bytes) -> Told:
+        """POST anything and return status, header fields and body; raises as `exchange` does."""
         # The server may have closed what was kept: then nothing of this POST has reached it.
         if self._socket is not None and self._used and self._is_dead():
             self.close()
         try:
-            return self._exchange(post)
+            return self._request(uri, headers, body)
         except BaseException:
             self.close()
             raise
@@ -117,12 +127,12 @@ class HttpsConnection:
         self._http = HttpFraming(address)
         return secure
 
-    def _exchange(self, post: AgentPost) -> ServerReply:
+    def _request(self, uri: str, headers: Headers, body: bytes) -> Told:
         if self._socket is None:
             self._socket = self._connect()
         line, http = self._socket, self._http
         deadline = self.monotonic() + MOST_REPLY_SECONDS
-        data = http.request(post)
+        data = http.request(uri, headers, body)
         try:
             line.settimeout(self.silence_seconds)
             line.sendall(data)
@@ -141,7 +151,7 @@ class HttpsConnection:
             self.close()
         return reply
 
-    def _reply(self, line: ssl.SSLSocket, http: HttpFraming, deadline: float) -> ServerReply:
+    def _reply(self, line: ssl.SSLSocket, http: HttpFraming, deadline: float) -> Told:
         while True:
             left = deadline - self.monotonic()
             if left <= 0:
@@ -149,9 +159,9 @@ class HttpsConnection:
             line.settimeout(min(left, self.silence_seconds))
             chunk = line.recv(_CHUNK)
             self.traffic.received += len(chunk)
-            reply = http.reply(chunk)
-            if reply is not None:
-                return reply
+            told = http.reply(chunk)
+            if told is not None:
+                return told
 
 
 def security_failure(address: ServerAddress, error: ssl.SSLError) -> SecurityFailed:

@@ -15,9 +15,9 @@ import rich_click as click
 
 from hub.card.open import Card
 from hub.device import Device
-from hub.dialling.dialler import SLICE_SECONDS, Dialler
+from hub.dialling.dialler import SLICE_SECONDS, Dialler, Wire
 from hub.dialling.events import DialEvent, Kind
-from hub.dialling.identity import ask_for_certificate, install_certificate
+from hub.dialling.identity import ask_for_certificate, install_certificate, renew_if_due
 from hub.dialling.pace import POLL_SECONDS, DialPace
 from hub.dialling.recipient import find_recipient
 from hub.link import TICK_SECONDS
@@ -118,12 +118,14 @@ def dial(
     while not stop.is_set():
         with Device.open(folder) as home:
             card, until = home.card(machine), _Until(stop)
+            meter = meter_of(home, of).main.channel.meter
             dialler = Dialler(
                 card,
                 recipient,
-                meter_of(home, of).main.channel.meter,
+                meter,
                 log.tell,
                 home.disclosure.record_connection,
+                _Renewing(home, name, meter).renew,
                 pace=DialPace(float(poll)),
             )
             _end_at_signals(stop, dialler)
@@ -136,6 +138,22 @@ def dial(
                     fail(end.why, Exit.REFUTED if log.is_security else Exit.FAILURE)
                 return
             dialler.run(until, _Idle(home, card, until).between_sessions)
+
+
+@dataclass(frozen=True, slots=True)
+class _Renewing:
+    """Renews the hub's certificate over its own connection."""
+
+    home: Device
+    name: str
+    meter: bytes
+
+    def renew(self, wire: Wire) -> bool:
+        ends = renew_if_due(
+            self.home.folder, self.name, self.meter, wire.request,
+            now=self.home.now(), randomness=self.home.randomness,
+        )  # fmt: skip
+        return ends is not None
 
 
 @dataclass(slots=True)

@@ -134,7 +134,7 @@ class AsyncConnection:
         reader, writer, http = self._reader, self._writer, self._http
         assert reader is not None
         assert writer is not None
-        data = http.request(post)
+        data = http.request(post.uri, post.headers(), post.body)
         if cut is Cut.HALF_WAY:
             data = data[: len(data) // 2]
         self.posts += 1
@@ -147,9 +147,9 @@ class AsyncConnection:
             async with asyncio.timeout(self.silence_seconds):
                 chunk = await reader.read(_CHUNK)
             self.traffic.received += len(chunk)
-            reply = http.reply(chunk)
-            if reply is not None:
+            told = http.reply(chunk)
+            if told is not None:
                 break
         if not http.next():
             await self.close()
-        return reply
+        return ServerReply.read(*told)

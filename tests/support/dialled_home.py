@@ -28,7 +28,7 @@ from hub.dialling.sessions import CardEnd
 from hub.machine.machine import AppletMachine
 from protocols.hub_certificates import make_signing_request
 from protocols.remote_admin.agent import RetryPolicy
-from protocols.remote_admin.http import AgentPost, ServerReply
+from protocols.remote_admin.http import AgentPost, Headers, ServerReply
 from tests.support.answered_home import KNOWN, TARIFF
 from tests.support.year_home import YearHome, make_year_home, opened
 from utility_server.gateway.application import Gateway, Peer
@@ -70,6 +70,11 @@ class InProcessWire:
             self.is_open = False
             raise BrokenDown("the reply was lost", has_posted=True)
         return reply
+
+    def request(
+        self, uri: str, headers: Headers, body: bytes
+    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        return request(self.gateway, self.peer, uri, list(headers), body)
 
     def close(self) -> None:
         self.is_open = False
@@ -150,7 +155,7 @@ class DialledHome:
             self.home.meter,
             self.events.append,
             self.home.device.disclosure.record_connection,
-            RETRYING,
+            policy=RETRYING,
             monotonic=self.clock.tick,
             pace=DialPace(uniform=lambda: 0.5),
             connect=lambda _recipient: wire,

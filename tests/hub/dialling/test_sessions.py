@@ -19,15 +19,15 @@ from protocols.secure_channel.host import CardClient
 from tests.support.dialled_home import CountingCard, make_dialling_home
 from tests.support.year_home import opened
 
-GET_STATUS = CommandApdu(0x80, 0xF2, 0x80, 0x02, b"\x4f\x00", le=256)
-SELECT = bytes.fromhex("00A4040007F04D544C010101")
+GET_STATUS = CommandApdu(0x80, 0xF2, 0x40, 0x02, b"\x4f\x00", le=256)
 
 
 class ScriptedCard:
     """A card that answers from a list, and keeps what it was sent."""
 
     def __init__(self, *answers: bytes) -> None:
-        self.answers, self.sent = list(answers), []
+        self.answers = list(answers)
+        self.sent: list[bytes] = []
         self.has_authenticated, self.wrong = False, 0
         self.lines: list[Line] = []
         self.closed = 0
@@ -66,7 +66,9 @@ def test_a_script_stops_after_the_first_answer_that_is_no_success() -> None:
     [(b"\x62\x83", True), (b"\x63\x10", True), (b"\x63\x00", False), (b"\x62\xf1", False),
      (b"\x69\x82", False), (b"\x93\x00", False), (b"\x91\x00", False)],
 )  # fmt: skip
-def test_warnings_do_not_stop_a_script_but_those_that_are_more(answer: bytes, goes_on: bool) -> None:
+def test_warnings_do_not_stop_a_script_but_those_that_are_more(
+    answer: bytes, goes_on: bool
+) -> None:
     result = run(ScriptedCard(FINE, answer, FINE), bytes(4), bytes(4))
     assert isinstance(result, ResponseScript)
     assert len(result.answers) == 1 + goes_on
