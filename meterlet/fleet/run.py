@@ -42,7 +42,11 @@ from utility_server.retail.utility import Utility
 
 LOOK_SECONDS: Final = 1.0
 POLL_SECONDS: Final = 20
-"""After how many seconds the gateway that is started here lets hubs come again."""
+"""After how many seconds the gateway that is started here lets hubs come again; they keep their
+connections for that long."""
+MOST_KEPT: Final = 200
+"""Homes beyond which they come again so late that they do not."""
+LONG_POLL_SECONDS: Final = 90
 SESSION_SECONDS: Final = 0.4
 """About how long a core works at one hub's session: the first ones are spread over that."""
 START_SECONDS: Final = 60
@@ -143,7 +147,8 @@ class FleetRun:
         with ExitStack() as stack:
             url, process = self.gateway, None
             if url is None:
-                url, process = stack.enter_context(gateway(self.utility.folder))
+                poll = POLL_SECONDS if self.homes <= MOST_KEPT else LONG_POLL_SECONDS
+                url, process = stack.enter_context(gateway(self.utility.folder, poll))
             cpu = None if process is None else cpu_seconds(process)
             streets = [StreetProcess.start(plan) for plan in self._plans(numbers, url)]
             for street in streets:
@@ -294,11 +299,14 @@ class FleetResult:
 
 
 @contextmanager
-def gateway(utility: Path) -> Iterator[tuple[str, int]]:
-    """Run `meterlet utility gateway` for a utility's folder; yield its address and process id."""
+def gateway(utility: Path, poll: int = POLL_SECONDS) -> Iterator[tuple[str, int]]:
+    """Run `meterlet utility gateway` for a utility's folder; yield its address and process id.
+
+    Hubs are to come again after `poll` seconds.
+    """
     command = [
         sys.executable, "-m", "meterlet", "utility", "gateway", "--utility", str(utility),
-        "--port", "0", "--poll", str(POLL_SECONDS), "--json",
+        "--port", "0", "--poll", str(poll), "--json",
     ]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
         try:
