@@ -49,7 +49,10 @@ class Making:
         Raises `FleetError` where one has readings of later days, or not those right before.
         """
         parts = [numbers[at : at + TOGETHER] for at in range(0, len(numbers), TOGETHER)]
-        with workers(min(processes, max(1, len(parts)))) as pool:
+        if len(parts) == 1:  # so few are made before a process has begun
+            yield from self.make(numbers)
+            return
+        with workers(min(processes, len(parts))) as pool:
             try:
                 for done in as_completed([pool.submit(self.make, part) for part in parts]):
                     yield from done.result()

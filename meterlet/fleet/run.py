@@ -81,8 +81,12 @@ class FleetRun:
     def run(self) -> "FleetResult":
         """Do all of it; return what came of it.
 
-        Raises `FleetError`, and what the utility refuses.
+        Raises `FleetError`, also for fewer days than residents consent to, and what the utility
+        refuses.
         """
+        days = len(list(self.period.days(self.folder.settings.zone)))
+        if days < LEAST_DAYS:
+            raise FleetError(f"{days} days: the hubs tell of {LEAST_DAYS} or more at once")
         numbers = range(1, self.homes + 1)
         taken = dict[str, float]()
         with _timed(taken, "make"):
@@ -122,13 +126,7 @@ class FleetRun:
         return len(new)
 
     def ask(self, numbers: Sequence[int]) -> int:
-        """Ask for the bills that are not there yet; return how many that are.
-
-        Raises `FleetError` for fewer days than residents have consented to.
-        """
-        days = len(list(self.period.days(self.folder.settings.zone)))
-        if days < LEAST_DAYS:
-            raise FleetError(f"{days} days: the hubs tell of {LEAST_DAYS} or more at once")
+        """Ask for the bills that are not there yet; return how many that are."""
         asked = 0
         for done, number in enumerate(numbers, 1):
             meter = self.folder.home(number).meter

@@ -4,8 +4,8 @@
 Some in `make test`, five hundred in `make soak`.
 """
 
+import json
 import multiprocessing
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from meterlet.fleet.making import Making
 from meterlet.fleet.run import FleetRun
 from protocols.metrology import Period
 from tariffs.source import load_toml
-from tests.support.command import ROOT
+from tests.support.command import ROOT, run_meterlet
 from tests.support.soak import IS_SOAKING
 from tests.support.sockets import listening_sockets
 from utility_server.retail.utility import Utility
@@ -80,8 +80,22 @@ def test_each_home_is_billed_once_though_connections_break_and_requests_come_lat
         if IS_SOAKING:
             assert facts["memory_bytes_a_hub"] <= MOST_BYTES_OF_A_HUB
         own_keys(run)
-        again = replace(run, rates=FaultRates(), say=lambda _step, _done, _all: None).run().facts
-        assert (again["made"], again["asked"], again["bills"], again["posts"]) == (0, 0, HOMES, 0)
+    where = "--folder", run.folder.path, "--utility", utility.folder
+    done = run_meterlet("fleet", "--homes", HOMES, *where, "--slot", 60, "--json")
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (0, f"check: {HOMES} of {HOMES}")
+    again = json.loads(done.stdout)
+    assert (again["made"], again["asked"], again["bills"], again["posts"]) == (0, 0, HOMES, 0)
+
+
+def test_fewer_days_than_residents_consent_to_are_refused_before_anything_is_made(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "fleet"
+    days = "--from", "2025-03-03", "--until", "2025-03-09"
+    done = run_meterlet("fleet", "--homes", 1, "--folder", folder, *days)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "meterlet: 7 days: the hubs tell of 28 or more at once\n"
+    assert not list((folder / "homes").iterdir())
 
 
 def own_keys(run: FleetRun) -> None:
