@@ -57,7 +57,9 @@ ENTRIES: Final = {
     "tui": (r"hub\.inspection\.tui", r"meterlet\.commands\.inspect\.tui"),
     "scale": (r"utility_server\.pipeline\.\w+",),
     "stack": (r"utility_server\.stack(\.\w+)*",),
-    "demo": (r"meterlet\.demo(\.\w+)*", r"meterlet\.commands\.demo\w*"),
+    "demo": (
+        r"meterlet\.(demo|fleet)(\.\w+)*", r"meterlet\.commands\.(demo\w*|fleet)",
+    ),
 }  # fmt: skip
 """What must be importable with one extra alone ("" is the base), as patterns of module names."""
 
