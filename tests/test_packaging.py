@@ -59,6 +59,7 @@ GUEST_LIBRARIES: Final = frozenset({"componentize_py_types", "wit_world"})
 
 NOT_IMPORTED: Final = {
     "componentize-py": "it is a program that builds the applet machine",
+    "httptools": "uvicorn parses with it, through `uvicorn.protocols.http.httptools_impl`",
     "python-multipart": "Starlette imports it to read forms",
     "tzdata": "zoneinfo reads it where the system has no time zones",
 }

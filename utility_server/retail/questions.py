@@ -238,6 +238,16 @@ class Questions:
             if self.locked(connection, question).state is State.ENTERED:
                 self.move(connection, question, State.DELIVERED)
 
+    def states(self) -> dict[bytes, frozenset[State]]:
+        """Return, by meter, the states of questions that are open or not delivered."""
+        query = select(table.c.meter, table.c.state).distinct()
+        query = query.where(table.c.state.in_((*OPEN, State.ENTERED)))
+        found: dict[bytes, set[State]] = {}
+        with reading(self.engine) as connection:
+            for meter, state in connection.execute(query).all():
+                found.setdefault(bytes(meter), set()).add(State(state))
+        return {meter: frozenset(states) for meter, states in found.items()}
+
     def waiting(self, meter: bytes | None = None) -> list[KeptQuestion]:
         """Return the questions that are open or not delivered, of one meter or all.
 
