@@ -15,7 +15,6 @@ Nothing here takes a short cut into the registry: commands go through the card.
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -32,6 +31,7 @@ from hub.device import CHANNEL_KEY_SIZE, Device, static_keys
 from hub.disclosure import Consent, ConsentTerms
 from hub.errors import HubError
 from hub.machine.bundle import Bundle, build_bundle
+from hub.machine.consent_terms import terms_of as terms_of
 from hub.machine.errors import BundleError, MachineError
 from hub.machine.library import (
     Library,
@@ -162,44 +162,6 @@ def consent_terms(bundle: Bundle, applet: bytes = b"") -> list[ConsentTerms]:
     `applet` is the instance that is meant, where its AID is not the manifest's.
     """
     return terms_of(bundle.manifest, bundle.digest, applet)
-
-
-def terms_of(manifest: Manifest, package: bytes, applet: bytes = b"") -> list[ConsentTerms]:
-    """Return the consents that a manifest asks for, of the package with this digest."""
-    asked = partial(
-        ConsentTerms,
-        applet=applet or manifest.aid,
-        package=package,
-        recipient=manifest.recipient,
-        purpose=manifest.purpose,
-        until=manifest.expires,
-    )
-    outputs = [
-        asked(
-            statement=f"output {output.name}",
-            least_days=1,
-            least_minutes=manifest.resolution_minutes or 1,
-            answers=1,
-            bits=8 * output.size,
-        )
-        for output in manifest.outputs
-    ]
-    return outputs + [
-        asked(
-            statement=statement.kind,
-            least_days=statement.minimum_days,
-            least_minutes=statement.least_minutes,
-            answers=statement.at_most,
-            bits=statement.value_bits,
-            least_group=max(1, statement.smallest_group),
-            within_days=statement.within_days,
-            slot_bits=statement.slot_bits,
-            memory_days=statement.memory_days,
-            published=statement.published,
-            corrected_minutes=statement.corrected_minutes,
-        )
-        for statement in manifest.statements
-    ]
 
 
 @dataclass(frozen=True, slots=True)
