@@ -239,11 +239,11 @@ class Installer:
                 f"{file.aid.hex().upper()} is on the card already, version"
                 f" {_dotted(there.version)}: `meterlet applet upgrade` puts another in its place"
             )
-        self._tell(lambda manager: manager.load(package.cap, progress=progress))
+        self.tell(lambda manager: manager.load(package.cap, progress=progress))
 
     def entries(self) -> list[Listed]:
         """Return what is on the card; raise `InstallationError` if it will not say."""
-        return self._tell(lambda manager: manager.entries())
+        return self.tell(lambda manager: manager.entries())
 
     def install(
         self,
@@ -435,12 +435,12 @@ class Installer:
     def lock(self, applet: bytes) -> None:
         """Lock an applet: it answers nobody until it is unlocked."""
         self._must_have(applet)
-        self._tell(lambda manager: manager.lock(applet))
+        self.tell(lambda manager: manager.lock(applet))
 
     def unlock(self, applet: bytes) -> None:
         """Let a locked applet answer again."""
         self._must_have(applet)
-        self._tell(lambda manager: manager.unlock(applet))
+        self.tell(lambda manager: manager.unlock(applet))
 
     def remove(self, applet: bytes) -> None:
         """Remove an applet, its package, its domain with the channel's keys, and its consents.
@@ -451,7 +451,7 @@ class Installer:
         if entry.kind is Kind.PACKAGE and (importers := self.card.registry.importers(applet)):
             names = ", ".join(aid.hex().upper() for aid in importers)
             raise InstallationError(f"{applet.hex().upper()} is imported by {names}")
-        self._tell(lambda manager: manager.delete(applet))
+        self.tell(lambda manager: manager.delete(applet))
         if entry.kind is Kind.PACKAGE:
             return
         self._clear(applet, entry.package)
@@ -502,7 +502,11 @@ class Installer:
             raise InstallationError(f"there is no applet {applet.hex().upper()}")
         return entry
 
-    def _tell(self, command: Callable[[CardManager], ResultT]) -> ResultT:
+    def tell(self, command: Callable[[CardManager], ResultT]) -> ResultT:
+        """Let the card's issuer, which is the resident, tell the card something.
+
+        Raises `InstallationError` where the card refuses.
+        """
         try:
             return command(self._manager(self.card.profile.issuer_aid))
         except CardRefused as refused:

@@ -218,9 +218,7 @@ class MachineRuntime:
         """Let the resident's consents go over to a version that asks for no more."""
         self._other_version(file, instances).carry_consents()
 
-    def _other_version(
-        self, file: LoadFile, instances: Sequence[RegisteredApplet]
-    ) -> OtherVersion:
+    def _other_version(self, file: LoadFile, instances: Sequence[RegisteredApplet]) -> OtherVersion:
         disclosure = self.hub.disclosure
         return OtherVersion(file, instances, self._registry, self.vendors, disclosure)
 

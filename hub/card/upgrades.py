@@ -133,7 +133,9 @@ class PackageUpgrades:
         self._registry.update(replace(entry, version=file.version))
         self._registry.replace_package(file.aid, file.bundle, file.modules, file.imports)
         self.others.drop(entry.aid, *Place)
-        if keeps and new.version > before.version:  # what was put back is not followed by what it replaced
+        if (
+            keeps and new.version > before.version
+        ):  # what was put back is not followed by what it replaced
             self.others.keep(Place.PREVIOUS, before)
         self._content.require_code_memory(self._content.domain(entry.domain), 0)
         self._runtime.tell_of_version(entry.aid, file.version, "in place")
