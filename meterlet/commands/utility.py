@@ -46,6 +46,7 @@ from meterlet.commands.utility_gateway import (
     withdraw_certificate,
 )
 from meterlet.commands.utility_publish import publish, utility_published
+from meterlet.commands.utility_rollout import rollout
 from meterlet.commands.zones import days_apart, say_notes
 from meterlet.exchanged_meters import exchange_facts, exchange_lines
 from meterlet.key_files import public_key, public_pem
@@ -75,6 +76,9 @@ utility.add_command(aggregate)
 
 
 utility.add_command(settle)
+
+
+utility.add_command(rollout)
 
 
 for command in (

@@ -31,8 +31,11 @@ from meterlet.commands.serving import (
 from meterlet.commands.tariff_files import write_new
 from protocols.hub_certificates import LARGEST_REQUEST
 from utility_server.errors import UtilityError
+from utility_server.fleet.errands import FleetErrands
+from utility_server.fleet.plans import HubState
+from utility_server.fleet.rollouts import Due, Outcome, Rollouts
 from utility_server.gateway.certificates import HUB_DAYS, CertificateAuthority, HubCertificate
-from utility_server.gateway.errands import POLL_SECONDS, BillErrands
+from utility_server.gateway.errands import POLL_SECONDS, AllErrands, BillErrands
 from utility_server.retail.utility import Utility
 
 
@@ -41,6 +44,11 @@ def authority_of(utility: Utility) -> CertificateAuthority:
     return CertificateAuthority(
         utility.folder, utility.engine, utility.customers, utility.now, utility.randomness
     )
+
+
+def rollouts_of(utility: Utility) -> Rollouts:
+    """Return the roll-outs that a utility keeps."""
+    return Rollouts(utility.engine, utility.now, utility.randomness)
 
 
 @click.command("certify-hub")
@@ -123,7 +131,7 @@ def gateway(
     poll: int,
     as_json: bool,
 ) -> None:
-    """Wait for hubs that dial out: ask them for the bills that wait, and deliver invoices.
+    """Wait for hubs that dial out: ask for bills, deliver invoices, carry on roll-outs.
 
     Without --certificate and --key the server has a certificate of the utility's own authority,
     which hubs know. A bill is asked for with `meterlet utility request bill --dialled`.
@@ -142,7 +150,13 @@ def gateway(
             certificate, key = authority.server_files(names)
         authority.open()
         context = server_context(certificate, key, authority.certificate_file)
-        errands = BillErrands(utility, failed=_tell_failed, poll_seconds=poll)
+        errands = AllErrands([
+            # First, since a hub may have new keys by now that only a roll-out knows of.
+            FleetErrands(
+                rollouts_of(utility), utility.customers, utility.randomness, poll, _tell_settled
+            ),
+            BillErrands(utility, failed=_tell_failed, poll_seconds=poll),
+        ])  # fmt: skip
         app = gateway_app(errands, authority, workers)
         ready = announce("meterlet.utility.gateway/1" if as_json else None)
 
@@ -150,6 +164,12 @@ def gateway(
             await serve_gateway(app, context, host, port, ready, stop)
 
         run_until_stopped(serve)
+
+
+def _tell_settled(due: Due, outcome: Outcome) -> None:
+    if outcome.state is HubState.FAILED:
+        meter = due.hub.meter.hex()
+        complain(f"meter {meter}, roll-out {due.rollout.number}: {outcome.detail}")
 
 
 def _tell_failed(question: BillQuestion, error: UtilityError) -> None:

@@ -129,9 +129,9 @@ def _named(card: CardParts, call: CardCall) -> tuple[RegistryEntry, bytes]:
     with refusing_malformed("MANAGE ELF UPGRADE"):
         outer = Tlv.decode_map(call.command.data)
         fields = Tlv.decode_map(outer.get(SESSION, b""))
-    wrong = outer.keys() != {SESSION} or fields.keys() - {AID, OPTIONS, DIGEST}
-    wrong = wrong or AID not in fields or len(fields.get(DIGEST, bytes(DIGEST_SIZE))) != DIGEST_SIZE
-    if wrong or fields.get(OPTIONS, b"") not in NO_OPTIONS:
+    known = outer.keys() == {SESSION} and {AID} <= fields.keys() <= {AID, OPTIONS, DIGEST}
+    sized = len(fields.get(DIGEST, bytes(DIGEST_SIZE))) == DIGEST_SIZE
+    if not (known and sized) or fields.get(OPTIONS, b"") not in NO_OPTIONS:
         raise CardRefusal(
             Sw.WRONG_DATA, "an upgrade names its package, A1 {4F AID}, and has no options"
         )
