@@ -186,6 +186,19 @@ def resume(folder: Path, number: int, leave_failed: bool) -> Shown:
         return _changed(rollouts_of(utility).resume(number, leaves_failed=leave_failed))
 
 
+@rollout.command("ask-again")
+@utility_option
+@number_argument
+@json_or_text(CHANGE)
+def ask_again(folder: Path, number: int) -> Shown:
+    """Speak to hubs that wait, for a resident's yes or after a failure, when they dial next.
+
+    Otherwise they are spoken to every few hours.
+    """
+    with one_line_errors(), Utility.open(folder) as utility:
+        return _changed(rollouts_of(utility).ask_again(number))
+
+
 @rollout.command("roll-back")
 @utility_option
 @number_argument

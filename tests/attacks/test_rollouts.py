@@ -16,14 +16,10 @@ from hub.card.line import Line
 from hub.machine.machine import AppletMachine
 from protocols.iso7816.apdu import ResponseApdu
 from protocols.iso7816.tlv import Tlv, encode_lv
-from protocols.secure_channel.conversation import Transmit as Step
-from protocols.secure_channel.conversation import converse
 from protocols.secure_channel.errors import RemoteChannelError
 from tests.support.fleet import CAT, EVERYONE, Fleet, Transmit, brought, new_fleet
 from tests.support.versions import version
-from utility_server.errors import HubContradicts
 from utility_server.fleet.card_state import Awaits, CardState, PackageVersion, read_state
-from utility_server.fleet.conversations import FleetConversations
 from utility_server.fleet.errands import FAILED_SECONDS
 from utility_server.fleet.plans import HubState, Kind, RolloutState, Share, Waves
 
@@ -223,19 +219,47 @@ def test_a_card_that_says_what_cannot_be_is_not_taken_for_done(
     before: list[ResponseApdu],
     after: list[ResponseApdu] | None,
 ) -> None:
-    package = brought(version(town.home, "0.2.0"))
-    new = PackageVersion((0, 2), b"new".ljust(32, b"\0"))
-    package = type(package)(PACKAGE, new, package.block, package.block_hash)
+    """The card is its owner's, who has changed what it says of itself, in its own channel."""
+    one, _ = town.meters
+    content = version(town.home, "0.2.0")
+    digest = brought(content).target.digest
     looks = iter([before, after])
 
-    def looking(*_: object) -> Iterator[Step]:
-        yield Step((b"\0",))
+    def lying(*_: object) -> ResponseApdu:
         told = next(looks)
         assert told is not None
-        return read_state(DOMAIN, PACKAGE, told)
+        return ResponseApdu(told[0].data.replace(b"new".ljust(32, b"\0"), digest), 0x9000)
 
-    monkeypatch.setattr(FleetConversations, "_looking", looking)
-    monkeypatch.setattr(FleetConversations, "_load", looking)
-    conversation = FleetConversations(bytes).bring(town.enrolments[town.meters[0]], package)
-    with pytest.raises(HubContradicts):
-        converse(conversation, lambda _raw: b"\x90\x00")
+    number = planned(town, content, one)
+    with monkeypatch.context() as patched:
+        patched.setattr("hub.card.commands.upgrade._how_it_is", lying)
+        town.dial(one)
+    assert of(town, number) == {one: HubState.FAILED}
+    [answer] = town.rollouts.answers(number, one)
+    assert answer.detail.startswith(f"meter {one.hex()}: ")
+    town.rollouts.roll_back(number)
+    town.dial_all()
+    assert of(town, number) == {one: HubState.ROLLED_BACK}
+    assert town.in_place(one)[0] == "0.1"
+
+
+def test_a_card_that_says_it_has_what_it_has_not_is_believed_of_itself_alone(
+    town: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    liar, honest = town.meters
+    content = version(town.home, "0.2.0")
+    number = planned(town, content)
+    told = said(in_place=b"\0\2new")[0].data
+    told = told.replace(b"new".ljust(32, b"\0"), brought(content).target.digest)
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            "hub.card.commands.upgrade._how_it_is", lambda *_: ResponseApdu(told, 0x9000)
+        )
+        town.dial(liar)
+    assert of(town, number) == {liar: HubState.INSTALLED, honest: HubState.PLANNED}
+    town.dial(honest)
+    assert town.in_place(honest)[0] == "0.2"
+    town.rollouts.roll_back(number)
+    town.dial_all()
+    assert of(town, number) == {liar: HubState.ROLLED_BACK, honest: HubState.ROLLED_BACK}
+    assert {town.in_place(meter)[0] for meter in town.meters} == {"0.1"}

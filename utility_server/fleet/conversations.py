@@ -20,7 +20,7 @@ from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.iso7816.tlv import Tlv, encode_length, encode_lv
 from protocols.secure_channel.conversation import Conversation
 from protocols.secure_channel.host import CardDialogue
-from utility_server.errors import HubContradicts
+from utility_server.errors import HubContradicts, HubRefused
 from utility_server.fleet.card_state import (
     ABORT,
     CLA,
@@ -33,12 +33,23 @@ from utility_server.fleet.card_state import (
     read_state,
     state_commands,
 )
-from utility_server.hub_conversation import HOST_CHALLENGE_SIZE, in_words, refused
+from utility_server.hub_conversation import HOST_CHALLENGE_SIZE, in_words
 
 INSTALL, LOAD = 0xE6, 0xE8
 FOR_LOAD, LAST = 0x02, 0x80
 BLOCK_BYTES: Final = 0x7000
 """Of a load file, in one command; its MAC and padding still fit the longest APDU."""
+_MEANINGS: Final = {
+    0x6581: "the card's memory failed; nothing was changed",
+    0x6982: "the channel does not allow it",
+    0x6985: "not as the card is: the version is no newer, the resident has refused it, or none is"
+    " kept that could be put back",
+    0x6A80: "the card does not take the package: of another vendor, recipient, confinement or form",
+    0x6A84: "there is no room for it",
+    0x6A86: "the card knows no such command",
+    0x6A88: "there is no such package",
+    0x6D00: "the card knows no such command",
+}
 BLOCKS_AT_ONCE: Final = 16
 """Commands in one step: some 450 kB."""
 
@@ -152,6 +163,9 @@ class FleetConversations:
             beginning = []
             answers = yield from dialogue.send_all(commands)
             for answer in answers:
+                if not answer.is_success:
+                    # What was announced is given up; the version in place is as it was.
+                    yield from dialogue.send(CommandApdu(CLA, UPGRADE, ABORT, 0, le=256))
                 _require(answer)
         told = yield from dialogue.send_all(state_commands(domain, package.aid))
         return _state(enrolment, package.aid, told)
@@ -197,4 +211,4 @@ def _state(enrolment: Enrolment, package: bytes, told: list[ResponseApdu]) -> Ca
 
 def _require(answer: ResponseApdu) -> None:
     if not answer.is_success:
-        raise refused(answer.sw)
+        raise HubRefused(answer.sw, _MEANINGS.get(answer.sw, "see the hub's log"))

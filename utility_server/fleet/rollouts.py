@@ -232,6 +232,17 @@ class Rollouts:
             self._advance(connection, number)
             return self._find(connection, number)
 
+    def ask_again(self, number: int) -> RolloutFacts:
+        """Speak to all hubs that wait for something when they dial next, not only later.
+
+        Raises `RolloutRefused` unless it is running or rolled back at the moment.
+        """
+        with writing(self.engine) as connection:
+            rollout = self._find(connection, number)
+            _require(rollout, *ACTIVE, word="asked about")
+            connection.execute(update(hubs).where(hubs.c.number == number).values(not_before=0))
+            return rollout
+
     # What the gateway asks and tells
 
     def due_meters(self) -> frozenset[bytes]:
