@@ -9,9 +9,15 @@ whose certifier signed the request, and to nobody else who knows the meter's num
 shows that whoever asks holds the new key. `announcements` lead from the certifier's first key to
 the one that signed (`protocols.metrology.key_chain`).
 
+The next certificate is asked for over the dialled connection, as RFC 7030 (EST), 4.2.2, has it:
+
+    POST RENEWAL_PATH   application/pkcs10, base64    -->   200 application/pkcs7-mime, base64
+
 Errors: HubCertificateError
 """
 
+import base64
+import binascii
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -20,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey as PublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from cryptography.x509.oid import NameOID
 
 from protocols.canonical.cbor import CborError, decode, encode
@@ -36,6 +42,9 @@ from protocols.metrology.key_chain import (
 )
 
 CONTENT_TYPE: Final = "application/vnd.meterlet.hub-certificate-request+cbor"
+RENEWAL_PATH: Final = "/.well-known/est/simplereenroll"
+RENEWAL_REQUEST: Final = "application/pkcs10"
+RENEWAL_ANSWER: Final = "application/pkcs7-mime"
 LARGEST_REQUEST: Final = 1 << 14
 LONGEST_METER: Final = 32
 
@@ -140,3 +149,45 @@ class CertificateRequest:
         except (ChainRefused, CoseRefused) as error:
             raise HubCertificateError(f"meter {self.meter.hex()}: {error}") from None
         return read_signing_request(self.signing_request, self.meter)
+
+
+def is_renewal_due(issued: int, ends: int, now: int) -> bool:
+    """Whether a certificate's last third has begun: then the next one may be asked for."""
+    return 3 * (ends - now) < ends - issued
+
+
+def encode_renewal(signing_request: bytes) -> bytes:
+    """Return the body that asks for the next certificate."""
+    return base64.b64encode(signing_request)
+
+
+def decode_renewal(body: bytes) -> bytes:
+    """Return the PKCS #10 (DER) in a body; raise `HubCertificateError` for anything else."""
+    return _base64(body)
+
+
+def encode_renewed(certificate: bytes) -> bytes:
+    """Return the body that brings a certificate (DER)."""
+    parsed = x509.load_der_x509_certificate(certificate)
+    return base64.b64encode(pkcs7.serialize_certificates([parsed], Encoding.DER))
+
+
+def decode_renewed(body: bytes) -> x509.Certificate:
+    """Return the one certificate in a body; raise `HubCertificateError` for anything else."""
+    try:
+        [certificate] = pkcs7.load_der_pkcs7_certificates(_base64(body))
+    except HubCertificateError:
+        raise
+    except Exception:  # noqa: BLE001 - of whatever kind the parser says it
+        raise HubCertificateError("not one certificate (PKCS #7)") from None
+    return certificate
+
+
+def _base64(body: bytes) -> bytes:
+    if len(body) > LARGEST_REQUEST:
+        raise HubCertificateError(f"{len(body)} bytes are too many")
+    try:
+        # Lines are allowed; nothing else that is not of the alphabet.
+        return base64.b64decode(body.replace(b"\r", b"").replace(b"\n", b""), validate=True)
+    except binascii.Error:
+        raise HubCertificateError("not base64") from None

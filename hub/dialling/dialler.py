@@ -21,14 +21,14 @@ from typing import Final, Protocol
 from hub.callers import Callers
 from hub.dialling.errors import BrokenDown, SecurityFailed
 from hub.dialling.events import DialEvent, Fact, Kind
-from hub.dialling.https import HttpsConnection
+from hub.dialling.https import HttpsConnection, Traffic
 from hub.dialling.recipient import Recipient
 from hub.dialling.sessions import CommandSessions, Connects
 from hub.dialling.steps import Exchange, Session, Told, Wait, session_steps
 from hub.errors import HubError
 from protocols.remote_admin.agent import AdminAgent, RetryPolicy, SessionEnd
 from protocols.remote_admin.errors import ProtocolViolated
-from protocols.remote_admin.http import AgentPost, ServerReply
+from protocols.remote_admin.http import AgentPost, Headers, ServerReply
 
 POLL_SECONDS: Final = 900.0
 LEAST_POLL_SECONDS: Final = 1.0
@@ -56,14 +56,34 @@ class Stop(Protocol):
 
 
 class Wire(Protocol):
-    """What carries POSTs to one server."""
+    """What carries POSTs to one server, over one connection at a time (`hub.dialling.https`)."""
+
+    @property
+    def traffic(self) -> Traffic:
+        """Bytes so far."""
+        ...
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a connection is kept."""
+        ...
 
     def exchange(self, post: AgentPost) -> ServerReply:
-        """POST and return the reply."""
+        """POST and return the reply; connect first where nothing is connected."""
+        ...
+
+    def request(
+        self, uri: str, headers: Headers, body: bytes
+    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        """POST anything and return status, header fields and body."""
         ...
 
     def close(self) -> None:
         """Close the connection."""
+        ...
+
+    def interrupt(self) -> None:
+        """Break off what another thread is waiting for."""
         ...
 
 
@@ -82,14 +102,17 @@ class Dialler:
     tell: Callable[[DialEvent], None] = _nobody
     record: Callable[[str, int, int], object] | None = None
     """Told of each session in which a recipient has authenticated: host, bytes in, bytes out."""
+    renew: Callable[[Wire], bool] | None = None
+    """Called after each session that went well, to renew the certificate over it (`identity`);
+    returns whether it has, so that the next connection is made with the new one."""
     policy: RetryPolicy = POLICY
     poll_seconds: float = POLL_SECONDS
     monotonic: Callable[[], float] = field(default=time.monotonic, repr=False)
     uniform: Callable[[], float] = field(default=random.random, repr=False)
     """A number from 0 to 1 for the jitter; nothing secret hangs on it."""
-    connect: Callable[[Recipient], HttpsConnection] | None = field(default=None, repr=False)
+    connect: Callable[[Recipient], Wire] | None = field(default=None, repr=False)
     callers: Callers = field(default_factory=Callers, repr=False)
-    _wire: HttpsConnection | None = field(default=None, repr=False)
+    _wire: Wire | None = field(default=None, repr=False)
     _failures: int = 0
 
     def run(self, stop: Stop, idle: Callable[[], object] | None = None) -> None:
@@ -135,7 +158,19 @@ class Dialler:
         else:
             count_facts = {"posts": count.posts, "scripts": count.scripts}
             self._tell(Kind.ENDED, {**count_facts, "received": received, "sent": sent, **facts})
+            self._renew(wire)
         return end, seconds
+
+    def _renew(self, wire: Wire) -> None:
+        try:
+            if self.renew is None or not self.renew(wire):
+                return
+        except (HubError, ProtocolViolated) as error:
+            self._tell(Kind.NOT_RENEWED, {"why": str(error)})
+            return
+        wire.close()
+        self._wire = None
+        self._tell(Kind.RENEWED, {})
 
     def hang_up(self) -> None:
         """Close the connection, if one is kept."""
@@ -149,7 +184,7 @@ class Dialler:
             wire.interrupt()
 
     def _carry(
-        self, session: Session, wire: HttpsConnection, stop: Stop | None, count: "_Count"
+        self, session: Session, wire: Wire, stop: Stop | None, count: "_Count"
     ) -> SessionEnd:
         try:
             step = next(session)
@@ -203,7 +238,7 @@ class Dialler:
     def _delay_of_wrong(self) -> float:
         return self.callers.went_wrong(self.recipient.address.host, int(self.monotonic()))
 
-    def _connection(self, recipient: Recipient) -> HttpsConnection:
+    def _connection(self, recipient: Recipient) -> Wire:
         silence = self.policy.inactivity_seconds or 3600.0
         return HttpsConnection(recipient.address, recipient.context(), self.monotonic, silence)
 

@@ -17,6 +17,10 @@ class Kind(StrEnum):
     """A session is over: `posts`, `scripts`, `received`, `sent`, `next_seconds`."""
     RETRYING = "retrying"
     """The connection broke; the session goes on after `after_seconds`: `why`."""
+    RENEWED = "renewed"
+    """The hub has its next certificate."""
+    NOT_RENEWED = "not-renewed"
+    """It has not, and asks again after the next session: `why`."""
     FAILED = "failed"
     """A session was given up: `why`, `is_security`, `next_seconds`."""
 

@@ -18,7 +18,7 @@ import h11
 from hub.dialling.errors import BrokenDown, SecurityFailed
 from hub.dialling.recipient import ServerAddress
 from protocols.remote_admin.errors import ProtocolViolated
-from protocols.remote_admin.http import AgentPost, ServerReply
+from protocols.remote_admin.http import AgentPost, Headers, ServerReply
 
 MOST_HEAD_BYTES: Final = 1 << 14
 MOST_SCRIPT_BYTES: Final = 1 << 21
@@ -57,11 +57,22 @@ class HttpsConnection:
         Raises `BrokenDown`, `SecurityFailed` where TLS refuses, `ProtocolViolated` where what came
         is not a reply. The connection is closed then.
         """
+        told = self.request(post.uri, post.headers(), post.body)
+        try:
+            return ServerReply.read(*told)
+        except ProtocolViolated:
+            self.close()
+            raise
+
+    def request(
+        self, uri: str, headers: Headers, body: bytes
+    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        """POST anything and return status, header fields and body; raises as `exchange` does."""
         # The server may have closed what was kept: then nothing of this POST has reached it.
         if self._socket is not None and self._used and self._is_dead():
             self.close()
         try:
-            return self._exchange(post)
+            return self._request(uri, headers, body)
         except BaseException:
             self.close()
             raise
@@ -123,16 +134,18 @@ class HttpsConnection:
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MOST_HEAD_BYTES)
         return secure
 
-    def _exchange(self, post: AgentPost) -> ServerReply:
+    def _request(
+        self, uri: str, headers: Headers, body: bytes
+    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         if self._socket is None:
             self._socket = self._connect()
         line, http = self._socket, self._http
         deadline = self.monotonic() + MOST_REPLY_SECONDS
-        framing = [(b"Content-Length", str(len(post.body)).encode())] if post.body else []
-        headers = [(b"Host", self.address.authority.encode()), *post.headers(), *framing]
-        events: list[h11.Event] = [h11.Request(method="POST", target=post.uri, headers=headers)]
-        if post.body:
-            events.append(h11.Data(data=post.body))
+        framing = [(b"Content-Length", str(len(body)).encode())] if body else []
+        fields = [(b"Host", self.address.authority.encode()), *headers, *framing]
+        events: list[h11.Event] = [h11.Request(method="POST", target=uri, headers=fields)]
+        if body:
+            events.append(h11.Data(data=body))
         events.append(h11.EndOfMessage())
         data = b"".join(http.send(event) or b"" for event in events)
         try:
@@ -157,7 +170,9 @@ class HttpsConnection:
             self.close()
         return reply
 
-    def _reply(self, line: ssl.SSLSocket, http: h11.Connection, deadline: float) -> ServerReply:
+    def _reply(
+        self, line: ssl.SSLSocket, http: h11.Connection, deadline: float
+    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         response: h11.Response | None = None
         body = bytearray()
         while True:
@@ -181,7 +196,7 @@ class HttpsConnection:
                     raise ProtocolViolated(f"{self.address}: the script is too long")
             elif isinstance(event, h11.EndOfMessage):
                 assert response is not None
-                return ServerReply.read(response.status_code, response.headers, bytes(body))
+                return response.status_code, list(response.headers), bytes(body)
             elif isinstance(event, h11.ConnectionClosed):
                 text = f"{self.address}: the server has closed the connection"
                 raise BrokenDown(text, has_posted=True)

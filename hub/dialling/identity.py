@@ -35,11 +35,17 @@ from hub.dialling.recipient import recipient_folder
 from hub.metering import MeteredRegister
 from hub.vault.secret_file import read_secret, write_secret
 from protocols.hub_certificates import (
+    RENEWAL_PATH,
+    RENEWAL_REQUEST,
     CertificateRequest,
     HubCertificateError,
+    decode_renewed,
+    encode_renewal,
+    is_renewal_due,
     make_signing_request,
     meter_named,
 )
+from protocols.remote_admin.http import OK_STATUS, Headers
 
 KEY: Final = "client.key"
 NEXT_KEY: Final = "client.key.next"
@@ -97,18 +103,52 @@ def install_certificate(hub: Path, name: str, bundle: bytes, meter: bytes, now: 
     return int(certificate.not_valid_after_utc.timestamp())
 
 
+def renew_if_due(
+    hub: Path,
+    name: str,
+    meter: bytes,
+    request: Callable[[str, Headers, bytes], tuple[int, list[tuple[bytes, bytes]], bytes]],
+    *,
+    now: int,
+    randomness: Callable[[int], bytes],
+) -> int | None:
+    """Ask for the next certificate over a dialled connection, in the last third of the one in use.
+
+    `request` POSTs and returns what came. Returns until when the new one counts; None where it is
+    too early. Raises `RecipientError` where the server will not, or sends something else.
+    """
+    current = _installed(hub, name)
+    issued = int(current.not_valid_before_utc.timestamp())
+    if not is_renewal_due(issued, int(current.not_valid_after_utc.timestamp()), now):
+        return None
+    body = encode_renewal(ask_for_renewal(hub, name, meter, randomness))
+    headers = [(b"Content-Type", RENEWAL_REQUEST.encode())]
+    status, _, answer = request(RENEWAL_PATH, headers, body)
+    if status != OK_STATUS:
+        raise RecipientError(f"the server does not renew the certificate: status {status}")
+    try:
+        certificate = decode_renewed(answer).public_bytes(Encoding.PEM)
+    except HubCertificateError as error:
+        raise RecipientError(f"the renewed certificate: {error}") from None
+    trust = (recipient_folder(hub, name) / TRUST).read_bytes()
+    return install_certificate(hub, name, certificate + trust, meter, now)
+
+
 def ends_at(hub: Path, name: str) -> int:
     """Return until when a recipient's certificate counts; raise `RecipientError` without one."""
+    return int(_installed(hub, name).not_valid_after_utc.timestamp())
+
+
+def _installed(hub: Path, name: str) -> x509.Certificate:
     path = recipient_folder(hub, name) / CERTIFICATE
     try:
-        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+        return x509.load_pem_x509_certificate(path.read_bytes())
     except FileNotFoundError:
         raise RecipientError(
             f"{path}: there is no certificate yet; `meterlet hub dial-key` asks for one"
         ) from None
     except (OSError, ValueError) as error:
         raise RecipientError(f"{path}: not a certificate: {error}") from None
-    return int(certificate.not_valid_after_utc.timestamp())
 
 
 def _next_key(folder: Path, randomness: Callable[[int], bytes]) -> EllipticCurvePrivateKey:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet hub dial`, `dial-key`, `dial-certificate`: the hub dials a recipient's server."""
 
-import json
 import signal
 import sys
 import time
@@ -15,9 +14,9 @@ import rich_click as click
 
 from hub.card.open import Card
 from hub.device import Device
-from hub.dialling.dialler import POLL_SECONDS, SLICE_SECONDS, Dialler
+from hub.dialling.dialler import POLL_SECONDS, SLICE_SECONDS, Dialler, Wire
 from hub.dialling.events import DialEvent, Kind
-from hub.dialling.identity import ask_for_certificate, install_certificate
+from hub.dialling.identity import ask_for_certificate, install_certificate, renew_if_due
 from hub.dialling.recipient import find_recipient
 from hub.link import TICK_SECONDS
 from hub.text import utc_text
@@ -31,6 +30,7 @@ from meterlet.commands.common import (
     json_or_text,
     open_machine,
     output_option,
+    print_json,
 )
 from meterlet.commands.hub_meters import meter_of
 from meterlet.commands.serving import complain
@@ -117,12 +117,14 @@ def dial(
     while not stop.is_set():
         with Device.open(folder) as home:
             card, until = home.card(machine), _Until(stop)
+            meter = meter_of(home, of).main.channel.meter
             dialler = Dialler(
                 card,
                 recipient,
-                meter_of(home, of).main.channel.meter,
+                meter,
                 log.tell,
                 home.disclosure.record_connection,
+                _Renewing(home, name, meter).renew,
                 poll_seconds=float(poll),
             )
             _end_at_signals(stop, dialler)
@@ -135,6 +137,22 @@ def dial(
                     fail(end.why, Exit.REFUTED if log.is_security else Exit.FAILURE)
                 return
             dialler.run(until, _Idle(home, card, until).between_sessions)
+
+
+@dataclass(frozen=True, slots=True)
+class _Renewing:
+    """Renews the hub's certificate over its own connection."""
+
+    home: Device
+    name: str
+    meter: bytes
+
+    def renew(self, wire: Wire) -> bool:
+        ends = renew_if_due(
+            self.home.folder, self.name, self.meter, wire.request,
+            now=self.home.now(), randomness=self.home.randomness,
+        )  # fmt: skip
+        return ends is not None
 
 
 @dataclass(slots=True)
@@ -188,7 +206,7 @@ class _Log:
         self.is_security = bool(event.facts.get("is_security", False))
         if self.as_json:
             facts = {"event": event.kind.value, "recipient": event.recipient, **event.facts}
-            click.echo(json.dumps({"schema": "meterlet.hub.dial/1", **facts}))
+            print_json("meterlet.hub.dial/1", facts, is_line=True)
         elif event.kind is Kind.FAILED:
             complain(f"{event.recipient}: {event.facts['why']}")
         else:

@@ -2,7 +2,10 @@
 """`meterlet utility gateway` and the certificates of hubs: the door for hubs that dial out."""
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +32,20 @@ from meterlet.commands.serving import (
     run_until_stopped,
 )
 from meterlet.commands.tariff_files import write_new
+from meterlet.commands.utility_worker import (
+    nats_credentials_option,
+    nats_option,
+    nats_token_option,
+    open_queue,
+)
 from protocols.hub_certificates import LARGEST_REQUEST
-from utility_server.errors import UtilityError
+from utility_server.errors import QueueUnreachable, UtilityError
 from utility_server.fleet.errands import FleetErrands
 from utility_server.fleet.plans import HubState
 from utility_server.fleet.rollouts import Due, Outcome, Rollouts
 from utility_server.gateway.certificates import HUB_DAYS, CertificateAuthority, HubCertificate
 from utility_server.gateway.errands import POLL_SECONDS, AllErrands, BillErrands
+from utility_server.pipeline.queue import Queue
 from utility_server.retail.utility import Utility
 
 
@@ -120,6 +130,14 @@ def withdraw_certificate(folder: Path, meter: bytes, serial: bytes | None) -> Sh
     "--poll", type=click.IntRange(1, 86_400), default=POLL_SECONDS, show_default=True,
     help="After how many seconds hubs are to come again.",
 )  # fmt: skip
+@click.option(
+    "--worker", "by_worker", is_flag=True,
+    help="Keep the answers for `meterlet utility worker`, instead of verifying them here; with"
+    " --nats it is told of each.",
+)  # fmt: skip
+@nats_option
+@nats_token_option
+@nats_credentials_option
 @json_option
 def gateway(
     folder: Path,
@@ -129,6 +147,10 @@ def gateway(
     certificate: Path | None,
     key: Path | None,
     poll: int,
+    by_worker: bool,
+    nats: str | None,
+    token_file: Path | None,
+    credentials: Path | None,
     as_json: bool,
 ) -> None:
     """Wait for hubs that dial out: ask for bills, deliver invoices, carry on roll-outs.
@@ -138,24 +160,33 @@ def gateway(
     """
     if (certificate is None) != (key is None):
         raise click.UsageError("--certificate goes with --key")
+    if nats is not None and not by_worker:
+        raise click.UsageError("--nats goes with --worker")
     from utility_server.gateway.serving import gateway_app, serve_gateway, server_context
 
     with (
         one_line_errors(),
         Utility.open(folder) as utility,
         ThreadPoolExecutor(thread_name_prefix="gateway") as workers,
+        ExitStack() as opened,
     ):
         authority = authority_of(utility)
         if certificate is None or key is None:
             certificate, key = authority.server_files(names)
         authority.open()
         context = server_context(certificate, key, authority.certificate_file)
+        answered: Callable[[BillQuestion], object] | None = None
+        if nats is not None:
+            queue = opened.enter_context(closing(open_queue(nats, token_file, credentials)))
+            answered = _Publishing(queue).publish
+        elif by_worker:
+            answered = _left_to_workers
         errands = AllErrands([
             # First, since a hub may have new keys by now that only a roll-out knows of.
             FleetErrands(
                 rollouts_of(utility), utility.customers, utility.randomness, poll, _tell_settled
             ),
-            BillErrands(utility, failed=_tell_failed, poll_seconds=poll),
+            BillErrands(utility, answered, _tell_failed, poll_seconds=poll),
         ])  # fmt: skip
         app = gateway_app(errands, authority, workers)
         ready = announce("meterlet.utility.gateway/1" if as_json else None)
@@ -170,6 +201,24 @@ def _tell_settled(due: Due, outcome: Outcome) -> None:
     if outcome.state is HubState.FAILED:
         meter = due.hub.meter.hex()
         complain(f"meter {meter}, roll-out {due.rollout.number}: {outcome.detail}")
+
+
+def _left_to_workers(_question: BillQuestion) -> None:
+    """Do nothing: a worker finds in the database what waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Publishing:
+    """Tells workers of answers that are kept."""
+
+    queue: Queue
+
+    def publish(self, question: BillQuestion) -> None:
+        try:
+            self.queue.publish([question.about.nonce])
+        except QueueUnreachable as error:
+            # The answer is in the database: whoever sweeps there puts it into the queue again.
+            complain(f"meter {question.about.meter.hex()}: kept, and not published yet: {error}")
 
 
 def _tell_failed(question: BillQuestion, error: UtilityError) -> None:

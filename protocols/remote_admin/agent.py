@@ -102,6 +102,8 @@ class AdminAgent:
         self._steps = 0
         self._has_posted = False
         """Whether a request may have reached the server, in this session."""
+        self._has_posted_here = False
+        """The same in this attempt at the session."""
         self._connections_left = self._policy.connections
         self._sessions_left = self._policy.sessions
         self._is_indefinite = False
@@ -120,7 +122,7 @@ class AdminAgent:
         """Take in that the request went out, whole or in part: the server may have it."""
         if self._phase is not _Phase.POSTING:
             raise SequenceError("nothing is being posted")
-        self._has_posted = True
+        self._has_posted = self._has_posted_here = True
 
     def receive(self, reply: ServerReply) -> Action:
         """Return what a reply wants; raise `ProtocolViolated` where it makes no sense."""
@@ -161,12 +163,13 @@ class AdminAgent:
         """Return how the session goes on after the connection failed, broke or fell silent."""
         if self._phase is not _Phase.POSTING:
             raise SequenceError("only a POST can break down")
-        if not self._has_posted and self._connections_left > 0:
+        if not self._has_posted_here and self._connections_left > 0:
             self._connections_left -= 1
             return SendPost(self._post, self._policy.connection_wait, is_new_connection=True)
         if self._sessions_left <= 0:
             return self._end(why="the connection broke down, and no retry is left")
         self._sessions_left -= 1
+        self._has_posted_here = False
         self._connections_left = self._policy.connections
         # Answers of the interrupted script are lost: the server asks again (3.5).
         uri = self._continuation or self._post.uri

@@ -46,6 +46,15 @@ class Waits:
     """Once nothing is left to do."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """The last POST that went into a dialogue, by its digest, and its reply."""
+
+    uri: str
+    digest: bytes
+    reply: ServerReply
+
+
 class AdminDialogue:
     """One dialogue: from an agent's first POST to the reply that ends it."""
 
@@ -69,8 +78,7 @@ class AdminDialogue:
         self._expected = 0
         """How many answers the script of the moment may have; 0: none is out."""
         self._step = self._errands = 0
-        self._last: tuple[bytes, ServerReply] | None = None
-        """The last POST that went into the dialogue, and its reply."""
+        self._last: _Answered | None = None
         self.is_over = False
 
     def receive(self, post: AgentPost) -> ServerReply:
@@ -78,16 +86,14 @@ class AdminDialogue:
 
         What an errand raises, but `WireError`, comes through; the dialogue is over then.
         """
-        digest = _digest(post)
-        if self._is_repeated(post):
-            assert self._last is not None
-            return self._last[1]  # it came twice, and counts once
+        if self._last is not None and self._is_repeated(post):
+            return self._last.reply  # it came twice, and counts once
         try:
             reply = self._reply(post)
         except BaseException:
             self.close()
             raise
-        self._last = (digest, reply)
+        self._last = _Answered(post.uri, _digest(post), reply)
         return reply
 
     def is_current(self, post: AgentPost) -> bool:
@@ -96,9 +102,9 @@ class AdminDialogue:
 
     def _is_repeated(self, post: AgentPost) -> bool:
         # Not a first POST: that is a new session each time.
-        if self._last is None or post.status is None:
+        if self._last is None or post.status is None or post.uri != self._last.uri:
             return False
-        return self._last[0] == _digest(post)
+        return self._last.digest == _digest(post)
 
     def close(self) -> None:
         """Drop what is under way."""
@@ -202,5 +208,6 @@ def _refusal(status: ScriptStatus) -> WireError:
 
 def _digest(post: AgentPost) -> bytes:
     status = "" if post.status is None else post.status.value
-    parts = (post.uri, status, str(post.is_resumed))
-    return sha256("\n".join(parts).encode() + b"\n" + post.body).digest()
+    digest = sha256("\n".join((post.uri, status, str(post.is_resumed), "")).encode())
+    digest.update(post.body)
+    return digest.digest()

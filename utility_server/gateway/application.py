@@ -4,6 +4,8 @@
     POST /gp/<meter>?...   over TLS 1.3; the meter in the certificate is the meter in the URL, and
                            the one in X-Admin-From
 
+    POST /.well-known/est/simplereenroll     the next certificate, in the last third of its time
+
     403  another meter than the certificate's, or one that does not count any more
     404  any other path      405  any other method      400  not a POST of an agent
     413  answers of more than `MOST_BODY_BYTES`          429  too many POSTs on a connection
@@ -26,9 +28,17 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar, TypeVarTuple, Unpack
 
+from protocols.hub_certificates import (
+    RENEWAL_ANSWER,
+    RENEWAL_PATH,
+    HubCertificateError,
+    decode_renewal,
+    encode_renewed,
+)
 from protocols.remote_admin.errors import ProtocolViolated
 from protocols.remote_admin.http import AgentPost, ServerReply
 from protocols.remote_admin.server import AdminDialogue
+from utility_server.errors import CertificateRefused
 from utility_server.gateway.certificates import HubCertificate
 from utility_server.gateway.errands import Errands
 
@@ -52,6 +62,7 @@ ResultT = TypeVar("ResultT")
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 log: Final = logging.getLogger("meterlet.gateway")
 
@@ -63,6 +74,10 @@ class Register(Protocol):
         """Return whose certificate (DER) it is; None where it does not count."""
         ...
 
+    def renew_by(self, current: HubCertificate, signing_request: bytes) -> HubCertificate:
+        """Return the next certificate of a hub; raise `CertificateRefused` where it may not be."""
+        ...
+
 
 @dataclass(slots=True)
 class Peer:
@@ -70,7 +85,7 @@ class Peer:
 
     certificate: bytes
     """DER; TLS has verified it."""
-    meter: bytes | None = None
+    known: HubCertificate | None = None
     """None: it does not count, or nobody has looked yet."""
     looked_at: float = float("-inf")
     allowance: float = MOST_POSTS_AT_ONCE
@@ -85,6 +100,19 @@ class _Open:
     used: float
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     waiting: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Renewed:
+    """The reply that brings the next certificate (RFC 7030, 4.2.3)."""
+
+    body: bytes
+    status: int = 200
+
+    @staticmethod
+    def headers() -> list[tuple[bytes, bytes]]:
+        kind = f"{RENEWAL_ANSWER}; smime-type=certs-only".encode()
+        return [(b"content-type", kind), (b"content-transfer-encoding", b"base64")]
 
 
 class _Refused(Exception):
@@ -104,6 +132,8 @@ class Gateway:
     randomness: Callable[[int], bytes] = field(repr=False)
     workers: Executor = field(repr=False)
     monotonic: Callable[[], float] = field(default=time.monotonic, repr=False)
+    posts_per_second: float = POSTS_PER_SECOND
+    """How many POSTs a connection may bring for long; `MOST_POSTS_AT_ONCE` at first."""
     posts: int = 0
     """POSTs that were answered so far."""
     _open: "OrderedDict[bytes, _Open]" = field(default_factory=OrderedDict)
@@ -126,24 +156,29 @@ class Gateway:
             await send({"type": "http.response.body"})
             return
         self.posts += 1
-        headers = reply.headers()
-        if reply.body:
-            headers.append((b"Content-Length", b"%d" % len(reply.body)))
+        headers, body = reply.headers(), reply.body
+        if body:
+            headers.append((b"Content-Length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        await send({"type": "http.response.body", "body": reply.body})
+        await send({"type": "http.response.body", "body": body})
 
-    async def _answer(self, scope: Scope, receive: Receive) -> ServerReply:
+    async def _answer(self, scope: Scope, receive: Receive) -> "ServerReply | _Renewed":
         peer: Peer = scope["state"]["peer"]
         now = self.monotonic()
-        _require_rate(peer, now)
+        self._require_rate(peer, now)
         path: str = scope["path"]
-        if not path.startswith(PATH):
+        if not path.startswith(PATH) and path != RENEWAL_PATH:
             raise _Refused(404)
         if scope["method"] != "POST":
             raise _Refused(405)
-        meter = await self._meter_of(peer, now)
+        known = await self._known(peer, now)
+        if known is None:
+            raise _Refused(403)
+        if path == RENEWAL_PATH:
+            return await self._renewed(known, await self._body(scope, receive))
+        meter = known.meter
         # The meter in the certificate is the meter in the URL, to the letter.
-        if meter is None or path != PATH + meter.hex():
+        if path != PATH + meter.hex():
             raise _Refused(403)
         query: bytes = scope["query_string"]
         body = await self._body(scope, receive)
@@ -157,12 +192,28 @@ class Gateway:
             raise _Refused(403)
         return await self._reply(meter, post, now)
 
-    async def _meter_of(self, peer: Peer, now: float) -> bytes | None:
+    def _require_rate(self, peer: Peer, now: float) -> None:
+        """Count a POST against what a connection may bring; refuse it where that is used up."""
+        gained = (now - peer.allowed_at) * self.posts_per_second
+        peer.allowance = min(MOST_POSTS_AT_ONCE, peer.allowance + gained)
+        peer.allowed_at = now
+        if peer.allowance < 1:
+            raise _Refused(429, BUSY_SECONDS)
+        peer.allowance -= 1
+
+    async def _known(self, peer: Peer, now: float) -> HubCertificate | None:
         if now - peer.looked_at >= CERTIFICATE_SECONDS:
-            known = await self._in_thread(self.register.peer, peer.certificate)
-            peer.meter = None if known is None else known.meter
+            peer.known = await self._in_thread(self.register.peer, peer.certificate)
             peer.looked_at = now
-        return peer.meter
+        return peer.known
+
+    async def _renewed(self, current: HubCertificate, body: bytes) -> "_Renewed":
+        try:
+            request = decode_renewal(body)
+            made = await self._in_thread(self.register.renew_by, current, request)
+        except (HubCertificateError, CertificateRefused):
+            raise _Refused(400) from None
+        return _Renewed(encode_renewed(made.certificate))
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
         announced = _announced(scope)
@@ -256,16 +307,6 @@ class Gateway:
         self, work: Callable[[Unpack[ArgumentTs]], ResultT], *arguments: *ArgumentTs
     ) -> ResultT:
         return await asyncio.get_running_loop().run_in_executor(self.workers, work, *arguments)
-
-
-def _require_rate(peer: Peer, now: float) -> None:
-    """Count a POST against what a connection may bring; raise where that is used up."""
-    gained = (now - peer.allowed_at) * POSTS_PER_SECOND
-    peer.allowance = min(MOST_POSTS_AT_ONCE, peer.allowance + gained)
-    peer.allowed_at = now
-    if peer.allowance < 1:
-        raise _Refused(429, BUSY_SECONDS)
-    peer.allowance -= 1
 
 
 def _announced(scope: Scope) -> int | None:

@@ -39,6 +39,7 @@ from sqlalchemy import Engine, Row, insert, select, update
 from protocols.hub_certificates import (
     CertificateRequest,
     HubCertificateError,
+    is_renewal_due,
     meter_named,
     read_signing_request,
     subject_of,
@@ -128,12 +129,28 @@ class CertificateAuthority:
         return self._issue(request.meter, key, days)
 
     def renew(self, signing_request: bytes, meter: bytes, days: int = HUB_DAYS) -> HubCertificate:
-        """Issue the next certificate to a hub that has shown the one it has."""
+        """Issue the next certificate to a hub that has shown the one it has.
+
+        Asked again for the same key, as after a lost answer, it is the same certificate.
+        """
         try:
             key = read_signing_request(signing_request, meter)
         except HubCertificateError as error:
             raise CertificateRefused(f"the request: {error}") from None
+        for known in self.of(meter):
+            certificate = x509.load_der_x509_certificate(known.certificate)
+            if known.counts_at(self.now()) and certificate.public_key() == key:
+                return known
         return self._issue(meter, key, days)
+
+    def renew_by(self, current: HubCertificate, signing_request: bytes) -> HubCertificate:
+        """Do so for a hub that dials with `current`, once the last third of its time has begun.
+
+        Raises `CertificateRefused` before: a hub cannot fill the database with certificates.
+        """
+        if not is_renewal_due(current.issued, current.ends, self.now()):
+            raise CertificateRefused("it is too early for another certificate")
+        return self.renew(signing_request, current.meter)
 
     def _issue(self, meter: bytes, key: EllipticCurvePublicKey, days: int) -> HubCertificate:
         issuer_key, issuer = self.open()
