@@ -5,22 +5,26 @@ Each hub is a folder of its own, copied from one that was made and given channel
 hub is opened for as long as it dials, so that a process holds one at a time.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from shutil import copytree
 
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
 from hub.card.line import Line
 from hub.card.packages.cap_file import CapFile
-from hub.device import Device
+from hub.device import Description, Device
 from hub.installer import Installer
 from hub.machine.machine import AppletMachine
-from hub.offers import let_manage
+from hub.meters.emulated import emulated_meter_id
+from hub.offers import let_manage, managed_by
 from protocols.enrolment import Enrolment
+from protocols.metrology import ACTIVE_ENERGY_IMPORT
 from protocols.secure_channel.conversation import converse
-from tests.support.sharing import AIDS, APRIL, Home, new_home
+from tests.support.sharing import AIDS, APRIL, VENDOR, Home
 from utility_server.fleet.card_state import PackageVersion
 from utility_server.fleet.conversations import BroughtPackage
 from utility_server.fleet.errands import FleetErrands
@@ -75,18 +79,6 @@ class Fleet:
     def errands(self) -> FleetErrands:
         """Return what is due, as a gateway that was just started would."""
         return FleetErrands(self.rollouts, self.utility.customers, self.utility.randomness)
-
-    def add(self, prototype: Path, enrolment: Enrolment, number: int) -> bytes:
-        """Add a hub."""
-        meter = b"meter" + number.to_bytes(3, "big")
-        path = self.folder / f"hub-{number}"
-        copytree(prototype, path)
-        with Device.open(path, now=self.clock) as device:
-            made = Installer(device, device.card(self.machine)).rotate_channel(enrolment.applet)
-        self.hubs[meter] = path
-        self.enrolments[meter] = replace(made, meter=meter)
-        self.utility.customers.enrol(self.enrolments[meter].encode())
-        return meter
 
     @contextmanager
     def opened(self, meter: bytes) -> Iterator[Installer]:
@@ -154,6 +146,24 @@ class Fleet:
             return ".".join(map(str, package.version)), sha256(content).digest()
 
 
+def fill(fleet: Fleet, *meters: bytes) -> None:
+    """Leave no room for another version in the applet's domain on these hubs."""
+    _set_quota(fleet, meters, 1)
+
+
+def make_room(fleet: Fleet, *meters: bytes) -> None:
+    """Let there be room again."""
+    _set_quota(fleet, meters, None)
+
+
+def _set_quota(fleet: Fleet, meters: Iterable[bytes], quota: int | None) -> None:
+    for meter in meters:
+        with fleet.opened(meter) as installer:
+            card, domain = installer.card, managed_by(installer, CAT)
+            with card.database.transaction():
+                card.registry.update(replace(domain, code_quota=quota))
+
+
 class Broken(Exception):
     """The wire broke."""
 
@@ -179,16 +189,58 @@ def breaking(at: int, *, after: bool) -> Callable[[Transmit], Transmit]:
     return carrying
 
 
-@contextmanager
-def new_fleet(folder: Path, machine: AppletMachine, hubs: int) -> Iterator[Fleet]:
-    """Make a fleet of so many hubs, whose residents let the recipient bring versions."""
+@dataclass(frozen=True, slots=True)
+class Hubs:
+    """Hubs of a fleet, without a utility that manages them."""
+
+    folder: Path
+    machine: AppletMachine
+    home: Home
+    clock: Clock
+    hubs: dict[bytes, Path]
+    enrolments: dict[bytes, Enrolment]
+
+    @contextmanager
+    def managed(self, folder: Path) -> Iterator[Fleet]:
+        """Make a utility in a new folder, and enrol all hubs there."""
+        with Utility.create(folder, now=self.clock) as utility:
+            fleet = Fleet(
+                self.folder, self.machine, utility, self.home, self.clock, self.hubs,
+                self.enrolments,
+            )  # fmt: skip
+            for enrolment in self.enrolments.values():
+                utility.customers.enrol(enrolment.encode())
+            yield fleet
+            for meter in self.hubs:  # the channels' keys may have been replaced
+                self.enrolments[meter] = utility.customers.find(meter, CAT)
+
+
+def new_hubs(folder: Path, machine: AppletMachine, number: int) -> Hubs:
+    """Make so many hubs, whose residents let the recipient bring versions of its applet.
+
+    Each is copied from one that was made, and given channel keys of its own.
+    """
     clock = Clock()
-    with new_home(folder, machine, now=clock) as home:
+    meter = Description(emulated_meter_id(1), (ACTIVE_ENERGY_IMPORT,), "Europe/Berlin", 15)
+    with Device.create(folder / "hub", meter, now=clock) as device:
+        pem = VENDOR.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        (device.folder / "vendors" / "vendor.pem").write_bytes(pem)
+        home = Home(device, device.card(machine), folder)
         home.install("cat")
         let_manage(Installer(home.device, home.card), CAT, is_allowed=True)
-        enrolment = home.enrolments["cat"]
-    with Utility.create(folder / "utility", now=clock) as utility:
-        fleet = Fleet(folder, machine, utility, home, clock)
-        for number in range(hubs):
-            fleet.add(folder / "hub", enrolment, number)
+    made = Hubs(folder, machine, home, clock, {}, {})
+    for count in range(number):
+        meter_id = b"meter" + count.to_bytes(3, "big")
+        path = made.hubs[meter_id] = folder / f"hub-{count}"
+        copytree(folder / "hub", path)
+        with Device.open(path, now=clock) as device:
+            rotated = Installer(device, device.card(machine)).rotate_channel(CAT)
+        made.enrolments[meter_id] = replace(rotated, meter=meter_id)
+    return made
+
+
+@contextmanager
+def new_fleet(folder: Path, machine: AppletMachine, hubs: int) -> Iterator[Fleet]:
+    """Make a fleet of so many hubs."""
+    with new_hubs(folder, machine, hubs).managed(folder / "utility") as fleet:
         yield fleet
