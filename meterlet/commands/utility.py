@@ -49,6 +49,7 @@ from meterlet.commands.utility_gateway import (
     withdraw_certificate,
 )
 from meterlet.commands.utility_publish import publish, utility_published
+from meterlet.commands.utility_rollout import rollout
 from meterlet.commands.utility_stack import stack
 from meterlet.commands.utility_worker import retry, worker
 from meterlet.commands.zones import days_apart, say_notes
@@ -94,6 +95,9 @@ utility.add_command(aggregate)
 
 
 utility.add_command(settle)
+
+
+utility.add_command(rollout)
 
 
 for command in (
