@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is shipped to run the hub as a service of a system is what it is said to be."""
 
+import json
+import re
 import shutil
 import subprocess
 import tomllib
@@ -77,7 +79,27 @@ def test_both_files_are_in_the_source_distribution() -> None:
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
     included = pyproject["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
     assert "/deploy" in included
-    assert {path.name for path in DEPLOY.iterdir()} == {"Containerfile", UNIT.name}
+    assert {path.name for path in DEPLOY.iterdir()} == {
+        "Containerfile", UNIT.name, "compose.yaml", "kubernetes.yaml", "utility.Containerfile",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["compose.yaml", "kubernetes.yaml"])
+def test_the_examples_for_containers_start_commands_that_there_are(name: str) -> None:
+    text = (DEPLOY / name).read_text()
+    found = re.findall(r"(?:command|args): (\[\"utility\".*\])", text)
+    assert len(found) == 2
+    for words in map(json.loads, found):
+        command: click.Command = main
+        while isinstance(command, click.Group):
+            following = command.get_command(click.Context(command), words.pop(0))
+            assert following is not None
+            command = following
+        options = {option for one in command.params for option in one.opts}
+        assert {word for word in words if word.startswith("--")} <= options
+        variables = {one.envvar for one in command.params}
+        said = set(re.findall(r"METERLET_\w+", text)) - {"METERLET_DATABASE"}
+        assert said <= variables
     for name in (UNIT.name, "Containerfile"):
         assert f"deploy/{name}" in (ROOT / "docs" / "hub-run.md").read_text()
     container = (DEPLOY / "Containerfile").read_text()

@@ -17,6 +17,7 @@ from hub.device import Device
 from hub.dialling.dialler import SLICE_SECONDS, Dialler, Wire
 from hub.dialling.events import DialEvent
 from hub.dialling.identity import renew_if_due
+from hub.dialling.pace import DialPace
 from hub.dialling.recipient import Recipient
 from hub.machine.machine import AppletMachine
 from protocols.remote_admin.agent import SessionEnd
@@ -71,7 +72,7 @@ class DialledHub:
             self.tell,
             home.disclosure.record_connection,
             _Renewing(home, self.recipient.name, meter).renew,
-            poll_seconds=self.poll_seconds,
+            pace=DialPace(self.poll_seconds),
             callers=self._callers,  # no new key forgives who was wrong
         )
         return self._dialler

@@ -41,8 +41,8 @@ from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from hub.description import FORMAT, FORMAT_OF_SEVERAL, SERVICE_TABLES, Description
-from hub.dialling.dialler import POLL_SECONDS
 from hub.dialling.errors import RecipientError
+from hub.dialling.pace import POLL_SECONDS
 from hub.dialling.recipient import ServerAddress, recipient_folder
 from hub.meters.recognition import MeterKind
 from hub.meters.replay import ReplayError, parse_interval

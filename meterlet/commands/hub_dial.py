@@ -13,9 +13,9 @@ import rich_click as click
 
 from hub.device import Device
 from hub.dialling.dialled_hub import DialledHub
-from hub.dialling.dialler import POLL_SECONDS
 from hub.dialling.events import DialEvent, Kind
 from hub.dialling.identity import ask_for_certificate, install_certificate
+from hub.dialling.pace import POLL_SECONDS
 from hub.dialling.recipient import find_recipient
 from hub.text import utc_text
 from meterlet.commands.beside_service import require_undialled

@@ -6,13 +6,7 @@ it: a page that is reached under another name is refused (`access.request_guard`
 """
 
 import asyncio
-import os
-import socket
-import ssl
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from errno import EINVAL
-from pathlib import Path
+from collections.abc import Callable
 from typing import Final
 
 import uvicorn
@@ -20,18 +14,10 @@ import uvicorn
 from hub.inspection.web.application import create_application, make_parts
 from hub.inspection.web.parts import LOOPBACK_NAMES, Settings
 from hub.page_address import PageAddress, bracketed, is_loopback
-from hub.vault.secret_file import SecretFileError
+from hub.web_listener import QuietServer, listen, tls_context
 
 MOST_CONNECTIONS: Final = 64
 GOODBYE_SECONDS: Final = 10
-
-
-class _Server(uvicorn.Server):
-    """Leaves the signals to us: ended by one, it ends well; uvicorn's own would raise it again."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 class PagesServer:
@@ -43,9 +29,9 @@ class PagesServer:
         self._tls = (
             None
             if address.certificate is None or address.key is None
-            else _tls(address.certificate, address.key)
+            else tls_context(address.certificate, address.key)
         )
-        self._listener = _listen(address.host, address.port)
+        self._listener = listen(address.host, address.port, MOST_CONNECTIONS)
         self.port: int = self._listener.getsockname()[1]
 
     async def serve(
@@ -61,7 +47,7 @@ class PagesServer:
         """
         parts = make_parts(settings)
         tls = self._tls
-        server = _Server(
+        server = QuietServer(
             uvicorn.Config(
                 create_application(parts),
                 access_log=False,
@@ -102,32 +88,3 @@ def origins_of(address: PageAddress, port: int) -> frozenset[str]:
     """Return where the pages are, as browsers name it."""
     own = LOOPBACK_NAMES if is_loopback(address.host) else (bracketed(address.host),)
     return Settings.origins_of((*own, *address.names), port, is_secure=address.key is not None)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket; raise `OSError`, naming the address, if it is not free."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except (OSError, UnicodeError) as error:
-        listener.close()
-        number = error.errno if isinstance(error, OSError) else None
-        is_name = isinstance(error, socket.gaierror) or number is None
-        reason = "no host can have that name" if is_name else os.strerror(number or EINVAL)
-        raise OSError(number or EINVAL, reason, f"{host}:{port}") from None
-    listener.listen(MOST_CONNECTIONS)
-    return listener
-
-
-def _tls(certificate: Path, key: Path) -> ssl.SSLContext:
-    if key.stat().st_mode & 0o077:
-        raise SecretFileError(f"{key}: others may read it; its mode must be 0600")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(certificate, key, password=lambda: "")
-    except (ssl.SSLError, OSError, ValueError):
-        raise SecretFileError(f"{certificate}, {key}: not a certificate and its key") from None
-    return context
