@@ -98,12 +98,12 @@ def test_each_wait_for_a_card_is_twice_as_long_up_to_a_minute() -> None:
     desk = Desk([select(A), *plan, command(1)], [select(A), command(2), Pause(), command(2)])
     dialogue = desk.dialogue()
     reply, waits = dialogue.receive(FIRST), []
-    while reply.next_uri is not None:
+    while (uri := reply.next_uri) is not None:
         if reply.retry_after is None:
             reply = dialogue.receive(answers(reply, b"\x93\x00"))
         else:
             waits.append(reply.retry_after)
-            reply = dialogue.receive(AgentPost(reply.next_uri, "hub"))
+            reply = dialogue.receive(AgentPost(uri, "hub"))
     assert waits == [2, 4, 8, 16, 32, 60, 60, 60, 2]
 
 
