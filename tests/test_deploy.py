@@ -82,6 +82,12 @@ def test_both_files_are_in_the_source_distribution() -> None:
     assert {path.name for path in DEPLOY.iterdir()} == {
         "Containerfile", UNIT.name, "compose.yaml", "kubernetes.yaml", "utility.Containerfile",
     }  # fmt: skip
+    for name in (UNIT.name, "Containerfile"):
+        assert f"deploy/{name}" in (ROOT / "docs" / "hub-run.md").read_text()
+    container = (DEPLOY / "Containerfile").read_text()
+    assert "Untried" in container
+    extras = container.split("/src[")[1].split("]")[0].split(",")
+    assert set(extras) <= pyproject["project"]["optional-dependencies"].keys()
 
 
 @pytest.mark.parametrize("name", ["compose.yaml", "kubernetes.yaml"])
@@ -100,9 +106,3 @@ def test_the_examples_for_containers_start_commands_that_there_are(name: str) ->
         variables = {one.envvar for one in command.params}
         said = set(re.findall(r"METERLET_\w+", text)) - {"METERLET_DATABASE"}
         assert said <= variables
-    for name in (UNIT.name, "Containerfile"):
-        assert f"deploy/{name}" in (ROOT / "docs" / "hub-run.md").read_text()
-    container = (DEPLOY / "Containerfile").read_text()
-    assert "Untried" in container
-    extras = container.split("/src[")[1].split("]")[0].split(",")
-    assert set(extras) <= pyproject["project"]["optional-dependencies"].keys()
