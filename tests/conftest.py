@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, settings
 from hub.machine.machine import AppletMachine
 from hub.machine.python_runtime import Progress
 from tests.support.command import run_meterlet, stop_zygotes
+from tests.support.postgresql import remove_usual_server
 from tests.support.quick_program import stop_quick_program
 from tests.support.soak import IS_SOAKING
 from tests.support.town import remove_usual_town
@@ -40,6 +41,7 @@ def pytest_sessionfinish() -> None:
     stop_zygotes()
     stop_quick_program()
     remove_usual_town()
+    remove_usual_server()
 
 
 @pytest.fixture(scope="session")

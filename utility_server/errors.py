@@ -3,6 +3,9 @@
 
 UtilityError
   StoreError           the utility's database or key files are not usable
+    StoreBusy          another process holds the database
+    StoreUnreachable   the database's server is not reached
+  QueueUnreachable     the queue's server is not reached
     LedgerTampered     the ledger is not what was written
   UnknownCustomer      no such meter is enrolled
   EnrolmentRefused     an enrolment file is not one, or contradicts what is enrolled
@@ -49,6 +52,14 @@ class StoreError(UtilityError):
 
 class StoreBusy(StoreError):
     """Another process holds the database and does not let go; nothing was written."""
+
+
+class StoreUnreachable(StoreError):
+    """The database's server is not reached, or the connection was lost; try again later."""
+
+
+class QueueUnreachable(UtilityError):
+    """The queue's server is not reached; nothing is lost, as the database has everything."""
 
 
 class LedgerTampered(StoreError):

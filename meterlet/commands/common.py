@@ -293,9 +293,13 @@ def _exit_code(error: Exception) -> Exit:
     return Exit(getattr(error, "exit_code", default))
 
 
-def print_json(schema: str, data: Mapping[str, Any]) -> None:
-    """Print one JSON object, marked with the name and version of its schema."""
-    click.echo(json.dumps({"schema": schema, **data}, ensure_ascii=False, indent=2))
+def print_json(schema: str, data: Mapping[str, Any], *, is_line: bool = False) -> None:
+    """Print one JSON object, marked with the name and version of its schema.
+
+    As one line, where a command prints many.
+    """
+    indent = None if is_line else 2
+    click.echo(json.dumps({"schema": schema, **data}, ensure_ascii=False, indent=indent))
 
 
 ForPeople = str | list[str] | Callable[[], None]

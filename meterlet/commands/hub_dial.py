@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet hub dial`, `dial-key`, `dial-certificate`: the hub dials a recipient's server."""
 
-import json
 import signal
 import sys
 import time
@@ -32,6 +31,7 @@ from meterlet.commands.common import (
     json_or_text,
     open_machine,
     output_option,
+    print_json,
 )
 from meterlet.commands.hub_meters import meter_of
 from meterlet.commands.serving import complain
@@ -207,7 +207,7 @@ class _Log:
         self.is_security = bool(event.facts.get("is_security", False))
         if self.as_json:
             facts = {"event": event.kind.value, "recipient": event.recipient, **event.facts}
-            click.echo(json.dumps({"schema": "meterlet.hub.dial/1", **facts}))
+            print_json("meterlet.hub.dial/1", facts, is_line=True)
         elif event.kind is Kind.FAILED:
             complain(f"{event.recipient}: {event.facts['why']}")
         else:

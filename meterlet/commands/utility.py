@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import rich_click as click
+from sqlalchemy import URL
 
 from applets.billing.messages import AID
 from applets.profiling.messages import Method, ProfilingRequest
@@ -38,6 +39,7 @@ from meterlet.commands.settle import settle
 from meterlet.commands.tariff_files import write_new
 from meterlet.commands.utility_chain import chain
 from meterlet.commands.utility_contract import contract
+from meterlet.commands.utility_database import backup, database_option, move
 from meterlet.commands.utility_deliver import deliver, status, withdraw
 from meterlet.commands.utility_gateway import (
     certify_hub,
@@ -46,6 +48,8 @@ from meterlet.commands.utility_gateway import (
     withdraw_certificate,
 )
 from meterlet.commands.utility_publish import publish, utility_published
+from meterlet.commands.utility_stack import stack
+from meterlet.commands.utility_worker import retry, worker
 from meterlet.commands.zones import days_apart, say_notes
 from meterlet.exchanged_meters import exchange_facts, exchange_lines
 from meterlet.key_files import public_key, public_pem
@@ -78,8 +82,8 @@ utility.add_command(settle)
 
 
 for command in (
-    certify_hub, chain, contract, deliver, gateway, hub_certificates, publish, status,
-    utility_published, withdraw, withdraw_certificate,
+    backup, certify_hub, chain, contract, deliver, gateway, hub_certificates, move, publish, retry,
+    stack, status, utility_published, withdraw, withdraw_certificate, worker,
 ):  # fmt: skip
     utility.add_command(command)
 
@@ -91,10 +95,11 @@ for command in (
     default=lambda: default_folder("utility"),
     help="Where the utility is to live: a new or empty folder.",
 )
+@database_option("Keep the tables in this empty PostgreSQL database, not in a file:")
 @json_option
-def init(folder: Path, as_json: bool) -> None:
+def init(folder: Path, database: URL | None, as_json: bool) -> None:
     """Make a utility with new keys in FOLDER, which must be new or empty."""
-    with one_line_errors(), Utility.create(folder) as utility:
+    with one_line_errors(), Utility.create(folder, database=database) as utility:
         public = utility.keys.public.public_bytes_raw().hex()
     if as_json:
         print_json("meterlet.utility.init/1", {"utility": str(folder), "public_key": public})

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from sqlalchemy import delete
 
+from hub.custody import move
 from hub.dialling import framing, https
 from hub.dialling.dialler import Dialler
 from hub.dialling.errors import BrokenDown, RecipientError, SecurityFailed
@@ -321,6 +322,19 @@ def test_a_hub_installs_only_the_certificate_of_its_own_key_and_meter(home: Dial
     assert install_certificate(folder, "supplier", bundle, meter, now) == made.ends
     key_file = recipient_folder(folder, "supplier") / "client.key"
     assert key_file.stat().st_mode & 0o777 == 0o600
+
+
+def test_who_takes_a_hub_over_cannot_dial_as_the_one_before(home: DialledHome) -> None:
+    device = home.home.device
+    folder = device.folder
+    made = home.authority.certify(ask_for_certificate(folder, "supplier", device.main, os.urandom))
+    install_certificate(
+        folder, "supplier", home.authority.bundle(made), home.home.meter, device.now()
+    )
+    assert (folder / "recipients" / "supplier" / "client.key").exists()
+    device.close()
+    move(folder, bytes.fromhex("0a014d544c0000000077"))
+    assert not (folder / "recipients").exists()
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "A", "-a", "a" * 33, "a\n"])

@@ -103,6 +103,24 @@ def test_a_hub_whose_certificate_was_withdrawn_is_refused_and_one_with_a_new_one
     assert [one["withdrawn"] is None for one in listed] == [False, True]
 
 
+def test_answers_may_be_left_to_a_worker_and_the_invoice_goes_with_the_next_poll(
+    town: Town,
+) -> None:
+    dialling.certify(town)
+    dialling.ask(town)
+    with dialling.gateway(town, "--worker") as url:
+        code, events, _ = dialling.dial_once(town, url)
+        assert code == 0
+        assert dialling.states(town) == ["answered"]
+        assert events[-1]["next_seconds"] < 6  # its invoice comes soon
+        done("utility", "worker", "--utility", town.utility, "--once")
+        assert dialling.states(town) == ["entered"]
+        second = dialling.dial_once(town, url)[1]
+    assert events[-1]["posts"] + second[-1]["posts"] <= 12
+    assert dialling.states(town) == []
+    assert dialling.bills(town) == shown_to_the_resident(town) == [1]
+
+
 def test_a_request_that_another_hub_has_signed_is_not_certified(town: Town, tmp_path: Path) -> None:
     other, request = tmp_path / "other", tmp_path / "other.request"
     done("hub", "init", other, "--serial", 1)  # the same meter's number, another certifier

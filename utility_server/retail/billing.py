@@ -30,7 +30,7 @@ from utility_server.errors import AlreadyBilled, CannotVerify, StoreError, Verif
 from utility_server.retail.carried_states import CarriedStates, Succession, require_succession
 from utility_server.retail.claims import BILL, VerifiedAnswer, bill_correction, check_answer
 from utility_server.retail.corrected_bills import BillCorrection
-from utility_server.retail.ledger import Content, LedgerEntry
+from utility_server.retail.ledger import LEDGER, Content, LedgerEntry
 from utility_server.retail.limits import LimitingUtility, require_limits
 from utility_server.retail.questions import (
     KeptInvoice,
@@ -104,11 +104,11 @@ def take_answer(utility: BillingUtility, question: BillQuestion, answer: bytes) 
         return _billed_before(utility, kept)
     try:
         answered = check_answer(utility, BILL, question, bundle)
-        with writing(utility.engine) as connection:
+        with writing(utility.engine, LEDGER, question.about.meter) as connection:
             now = utility.questions.locked(connection, question)
             require_this_answer(now, sha256(answer).digest())
             if now.is_open:
-                return _enter(utility, connection, question, answered)
+                return enter_bill(utility, connection, question, answered)
         return _billed_before(utility, now)  # another process was faster
     except AlreadyBilled:
         utility.questions.withdraw(question)
@@ -118,13 +118,17 @@ def take_answer(utility: BillingUtility, question: BillQuestion, answer: bytes) 
         raise
 
 
-def _enter(
+def enter_bill(
     utility: BillingUtility,
     connection: Connection,
     question: BillQuestion,
     answered: VerifiedAnswer[BillQuestion, Tariff, VerifiedBill],
 ) -> BilledPeriod:
-    """Enter a verified bill in a transaction that has the write lock: nothing changes meanwhile."""
+    """Enter a verified bill in a transaction that has its locks: nothing changes meanwhile.
+
+    Raises `VerificationFailed`, `CannotVerify` or `AlreadyBilled` as things are now; what the
+    transaction has written of it by then is to be undone.
+    """
     bill, bundle, meter = answered.result, answered.bundle, answered.about.meter
     period = Period.filling(bill.begin, bill.end, bundle.zone)
     is_end = utility.ends_contract(meter, period)  # which may have changed since
@@ -175,16 +179,26 @@ def _refuse(
     utility: BillingUtility, question: BillQuestion, bundle: BillBundle, error: Exception
 ) -> None:
     """Enter a refused answer, once, and close its question."""
+    with writing(utility.engine, LEDGER, question.about.meter) as connection:
+        if utility.questions.locked(connection, question).is_open:
+            enter_refusal(utility, connection, question, bundle, error)
+
+
+def enter_refusal(
+    utility: BillingUtility,
+    connection: Connection,
+    question: BillQuestion,
+    bundle: BillBundle,
+    error: Exception,
+) -> int:
+    """Enter a refused answer to an open question, and close it; return the entry's number."""
     about = question.about
     facts: Content = {"begin": about.begin, "end": about.end, "why": str(error)}
-    with writing(utility.engine) as connection:
-        if utility.questions.locked(connection, question).is_open:
-            entry = utility.ledger.append_in(
-                connection, utility.now(), "refused", about.meter, facts, bundle.encode()
-            )
-            utility.questions.close(
-                connection, question, bundle.answer, State.REFUSED, entry.sequence
-            )
+    entry = utility.ledger.append_in(
+        connection, utility.now(), "refused", about.meter, facts, bundle.encode()
+    )
+    utility.questions.close(connection, question, bundle.answer, State.REFUSED, entry.sequence)
+    return entry.sequence
 
 
 def _billed_before(utility: BillingUtility, kept: KeptQuestion) -> BilledPeriod:

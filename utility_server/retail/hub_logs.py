@@ -36,7 +36,7 @@ class HubLogs:
     def keep(self, meter: bytes, head: LogHead) -> Countersigned:
         """Keep a head that follows the kept one, and return it signed."""
         values = {"length": head.length, "digest": head.digest, "time": self.now()}
-        with writing(self.engine) as connection:
+        with writing(self.engine, meter) as connection:
             # Another session may have seen a newer one meanwhile: what is kept never goes back.
             own = connection.execute(select(table.c.length).where(table.c.meter == meter)).scalar()
             if own is None:
@@ -48,6 +48,6 @@ class HubLogs:
     def forget(self, meter: bytes) -> LogHead | None:
         """Forget a hub's head, so that its next one is believed; return what was kept."""
         kept = self.find(meter)
-        with writing(self.engine) as connection:
+        with writing(self.engine, meter) as connection:
             connection.execute(delete(table).where(table.c.meter == meter))
         return kept

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, func, insert, select
+from sqlalchemy import Connection, Engine, Row, Select, func, insert, select
 from sqlalchemy.exc import DBAPIError
 
 from protocols.canonical.cbor import CborError
@@ -36,6 +36,9 @@ from utility_server.retail.carried_states import Succession, extend_states
 from utility_server.retail.chains import extend_chains, known_chains
 
 _LABEL: Final = b"meterlet ledger 1"
+_AT_A_TIME: Final = 500
+LEDGER: Final = b"ledger"
+"""The lock of whoever appends: one chain, one at a time."""
 
 Content = Mapping[str, int | str | bytes]
 
@@ -130,22 +133,26 @@ class Ledger:
         """Yield all entries, checking the chain; raise `LedgerTampered` where it breaks."""
         previous = GENESIS
         query = select(ledger_table).order_by(ledger_table.c.sequence)
-        with self.engine.connect() as connection:
-            try:
-                rows = connection.execute(query).all()
-            except DBAPIError as error:
-                if is_busy(error.orig):
-                    raise busy(self.engine) from error
-                raise LedgerTampered(f"ledger: not readable: {error.orig}") from None
-            except TypeError:
-                raise LedgerTampered("ledger: not readable: text among its bytes") from None
-        for expected, row in enumerate(rows, start=1):
+        for expected, row in enumerate(self._rows(query), start=1):
             if row.sequence != expected:
                 raise LedgerTampered(f"ledger: entry {expected} is missing")
             previous = seal(_LABEL, previous, row.body)
             if not hmac.compare_digest(previous, row.digest):
                 raise LedgerTampered(f"ledger: entry {expected} is not what was written")
             yield _entry(expected, row.body, previous)
+
+    def _rows(self, query: Select[tuple[int, bytes, bytes, bytes]]) -> Iterator[Row[Any]]:
+        """Yield rows of one moment, some at a time: a ledger may be larger than the memory."""
+        with self.engine.connect() as connection:
+            try:
+                with connection.execute(query.execution_options(yield_per=_AT_A_TIME)) as rows:
+                    yield from rows
+            except DBAPIError as error:
+                if is_busy(error.orig):
+                    raise busy(self.engine) from error
+                raise LedgerTampered(f"ledger: not readable: {error.orig}") from None
+            except TypeError:
+                raise LedgerTampered("ledger: not readable: text among its bytes") from None
 
     def bills(self, meter: bytes) -> list[LedgerEntry]:
         """Return the bills of one meter, oldest first; the chain between them is not checked."""

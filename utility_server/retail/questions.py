@@ -14,7 +14,7 @@ goes on from the state that is kept, and the same answer is entered once (`retai
 Errors: QuestionClosed
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from hashlib import sha256
@@ -24,6 +24,7 @@ from sqlalchemy import Connection, Engine, Row, Update, bindparam, delete, inser
 
 from applets.billing.messages import BillQuestion
 from utility_server.database import answer_table, invoice_table, reading, writing
+from utility_server.database import aside_table as aside
 from utility_server.database import question_table as table
 from utility_server.errors import QuestionClosed, StoreError
 
@@ -48,6 +49,7 @@ NEXT: Final[Mapping[State, frozenset[State]]] = {
     State.WITHDRAWN: frozenset(),
 }
 OPEN: Final = (State.ASKED, State.ANSWERED)
+_MOST_REASON: Final = 400
 # Made once: a gateway keeps the answers of many hubs.
 _BY_NONCE: Final = select(table).where(table.c.nonce == bindparam("of"))
 _KEEP_ANSWER: Final = insert(answer_table).values(
@@ -105,7 +107,7 @@ class Questions:
         withdrawn: its answer would be another bill.
         """
         about = question.about
-        with writing(self.engine) as connection:
+        with writing(self.engine, about.meter) as connection:
             row = connection.execute(
                 select(table).where(
                     table.c.meter == about.meter,
@@ -152,7 +154,7 @@ class Questions:
 
     def asked_at(self, question: BillQuestion, address: str) -> None:
         """Keep where a question's hub is asked, for the invoice to go there as well."""
-        with writing(self.engine) as connection:
+        with writing(self.engine, question.about.meter) as connection:
             connection.execute(_update(question).values(address=address))
 
     def answered(self, question: BillQuestion, answer: bytes) -> KeptQuestion:
@@ -163,7 +165,7 @@ class Questions:
         with another answer.
         """
         digest, nonce = sha256(answer).digest(), question.about.nonce
-        with writing(self.engine) as connection:
+        with writing(self.engine, question.about.meter) as connection:
             kept = self.locked(connection, question)
             require_this_answer(kept, digest)
             if not kept.is_open or kept.answer == digest:
@@ -188,6 +190,55 @@ class Questions:
             ).scalar_one_or_none()
         return None if content is None else bytes(content)
 
+    def kept_answers(self, nonces: Sequence[bytes]) -> list[tuple[KeptQuestion, bytes]]:
+        """Return the questions of these nonces that are answered and not entered, with the answers.
+
+        In the order of the nonces; one that is named twice comes once.
+        """
+        query = (
+            select(table, answer_table.c.content)
+            .join(answer_table, answer_table.c.nonce == table.c.nonce)
+            .where(table.c.nonce.in_(nonces), table.c.state == State.ANSWERED)
+        )
+        with reading(self.engine) as connection:
+            rows = connection.execute(query).all()
+        found = {bytes(row.nonce): (_kept(row), bytes(row.content)) for row in rows}
+        return [found[nonce] for nonce in dict.fromkeys(nonces) if nonce in found]
+
+    def answered_before(self, moment: int, limit: int) -> list[bytes]:
+        """Return nonces of questions that wait for their entry since before a moment, oldest first.
+
+        `limit` of them at most; what was set aside is left out.
+        """
+        query = (
+            select(table.c.nonce)
+            .where(table.c.state == State.ANSWERED, table.c.changed <= moment)
+            .where(table.c.nonce.not_in(select(aside.c.nonce)))
+            .order_by(table.c.changed, table.c.nonce)
+            .limit(limit)
+        )
+        with reading(self.engine) as connection:
+            return [bytes(nonce) for nonce in connection.execute(query).scalars()]
+
+    def set_aside(self, nonce: bytes, reason: str) -> None:
+        """Keep that an answer could not be worked on, by an error of ours; it stays answered."""
+        with writing(self.engine, nonce) as connection:
+            connection.execute(delete(aside).where(aside.c.nonce == nonce))
+            connection.execute(
+                insert(aside).values(nonce=nonce, why=reason[:_MOST_REASON], time=self.now())
+            )
+
+    def taken_up_again(self) -> int:
+        """Forget what was set aside, so that it is tried again; return how much that was."""
+        with writing(self.engine) as connection:
+            return connection.execute(delete(aside)).rowcount
+
+    def reasons_aside(self) -> dict[bytes, str]:
+        """Return why answers were set aside, by their questions' nonces."""
+        with reading(self.engine) as connection:
+            rows = connection.execute(select(aside.c.nonce, aside.c.why)).all()
+        return {bytes(nonce): str(why) for nonce, why in rows}
+
     def close(
         self,
         connection: Connection,
@@ -203,7 +254,7 @@ class Questions:
 
     def withdraw(self, question: BillQuestion) -> None:
         """Let no answer to an open question count any more; others stay as they are."""
-        with writing(self.engine) as connection:
+        with writing(self.engine, question.about.meter) as connection:
             if self.locked(connection, question).is_open:
                 self.move(connection, question, State.WITHDRAWN)
 
@@ -247,7 +298,7 @@ class Questions:
 
     def delivered(self, question: BillQuestion) -> None:
         """Keep that a question's invoice has reached the hub; again changes nothing."""
-        with writing(self.engine) as connection:
+        with writing(self.engine, question.about.meter) as connection:
             if self.locked(connection, question).state is State.ENTERED:
                 self.move(connection, question, State.DELIVERED)
 

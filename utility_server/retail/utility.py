@@ -2,6 +2,7 @@
 """The utility: its folder, and what it does with a customer's bill.
 
     utility.db               customers (sealed), ledger, evidence
+    database.url             where they are instead, if they are in PostgreSQL
     keys/signing.key         signs tariffs and invoices
     keys/storage.key         seals the customers' channel keys
     public.pem               the signing key's public half, for customers
@@ -22,7 +23,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import Engine
+from sqlalchemy import URL, Engine
 
 from applets.billing.messages import BillQuestion
 from applets.billing.statement import require_provable
@@ -39,6 +40,7 @@ from utility_server.errors import AlreadyBilled, CannotVerify, StoreError
 from utility_server.folders import new_folder
 from utility_server.head_end import Address, HeadEnd
 from utility_server.keys import UtilityKeys, public_pem
+from utility_server.locations import keep_location, location_in
 from utility_server.retail.billing import BilledPeriod, take_answer
 from utility_server.retail.carried_states import CarriedStates
 from utility_server.retail.claims import BILL, ask, bounds_of, question_of
@@ -69,17 +71,21 @@ class Utility:
         cls,
         folder: Path,
         *,
+        database: URL | None = None,
         randomness: Callable[[int], bytes] = os.urandom,
         now: Callable[[], int] = lambda: int(time.time()),
     ) -> Self:
         """Make a utility in an empty or new folder; raise `StoreError` in any other.
 
-        Where it cannot be made, nothing of it stays.
+        Its tables are in a file there, or in the empty PostgreSQL `database` of this URL. Where it
+        cannot be made, nothing of it stays.
         """
         with new_folder(folder, "a utility"):
             keys = UtilityKeys.create(folder / "keys", randomness)
             (folder / "public.pem").write_bytes(public_pem(keys.public))
-            open_database(folder / "utility.db").dispose()
+            if database is not None:
+                keep_location(folder, database)
+            open_database(database or folder / "utility.db", must_be_new=True).dispose()
             return cls.open(folder, randomness=randomness, now=now)
 
     @classmethod
@@ -91,10 +97,11 @@ class Utility:
         now: Callable[[], int] = lambda: int(time.time()),
     ) -> Self:
         """Open the utility in `folder`; raise `StoreError` where there is none."""
-        if not (folder / "utility.db").exists():
+        location = location_in(folder, "utility.db")
+        if location is None:
             raise StoreError(f"{folder}: there is no utility; `meterlet utility init` makes one")
         keys = UtilityKeys.load(folder / "keys")
-        return cls(folder, keys, open_database(folder / "utility.db"), now, randomness)
+        return cls(folder, keys, open_database(location), now, randomness)
 
     def close(self) -> None:
         """Close the database."""

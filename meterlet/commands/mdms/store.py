@@ -4,6 +4,7 @@
 from pathlib import Path
 
 import rich_click as click
+from sqlalchemy import URL
 
 from hub.text import noun_for
 from meterlet.commands.budget_text import budget_facts, budget_line
@@ -18,6 +19,7 @@ from meterlet.commands.common import (
 )
 from meterlet.commands.mdms.options import Rho, mdms_option, region_option
 from meterlet.commands.tariff_files import write_new
+from meterlet.commands.utility_database import database_option
 from meterlet.key_files import public_key
 from meterlet.secret_files import SECRET_FILE
 from utility_server.grid.mdms.phe_interchange import private_from_json
@@ -59,6 +61,7 @@ from utility_server.keys import read_secret
     type=FILE,
     help="Split the key; a new file for the other share, which goes to a trustee.",
 )
+@database_option("Keep the tables in this empty PostgreSQL database, not in a file:")
 @json_or_text("meterlet.mdms.init/1")
 def init(
     folder: Path,
@@ -66,11 +69,14 @@ def init(
     bits: str,
     paillier_key: Path | None,
     trustee_share: Path | None,
+    database: URL | None,
 ) -> Shown:
     """Make an MDMS with new keys in FOLDER, which must be new or empty."""
     trusted = [public_key(path) for path in authorities]
     paillier = int(bits) if paillier_key is None else private_from_json(read_secret(paillier_key))
-    with Mdms.create(folder, trusted, paillier=paillier, trustee_share=trustee_share) as workspace:
+    with Mdms.create(
+        folder, trusted, paillier=paillier, trustee_share=trustee_share, database=database
+    ) as workspace:
         public = workspace.signing.public_key().public_bytes_raw().hex()
     facts = {"mdms": str(folder), "public_key": public}
     return facts, f"made an MDMS in {folder}; its public key is {folder / 'public.pem'}"

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from applets.billing.messages import BillQuestion
 from hub.inspection.views.documents import INVOICE, supplier_documents
@@ -18,8 +19,10 @@ from hub.machine.machine import AppletMachine
 from tariffs.invoice import Invoice
 from tests.support import crowd
 from tests.support.answered_home import MONTHS, TARIFF, AnsweredHome, make_answered_home
+from tests.support.postgresql import as_files, new_schema
 from tests.support.soak import IS_SOAKING
 from tests.support.year_home import NOW, YearHome, opened
+from utility_server.copying import move_database
 from utility_server.database import open_database, writing
 from utility_server.errors import QuestionClosed, StoreError, VerificationFailed
 from utility_server.retail.audit import check_entry
@@ -28,8 +31,8 @@ from utility_server.retail.questions import NEXT, OPEN, State
 from utility_server.retail.utility import Utility
 
 _OPEN_TOO = (
-    "INSERT INTO bill_question SELECT ?, meter, begin, end, state, changed, address, ?, answer,"
-    " entry FROM bill_question ORDER BY begin LIMIT 1"
+    'INSERT INTO bill_question SELECT :nonce, meter, begin, "end", state, changed, address,'
+    " :question, answer, entry FROM bill_question ORDER BY begin LIMIT 1"
 )
 KILLS = 20 if IS_SOAKING else 4
 ENTRIES = 500 if IS_SOAKING else 20
@@ -41,9 +44,12 @@ def answered(tmp_path_factory: pytest.TempPathFactory, machine: AppletMachine) -
 
 
 @pytest.fixture
-def office(tmp_path: Path, answered: AnsweredHome) -> Path:
+def office(tmp_path: Path, answered: AnsweredHome, database_kind: str) -> Path:
     """A copy of the utility alone: its questions are asked, and no answer has come."""
     shutil.copytree(answered.folder / "utility", tmp_path / "utility")
+    if database_kind == "postgresql":  # other processes shall find it there, too
+        with as_files():
+            move_database(tmp_path / "utility", new_schema())
     return tmp_path / "utility"
 
 
@@ -54,8 +60,13 @@ def utility(office: Path) -> Iterator[Utility]:
 
 
 @pytest.fixture
-def home(tmp_path: Path, answered: AnsweredHome, machine: AppletMachine) -> Iterator[YearHome]:
+def home(
+    tmp_path: Path, answered: AnsweredHome, machine: AppletMachine, database_kind: str
+) -> Iterator[YearHome]:
     shutil.copytree(answered.folder, tmp_path / "home")
+    if database_kind == "postgresql":
+        with as_files():
+            move_database(tmp_path / "home" / "utility", new_schema())
     with opened(tmp_path / "home", machine, answered.enrolment) as home:
         yield home
 
@@ -92,12 +103,12 @@ def test_two_bills_of_one_period_at_once_leave_one_that_stands(
     first, answer = answered.asked[0]
     about = replace(BillQuestion.decode(first).about, nonce=bytes(16))
     second = replace(BillQuestion.decode(first), about=about)
-    row = (about.nonce, second.encode())
-    with pytest.raises(StoreError, match="UNIQUE"), writing(home.utility.engine) as connection:
-        connection.exec_driver_sql(_OPEN_TOO, row)
+    row = {"nonce": about.nonce, "question": second.encode()}
+    with pytest.raises(StoreError, match="UNIQUE|unique"), writing(home.utility.engine) as writer:
+        writer.execute(text(_OPEN_TOO), row)
     with writing(home.utility.engine) as connection:
         connection.exec_driver_sql("DROP INDEX ix_bill_question_open")
-        connection.exec_driver_sql(_OPEN_TOO, row)
+        connection.execute(text(_OPEN_TOO), row)
     asked = [(first, answer), (second.encode(), home.ask(second))]
     told = crowd.at_once(crowd.verify, [(home.utility.folder, *one) for one in asked])
     assert sorted(one[:2] for one in told) == [(1, 0), (2, 1)]

@@ -110,6 +110,7 @@ def test_the_registers_are_chains_of_their_own(engine: Engine) -> None:
     assert known(engine) == 14
 
 
+@pytest.mark.sqlite_file
 def test_a_database_of_version_2_gets_its_chains(tmp_path: Path) -> None:
     path = tmp_path / "utility.db"
     engine = open_database(path)
@@ -127,6 +128,7 @@ def test_a_database_of_version_2_gets_its_chains(tmp_path: Path) -> None:
         engine.dispose()
 
 
+@pytest.mark.sqlite_file
 def test_a_database_of_version_4_goes_on_and_holds_new_days_together(tmp_path: Path) -> None:
     path = tmp_path / "utility.db"
     engine = open_database(path)

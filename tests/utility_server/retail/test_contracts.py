@@ -19,6 +19,7 @@ from meterlet.commands.main import main
 from protocols.metrology import GridError, Period
 from tariffs.source import load_toml
 from tests.support.enrolment import GOOD
+from tests.support.postgresql import change
 from utility_server.errors import (
     AlreadyBilled,
     ContractRefused,
@@ -246,6 +247,7 @@ def test_one_period_after_another_bills_every_day_once(
     assert all_days == list(Period(first, last).days("UTC"))
 
 
+@pytest.mark.sqlite_file
 def test_a_database_of_version_4_gets_its_contracts_and_keeps_its_bills(tmp_path: Path) -> None:
     folder = tmp_path / "utility"
     with Utility.create(folder) as utility:
@@ -268,9 +270,7 @@ def test_a_database_of_version_4_gets_its_contracts_and_keeps_its_bills(tmp_path
 )
 def test_a_damaged_contract_is_named_and_nobody_is_asked(utility: Utility, damage: str) -> None:
     utility.contracts.open(METER, date(2025, 3, 1))
-    with sqlite3.connect(utility.folder / "utility.db") as connection:
-        connection.execute(f"UPDATE contract SET {damage}")
-    connection.close()
+    change(utility.engine, f"UPDATE contract SET {damage}")
     with pytest.raises(StoreError, match="a contract on record"):
         question(utility, Period.month(2025, 4))
 

@@ -25,6 +25,7 @@ from tariffs import Bill, Tariff
 from tariffs.invoice import Invoice
 from tariffs.source import load_toml
 from tests.support.pages import browser
+from tests.support.postgresql import change
 from tests.support.year_home import ZONE, NotTold, YearHome, make_year_home, opened
 from utility_server.errors import (
     AlreadyBilled,
@@ -386,7 +387,6 @@ def test_the_ledger_is_held_to_its_chain_of_states(home: YearHome) -> None:
         chains.require(home.utility.carried_states)
     chains.add(bills[1])
     chains.require(home.utility.carried_states)
-    with home.utility.engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE carried_state SET number = 7 WHERE number = 2")
+    change(home.utility.engine, "UPDATE carried_state SET number = 7 WHERE number = 2")
     with pytest.raises(StoreError, match="no chain"):
         chains.require(home.utility.carried_states)

@@ -16,6 +16,7 @@ from protocols.metrology import Period
 from tariffs.source import load_toml
 from tests.support.enrolment import GOOD
 from tests.support.locks import held
+from tests.support.postgresql import change
 from utility_server.database import open_database, reading, writing
 from utility_server.errors import (
     AlreadyBilled,
@@ -49,9 +50,7 @@ def filled(engine: Engine) -> Ledger:
 
 
 def tear_up(engine: Engine, statement: str) -> None:
-    with sqlite3.connect(str(engine.url.database)) as connection:
-        connection.execute(statement)
-    connection.close()
+    change(engine, statement)
 
 
 def test_the_ledger_gives_back_what_was_written(engine: Engine) -> None:
@@ -70,7 +69,10 @@ def test_the_ledger_gives_back_what_was_written(engine: Engine) -> None:
     [
         ("DELETE FROM ledger_entry WHERE sequence = 2", "entry 2 is missing"),
         ("DELETE FROM ledger_entry WHERE sequence = 1", "entry 1 is missing"),
-        ("UPDATE ledger_entry SET body = body || x'00' WHERE sequence = 3", "not readable"),
+        (
+            "UPDATE ledger_entry SET body = body || x'00' WHERE sequence = 3",
+            "not readable|entry 3 is not",
+        ),
         ("UPDATE ledger_entry SET body = zeroblob(9) WHERE sequence = 3", "entry 3 is not"),
         ("UPDATE ledger_entry SET digest = zeroblob(32) WHERE sequence = 3", "entry 3 is not"),
         (
@@ -121,6 +123,7 @@ def test_a_certifier_is_never_replaced_silently(engine: Engine) -> None:
         customers.enrol(b"\xff")
 
 
+@pytest.mark.sqlite_file
 def test_a_foreign_or_newer_database_is_left_as_it_was(tmp_path: Path) -> None:
     foreign = tmp_path / "foreign.db"
     with sqlite3.connect(foreign) as connection:
@@ -207,6 +210,7 @@ def test_keys_are_made_once_and_kept_to_their_owner(tmp_path: Path) -> None:
         UtilityKeys.load(tmp_path / "keys")
 
 
+@pytest.mark.sqlite_file
 def test_a_damaged_database_is_one_kind_of_error_and_never_another(tmp_path: Path) -> None:
     engine = open_database(tmp_path / "utility.db")
     Customers(engine, bytes(32), os.urandom).enrol(GOOD.encode())
@@ -257,6 +261,7 @@ def test_an_entry_that_was_never_written_is_refused_even_where_the_chain_holds(
 
 
 @pytest.mark.parametrize("name", ["a?mode=ro", "100%", "#x"])
+@pytest.mark.sqlite_file
 def test_a_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
     open_database(tmp_path / name / "utility.db").dispose()
@@ -277,6 +282,7 @@ def test_a_meter_has_an_enrolment_for_each_of_its_applets(engine: Engine) -> Non
         customers.enrol(replace(other, certifier=bytes(32)).encode())
 
 
+@pytest.mark.sqlite_file
 def test_a_database_of_version_1_is_brought_up_to_date(tmp_path: Path) -> None:
     path = tmp_path / "utility.db"
     engine = open_database(path)
@@ -309,6 +315,7 @@ def test_a_writer_waits_for_another_process_that_lets_go(tmp_path: Path) -> None
     engine.dispose()
 
 
+@pytest.mark.sqlite_file
 def test_a_holder_that_never_lets_go_is_said_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "utility.db"
     engine = open_database(path, patience=0.2)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from sqlalchemy import (
+    URL,
     BigInteger,
     ColumnElement,
     Connection,
@@ -34,7 +35,15 @@ from sqlalchemy import (
     update,
 )
 
-from utility_server.database import Schema, declare, open_database, reading, schema_table, writing
+from utility_server.database import (
+    Schema,
+    declare,
+    name_of,
+    open_database,
+    reading,
+    schema_table,
+    writing,
+)
 from utility_server.errors import StoreError
 from utility_server.grid.mdms.aggregates import Aggregate, AggregateSpan
 from utility_server.grid.mdms.group_value import GroupValue, GroupValueSpan
@@ -111,26 +120,26 @@ class AggregateStore:
     sealer: Sealer = field(repr=False)
 
     @classmethod
-    def create(cls, database: Path, keys: Path, randomness: Callable[[int], bytes]) -> Self:
-        """Make a new store with new keys."""
-        if database.exists():
+    def create(cls, database: Path | URL, keys: Path, randomness: Callable[[int], bytes]) -> Self:
+        """Make a new store with new keys, in a new file or an empty database."""
+        if isinstance(database, Path) and database.exists():
             raise StoreError(f"{database}: exists already")
         keys.mkdir(mode=0o700, parents=True, exist_ok=True)
         wrapping, data_key = WrappingKey.create(keys), randomness(DATA_KEY_SIZE)
-        engine = open_database(database, MDMS)
+        engine = open_database(database, MDMS, must_be_new=True)
         with writing(engine) as connection:
             _insert_key(connection, 1, wrapping, data_key)
         return cls(engine, keys, randomness, Sealer({1: data_key}, randomness))
 
     @classmethod
-    def open(cls, database: Path, keys: Path, randomness: Callable[[int], bytes]) -> Self:
+    def open(cls, database: Path | URL, keys: Path, randomness: Callable[[int], bytes]) -> Self:
         """Open a store; raise `StoreError` where a key is missing or does not fit."""
         engine = open_database(database, MDMS)
         try:
             with reading(engine) as connection:
                 rows = connection.execute(select(data_key_table)).all()
             if not rows:
-                raise StoreError(f"{database}: it has no data key")
+                raise StoreError(f"{name_of(engine)}: it has no data key")
             names = {row.wrapping for row in rows}
             wrapping = {name: WrappingKey.load(keys, name) for name in names}
             data_keys = {row.number: wrapping[row.wrapping].unwrap(row.wrapped) for row in rows}

@@ -2,6 +2,7 @@
 """The MDMS's folder.
 
 mdms.db                  sums of regions and what was published of them, sealed
+database.url             where they are instead, if they are in PostgreSQL
 keys/*.wrap.pem          wraps the data keys of mdms.db
 keys/signing.key         signs rosters and rounds
 public.pem               the signing key's public half, for hubs and concentrators
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from sqlalchemy import URL
 
 from protocols.aggregation.errors import KeyRefused
 from protocols.aggregation.paillier import PaillierPrivateKey
@@ -25,6 +27,7 @@ from utility_server.folders import new_folder
 from utility_server.grid.mdms.admitted_meters import Members
 from utility_server.grid.mdms.store import AggregateStore
 from utility_server.keys import public_pem, read_secret, write_secret
+from utility_server.locations import keep_location, location_in
 from utility_server.revocations import read_authorities, read_revocations
 
 PAILLIER_BITS: Final = (2048, 3072)
@@ -52,6 +55,7 @@ class Mdms:
         *,
         paillier: PaillierPrivateKey | int = PAILLIER_BITS[0],
         trustee_share: Path | None = None,
+        database: URL | None = None,
         randomness: Callable[[int], bytes] = os.urandom,
         now: Callable[[], int] = lambda: int(time.time()),
     ) -> Self:
@@ -59,10 +63,11 @@ class Mdms:
 
         `paillier` is the bits of a new Paillier key, or a key that there is already.
         With `trustee_share` the Paillier key is split: the other share goes to that new file, for
-        the trustee, and nobody keeps the whole. Where it cannot be made, nothing of it stays.
+        the trustee, and nobody keeps the whole. Its tables are in a file there, or in the empty
+        PostgreSQL `database` of this URL. Where it cannot be made, nothing of it stays.
         """
         with new_folder(folder, "an MDMS"):
-            _fill(folder, authorities, randomness)
+            _fill(folder, authorities, database, randomness)
             if isinstance(paillier, int):
                 paillier = PaillierPrivateKey.generate(paillier, randomness)
             _require_fit(paillier)
@@ -78,12 +83,13 @@ class Mdms:
         now: Callable[[], int] = lambda: int(time.time()),
     ) -> Self:
         """Open the MDMS in `folder`; raise `StoreError` where there is none."""
-        if not (folder / "mdms.db").exists():
+        location = location_in(folder, "mdms.db")
+        if location is None:
             raise StoreError(f"{folder}: there is no MDMS; `meterlet mdms init` makes one")
         seed = read_secret(folder / "keys" / "signing.key", _SEED_SIZE)
         paillier = _paillier(folder / "keys")
         authorities = read_authorities(folder)
-        store = AggregateStore.open(folder / "mdms.db", folder / "keys", randomness)
+        store = AggregateStore.open(location, folder / "keys", randomness)
         signing = Ed25519PrivateKey.from_private_bytes(seed)
         return cls(folder, signing, paillier, authorities, store, now, randomness)
 
@@ -109,7 +115,10 @@ class Mdms:
 
 
 def _fill(
-    folder: Path, authorities: Sequence[Ed25519PublicKey], randomness: Callable[[int], bytes]
+    folder: Path,
+    authorities: Sequence[Ed25519PublicKey],
+    database: URL | None,
+    randomness: Callable[[int], bytes],
 ) -> None:
     """Make the signing key, authorities and store."""
     keys = folder / "keys"
@@ -123,7 +132,9 @@ def _fill(
     (folder / "authorities").mkdir(mode=0o700)
     for number, authority in enumerate(authorities):
         (folder / "authorities" / f"{number}.pem").write_bytes(public_pem(authority))
-    AggregateStore.create(folder / "mdms.db", keys, randomness).close()
+    if database is not None:
+        keep_location(folder, database)
+    AggregateStore.create(database or folder / "mdms.db", keys, randomness).close()
 
 
 def _require_fit(key: PaillierPrivateKey) -> None:

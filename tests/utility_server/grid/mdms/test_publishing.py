@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import math
+import os
 import threading
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -7,6 +8,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 import pytest
+from sqlalchemy import make_url
 
 from tests.support import crowd
 from tests.support.mdms import aggregate, new_store, opened
@@ -49,9 +51,9 @@ def test_a_budget_is_spent_to_the_last_billionth_and_not_beyond(store: Aggregate
     assert publisher.budget("South").left == 0
 
 
-def publish_one(ready: Callable[[], object], folder: Path, days: int) -> str:
+def publish_one(ready: Callable[[], object], place: str, keys: Path, days: int) -> str:
     """Publish so many days, worth a tenth; return what came of it."""
-    store = opened(folder)
+    store = AggregateStore.open(make_url(place), keys, os.urandom)
     curve = exact(store, days)
     ready()
     try:
@@ -68,7 +70,9 @@ def test_processes_at_once_spend_no_more_than_was_granted(
 ) -> None:
     publisher = Publisher(store)
     publisher.grant("North", 2 * RHO)
-    came = crowd.at_once(publish_one, [(tmp_path, days) for days in range(1, 6)])
+    place = store.engine.url.render_as_string(hide_password=False)
+    calls = [(place, tmp_path / "keys", days) for days in range(1, 6)]
+    came = crowd.at_once(publish_one, calls)
     assert sorted(came) == ["published"] * 2 + ["refused"] * 3
     assert (publisher.budget("North").spent, publisher.releases("North")) == (2 * RHO, 2)
 

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.support.mdms import aggregate, new_store, opened
+from tests.support.postgresql import change
 from utility_server.errors import StoreError
 from utility_server.grid.mdms.group_value import GroupValue, GroupValueSpan
 from utility_server.grid.mdms.sealing import WrappingKey
@@ -27,10 +28,8 @@ def store(tmp_path: Path) -> Iterator[AggregateStore]:
     store.close()
 
 
-def alter(folder: Path, statement: str) -> None:
-    with sqlite3.connect(folder / "mdms.db") as connection:
-        assert connection.execute(statement).rowcount == 1
-    connection.close()
+def alter(store: AggregateStore, statement: str) -> None:
+    assert change(store.engine, statement) == 1
 
 
 def all_of(store: AggregateStore) -> list[object]:
@@ -72,7 +71,7 @@ def test_a_worth_that_is_moved_to_another_period_does_not_open(
     store: AggregateStore, tmp_path: Path
 ) -> None:
     store.put_group_value(WORTH)
-    alter(tmp_path, "UPDATE worth SET begin = begin - 86400")
+    alter(store, "UPDATE worth SET begin = begin - 86400")
     with pytest.raises(StoreError):
         store.find_group_value(replace(NORTH, begin=NORTH.begin - 86_400))
 
@@ -87,6 +86,7 @@ def test_what_is_no_worth_is_refused() -> None:
         replace(NORTH, end=NORTH.begin)
 
 
+@pytest.mark.sqlite_file
 def test_a_store_of_version_1_is_brought_up_to_date(store: AggregateStore, tmp_path: Path) -> None:
     store.close()
     with sqlite3.connect(tmp_path / "mdms.db") as connection:
@@ -149,7 +149,7 @@ def test_nothing_of_a_sum_is_readable_in_the_database(
 def test_a_row_that_is_changed_or_moved_does_not_open(
     store: AggregateStore, tmp_path: Path, statement: str
 ) -> None:
-    alter(tmp_path, statement)
+    alter(store, statement)
     with pytest.raises(StoreError, match="North 30"):
         all_of(store)
 
@@ -157,10 +157,10 @@ def test_a_row_that_is_changed_or_moved_does_not_open(
 def test_a_row_of_another_region_or_resolution_does_not_open_here(
     store: AggregateStore, tmp_path: Path
 ) -> None:
-    alter(tmp_path, "UPDATE aggregate SET region = 'South'")
+    alter(store, "UPDATE aggregate SET region = 'South'")
     with pytest.raises(StoreError):
         list(store.between("South", 30, 0, 1 << 40))
-    alter(tmp_path, "UPDATE aggregate SET region = 'North', resolution = 15")
+    alter(store, "UPDATE aggregate SET region = 'North', resolution = 15")
     with pytest.raises(StoreError):
         list(store.between("North", 15, 0, 1 << 40))
 
@@ -188,7 +188,7 @@ def test_rotation_seals_everything_anew_and_forgets_the_old_keys(
 def test_a_rotation_that_fails_changes_nothing(store: AggregateStore, tmp_path: Path) -> None:
     store.add(JUNE)
     names = WrappingKey.names(tmp_path / "keys")
-    alter(tmp_path, f"UPDATE aggregate SET sealed = zeroblob(64) WHERE begin = {JUNE.span.begin}")
+    alter(store, f"UPDATE aggregate SET sealed = zeroblob(64) WHERE begin = {JUNE.span.begin}")
     with pytest.raises(StoreError):
         store.rotate()
     assert WrappingKey.names(tmp_path / "keys") == names

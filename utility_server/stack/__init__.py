@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Servers of one's own, for trying the whole service out on one machine."""

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A NATS server with JetStream in a folder of its own, from the program that is installed.
+
+It listens on loopback alone and wants a token, which is in a file of its owner's. What it has
+acknowledged is on its disk (`sync_interval: always`).
+"""
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from utility_server.errors import StoreError
+
+START_SECONDS: Final = 30.0
+_TOKEN_BYTES: Final = 24
+
+
+def server_program() -> Path | None:
+    """Return the server's program, this environment's first; None where there is none."""
+    places = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    found = shutil.which("nats-server", path=places)
+    return None if found is None else Path(found)
+
+
+@dataclass(frozen=True, slots=True)
+class NatsServer:
+    """A server; start it, and stop it when done."""
+
+    folder: Path
+    new_token: Callable[[], str] = field(
+        default=lambda: secrets.token_urlsafe(_TOKEN_BYTES), repr=False
+    )
+
+    @property
+    def _config(self) -> Path:
+        return self.folder / "nats.conf"
+
+    @property
+    def token_file(self) -> Path:
+        """Who may connect knows what it says; mode 0600."""
+        return self.folder / "token"
+
+    @property
+    def url(self) -> str:
+        """Where the server listens, once it was started."""
+        return f"nats://127.0.0.1:{int((self.folder / 'port').read_text())}"
+
+    def start(self) -> None:
+        """Start the server and wait until it listens; one that runs already stays.
+
+        It comes back on the port that it had. Raises `StoreError` where it does not start.
+        """
+        program = server_program()
+        if program is None:
+            raise StoreError("nats-server is not there: pip install 'meterlet[scale,stack]'")
+        if self.process is not None:
+            return
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self._config.exists():
+            self._configure()
+        port = int((self.folder / "port").read_text())
+        with (self.folder / "server.log").open("ab") as log:
+            started = subprocess.Popen(  # noqa: S603 - a program that we have found, and no shell
+                [str(program), "-c", str(self._config)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder,
+                start_new_session=True,
+            )  # fmt: skip
+        (self.folder / "pid").write_text(str(started.pid))
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            if started.poll() is not None or time.monotonic() > deadline:
+                raise StoreError(f"nats-server did not start; see {self.folder / 'server.log'}")
+            time.sleep(0.02)
+        started.returncode = 0  # it is to live longer than we, and its pid is kept
+
+    def _configure(self) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        token = self.new_token()
+        config = {
+            "listen": f"127.0.0.1:{port}",
+            "authorization": {"token": token},
+            "jetstream": {
+                "store_dir": str(self.folder / "jetstream"),
+                "sync_interval": "always",
+            },
+        }
+        for path, text in ((self.token_file, token), (self._config, json.dumps(config, indent=2))):
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                file.write(text + "\n")
+        (self.folder / "port").write_text(str(port))
+
+    @property
+    def process(self) -> int | None:
+        """The process id of the server; None where it does not run."""
+        try:
+            number = int((self.folder / "pid").read_text())
+            state = Path(f"/proc/{number}/status").read_text()
+        except (OSError, ValueError):
+            return None
+        return number if "nats-server" in state and "(zombie)" not in state else None
+
+    def stop(self) -> None:
+        """Stop the server."""
+        process = self.process
+        if process is None:
+            return
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGTERM)
+        deadline = time.monotonic() + START_SECONDS
+        while self.process is not None and time.monotonic() < deadline:
+            with suppress(ChildProcessError):
+                os.waitpid(process, os.WNOHANG)
+            time.sleep(0.02)
