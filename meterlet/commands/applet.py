@@ -36,9 +36,9 @@ from meterlet.commands.common import (
     print_json,
     show,
 )
+from meterlet.commands.manifest_words import about_feed_in, dealings
 from meterlet.commands.tariff_files import write_over
 from meterlet.key_files import private_key, public_key
-from meterlet.manifest_words import about_feed_in, dealings
 from meterlet.resources import SOURCES
 
 CHANGE: Final = "meterlet.applet.change/1"

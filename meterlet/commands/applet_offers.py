@@ -19,7 +19,7 @@ from meterlet.commands.common import (
     json_or_text,
     open_machine,
 )
-from meterlet.manifest_words import about_feed_in, dealings
+from meterlet.commands.manifest_words import about_feed_in, dealings
 
 DECISION = "meterlet.applet.offer-decided/1"
 

@@ -32,7 +32,7 @@ from meterlet.commands.common import (
     open_machine,
     period_options,
 )
-from meterlet.manifest_words import dealings
+from meterlet.commands.manifest_words import dealings
 from protocols.metrology import Period
 from sml_codec import Obis
 
