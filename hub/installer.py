@@ -178,6 +178,8 @@ class Installer:
 
     device: Device
     card: Card
+    load_block: int = LOAD_BLOCK
+    """Bytes of a package in one command; more than `LOAD_BLOCK` takes extended APDUs."""
 
     def read(self, content: bytes, applet: bytes = b"") -> Package:
         """Return a package whose form and signature are right; raise `InstallationError`.
@@ -494,7 +496,7 @@ class Installer:
             )
         except RemoteChannelError as error:
             raise InstallationError(f"the issuer's key does not open the card: {error}") from None
-        return CardManager(client, LOAD_BLOCK)
+        return CardManager(client, self.load_block)
 
     def _must_have(self, applet: bytes) -> RegistryEntry:
         entry = self.card.find(applet)
@@ -537,6 +539,11 @@ def the_one(bundles: Sequence[Bundle], applet: bytes = b"") -> Bundle:
             return bundle
     held = ", ".join(f"{one.manifest.name} {one.manifest.aid.hex().upper()}" for one in bundles)
     raise InstallationError(f"the package: name the applet that is meant with --applet: {held}")
+
+
+def security_domain_of(applet: bytes) -> bytes:
+    """Return the AID of the security domain that an applet is installed with."""
+    return _named(applet, DOMAIN)
 
 
 def _named(applet: bytes, kind: int) -> bytes:

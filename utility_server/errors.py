@@ -23,6 +23,9 @@ UtilityError
   QuestionClosed       an answer is to no question that waits for one
   RolloutRefused       a roll-out cannot be planned, begun or changed so
   ContractRefused      a contract cannot be opened, closed or dropped so
+  AccessProblem        a key, an operator or the identity provider is not as it must be
+    TooManySignIns     it is too soon after the last failures
+  ServiceRefused       the service cannot do what it is asked, as things are
 """
 
 from decimal import Decimal
@@ -169,6 +172,22 @@ class QuestionClosed(UtilityError):
 
 class ContractRefused(UtilityError):
     """A contract overlaps another, or days that are billed would be in none."""
+
+
+class AccessProblem(UtilityError):
+    """A key, an operator or what is said of the identity provider is not as it must be."""
+
+
+class TooManySignIns(AccessProblem):
+    """Nothing was checked: it is too soon after the last failures."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"too many attempts; try again in {seconds} s")
+        self.seconds = seconds
+
+
+class ServiceRefused(UtilityError):
+    """The service cannot do what it is asked, as things are."""
 
 
 class CertificateRefused(UtilityError):

@@ -263,6 +263,8 @@ class MachineRuntime:
         if running.board is not None:
             running.board.install(self.hub.now())
         response = self._run(instance, lambda applet: applet.install(parameters))
+        # It may be months until somebody turns to it: its memory is for whoever does.
+        running.instance.discard()
         if response.sw != SW_SUCCESS:
             said = self.words(instance) or "it does not say why"
             raise AppletRefused(response.sw, f"the applet refused to be installed: {said}")

@@ -194,6 +194,21 @@ class Customers:
                 ).scalars()
             )
 
+    def page(self, after: bytes, limit: int) -> list[bytes]:
+        """Return enrolled meters in order, from after one on."""
+        query = select(table.c.meter).distinct().where(table.c.meter > after)
+        with reading(self.engine) as connection:
+            found = connection.execute(query.order_by(table.c.meter).limit(limit)).scalars()
+            return [bytes(meter) for meter in found]
+
+    def enrolments(self, meter: bytes) -> list[Enrolment]:
+        """Return a meter's applets as they were enrolled; raise `UnknownCustomer` for none."""
+        with reading(self.engine) as connection:
+            rows = connection.execute(self._rows(meter)).scalars().all()
+        if not rows:
+            raise UnknownCustomer(f"meter {meter.hex()} is not enrolled")
+        return [Enrolment.decode(self._open(meter, sealed)) for sealed in rows]
+
     def _rows(self, meter: bytes) -> Select[bytes]:
         return select(table.c.sealed).where(table.c.meter == meter).order_by(table.c.place)
 
