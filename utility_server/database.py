@@ -210,6 +210,22 @@ invoice_table: Final = declare(
 """The invoices as they were signed, since version 7."""
 Index("ix_invoice_nonce", invoice_table.c.nonce, unique=True)
 
+hub_certificate_table: Final = declare(
+    _metadata,
+    "hub_certificate",
+    {"serial": LargeBinary},
+    {
+        "meter": LargeBinary,
+        "issued": BigInteger,
+        "ends": BigInteger,
+        "withdrawn": BigInteger,
+        "certificate": LargeBinary,
+    },
+)
+"""The certificates with which hubs dial (`gateway.certificates`), since version 8; `withdrawn` is
+0 while it counts."""
+Index("ix_hub_certificate_meter", hub_certificate_table.c.meter)
+
 
 def _migrate(connection: Connection) -> None:
     """Bring a database of an earlier version to this one."""

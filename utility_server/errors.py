@@ -154,3 +154,9 @@ class QuestionClosed(UtilityError):
 
 class ContractRefused(UtilityError):
     """A contract overlaps another, or days that are billed would be in none."""
+
+
+class CertificateRefused(UtilityError):
+    """A request for a hub's certificate is not its hub's, or a certificate cannot be used."""
+
+    exit_code = 3

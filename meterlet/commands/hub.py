@@ -47,6 +47,7 @@ from meterlet.commands.door import Intake, door_facts, report
 from meterlet.commands.file_options import FileChoice, file_options
 from meterlet.commands.hand_over import exchange_meter, hand_over
 from meterlet.commands.hub_correct import correct
+from meterlet.commands.hub_dial import dial, dial_certificate, dial_key
 from meterlet.commands.hub_keys import keys
 from meterlet.commands.hub_meters import (
     description_facts,
@@ -88,8 +89,8 @@ def hub() -> None:
 
 
 for command in (
-    correct, exchange_meter, hand_over, hub_published, keys, meters_group, probe_line, reader,
-    readings, restore, snapshot, unblock,
+    correct, dial, dial_certificate, dial_key, exchange_meter, hand_over, hub_published, keys,
+    meters_group, probe_line, reader, readings, restore, snapshot, unblock,
 ):  # fmt: skip
     hub.add_command(command)
 

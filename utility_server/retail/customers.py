@@ -160,11 +160,18 @@ class Customers:
 
     def zone(self, meter: bytes) -> str:
         """Return the zone of a meter's days; raise `UnknownCustomer` if it is not enrolled."""
+        return self._first(meter).zone
+
+    def _first(self, meter: bytes) -> Enrolment:
         with reading(self.engine) as connection:
             sealed = connection.execute(self._rows(meter)).scalars().first()
         if sealed is None:
             raise UnknownCustomer(f"meter {meter.hex()} is not enrolled")
-        return Enrolment.decode(self._open(meter, sealed)).zone
+        return Enrolment.decode(self._open(meter, sealed))
+
+    def certifier(self, meter: bytes) -> bytes:
+        """Return a meter's certifier's first key; raise `UnknownCustomer` if it is not enrolled."""
+        return self._first(meter).certifier
 
     def announcements(self, meter: bytes) -> tuple[KeyAnnouncement, ...]:
         """Return what a meter's certifier has announced, as far as the utility has seen."""
