@@ -18,8 +18,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from applets.aggregation.messages import MessageRefused
-from applets.aggregation.statement import AnswerRefused, content_of
 from utility_server.errors import HeadEndError
 from utility_server.grid.concentrator.errors import ConcentratorError
 from utility_server.grid.concentrator.round_commands import Question
@@ -27,7 +25,6 @@ from utility_server.head_end import Address, HeadEnd
 
 FORMAT: Final = "meterlet hubs 1"
 LARGEST_FILE: Final = 1 << 26
-NONCE_SIZE: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +117,10 @@ class Hubs:
 
     def _ask_hub(self, hub: Hub, question: Question) -> Answer:
         head_end = HeadEnd(self.randomness, self.timeout_seconds)
+        conversation = question.ask(head_end.conversations, hub.meter, self.randomness)
         data: bytes | HeadEndError
         try:
-            request = question.request(hub.meter, self.randomness(NONCE_SIZE))
-            answer = head_end.relay(hub.address, question.applet, question.command(request))
-            data = content_of(request, answer)
+            data = head_end.hold(hub.address, conversation)
         except HeadEndError as error:
             data = error
-        except (MessageRefused, AnswerRefused) as error:
-            data = HeadEndError(f"{hub.address}: {error}")
         return Answer(hub, data, head_end.traffic.sent, head_end.traffic.received)
