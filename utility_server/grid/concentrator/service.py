@@ -37,7 +37,7 @@ from protocols.aggregation.errors import AggregationError, ContributionRefused, 
 from protocols.aggregation.rosters import NamedContributors, NamedRound
 from protocols.aggregation.round import Round
 from utility_server.grid.concentrator.errors import ConcentratorRefused
-from utility_server.grid.concentrator.hubs import Hub, Hubs, read_hubs
+from utility_server.grid.concentrator.hubs import AsksHubs, Hub, read_hubs
 from utility_server.grid.concentrator.round_commands import (
     APPLET,
     SETTLEMENT_APPLET,
@@ -89,7 +89,7 @@ class Concentrator:
     hubs_file: Path
     operator: bytes
     """The Ed25519 key whose rounds it believes."""
-    hubs: Hubs
+    hubs: AsksHubs
     signing: Ed25519PrivateKey = field(repr=False)
     """What it signs lists of contributors with; rounds name the public key."""
     now: Callable[[], int] = lambda: int(time.time())
