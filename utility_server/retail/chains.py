@@ -28,6 +28,7 @@ from typing import Final
 from sqlalchemy import Connection, and_, or_, select
 
 from protocols.canonical import cbor
+from protocols.canonical.stored import encode_row
 from protocols.metrology import (
     CertifiedDay,
     DayContent,
@@ -306,7 +307,7 @@ def _standings(chain: Iterable[CertifiedDay]) -> Iterator[Standing]:
 
 
 def _encode_standing(mounted: bytes, step: int, register: Point) -> bytes:
-    return cbor.encode([mounted, step, register.encode()])
+    return encode_row([mounted, step, register.encode()])
 
 
 def _decode_events(encoded: bytes) -> list[MeterEvent]:
