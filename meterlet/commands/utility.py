@@ -34,6 +34,7 @@ from meterlet.commands.common import (
     utility_option,
 )
 from meterlet.commands.corrected import corrected_facts, corrected_in_words
+from meterlet.commands.lazy import LazyGroup
 from meterlet.commands.profile import load_profiles
 from meterlet.commands.settle import settle
 from meterlet.commands.tariff_files import write_new
@@ -41,7 +42,15 @@ from meterlet.commands.utility_chain import chain
 from meterlet.commands.utility_contract import contract
 from meterlet.commands.utility_database import backup, database_option, move
 from meterlet.commands.utility_deliver import deliver, status, withdraw
+from meterlet.commands.utility_gateway import (
+    certify_hub,
+    gateway,
+    hub_certificates,
+    withdraw_certificate,
+)
 from meterlet.commands.utility_publish import publish, utility_published
+from meterlet.commands.utility_rollout import rollout
+from meterlet.commands.utility_stack import stack
 from meterlet.commands.utility_worker import retry, worker
 from meterlet.commands.zones import days_apart, say_notes
 from meterlet.exchanged_meters import exchange_facts, exchange_lines
@@ -63,7 +72,21 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 METHODS = [method.value for method in Method]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+SERVICE = {
+    "api-key": "meterlet.commands.utility_access:api_key",
+    "audit": "meterlet.commands.utility_access:audit",
+    "operator": "meterlet.commands.utility_access:operator",
+    "serve": "meterlet.commands.utility_serve:serve",
+}
+"""Imported when they are used: nothing else pays for the service's libraries."""
+
+
+@click.group(
+    cls=LazyGroup,
+    targets=SERVICE,
+    extra="api",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 def utility() -> None:
     """The utility: it asks for bills and sums, verifies them and keeps the ledger."""
 
@@ -74,9 +97,12 @@ utility.add_command(aggregate)
 utility.add_command(settle)
 
 
+utility.add_command(rollout)
+
+
 for command in (
-    backup, chain, contract, deliver, move, publish, retry, status, utility_published, withdraw,
-    worker,
+    backup, certify_hub, chain, contract, deliver, gateway, hub_certificates, move, publish, retry,
+    stack, status, utility_published, withdraw, withdraw_certificate, worker,
 ):  # fmt: skip
     utility.add_command(command)
 
@@ -249,6 +275,10 @@ def request() -> None:
     "--hub", "address", default="127.0.0.1:7816", show_default=True, help="HOST:PORT of the hub."
 )
 @click.option(
+    "--dialled", is_flag=True,
+    help="Keep the question for when the hub dials (`meterlet utility gateway`), and end.",
+)  # fmt: skip
+@click.option(
     "--paid", type=Amount(),
     help="Paid in advance since the bill before, where the tariff has a credit. By default nothing,"
     " or what was paid with the bill that this one replaces; 0 takes that back.",
@@ -262,6 +292,7 @@ def request_bill(
     meter: bytes,
     tariff: Path,
     address: str,
+    dialled: bool,
     paid: int | None,
     bundle: Path | None,
     unpublished: bool,
@@ -272,6 +303,8 @@ def request_bill(
     A bill with missing slots is provisional: it is entered and delivered as such, and the exit code
     is 4.
     """
+    if dialled and bundle is not None:
+        raise click.UsageError("--bundle goes with an answer, which comes when the hub dials")
     if bundle is not None and bundle.exists():  # a question counts at the hub: ask none in vain
         fail(f"{bundle}: exists already")
     with one_line_errors(), Utility.open(folder) as utility:
@@ -283,6 +316,9 @@ def request_bill(
         if paid is not None:
             require_decimals(paid, prices.rounding)
         question = utility.question(meter, period, signed, paid)
+        if dialled:
+            _say_kept(meter, period, as_json=as_json)
+            return
         where, head_end = Address.parse(address), utility.head_end()
         ask_unattributed(utility, meter, period, head_end, where)
         billed = utility.verify(question, utility.answer_of(question, head_end, where))
@@ -307,6 +343,17 @@ def request_bill(
             f"provisional: {missing_in_words(len(facts['missing_slots']))} and not billed, until"
             " the hub has their readings (`meterlet hub correct`) and the bill is asked for again",
             Exit.UNVERIFIABLE,
+        )
+
+
+def _say_kept(meter: bytes, period: Period, *, as_json: bool) -> None:
+    days = {"first_day": str(period.first), "last_day": str(period.last)}
+    if as_json:
+        print_json("meterlet.utility.asked/1", {"meter": meter.hex(), **days, "state": "asked"})
+    else:
+        click.echo(
+            f"the question for {period.first} to {period.last} waits until the hub of meter"
+            f" {meter.hex()} dials; `meterlet utility status` says how far it has come"
         )
 
 

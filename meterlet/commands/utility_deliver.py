@@ -22,7 +22,7 @@ from meterlet.commands.common import (
     utility_option,
 )
 from protocols.metrology import Period
-from utility_server.errors import HeadEndError, UtilityError
+from utility_server.errors import UtilityError
 from utility_server.head_end import Address, HeadEnd
 from utility_server.retail.questions import KeptQuestion, State
 from utility_server.retail.utility import Utility
@@ -31,6 +31,11 @@ _NEXT = {
     State.ASKED: "ask for the bill again: it is the same question",
     State.ANSWERED: "`meterlet utility deliver` enters its bill",
     State.ENTERED: "`meterlet utility deliver` delivers the invoice",
+}
+_NEXT_OF_DIALLED = {
+    State.ASKED: "it is asked when its hub dials `meterlet utility gateway`",
+    State.ANSWERED: _NEXT[State.ANSWERED],
+    State.ENTERED: "the invoice is delivered when its hub dials `meterlet utility gateway`",
 }
 
 
@@ -44,7 +49,7 @@ def status(folder: Path, meter: bytes | None) -> Shown:
         waiting = [_facts(utility, kept) for kept in utility.questions.waiting(meter)]
     lines = [
         f"{one['meter']} {one['first_day']} to {one['last_day']}: {one['state']} since"
-        f" {one['since']}{_named(one['invoice'])}; {_NEXT[State(one['state'])]}"
+        f" {one['since']}{_named(one['invoice'])}; {_next_of(one)}"
         for one in waiting
     ]
     return {
@@ -113,7 +118,11 @@ class _Delivery:
                     )
                 return
             if self.address is None and not kept.address:
-                raise HeadEndError("where its hub is, is not known: say --meter and --hub")
+                self.lines.append(
+                    f"invoice {kept.entry} waits until the hub of meter {about.meter.hex()} dials,"
+                    " or say --meter and --hub"
+                )
+                return
             where = self.address or Address.parse(kept.address)
             invoice = self.utility.deliver_invoice(kept.question, self.head_end, where)
         except UtilityError as error:
@@ -160,6 +169,11 @@ def _facts(utility: Utility, kept: KeptQuestion) -> dict[str, Any]:
         "hub": kept.address or None,
         "invoice": kept.entry or None,
     }
+
+
+def _next_of(facts: dict[str, Any]) -> str:
+    state = State(facts["state"])
+    return (_NEXT if facts["hub"] else _NEXT_OF_DIALLED)[state]
 
 
 def _named(invoice: int | None) -> str:

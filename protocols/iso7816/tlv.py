@@ -35,6 +35,10 @@ class Cursor:
         """The bytes not taken yet, without taking them."""
         return self._data[self.offset :]
 
+    def rest_starts_with(self, prefix: bytes) -> bool:
+        """Whether the bytes not taken yet begin so."""
+        return self._data.startswith(prefix, self.offset)
+
     def take(self, size: int) -> bytes:
         """Return the next `size` bytes; raise `MalformedTlv` where there are fewer."""
         end = self.offset + size

@@ -16,12 +16,15 @@ with the counter's top byte 80. What may follow what:
     FRESH --CHALLENGE--> CHALLENGED --AUTHENTICATE--> OPEN --COMMAND--> ANSWERING --RESPONSE--> OPEN
                                                               a COMMAND may follow a lost answer
     anything else --> BROKEN, for good
+
+A host may send several commands before it looks at the answers: it keeps for each what `sent` was
+after it was wrapped, and hands that in with the answer.
 """
 
 import enum
 import hmac
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final, NoReturn
 
 from cryptography.hazmat.primitives.ciphers import Cipher
@@ -85,6 +88,15 @@ NEXT: Final[Mapping[tuple[Phase, Step], Phase]] = {
     (Phase.ANSWERING, Step.COMMAND): Phase.ANSWERING,
     (Phase.ANSWERING, Step.RESPONSE): Phase.OPEN,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class SentCommand:
+    """Where the session stood with a command: its answer is protected accordingly."""
+
+    chaining: bytes
+    counter: int
+    level: SecurityLevel
 
 
 class SecureSession:
@@ -180,12 +192,35 @@ class SecureSession:
             body += self._response_mac(body, response.sw)
         return replace(response, data=body)
 
-    def unwrap_response(self, response: ResponseApdu) -> ResponseApdu:
+    @property
+    def sent(self) -> SentCommand:
+        """Where the session stands with the command that was wrapped last."""
+        return SentCommand(self._chaining, self._counter, self._level)
+
+    def unwrap_response(
+        self, response: ResponseApdu, sent: SentCommand | None = None
+    ) -> ResponseApdu:
         """Return what the card meant; a wrong MAC ends the session.
 
-        An error carries no MAC in this protocol: its status word is a hint, not a fact.
+        `sent` says to which command it is the answer where others were sent after it. An error
+        carries no MAC in this protocol: its status word is a hint, not a fact.
         """
         self._act(Role.HOST, Step.RESPONSE)
+        latest = self.sent
+        if sent is None or sent == latest:
+            return self._unwrapped(response)
+        self._go_to(sent)
+        try:
+            plain = self._unwrapped(response)
+        finally:
+            self._go_to(latest)
+        self._phase = Phase.ANSWERING  # the latest command's answer is still to come
+        return plain
+
+    def _go_to(self, sent: SentCommand) -> None:
+        self._chaining, self._counter, self._level = sent.chaining, sent.counter, sent.level
+
+    def _unwrapped(self, response: ResponseApdu) -> ResponseApdu:
         if not self._level & SecurityLevel.R_MAC:
             return response
         if not response.is_answer:

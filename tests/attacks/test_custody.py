@@ -43,7 +43,7 @@ from protocols.metrology import (
     verify_days,
 )
 from tests.support.rotating import NOW, ZONE, Dice, fill, make_hub
-from utility_server.head_end import log_command
+from utility_server.hub_conversation import log_command
 
 FIRST, LAST = date(2025, 3, 1), date(2025, 3, 3)
 TAKEN = LAST + timedelta(days=1)

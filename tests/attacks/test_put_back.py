@@ -31,7 +31,8 @@ from protocols.log_head import (
 )
 from tests.support.patient import NOW, PatientHome, patient_home
 from utility_server.errors import HubPutBack
-from utility_server.head_end import Address, HeadEnd, log_command
+from utility_server.head_end import Address, HeadEnd
+from utility_server.hub_conversation import log_command
 from utility_server.retail.utility import Utility
 
 HERE = Address("127.0.0.1", 1)

@@ -28,7 +28,8 @@ from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period
 from protocols.platform.errors import Refused
 from protocols.secure_channel.host import CardClient
 from utility_server.errors import HubRefused
-from utility_server.head_end import Address, HeadEnd, log_command
+from utility_server.head_end import Address, HeadEnd
+from utility_server.hub_conversation import log_command
 
 VENDOR = Ed25519PrivateKey.from_private_bytes(bytes([1] * 32))
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -426,12 +426,25 @@ def ask(
 
     A refusal of few days says what to do: hubs tell no more of it than a status word.
     """
-    command = CommandApdu(
+    about = question.about
+    command = command_of(claim, question)
+    with saying_what_to_do(question):
+        return head_end.ask(address, utility.customers.find(about.meter, *claim.aids), command)
+
+
+def command_of(claim: Claim[QuestionT, DocumentT, ResultT], question: QuestionT) -> CommandApdu:
+    """Return the command that asks a question."""
+    return CommandApdu(
         CLA, claim.instruction, 0, 0, question.encode(), le=MOST_ANSWER_BYTES, extended=True
     )
+
+
+@contextmanager
+def saying_what_to_do(question: Question) -> Iterator[None]:
+    """Say with a hub's refusal of few days what helps."""
     about = question.about
     try:
-        return head_end.ask(address, utility.customers.find(about.meter, *claim.aids), command)
+        yield
     except HubRefused as refused:
         days = round((about.end - about.begin) / _DAY_SECONDS)
         if refused.status_word in _TOO_FEW_DAYS and days < LEAST_DAYS:

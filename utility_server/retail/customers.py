@@ -107,6 +107,13 @@ class Customers:
             )
         return current, proposed
 
+    def has_proposal(self, meter: bytes, applet: bytes) -> bool:
+        """Tell whether new channel keys were proposed that are not settled yet."""
+        where = (proposal_table.c.meter == meter, proposal_table.c.applet == applet)
+        with reading(self.engine) as connection:
+            query = select(proposal_table.c.meter).where(*where)
+            return connection.execute(query).first() is not None
+
     def settle(self, proposed: Enrolment) -> None:
         """Let proposed channel keys take the place of the old ones: the hub has them."""
         with writing(self.engine) as connection:
@@ -176,12 +183,11 @@ class Customers:
 
     def zones(self, meters: Iterable[bytes]) -> dict[bytes, str]:
         """Return the same of several meters."""
-        zones = {}
-        for meter, enrolments in self._enrolled(meters).items():
-            if not enrolments:
-                raise UnknownCustomer(f"meter {meter.hex()} is not enrolled")
-            zones[meter] = enrolments[0].zone
-        return zones
+        return {meter: known[0].zone for meter, known in self._all_enrolled(meters).items()}
+
+    def certifier(self, meter: bytes) -> bytes:
+        """Return a meter's certifier's first key; raise `UnknownCustomer` if it is not enrolled."""
+        return self.enrolments(meter)[0].certifier
 
     def announcements(self, meter: bytes) -> tuple[KeyAnnouncement, ...]:
         """Return what a meter's certifier has announced, as far as the utility has seen."""
@@ -196,6 +202,25 @@ class Customers:
                     select(table.c.meter).distinct().order_by(table.c.meter)
                 ).scalars()
             )
+
+    def page(self, after: bytes, limit: int) -> list[bytes]:
+        """Return enrolled meters in order, from after one on."""
+        query = select(table.c.meter).distinct().where(table.c.meter > after)
+        with reading(self.engine) as connection:
+            found = connection.execute(query.order_by(table.c.meter).limit(limit)).scalars()
+            return [bytes(meter) for meter in found]
+
+    def enrolments(self, meter: bytes) -> list[Enrolment]:
+        """Return a meter's applets as they were enrolled; raise `UnknownCustomer` for none."""
+        return self._all_enrolled([meter])[meter]
+
+    def _all_enrolled(self, meters: Iterable[bytes]) -> dict[bytes, list[Enrolment]]:
+        """Return the same of several meters."""
+        found = self._enrolled(meters)
+        for meter, enrolments in found.items():
+            if not enrolments:
+                raise UnknownCustomer(f"meter {meter.hex()} is not enrolled")
+        return found
 
     def _rows(self, meter: bytes) -> Select[bytes]:
         return select(table.c.sealed).where(table.c.meter == meter).order_by(table.c.place)

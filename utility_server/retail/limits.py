@@ -12,7 +12,8 @@ Errors: StoreError, VerificationFailed
 """
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, Self
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Final, Protocol, Self
 from applets.billing.statement import VerifiedBill
 from applets.common.bounded_energy import digest_of_days
 from applets.common.unattributed import UnattributedLimit, UnattributedQuestion
+from protocols.canonical.cose import SignedParts
 from protocols.metrology import Period
 from utility_server.errors import HubRefused, StoreError, VerificationFailed
 from utility_server.retail.claims import (
@@ -114,6 +116,21 @@ def ask_unattributed(
     not billed yet.
     Raises `VerificationFailed` where the hub shows neither.
     """
+    asked = unattributed_question(utility, meter, period)
+    if not isinstance(asked, UnattributedQuestion):
+        return asked
+    with refusing_unattributed(asked):
+        answer = ask(utility, UNATTRIBUTED, asked, head_end, address)
+    return enter_unattributed(utility, asked, answer)
+
+
+def unattributed_question(
+    utility: LimitingUtility, meter: bytes, period: Period
+) -> "UnattributedQuestion | LedgerEntry | None":
+    """Return a new question for a period's unattributed energy, or the entry that answers it.
+
+    None where there is no limit.
+    """
     limit_wh = _limit_of(utility.limits, period)
     if limit_wh is None:
         return None
@@ -125,15 +142,29 @@ def ask_unattributed(
         return known[-1]  # after a bill, days may have been corrected
     limit = UnattributedLimit(limit_wh)
     document = utility.sign_document(limit.encode(), UnattributedQuestion.content_type)
-    question = question_of(utility, UNATTRIBUTED, meter, bounds, document)
+    return question_of(utility, UNATTRIBUTED, meter, bounds, document)
+
+
+@contextmanager
+def refusing_unattributed(question: UnattributedQuestion) -> Iterator[None]:
+    """Turn a hub's refusal into what it means: nothing shows how little is in no slot."""
     try:
-        answer = ask(utility, UNATTRIBUTED, question, head_end, address)
+        yield
     except HubRefused as refused:
+        limit_wh = UnattributedLimit.decode(
+            SignedParts.decode(question.document, question.content_type).payload
+        ).limit_wh
         raise VerificationFailed(
             "unattributed",
             f"the hub neither shows that at most {limit_wh:,} Wh are in no slot nor opens how much"
             f" it is ({refused})",
         ) from None
+
+
+def enter_unattributed(
+    utility: LimitingUtility, question: UnattributedQuestion, answer: bytes
+) -> "LedgerEntry":
+    """Verify an answer about unattributed energy, and enter it."""
     verified = verify(utility, UNATTRIBUTED, question, answer)
     return enter(utility, verified, verified.result.certified)
 

@@ -20,7 +20,18 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Final
 
-from sqlalchemy import Connection, Engine, Row, Update, delete, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Row,
+    Update,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from applets.billing.messages import BillQuestion
 from utility_server.database import answer_table, invoice_table, reading, writing
@@ -51,6 +62,16 @@ NEXT: Final[Mapping[State, frozenset[State]]] = {
 }
 OPEN: Final = (State.ASKED, State.ANSWERED)
 _MOST_REASON: Final = 400
+# Made once: a gateway keeps the answers of many hubs.
+_BY_NONCE: Final = select(table).where(table.c.nonce == bindparam("of"))
+_KEEP_ANSWER: Final = insert(answer_table).values(
+    nonce=bindparam("nonce"), content=bindparam("content")
+)
+_ANSWERED: Final = (
+    update(table)
+    .where(table.c.nonce == bindparam("of"))
+    .values(state=bindparam("state"), changed=bindparam("changed"), answer=bindparam("answer"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,17 +154,61 @@ class Questions:
         with reading(self.engine) as connection:
             return self.locked(connection, question)
 
+    def of_nonce(self, nonce: bytes) -> KeptQuestion:
+        """Return the question of a nonce; raise `QuestionClosed` where there is none."""
+        with reading(self.engine) as connection:
+            row = connection.execute(select(table).where(table.c.nonce == nonce)).one_or_none()
+        if row is None:
+            raise QuestionClosed("this utility has asked no such question")
+        return _kept(row)
+
+    def page(
+        self, after: bytes, limit: int, state: State | None = None, meter: bytes | None = None
+    ) -> list[KeptQuestion]:
+        """Return questions in the order of their nonces, from after one on."""
+        query = select(table).where(table.c.nonce > after).order_by(table.c.nonce).limit(limit)
+        if state is not None:
+            query = query.where(table.c.state == state)
+        if meter is not None:
+            query = query.where(table.c.meter == meter)
+        with reading(self.engine) as connection:
+            return [_kept(row) for row in connection.execute(query).all()]
+
+    def counts(self) -> dict[str, int]:
+        """Return how many questions are in each state."""
+        query = select(table.c.state, func.count()).group_by(table.c.state)
+        with reading(self.engine) as connection:
+            return {state: int(number) for state, number in connection.execute(query)}
+
+    def last_address(self, meter: bytes) -> str:
+        """Return where a meter's hub was asked last, HOST:PORT; empty where it never was."""
+        query = (
+            select(table.c.address)
+            .where(table.c.meter == meter, table.c.address != "")
+            .order_by(table.c.changed.desc(), table.c.nonce)
+            .limit(1)
+        )
+        with reading(self.engine) as connection:
+            return connection.execute(query).scalar_one_or_none() or ""
+
+    def invoice_of(self, number: int) -> KeptInvoice | None:
+        """Return the invoice of that number as it was signed; None where none is kept."""
+        query = select(invoice_table).where(invoice_table.c.number == number)
+        with reading(self.engine) as connection:
+            row = connection.execute(query).one_or_none()
+        return (
+            None if row is None else KeptInvoice(row.number, bytes(row.document), bytes(row.void))
+        )
+
     def locked(self, connection: Connection, question: BillQuestion) -> KeptQuestion:
         """Return the same, of a transaction's moment."""
-        row = connection.execute(
-            select(table).where(table.c.nonce == question.about.nonce)
-        ).one_or_none()
+        row = connection.execute(_BY_NONCE, {"of": question.about.nonce}).one_or_none()
         if row is None or bytes(row.question) != question.encode():
             raise QuestionClosed(
                 f"meter {question.about.meter.hex()}: this utility has asked no such question; its"
                 " answer makes no bill"
             )
-        return _kept(row)
+        return _kept(row, question)
 
     def asked_at(self, question: BillQuestion, address: str) -> None:
         """Keep where a question's hub is asked, for the invoice to go there as well."""
@@ -163,12 +228,17 @@ class Questions:
             require_this_answer(kept, digest)
             if not kept.is_open or kept.answer == digest:
                 return kept
-            connection.execute(delete(answer_table).where(answer_table.c.nonce == nonce))
-            connection.execute(insert(answer_table).values(nonce=nonce, content=answer))
-            if kept.state is State.ASKED:
-                self.move(connection, question, State.ANSWERED)
-            connection.execute(_update(question).values(answer=digest))
-            return self.locked(connection, question)
+            if kept.answer:
+                connection.execute(delete(answer_table).where(answer_table.c.nonce == nonce))
+            connection.execute(_KEEP_ANSWER, {"nonce": nonce, "content": answer})
+            is_first = kept.state is State.ASKED
+            changed = self.now() if is_first else kept.changed
+            # One statement, on a row that this transaction has read under the write lock.
+            connection.execute(
+                _ANSWERED,
+                {"of": nonce, "state": State.ANSWERED, "changed": changed, "answer": digest},
+            )
+            return replace(kept, state=State.ANSWERED, changed=changed, answer=digest)
 
     def answer(self, question: BillQuestion) -> bytes | None:
         """Return the answer that is kept and not entered yet, None if there is none."""
@@ -313,6 +383,16 @@ class Questions:
             if self.locked(connection, question).state is State.ENTERED:
                 self.move(connection, question, State.DELIVERED)
 
+    def states(self) -> dict[bytes, frozenset[State]]:
+        """Return, by meter, the states of questions that are open or not delivered."""
+        query = select(table.c.meter, table.c.state).distinct()
+        query = query.where(table.c.state.in_((*OPEN, State.ENTERED)))
+        found: dict[bytes, set[State]] = {}
+        with reading(self.engine) as connection:
+            for meter, state in connection.execute(query).all():
+                found.setdefault(bytes(meter), set()).add(State(state))
+        return {meter: frozenset(states) for meter, states in found.items()}
+
     def waiting(self, meter: bytes | None = None) -> list[KeptQuestion]:
         """Return the questions that are open or not delivered, of one meter or all.
 
@@ -343,9 +423,9 @@ def _update(question: BillQuestion) -> Update:
     return update(table).where(table.c.nonce == question.about.nonce)
 
 
-def _kept(row: Row[tuple[object, ...]]) -> KeptQuestion:
+def _kept(row: Row[tuple[object, ...]], question: BillQuestion | None = None) -> KeptQuestion:
     return KeptQuestion(
-        BillQuestion.decode(bytes(row.question)),
+        question or BillQuestion.decode(bytes(row.question)),
         State(row.state),
         row.changed,
         row.address,

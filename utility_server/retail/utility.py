@@ -326,10 +326,15 @@ class Utility:
         Cut off in between, it is handed over again: the hub shows the same document once.
         """
         invoice = self.questions.invoice(question)
-        command = CommandApdu(CLA, Instruction.DELIVER, 0, 0, invoice.document)
-        head_end.ask(address, self.customers.find(question.about.meter, *BILL.aids), command)
+        enrolment = self.customers.find(question.about.meter, *BILL.aids)
+        head_end.ask(address, enrolment, delivery_of(invoice))
         self.questions.delivered(question)
         return invoice
+
+
+def delivery_of(invoice: KeptInvoice) -> CommandApdu:
+    """Return the command that hands an invoice to the applet, which keeps it for the resident."""
+    return CommandApdu(CLA, Instruction.DELIVER, 0, 0, invoice.document)
 
 
 def _credits_feed_in(tariff: Tariff, begin: int, end: int) -> bool:

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet utility gateway` and the certificates of hubs: the door for hubs that dial out."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from applets.billing.messages import BillQuestion
+from hub.text import utc_text
+from meterlet.commands.common import (
+    FILE,
+    PRESENT_FILE,
+    Hex,
+    Shown,
+    json_option,
+    json_or_text,
+    one_line_errors,
+    output_option,
+    utility_option,
+)
+from meterlet.commands.serving import (
+    announce,
+    complain,
+    host_option,
+    port_option,
+    run_until_stopped,
+)
+from meterlet.commands.tariff_files import write_new
+from meterlet.commands.utility_worker import (
+    nats_credentials_option,
+    nats_option,
+    nats_token_option,
+    open_queue,
+)
+from protocols.hub_certificates import LARGEST_REQUEST
+from utility_server.errors import UtilityError
+from utility_server.fleet.errands import FleetErrands
+from utility_server.fleet.plans import HubState
+from utility_server.fleet.rollouts import Due, Outcome, Rollouts
+from utility_server.gateway.certificates import HUB_DAYS, CertificateAuthority, HubCertificate
+from utility_server.gateway.errands import POLL_SECONDS, AllErrands, BillErrands
+from utility_server.pipeline.in_process import verifying
+from utility_server.retail.utility import Utility
+
+
+def authority_of(utility: Utility) -> CertificateAuthority:
+    """Return the authority for hubs' certificates in a utility's folder."""
+    return CertificateAuthority(
+        utility.folder, utility.engine, utility.customers, utility.now, utility.randomness
+    )
+
+
+def rollouts_of(utility: Utility) -> Rollouts:
+    """Return the roll-outs that a utility keeps."""
+    return Rollouts(utility.engine, utility.now, utility.randomness)
+
+
+def hub_errands(
+    utility: Utility,
+    answered: Callable[[BillQuestion], object],
+    failed: Callable[[BillQuestion, UtilityError], object],
+    poll_seconds: int = POLL_SECONDS,
+) -> AllErrands:
+    """Return all that hubs are asked when they dial: roll-outs, then bills."""
+    return AllErrands([
+        # First, since a hub may have new keys by now that only a roll-out knows of.
+        FleetErrands(
+            rollouts_of(utility), utility.customers, utility.randomness, poll_seconds, _tell_settled
+        ),
+        BillErrands(utility, answered, failed, poll_seconds=poll_seconds),
+    ])  # fmt: skip
+
+
+@click.command("certify-hub")
+@utility_option
+@click.argument("request", type=PRESENT_FILE, help="What `meterlet hub dial-key` has written.")
+@click.option(
+    "--days", type=click.IntRange(1, 3650), default=HUB_DAYS, show_default=True,
+    help="For how long the certificate counts.",
+)  # fmt: skip
+@output_option("A new file for the certificate, which goes to the hub.")
+@json_or_text("meterlet.utility.certify-hub/1")
+def certify_hub(folder: Path, request: Path, days: int, output: Path) -> Shown:
+    """Issue the certificate with which a customer's hub dials.
+
+    The meter must be enrolled, and its certifier must have signed the REQUEST.
+    """
+    with one_line_errors(), Utility.open(folder) as utility:
+        authority = authority_of(utility)
+        with request.open("rb") as file:
+            document = file.read(LARGEST_REQUEST + 1)
+        made = authority.certify(document, days)
+        write_new(output, authority.bundle(made), 0o644)
+    facts = {**_facts(made), "file": str(output)}
+    return facts, (
+        f"certified the hub of meter {made.meter.hex()} until {utc_text(made.ends)}: {output}"
+    )
+
+
+@click.command("hub-certificates")
+@utility_option
+@click.option("--meter", type=Hex(), help="Of this customer's meter alone.")
+@json_or_text("meterlet.utility.hub-certificates/1")
+def hub_certificates(folder: Path, meter: bytes | None) -> Shown:
+    """List the certificates of hubs: until when they count, and which were withdrawn."""
+    with one_line_errors(), Utility.open(folder) as utility:
+        known = authority_of(utility).of(meter)
+    lines = [
+        f"{one.meter.hex()} {one.serial.hex()}: until {utc_text(one.ends)}"
+        + (f", withdrawn {utc_text(one.withdrawn)}" if one.withdrawn else "")
+        for one in known
+    ]
+    return {"certificates": [_facts(one) for one in known]}, lines or "no hub has a certificate"
+
+
+@click.command("withdraw-certificate")
+@utility_option
+@click.option("--meter", type=Hex(), required=True, help="The customer's meter.")
+@click.option("--serial", type=Hex(), help="This certificate alone; by default all of the meter's.")
+@json_or_text("meterlet.utility.withdraw-certificate/1")
+def withdraw_certificate(folder: Path, meter: bytes, serial: bytes | None) -> Shown:
+    """Withdraw a hub's certificates: the gateway refuses them within seconds."""
+    with one_line_errors(), Utility.open(folder) as utility:
+        count = authority_of(utility).withdraw(meter, serial)
+    noun = "certificate" if count == 1 else "certificates"
+    return {"meter": meter.hex(), "withdrawn": count}, f"withdrew {count} {noun}"
+
+
+@click.command("gateway")
+@utility_option
+@host_option
+@port_option(8443)
+@click.option(
+    "--name", "names", multiple=True, default=("localhost", "127.0.0.1"), show_default=True,
+    help="A name or address under which hubs reach the server. Repeatable.",
+)  # fmt: skip
+@click.option("--certificate", type=FILE, help="The server's certificate (PEM), with --key.")
+@click.option("--key", type=FILE, help="Its private key (PEM).")
+@click.option(
+    "--poll", type=click.IntRange(1, 86_400), default=POLL_SECONDS, show_default=True,
+    help="After how many seconds hubs are to come again.",
+)  # fmt: skip
+@click.option(
+    "--worker", "by_worker", is_flag=True,
+    help="Leave the answers to `meterlet utility worker`, without a queue too.",
+)  # fmt: skip
+@nats_option
+@nats_token_option
+@nats_credentials_option
+@json_option
+def gateway(
+    folder: Path,
+    host: str,
+    port: int,
+    names: tuple[str, ...],
+    certificate: Path | None,
+    key: Path | None,
+    poll: int,
+    by_worker: bool,
+    nats: str | None,
+    token_file: Path | None,
+    credentials: Path | None,
+    as_json: bool,
+) -> None:
+    """Wait for hubs that dial out: ask for bills, deliver invoices, carry on roll-outs.
+
+    Without --certificate and --key the server has a certificate of the utility's own authority,
+    which hubs know. A bill is asked for with `meterlet utility request bill --dialled`. Answers are
+    verified here, many at once; with --nats they wait for `meterlet utility worker`.
+    """
+    if (certificate is None) != (key is None):
+        raise click.UsageError("--certificate goes with --key")
+    from utility_server.gateway.serving import gateway_app, serve_gateway, server_context
+
+    with (
+        one_line_errors(),
+        Utility.open(folder) as utility,
+        ThreadPoolExecutor(thread_name_prefix="gateway") as workers,
+        closing(open_queue(nats, token_file, credentials)) as queue,
+        ExitStack() as opened,
+    ):
+        authority = authority_of(utility)
+        if certificate is None or key is None:
+            certificate, key = authority.server_files(names)
+        authority.open()
+        context = server_context(certificate, key, authority.certificate_file)
+        answered: Callable[[BillQuestion], object] = _left_to_workers
+        if nats is not None or not by_worker:
+            answered = opened.enter_context(verifying(utility, queue, _tell, works=nats is None))
+        errands = hub_errands(utility, answered, _tell_failed, poll)
+        app = gateway_app(errands, authority, workers)
+        ready = announce("meterlet.utility.gateway/1" if as_json else None)
+
+        async def serve(stop: asyncio.Event) -> None:
+            await serve_gateway(app, context, host, port, ready, stop)
+
+        run_until_stopped(serve)
+
+
+def _tell_settled(due: Due, outcome: Outcome) -> None:
+    if outcome.state is HubState.FAILED:
+        meter = due.hub.meter.hex()
+        complain(f"meter {meter}, roll-out {due.rollout.number}: {outcome.detail}")
+
+
+def _left_to_workers(_question: BillQuestion) -> None:
+    """Do nothing: a worker finds in the database what waits."""
+
+
+def _tell(event: str, facts: Mapping[str, object]) -> None:
+    if "why" in facts:
+        complain(f"{event}: " + ", ".join(f"{name} {value}" for name, value in facts.items()))
+
+
+def _tell_failed(question: BillQuestion, error: UtilityError) -> None:
+    complain(f"meter {question.about.meter.hex()}: {error}")
+
+
+def _facts(one: HubCertificate) -> dict[str, Any]:
+    return {
+        "meter": one.meter.hex(),
+        "serial": one.serial.hex(),
+        "issued": utc_text(one.issued),
+        "ends": utc_text(one.ends),
+        "withdrawn": utc_text(one.withdrawn) if one.withdrawn else None,
+    }

@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gateway: an ASGI application to which hubs POST, and whose answers carry commands.
+
+    POST /gp/<meter>?...   over TLS 1.3; the meter in the certificate is the meter in the URL, and
+                           the one in X-Admin-From
+
+    POST /.well-known/est/simplereenroll     the next certificate, in the last third of its time
+
+    403  another meter than the certificate's, or one that does not count any more
+    404  any other path      405  any other method      400  not a POST of an agent
+    413  answers of more than `MOST_BODY_BYTES`          429  too many POSTs on a connection
+    503  no room at the moment
+
+A hub that nothing waits for gets 204 and is gone; nothing is kept of it. A dialogue lives in memory
+alone, one for each hub, and ends when the hub is silent for `DIALOGUE_SECONDS`; a gateway that dies
+loses nothing but the step of the moment (`utility_server.gateway.errands`). Whoever comes with the
+number of another hub's dialogue begins one of its own: dialogues are found by the certificate.
+
+What an errand does (database, proofs) is done in threads; polls are answered at once.
+"""
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, MutableMapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol, TypeVar, TypeVarTuple, Unpack
+
+from protocols.hub_certificates import (
+    RENEWAL_ANSWER,
+    RENEWAL_PATH,
+    HubCertificateError,
+    decode_renewal,
+    encode_renewed,
+)
+from protocols.remote_admin.errors import ProtocolViolated
+from protocols.remote_admin.http import AgentPost, ServerReply
+from protocols.remote_admin.server import AdminDialogue
+from utility_server.errors import CertificateRefused
+from utility_server.gateway.certificates import HubCertificate
+from utility_server.gateway.errands import Errands
+
+PATH: Final = "/gp/"
+MOST_BODY_BYTES: Final = 1 << 24
+MOST_BODIES_BYTES: Final = 1 << 28
+"""Of all that is being received at the same time."""
+MOST_DIALOGUES: Final = 20_000
+DIALOGUE_SECONDS: Final = 300.0
+MOST_WAITING: Final = 2
+"""POSTs of one hub that wait for another one of its own."""
+POSTS_PER_SECOND: Final = 50.0
+MOST_POSTS_AT_ONCE: Final = 200.0
+CERTIFICATE_SECONDS: Final = 10.0
+"""How old it may be what is known of a certificate's withdrawal."""
+BUSY_SECONDS: Final = 30
+_ID_SIZE: Final = 16
+
+ArgumentTs = TypeVarTuple("ArgumentTs")
+ResultT = TypeVar("ResultT")
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+log: Final = logging.getLogger("meterlet.gateway")
+
+
+class Register(Protocol):
+    """Knows which certificates count."""
+
+    def peer(self, certificate: bytes) -> HubCertificate | None:
+        """Return whose certificate (DER) it is; None where it does not count."""
+        ...
+
+    def renew_by(self, current: HubCertificate, signing_request: bytes) -> HubCertificate:
+        """Return the next certificate of a hub; raise `CertificateRefused` where it may not be."""
+        ...
+
+
+@dataclass(slots=True)
+class Peer:
+    """Whoever is at the other end of a connection; the server makes one for each."""
+
+    certificate: bytes
+    """DER; TLS has verified it."""
+    known: HubCertificate | None = None
+    """None: it does not count, or nobody has looked yet."""
+    looked_at: float = float("-inf")
+    allowance: float = MOST_POSTS_AT_ONCE
+    allowed_at: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class _Open:
+    """A hub's dialogue."""
+
+    dialogue: AdminDialogue
+    used: float
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    waiting: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Renewed:
+    """The reply that brings the next certificate (RFC 7030, 4.2.3)."""
+
+    body: bytes
+    status: int = 200
+
+    @staticmethod
+    def headers() -> list[tuple[bytes, bytes]]:
+        kind = f"{RENEWAL_ANSWER}; smime-type=certs-only".encode()
+        return [(b"content-type", kind), (b"content-transfer-encoding", b"base64")]
+
+
+class _Refused(Exception):
+    """A POST gets a status and nothing else."""
+
+    def __init__(self, status: int, retry_after: int | None = None) -> None:
+        super().__init__(status)
+        self.status, self.retry_after = status, retry_after
+
+
+@dataclass(slots=True)
+class Gateway:
+    """The application; `serving` puts a `Peer` into each connection's state."""
+
+    errands: Errands
+    register: Register
+    randomness: Callable[[int], bytes] = field(repr=False)
+    workers: Executor = field(repr=False)
+    monotonic: Callable[[], float] = field(default=time.monotonic, repr=False)
+    posts_per_second: float = POSTS_PER_SECOND
+    """How many POSTs a connection may bring for long; `MOST_POSTS_AT_ONCE` at first."""
+    posts: int = 0
+    """POSTs that were answered so far."""
+    _open: "OrderedDict[bytes, _Open]" = field(default_factory=OrderedDict)
+    _receiving: int = 0
+    _forgotten_at: float = 0.0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request (ASGI 3)."""
+        if scope["type"] != "http":
+            return
+        try:
+            reply = await self._answer(scope, receive)
+        except _Refused as refused:
+            wait = refused.retry_after
+            fields = [] if wait is None else [(b"retry-after", b"%d" % wait)]
+            # The body may not have been read: the connection is of no more use.
+            fields += [(b"content-length", b"0"), (b"connection", b"close")]
+            start = {"type": "http.response.start", "status": refused.status, "headers": fields}
+            await send(start)
+            await send({"type": "http.response.body"})
+            return
+        self.posts += 1
+        headers, body = reply.headers(), reply.body
+        if body:
+            headers.append((b"Content-Length", b"%d" % len(body)))
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _answer(self, scope: Scope, receive: Receive) -> "ServerReply | _Renewed":
+        peer: Peer = scope["state"]["peer"]
+        now = self.monotonic()
+        self._require_rate(peer, now)
+        path: str = scope["path"]
+        if not path.startswith(PATH) and path != RENEWAL_PATH:
+            raise _Refused(404)
+        if scope["method"] != "POST":
+            raise _Refused(405)
+        known = await self._known(peer, now)
+        if known is None:
+            raise _Refused(403)
+        if path == RENEWAL_PATH:
+            return await self._renewed(known, await self._body(scope, receive))
+        meter = known.meter
+        # The meter in the certificate is the meter in the URL, to the letter.
+        if path != PATH + meter.hex():
+            raise _Refused(403)
+        query: bytes = scope["query_string"]
+        body = await self._body(scope, receive)
+        try:
+            uri = f"{path}?{query.decode('ascii')}" if query else path
+            post = AgentPost.read(uri, scope["headers"], body)
+        except (ProtocolViolated, UnicodeDecodeError):
+            raise _Refused(400) from None
+        # The name proves nothing by itself; a wrong one is a lie all the same.
+        if post.agent != meter.hex():
+            raise _Refused(403)
+        return await self._reply(meter, post, now)
+
+    def _require_rate(self, peer: Peer, now: float) -> None:
+        """Count a POST against what a connection may bring; refuse it where that is used up."""
+        gained = (now - peer.allowed_at) * self.posts_per_second
+        peer.allowance = min(MOST_POSTS_AT_ONCE, peer.allowance + gained)
+        peer.allowed_at = now
+        if peer.allowance < 1:
+            raise _Refused(429, BUSY_SECONDS)
+        peer.allowance -= 1
+
+    async def _known(self, peer: Peer, now: float) -> HubCertificate | None:
+        if now - peer.looked_at >= CERTIFICATE_SECONDS:
+            peer.known = await self._in_thread(self.register.peer, peer.certificate)
+            peer.looked_at = now
+        return peer.known
+
+    async def _renewed(self, current: HubCertificate, body: bytes) -> "_Renewed":
+        try:
+            request = decode_renewal(body)
+            made = await self._in_thread(self.register.renew_by, current, request)
+        except (HubCertificateError, CertificateRefused):
+            raise _Refused(400) from None
+        return _Renewed(encode_renewed(made.certificate))
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        announced = _announced(scope)
+        if announced is not None and announced > MOST_BODY_BYTES:
+            raise _Refused(413)
+        chunks: list[bytes] = []
+        held = 0
+        try:
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise _Refused(400)
+                chunk: bytes = message.get("body", b"")
+                if chunk:
+                    held += len(chunk)
+                    self._receiving += len(chunk)
+                    chunks.append(chunk)
+                if held > MOST_BODY_BYTES:
+                    raise _Refused(413)
+                if self._receiving > MOST_BODIES_BYTES:
+                    raise _Refused(503, BUSY_SECONDS)
+                if not message.get("more_body", False):
+                    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        finally:
+            self._receiving -= held
+
+    async def _reply(self, meter: bytes, post: AgentPost, now: float) -> ServerReply:
+        known = self._open.get(meter)
+        if known is None or not known.dialogue.is_current(post):
+            if not self.errands.is_fresh():
+                await self._in_thread(self.errands.refresh)
+            if not self.errands.is_waiting(meter):
+                self._close(meter)
+                return ServerReply(retry_after=self.errands.waits(meter).poll)
+            known = self._begin(meter, known, now)
+        if known.waiting >= MOST_WAITING:
+            raise _Refused(429, BUSY_SECONDS)
+        known.used = now
+        known.waiting += 1
+        try:
+            async with known.turn:
+                reply = await self._in_thread(known.dialogue.receive, post)
+        except Exception:
+            self._close(meter)
+            raise
+        finally:
+            known.waiting -= 1
+        if known.dialogue.is_over:
+            self._close(meter)
+        return reply
+
+    def _begin(self, meter: bytes, known: _Open | None, now: float) -> _Open:
+        self._forget_silent(now)
+        if known is not None and known.turn.locked():
+            return known  # its own POST is being worked on; the new one follows and begins anew
+        self._close(meter)
+        if len(self._open) >= MOST_DIALOGUES:
+            # Its hub will POST into a dialogue that is gone, and begin anew: nothing is lost.
+            oldest = next((m for m, one in self._open.items() if not one.turn.locked()), None)
+            if oldest is None:
+                raise _Refused(503, BUSY_SECONDS)
+            self._close(oldest)
+        identifier = self.randomness(_ID_SIZE).hex()
+        dialogue = AdminDialogue(
+            PATH + meter.hex(),
+            identifier,
+            lambda: self.errands.next(meter),
+            lambda: self.errands.waits(meter),
+        )
+        made = self._open[meter] = _Open(dialogue, now)
+        return made
+
+    def _forget_silent(self, now: float) -> None:
+        if now - self._forgotten_at < 1.0:
+            return
+        self._forgotten_at = now
+        silent = [
+            meter for meter, one in self._open.items()
+            if now - one.used >= DIALOGUE_SECONDS and not one.turn.locked()
+        ]  # fmt: skip
+        for meter in silent:
+            self._close(meter)
+
+    def _close(self, meter: bytes) -> None:
+        known = self._open.get(meter)
+        if known is not None and not known.turn.locked():
+            del self._open[meter]
+            known.dialogue.close()
+
+    async def _in_thread(
+        self, work: Callable[[Unpack[ArgumentTs]], ResultT], *arguments: *ArgumentTs
+    ) -> ResultT:
+        return await asyncio.get_running_loop().run_in_executor(self.workers, work, *arguments)
+
+
+def _announced(scope: Scope) -> int | None:
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            try:
+                return int(value)
+            except ValueError:
+                return None
+    return None

@@ -1,0 +1,316 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What there is to do for a meter when its hub dials.
+
+    BillErrands   open questions are asked, and the answers kept; invoices that wait are delivered
+    CardErrands   conversations that a caller has put there, such as with a security domain
+    AllErrands    several of them, in order
+
+An errand may be cut off at any step and is then begun anew at the hub's next POST, in this process
+or another. So it asks the same question again (the hub gives the same answer, counted once) and
+hands over the same invoice again (the hub shows it once). What has failed is left alone for a
+while.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from applets.billing.messages import BillQuestion
+from applets.common.unattributed import UnattributedQuestion
+from protocols.iso7816.errors import WireError
+from protocols.metrology import Period
+from protocols.remote_admin.server import Errand, Waits
+from protocols.secure_channel.conversation import Conversation
+from utility_server.errors import HeadEndError, HubRefused, UtilityError
+from utility_server.hub_conversation import INCOMPLETE, HubConversations
+from utility_server.retail.claims import BILL, UNATTRIBUTED, command_of, saying_what_to_do
+from utility_server.retail.limits import (
+    enter_unattributed,
+    refusing_unattributed,
+    unattributed_question,
+)
+from utility_server.retail.questions import KeptQuestion, State
+from utility_server.retail.utility import Utility, delivery_of
+
+REFRESH_SECONDS: Final = 1.0
+"""How old the list of meters that something waits for may be."""
+REFRESH_SHARE: Final = 20
+"""Reading that list takes at most one part in so many of the time."""
+INCOMPLETE_SECONDS: Final = 6 * 3600.0
+"""Days are certified once a day."""
+REFUSED_SECONDS: Final = 24 * 3600.0
+"""What a hub has refused is asked again once a day: the resident may have consented by then."""
+FAILED_SECONDS: Final = 300.0
+MOST_CARD_ERRANDS: Final = 64
+"""For one meter."""
+POLL_SECONDS: Final = 900
+SOON_SECONDS: Final = 5
+"""Between two sessions while an answer is being verified."""
+PAUSE_SECONDS: Final = 2
+
+
+class Errands(Protocol):
+    """What there is to do; called from several threads, but never twice at once for one meter."""
+
+    def is_fresh(self) -> bool:
+        """Whether `is_waiting` goes by what is known of late."""
+        ...
+
+    def refresh(self) -> None:
+        """Look what there is to do for whom; in a thread, since it may wait for a database."""
+        ...
+
+    def is_waiting(self, meter: bytes) -> bool:
+        """Whether there may be something to do; at once, for each poll of each hub."""
+        ...
+
+    def next(self, meter: bytes) -> Errand | None:
+        """Return what is to be done next, begun anew if it was cut off; None: nothing now."""
+        ...
+
+    def waits(self, meter: bytes) -> Waits:
+        """Return when the hub is to come again; at once, too."""
+        ...
+
+
+@dataclass(slots=True)
+class BillErrands:
+    """The bills of one utility.
+
+    `answered` is told of each question whose answer is kept now; by default the bill is verified
+    and entered at once. `failed` is told what went wrong with which question.
+    """
+
+    utility: Utility
+    answered: Callable[[BillQuestion], object] | None = None
+    failed: Callable[[BillQuestion, UtilityError], object] | None = None
+    poll_seconds: int = POLL_SECONDS
+    monotonic: Callable[[], float] = field(default=time.monotonic, repr=False)
+    _states: dict[bytes, frozenset[State]] = field(default_factory=dict)
+    _fresh_until: float = float("-inf")
+    _not_before: dict[bytes, float] = field(default_factory=dict)
+    """By nonce: when what has failed may be tried again."""
+    _unattributed: dict[bytes, UnattributedQuestion] = field(default_factory=dict)
+    """By the bill's nonce: asked again byte for byte, so that the hub counts it once."""
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def is_fresh(self) -> bool:
+        """Whether the states of questions were read of late."""
+        return self.monotonic() < self._fresh_until
+
+    def refresh(self) -> None:
+        """Read them, unless another thread just has."""
+        with self._lock:
+            began = self.monotonic()
+            if began >= self._fresh_until:
+                self._states = self.utility.questions.states()
+                took = self.monotonic() - began
+                self._fresh_until = began + max(REFRESH_SECONDS, REFRESH_SHARE * took)
+
+    def is_waiting(self, meter: bytes) -> bool:
+        """Whether a question is open to be asked, or an invoice waits."""
+        return bool(self._states_of(meter) & {State.ASKED, State.ENTERED})
+
+    def waits(self, meter: bytes) -> Waits:
+        """Soon, while an answer is being verified: its invoice comes next."""
+        is_near = State.ANSWERED in self._states_of(meter)
+        return Waits(PAUSE_SECONDS, SOON_SECONDS if is_near else self.poll_seconds)
+
+    def next(self, meter: bytes) -> Errand | None:
+        """Return the next question to ask or invoice to deliver; questions come first."""
+        now = self.monotonic()
+        kept = self.utility.questions.waiting(meter)
+        with self._lock:
+            self._states[meter] = frozenset(one.state for one in kept)
+        for one in kept:
+            if self._not_before.get(one.question.about.nonce, now) > now:
+                continue
+            if one.state is State.ASKED:
+                return self._guarded(one, self._asking(one.question))
+            if one.state is State.ENTERED:
+                return self._guarded(one, self._delivering(one.question))
+        return None
+
+    def _asking(self, question: BillQuestion) -> Conversation[None]:
+        yield from self._bounding(question)
+        enrolment = self.utility.customers.find(question.about.meter, *BILL.aids)
+
+        def accept(answer: bytes) -> None:
+            # On the disk before the hub is sent anything more.
+            self.utility.questions.answered(question, answer)
+            self._answered(question, answer)
+
+        with saying_what_to_do(question):
+            yield from self._conversations.ask(enrolment, command_of(BILL, question), accept)
+
+    def _answered(self, question: BillQuestion, answer: bytes) -> None:
+        if self.answered is not None:
+            self.answered(question)
+            return
+        try:
+            self.utility.verify(question, answer)
+        except UtilityError as error:
+            self._note(question, error)
+
+    def _bounding(self, question: BillQuestion) -> Conversation[None]:
+        """Have a period's unattributed energy bounded first, where the utility has a limit."""
+        about, utility = question.about, self.utility
+        asked = self._unattributed.get(about.nonce)
+        if asked is None:
+            zone = utility.customers.zone(about.meter)
+            found = unattributed_question(
+                utility, about.meter, Period.filling(about.begin, about.end, zone)
+            )
+            if not isinstance(found, UnattributedQuestion):
+                return
+            asked = self._unattributed[about.nonce] = found
+        enrolment = utility.customers.find(about.meter, *UNATTRIBUTED.aids)
+        command = command_of(UNATTRIBUTED, asked)
+        with refusing_unattributed(asked):
+            answer = yield from self._conversations.ask(enrolment, command)
+        enter_unattributed(utility, asked, answer)
+        self._unattributed.pop(about.nonce, None)
+
+    def _delivering(self, question: BillQuestion) -> Conversation[None]:
+        invoice = self.utility.questions.invoice(question)
+        enrolment = self.utility.customers.find(question.about.meter, *BILL.aids)
+
+        def accept(_answer: bytes) -> None:
+            self.utility.questions.delivered(question)
+
+        yield from self._conversations.ask(enrolment, delivery_of(invoice), accept)
+
+    def _guarded(self, kept: KeptQuestion, conversation: Conversation[None]) -> Errand:
+        try:
+            yield from conversation
+        except (UtilityError, WireError) as error:
+            known = error if isinstance(error, UtilityError) else HeadEndError(str(error))
+            self._note(kept.question, known)
+        except TimeoutError:
+            self._note(kept.question, HeadEndError("the hub took too long to show its log"))
+
+    def _note(self, question: BillQuestion, error: UtilityError) -> None:
+        seconds = FAILED_SECONDS
+        if isinstance(error, HubRefused):
+            is_early = error.status_word == INCOMPLETE
+            seconds = INCOMPLETE_SECONDS if is_early else REFUSED_SECONDS
+        now = self.monotonic()
+        with self._lock:
+            over = [nonce for nonce, until in self._not_before.items() if until <= now]
+            for nonce in over:
+                del self._not_before[nonce]
+                self._unattributed.pop(nonce, None)
+            self._not_before[question.about.nonce] = now + seconds
+        if self.failed is not None:
+            self.failed(question, error)
+
+    def _states_of(self, meter: bytes) -> frozenset[State]:
+        return self._states.get(meter, frozenset())
+
+    @property
+    def _conversations(self) -> HubConversations:
+        return HubConversations(self.utility.randomness, self.utility.hub_logs)
+
+
+@dataclass(frozen=True, slots=True)
+class _CardErrand:
+    begin: Callable[[], Conversation[object]]
+    done: Callable[[Exception | None], object]
+
+
+@dataclass(slots=True)
+class CardErrands:
+    """Conversations with cards that a caller has put there; in memory alone."""
+
+    poll_seconds: int = POLL_SECONDS
+    _waiting: dict[bytes, deque[_CardErrand]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def add(
+        self,
+        meter: bytes,
+        begin: Callable[[], Conversation[object]],
+        done: Callable[[Exception | None], object],
+    ) -> bool:
+        """Hold a conversation with a meter's card when its hub dials; False where too many wait.
+
+        `begin` is called again where the hub's connection broke, so the conversation must do no
+        harm when it is held twice. `done` is told once, with the error where it failed.
+        """
+        with self._lock:
+            waiting = self._waiting.setdefault(meter, deque())
+            if len(waiting) >= MOST_CARD_ERRANDS:
+                return False
+            waiting.append(_CardErrand(begin, done))
+        return True
+
+    def is_fresh(self) -> bool:
+        """Always."""
+        return True
+
+    def refresh(self) -> None:
+        """Nothing is read anywhere."""
+
+    def is_waiting(self, meter: bytes) -> bool:
+        """Whether a conversation was put there."""
+        return meter in self._waiting
+
+    def waits(self, meter: bytes) -> Waits:
+        """As usual."""
+        return Waits(PAUSE_SECONDS, self.poll_seconds)
+
+    def next(self, meter: bytes) -> Errand | None:
+        """Return the oldest conversation that is not done."""
+        with self._lock:
+            waiting = self._waiting.get(meter)
+            return None if not waiting else self._guarded(meter, waiting[0])
+
+    def _guarded(self, meter: bytes, errand: _CardErrand) -> Errand:
+        failure: Exception | None = None
+        try:
+            yield from errand.begin()
+        except (UtilityError, WireError, TimeoutError) as error:
+            failure = error
+        with self._lock:
+            waiting = self._waiting[meter]
+            waiting.remove(errand)
+            if not waiting:
+                del self._waiting[meter]
+        errand.done(failure)
+
+
+@dataclass(frozen=True, slots=True)
+class AllErrands:
+    """Several kinds of errands, in order."""
+
+    kinds: Sequence[Errands]
+
+    def is_fresh(self) -> bool:
+        """Whether all are."""
+        return all(kind.is_fresh() for kind in self.kinds)
+
+    def refresh(self) -> None:
+        """Refresh those that are not."""
+        for kind in self.kinds:
+            if not kind.is_fresh():
+                kind.refresh()
+
+    def is_waiting(self, meter: bytes) -> bool:
+        """Whether any has something to do."""
+        return any(kind.is_waiting(meter) for kind in self.kinds)
+
+    def waits(self, meter: bytes) -> Waits:
+        """As soon as the most urgent wants."""
+        waits = [kind.waits(meter) for kind in self.kinds]
+        return Waits(min(one.pause for one in waits), min(one.poll for one in waits))
+
+    def next(self, meter: bytes) -> Errand | None:
+        """Return the first that there is."""
+        for kind in self.kinds:
+            errand = kind.next(meter) if kind.is_waiting(meter) else None
+            if errand is not None:
+                return errand
+        return None
