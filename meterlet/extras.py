@@ -14,6 +14,7 @@ ROLES: Final = {
     "authority": "utility",
     "concentrator": "utility",
     "demo": "demo",
+    "fleet": "demo",
     "hub": "hub",
     "inspect": "hub",
     "mdms": "utility",

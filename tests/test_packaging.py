@@ -34,7 +34,7 @@ ENTRIES: Final = {
         r"utility_server\.retail\.verification",
     ),
     "hub": (
-        r"hub(\.(?!inspection)\w+)*",
+        r"hub(\.(?!inspection|web_listener)\w+)*",
         r"hub\.inspection(\.(attack|errors|export|readers|store|views)(\.\w+)?)?",
         r"meterlet\.commands\.(applet\w*|hub|private_check|reader|inspect(\.(?!pages|tui)\w+)?)",
         r"protocols\.(?!aggregation)\w+(\.\w+)*", r"applets\.(?!sdk\.guest)\w+(\.\w+)*",
@@ -52,11 +52,14 @@ ENTRIES: Final = {
     ),
     "pages": (
         r"hub\.inspection\.(api|locales|web)(\.\w+)*", r"meterlet\.commands\.inspect\.pages",
+        r"hub\.web_listener",
     ),
     "tui": (r"hub\.inspection\.tui", r"meterlet\.commands\.inspect\.tui"),
     "scale": (r"utility_server\.pipeline\.\w+",),
     "stack": (r"utility_server\.stack(\.\w+)*",),
-    "demo": (r"meterlet\.demo(\.\w+)*", r"meterlet\.commands\.demo\w*"),
+    "demo": (
+        r"meterlet\.(demo|fleet)(\.\w+)*", r"meterlet\.commands\.(demo\w*|fleet)",
+    ),
 }  # fmt: skip
 """What must be importable with one extra alone ("" is the base), as patterns of module names."""
 

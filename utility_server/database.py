@@ -226,6 +226,68 @@ hub_certificate_table: Final = declare(
 0 while it counts."""
 Index("ix_hub_certificate_meter", hub_certificate_table.c.meter)
 
+rollout_table: Final = declare(
+    _metadata,
+    "rollout",
+    {"number": BigInteger},
+    {
+        "kind": String,
+        "name": String,
+        "state": String,
+        "why": String,
+        "applet": LargeBinary,
+        "package": LargeBinary,
+        "version": LargeBinary,
+        "digest": LargeBinary,
+        "sizes": String,
+        "stop_at": String,
+        "enough": BigInteger,
+        "rest": BigInteger,
+        "wave": BigInteger,
+        "opened": BigInteger,
+        "made": BigInteger,
+        "changed": BigInteger,
+    },
+)
+"""Roll-outs over many hubs (`fleet.rollouts`); `wave` is the newest that is open, 0 before."""
+
+rollout_load_table: Final = declare(
+    _metadata, "rollout_load", {"digest": LargeBinary}, {"block": LargeBinary}
+)
+"""The load files of roll-outs, by the digest of their content."""
+
+rollout_hub_table: Final = declare(
+    _metadata,
+    "rollout_hub",
+    {"number": BigInteger, "meter": LargeBinary},
+    {
+        "wave": BigInteger,
+        "state": String,
+        "counts": BigInteger,
+        "attempts": BigInteger,
+        "before": LargeBinary,
+        "not_before": BigInteger,
+        "changed": BigInteger,
+        "detail": String,
+    },
+)
+"""How far each hub of a roll-out has come; `before` is the version and digest that was in place
+when it was first looked at, and `counts` whether its failure counts towards the limit."""
+Index(
+    "ix_rollout_hub_state",
+    rollout_hub_table.c.number,
+    rollout_hub_table.c.wave,
+    rollout_hub_table.c.state,
+)
+
+rollout_answer_table: Final = declare(
+    _metadata,
+    "rollout_answer",
+    {"number": BigInteger, "meter": LargeBinary, "place": BigInteger},
+    {"time": BigInteger, "goal": String, "state": String, "status": BigInteger, "detail": String},
+)
+"""Each answer of each hub, oldest first; `status` is the status word of a refusal, or 0."""
+
 
 # The service (`utility_server.service`): who may ask it, what was asked, and its long runs.
 

@@ -49,6 +49,8 @@ from meterlet.commands.utility_gateway import (
     withdraw_certificate,
 )
 from meterlet.commands.utility_publish import publish, utility_published
+from meterlet.commands.utility_rollout import rollout
+from meterlet.commands.utility_stack import stack
 from meterlet.commands.utility_worker import retry, worker
 from meterlet.commands.zones import days_apart, say_notes
 from meterlet.exchanged_meters import exchange_facts, exchange_lines
@@ -95,9 +97,12 @@ utility.add_command(aggregate)
 utility.add_command(settle)
 
 
+utility.add_command(rollout)
+
+
 for command in (
     backup, certify_hub, chain, contract, deliver, gateway, hub_certificates, move, publish, retry,
-    status, utility_published, withdraw, withdraw_certificate, worker,
+    stack, status, utility_published, withdraw, withdraw_certificate, worker,
 ):  # fmt: skip
     utility.add_command(command)
 

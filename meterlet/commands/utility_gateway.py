@@ -2,10 +2,9 @@
 """`meterlet utility gateway` and the certificates of hubs: the door for hubs that dial out."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +38,13 @@ from meterlet.commands.utility_worker import (
     open_queue,
 )
 from protocols.hub_certificates import LARGEST_REQUEST
-from utility_server.errors import QueueUnreachable, UtilityError
+from utility_server.errors import UtilityError
+from utility_server.fleet.errands import FleetErrands
+from utility_server.fleet.plans import HubState
+from utility_server.fleet.rollouts import Due, Outcome, Rollouts
 from utility_server.gateway.certificates import HUB_DAYS, CertificateAuthority, HubCertificate
-from utility_server.gateway.errands import POLL_SECONDS, BillErrands
-from utility_server.pipeline.queue import Queue
+from utility_server.gateway.errands import POLL_SECONDS, AllErrands, BillErrands
+from utility_server.pipeline.in_process import verifying
 from utility_server.retail.utility import Utility
 
 
@@ -51,6 +53,27 @@ def authority_of(utility: Utility) -> CertificateAuthority:
     return CertificateAuthority(
         utility.folder, utility.engine, utility.customers, utility.now, utility.randomness
     )
+
+
+def rollouts_of(utility: Utility) -> Rollouts:
+    """Return the roll-outs that a utility keeps."""
+    return Rollouts(utility.engine, utility.now, utility.randomness)
+
+
+def hub_errands(
+    utility: Utility,
+    answered: Callable[[BillQuestion], object],
+    failed: Callable[[BillQuestion, UtilityError], object],
+    poll_seconds: int = POLL_SECONDS,
+) -> AllErrands:
+    """Return all that hubs are asked when they dial: roll-outs, then bills."""
+    return AllErrands([
+        # First, since a hub may have new keys by now that only a roll-out knows of.
+        FleetErrands(
+            rollouts_of(utility), utility.customers, utility.randomness, poll_seconds, _tell_settled
+        ),
+        BillErrands(utility, answered, failed, poll_seconds=poll_seconds),
+    ])  # fmt: skip
 
 
 @click.command("certify-hub")
@@ -124,8 +147,7 @@ def withdraw_certificate(folder: Path, meter: bytes, serial: bytes | None) -> Sh
 )  # fmt: skip
 @click.option(
     "--worker", "by_worker", is_flag=True,
-    help="Keep the answers for `meterlet utility worker`, instead of verifying them here; with"
-    " --nats it is told of each.",
+    help="Leave the answers to `meterlet utility worker`, without a queue too.",
 )  # fmt: skip
 @nats_option
 @nats_token_option
@@ -145,21 +167,21 @@ def gateway(
     credentials: Path | None,
     as_json: bool,
 ) -> None:
-    """Wait for hubs that dial out: ask them for the bills that wait, and deliver invoices.
+    """Wait for hubs that dial out: ask for bills, deliver invoices, carry on roll-outs.
 
     Without --certificate and --key the server has a certificate of the utility's own authority,
-    which hubs know. A bill is asked for with `meterlet utility request bill --dialled`.
+    which hubs know. A bill is asked for with `meterlet utility request bill --dialled`. Answers are
+    verified here, many at once; with --nats they wait for `meterlet utility worker`.
     """
     if (certificate is None) != (key is None):
         raise click.UsageError("--certificate goes with --key")
-    if nats is not None and not by_worker:
-        raise click.UsageError("--nats goes with --worker")
     from utility_server.gateway.serving import gateway_app, serve_gateway, server_context
 
     with (
         one_line_errors(),
         Utility.open(folder) as utility,
         ThreadPoolExecutor(thread_name_prefix="gateway") as workers,
+        closing(open_queue(nats, token_file, credentials)) as queue,
         ExitStack() as opened,
     ):
         authority = authority_of(utility)
@@ -167,13 +189,10 @@ def gateway(
             certificate, key = authority.server_files(names)
         authority.open()
         context = server_context(certificate, key, authority.certificate_file)
-        answered: Callable[[BillQuestion], object] | None = None
-        if nats is not None:
-            queue = opened.enter_context(closing(open_queue(nats, token_file, credentials)))
-            answered = _Publishing(queue).publish
-        elif by_worker:
-            answered = _left_to_workers
-        errands = BillErrands(utility, answered, _tell_failed, poll_seconds=poll)
+        answered: Callable[[BillQuestion], object] = _left_to_workers
+        if nats is not None or not by_worker:
+            answered = opened.enter_context(verifying(utility, queue, _tell, works=nats is None))
+        errands = hub_errands(utility, answered, _tell_failed, poll)
         app = gateway_app(errands, authority, workers)
         ready = announce("meterlet.utility.gateway/1" if as_json else None)
 
@@ -183,22 +202,19 @@ def gateway(
         run_until_stopped(serve)
 
 
+def _tell_settled(due: Due, outcome: Outcome) -> None:
+    if outcome.state is HubState.FAILED:
+        meter = due.hub.meter.hex()
+        complain(f"meter {meter}, roll-out {due.rollout.number}: {outcome.detail}")
+
+
 def _left_to_workers(_question: BillQuestion) -> None:
     """Do nothing: a worker finds in the database what waits."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Publishing:
-    """Tells workers of answers that are kept."""
-
-    queue: Queue
-
-    def publish(self, question: BillQuestion) -> None:
-        try:
-            self.queue.publish([question.about.nonce])
-        except QueueUnreachable as error:
-            # The answer is in the database: whoever sweeps there puts it into the queue again.
-            complain(f"meter {question.about.meter.hex()}: kept, and not published yet: {error}")
+def _tell(event: str, facts: Mapping[str, object]) -> None:
+    if "why" in facts:
+        complain(f"{event}: " + ", ".join(f"{name} {value}" for name, value in facts.items()))
 
 
 def _tell_failed(question: BillQuestion, error: UtilityError) -> None:

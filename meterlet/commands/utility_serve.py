@@ -21,6 +21,8 @@ import rich_click as click
 import uvicorn
 
 from applets.billing.messages import BillQuestion
+from hub.page_address import EVERYWHERE, bracketed, is_loopback
+from hub.web_listener import QuietServer, listen, tls_context
 from meterlet.commands.common import (
     PRESENT_FILE,
     PRESENT_FOLDER,
@@ -30,24 +32,15 @@ from meterlet.commands.common import (
     utility_option,
 )
 from meterlet.commands.serving import host_option, port_option
-from meterlet.commands.utility_gateway import authority_of
+from meterlet.commands.utility_gateway import authority_of, hub_errands
 from meterlet.commands.utility_worker import (
     nats_credentials_option,
     nats_option,
     nats_token_option,
     open_queue,
 )
-from meterlet.commands.web_server import (
-    EVERYWHERE,
-    QuietServer,
-    bracketed,
-    is_loopback,
-    listen,
-    tls_context,
-)
 from meterlet.secret_files import SECRET_FILE
 from utility_server.errors import QueueUnreachable
-from utility_server.gateway.errands import BillErrands
 from utility_server.gateway.serving import gateway_app, serve_gateway, server_context
 from utility_server.pipeline.queue import Queue
 from utility_server.pipeline.sweeper import Sweeper
@@ -206,7 +199,7 @@ class HubDoor:
         certificate, key = authority.server_files(self.names)
         authority.open()
         context = server_context(certificate, key, authority.certificate_file)
-        errands = BillErrands(utility, self._answered, self.parts.bill_runs.tell_failed)
+        errands = hub_errands(utility, self._answered, self.parts.bill_runs.tell_failed)
         with ThreadPoolExecutor(thread_name_prefix="gateway") as workers:
             app = gateway_app(errands, authority, workers)
             await serve_gateway(app, context, self.host, self.port, ready, stop)

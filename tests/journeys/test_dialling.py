@@ -2,7 +2,6 @@
 """A hub without a listening socket is billed: it dials, over TLS 1.3 with certificates."""
 
 import json
-import re
 import signal
 import subprocess
 from pathlib import Path
@@ -16,6 +15,7 @@ from hub.inspection.views.documents import supplier_documents
 from tests.support import dialling
 from tests.support.command import environment
 from tests.support.quick_program import program
+from tests.support.sockets import listening_sockets
 from tests.support.town import METER, Town, done, refused
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -37,23 +37,6 @@ def shown_to_the_resident(town: Town) -> list[int]:
 def connections(town: Town) -> list[dict[str, Any]]:
     with Device.open(town.hub) as device:
         return [dict(entry.facts) for entry in device.disclosure.log.entries("connection")]
-
-
-def listening_sockets(process: int) -> set[str]:
-    """Return the inodes of the listening sockets that a process has open."""
-    own = set()
-    for link in Path(f"/proc/{process}/fd").iterdir():
-        try:
-            own |= set(re.findall(r"socket:\[(\d+)\]", str(link.readlink())))
-        except OSError:  # closed meanwhile
-            continue
-    listening = set()
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == "0A":
-                listening.add(fields[9])
-    return own & listening
 
 
 def test_a_bill_is_asked_answered_and_delivered_in_the_answers_to_a_hub_that_dials(

@@ -107,6 +107,13 @@ class Customers:
             )
         return current, proposed
 
+    def has_proposal(self, meter: bytes, applet: bytes) -> bool:
+        """Tell whether new channel keys were proposed that are not settled yet."""
+        where = (proposal_table.c.meter == meter, proposal_table.c.applet == applet)
+        with reading(self.engine) as connection:
+            query = select(proposal_table.c.meter).where(*where)
+            return connection.execute(query).first() is not None
+
     def settle(self, proposed: Enrolment) -> None:
         """Let proposed channel keys take the place of the old ones: the hub has them."""
         with writing(self.engine) as connection:

@@ -4,31 +4,22 @@
 A module of its own, so that nothing else pays for the web server's imports.
 """
 
-import asyncio
 import os
-import signal
-import socket
-import ssl
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, TextIO
 
 import rich_click as click
-import uvicorn
 
 from hub.device import Device
-from hub.inspection.web import (
-    DOOR,
-    LOOPBACK_NAMES,
-    ResidentRole,
-    Residents,
-    Settings,
-    create_application,
-    make_parts,
-)
+from hub.inspection.web import DOOR, ResidentRole, Residents, Settings
+from hub.inspection.web.server import PagesServer, origins_of
+from hub.page_address import EVERYWHERE, PageAddress, is_loopback
 from hub.text import utc_text
+from meterlet.commands.beside_service import require_free_place
 from meterlet.commands.common import (
     PRESENT_FILE,
     Shown,
@@ -39,19 +30,10 @@ from meterlet.commands.common import (
     show,
 )
 from meterlet.commands.inspect.proofs import BillingProofs
-from meterlet.commands.serving import complain, host_option, port_option
-from meterlet.commands.web_server import (
-    EVERYWHERE,
-    QuietServer,
-    bracketed,
-    is_loopback,
-    listen,
-    tls_context,
-)
+from meterlet.commands.serving import complain, host_option, port_option, run_until_stopped
 from meterlet.secret_files import SECRET_FILE, SecretText
 
 CHANGE: Final = "meterlet.inspect.users.change/1"
-MOST_CONNECTIONS: Final = 64
 
 
 @click.command()
@@ -82,64 +64,22 @@ def serve(
         raise click.UsageError(f"{host} is not loopback: say --certificate and --key")
     if host in EVERYWHERE and not names:
         raise click.UsageError(f"{host}: say what browsers call the hub, --name HOST")
-    tls = None if certificate is None or key is None else tls_context(certificate, key)
+    address = PageAddress(host, port, names, certificate, key)
+    require_free_place(folder, "pages", host, port)
     with Device.open(folder):  # says what is wrong before anything listens
         pass
-    listener = listen(host, port, MOST_CONNECTIONS)
-    try:
-        asyncio.run(_serve(folder, listener, host, names, tls, as_json))
-    finally:
-        listener.close()
-
-
-async def _serve(
-    folder: Path,
-    listener: socket.socket,
-    host: str,
-    names: tuple[str, ...],
-    tls: ssl.SSLContext | None,
-    as_json: bool,
-) -> None:
-    port = listener.getsockname()[1]
-    own = LOOPBACK_NAMES if is_loopback(host) else (bracketed(host),)
+    server = PagesServer(address)
     settings = Settings(
-        folder,
-        Settings.origins_of((*own, *names), port, is_secure=tls is not None),
-        open_machine,
-        BillingProofs(),
-        complain=complain,
+        folder, origins_of(address, server.port), open_machine, BillingProofs(), complain=complain
     )
-    parts = make_parts(settings)
-    config = uvicorn.Config(
-        create_application(parts),
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        proxy_headers=False,
-        ws="none",
-        http="h11",
-        loop="asyncio",
-        limit_concurrency=MOST_CONNECTIONS,
-        h11_max_incomplete_event_size=16 * 1024,
-        timeout_keep_alive=15,
-        timeout_graceful_shutdown=10,
-        ssl_context_factory=None if tls is None else lambda _config, _default: tls,
-    )
-
-    server = QuietServer(config)
-
-    def end() -> None:
-        server.should_exit = True
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, end)
-    address = f"{'http' if tls is None else 'https'}://{bracketed(host)}:{port}/"
-    code = None if parts.residents.all() else parts.welcome_code
-    _announce(address, code, as_json)
-    await server.serve(sockets=[listener])
+    try:
+        run_until_stopped(partial(server.serve, settings, partial(_announce, as_json)))
+    finally:
+        server.close()
 
 
-def _announce(address: str, code: str | None, as_json: bool) -> None:
+def _announce(as_json: bool, address: str, welcome: Callable[[], str | None]) -> None:
+    code = welcome()
     facts = {"address": address, "code": code, "process": os.getpid()}
     lines = [f"the pages are at {address}; Ctrl-C ends them"]
     if code is not None:

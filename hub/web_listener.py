@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the commands that serve web pages share: where they listen, TLS, and how they end."""
+"""What servers of web pages share: where they listen, TLS, and how they end."""
 
 import os
 import socket
@@ -7,37 +7,20 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from errno import EINVAL
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Final
 
 import uvicorn
 
-from meterlet.key_files import KeyFileProblem
-
-EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - refused, or with TLS and a name
+from hub.vault.secret_file import SecretFileError
 
 
 class QuietServer(uvicorn.Server):
-    """Ended by a signal, it ends well: uvicorn's own would raise the signal again."""
+    """Leaves the signals to us: ended by one, it ends well; uvicorn's own would raise it again."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave the signals to us."""
+        """Do nothing about signals."""
         yield
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a host is this very machine."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def bracketed(host: str) -> str:
-    """Return a host as addresses have it."""
-    return f"[{host}]" if ":" in host else host
 
 
 def listen(host: str, port: int, connections: int) -> socket.socket:
@@ -58,13 +41,13 @@ def listen(host: str, port: int, connections: int) -> socket.socket:
 
 
 def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """Return what serves over TLS; raise `KeyFileProblem` for files that are not fit for it."""
+    """Return what serves over TLS; raise `SecretFileError` for files that are not fit for it."""
     if key.stat().st_mode & 0o077:
-        raise KeyFileProblem(f"{key}: others may read it; its mode must be 0600")
+        raise SecretFileError(f"{key}: others may read it; its mode must be 0600")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
         context.load_cert_chain(certificate, key, password=lambda: "")
     except (ssl.SSLError, OSError, ValueError):
-        raise KeyFileProblem(f"{certificate}, {key}: not a certificate and its key") from None
+        raise SecretFileError(f"{certificate}, {key}: not a certificate and its key") from None
     return context
