@@ -34,19 +34,25 @@ ENTRIES: Final = {
         r"utility_server\.retail\.verification",
     ),
     "hub": (
-        r"hub(\.(?!inspection)\w+)*",
+        r"hub(\.(?!inspection|web_listener)\w+)*",
         r"hub\.inspection(\.(attack|errors|export|readers|store|views)(\.\w+)?)?",
         r"meterlet\.commands\.(applet\w*|hub|private_check|reader|inspect(\.(?!pages|tui)\w+)?)",
         r"protocols\.(?!aggregation)\w+(\.\w+)*", r"applets\.(?!sdk\.guest)\w+(\.\w+)*",
         r"meterlet\.demo\.sample_hub",
     ),
     "utility": (
-        r"utility_server(\.(?!stack|jetstream)\w+)*",
+        r"utility_server(\.(?!service|stack|jetstream)\w+)*",
         r"meterlet\.commands\.(authority|concentrator|mdms(\.\w+)?|settle|trustee|utility)",
         r"protocols(\.\w+)*",
     ),
+    "einvoice": (r"utility_server\.service\.einvoice\.(cii|pdf)",),
+    "api": (
+        r"utility_server\.service(\.(?!einvoice\.(cii|pdf))\w+)*",
+        r"meterlet\.commands\.utility_(access|serve)",
+    ),
     "pages": (
         r"hub\.inspection\.(api|locales|web)(\.\w+)*", r"meterlet\.commands\.inspect\.pages",
+        r"hub\.web_listener",
     ),
     "tui": (r"hub\.inspection\.tui", r"meterlet\.commands\.inspect\.tui"),
     "scale": (r"utility_server\.pipeline\.\w+",),

@@ -39,8 +39,11 @@ from meterlet.commands.utility_worker import (
 )
 from protocols.hub_certificates import LARGEST_REQUEST
 from utility_server.errors import UtilityError
+from utility_server.fleet.errands import FleetErrands
+from utility_server.fleet.plans import HubState
+from utility_server.fleet.rollouts import Due, Outcome, Rollouts
 from utility_server.gateway.certificates import HUB_DAYS, CertificateAuthority, HubCertificate
-from utility_server.gateway.errands import POLL_SECONDS, BillErrands
+from utility_server.gateway.errands import POLL_SECONDS, AllErrands, BillErrands
 from utility_server.pipeline.in_process import verifying
 from utility_server.retail.utility import Utility
 
@@ -50,6 +53,27 @@ def authority_of(utility: Utility) -> CertificateAuthority:
     return CertificateAuthority(
         utility.folder, utility.engine, utility.customers, utility.now, utility.randomness
     )
+
+
+def rollouts_of(utility: Utility) -> Rollouts:
+    """Return the roll-outs that a utility keeps."""
+    return Rollouts(utility.engine, utility.now, utility.randomness)
+
+
+def hub_errands(
+    utility: Utility,
+    answered: Callable[[BillQuestion], object],
+    failed: Callable[[BillQuestion, UtilityError], object],
+    poll_seconds: int = POLL_SECONDS,
+) -> AllErrands:
+    """Return all that hubs are asked when they dial: roll-outs, then bills."""
+    return AllErrands([
+        # First, since a hub may have new keys by now that only a roll-out knows of.
+        FleetErrands(
+            rollouts_of(utility), utility.customers, utility.randomness, poll_seconds, _tell_settled
+        ),
+        BillErrands(utility, answered, failed, poll_seconds=poll_seconds),
+    ])  # fmt: skip
 
 
 @click.command("certify-hub")
@@ -143,7 +167,7 @@ def gateway(
     credentials: Path | None,
     as_json: bool,
 ) -> None:
-    """Wait for hubs that dial out: ask them for the bills that wait, and deliver invoices.
+    """Wait for hubs that dial out: ask for bills, deliver invoices, carry on roll-outs.
 
     Without --certificate and --key the server has a certificate of the utility's own authority,
     which hubs know. A bill is asked for with `meterlet utility request bill --dialled`. Answers are
@@ -168,7 +192,7 @@ def gateway(
         answered: Callable[[BillQuestion], object] = _left_to_workers
         if nats is not None or not by_worker:
             answered = opened.enter_context(verifying(utility, queue, _tell, works=nats is None))
-        errands = BillErrands(utility, answered, failed=_tell_failed, poll_seconds=poll)
+        errands = hub_errands(utility, answered, _tell_failed, poll)
         app = gateway_app(errands, authority, workers)
         ready = announce("meterlet.utility.gateway/1" if as_json else None)
 
@@ -176,6 +200,12 @@ def gateway(
             await serve_gateway(app, context, host, port, ready, stop)
 
         run_until_stopped(serve)
+
+
+def _tell_settled(due: Due, outcome: Outcome) -> None:
+    if outcome.state is HubState.FAILED:
+        meter = due.hub.meter.hex()
+        complain(f"meter {meter}, roll-out {due.rollout.number}: {outcome.detail}")
 
 
 def _left_to_workers(_question: BillQuestion) -> None:

@@ -48,6 +48,7 @@ NOT_RUN: Final[Mapping[str, list[str]]] = {
         "soak: makes hubs for half a minute",
         "not run: takes a quarter of an hour",
     ],
+    "docs/hub-run.md": ["not run: needs root and systemd"],
     "docs/inspection.md": [
         "not run: installs",
         "not run: needs a certificate and an address in the home's network",
@@ -71,7 +72,9 @@ NOT_RUN: Final[Mapping[str, list[str]]] = {
     ],
 }
 """What is not run, and why: whoever adds to it says so here."""
-PORT: Final = re.compile(r"(?<=--port )\d+|(?<=127\.0\.0\.1:)\d+|(?<=localhost:)\d+")
+PORT: Final = re.compile(
+    r"(?<=--port )\d+|(?<=--hubs-port )\d+|(?<=127\.0\.0\.1:)\d+|(?<=localhost:)\d+"
+)
 PROGRAM: Final = r"(?:meterlet|pip|make|curl|apt-get|python|cd|cp|openssl|pytest|opensc-tool)"
 MARK: Final = "--- command ended with "
 PAGE_SECONDS: Final = 6 * PATIENCE

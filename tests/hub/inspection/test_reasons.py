@@ -50,6 +50,7 @@ BY_KIND_ALONE = {
     "SimulationUnavailable", "UnsendableReading", "ReaderError", "SmlIntakeError",
     "ApiRefused", "TokenRefused", "WrongParameter",
     "DiallingError", "BrokenDown", "RecipientError", "SecurityFailed",
+    "ServiceError", "ConfigurationRefused", "ServiceRunning",
     # What was changed on the disk, or is a bug: the kind says what a resident can make of it.
     "VaultTampered", "SealBroken", "ReadingsRefused", "DayAlreadyJournalled", "OutOfOrder",
 }  # fmt: skip
