@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rounds over the sessions of hubs that dial: steps wait for them, and not for ever."""
+"""Rounds over the sessions of hubs that dial: who comes late, breaks off or never comes."""
 
 import asyncio
 import threading
