@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bills verified one by one, many at once, and with wrong ones among them.
 
-    python benchmarks/bench_bill_batches.py           one core, processor time
+    pytest benchmarks/bench_bill_batches.py --benchmark-only    each with its distribution
+    python benchmarks/bench_bill_batches.py                     in units of u, one core
 
 The yardstick u is what a month's 2,972 compressed points take to decode in the same run, which
 other machines have in common with this one. Each bill is one of the German example tariff over a
@@ -21,6 +22,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from applets.billing.messages import BillQuestion
 from applets.billing.version1 import BillAnswerVersion1, Proved
 from hub.certifier import Certifier
@@ -38,7 +41,7 @@ from tests.support.drawn_bills import DrawnHome, drawn_homes
 from tests.support.version1 import certify_version_1, open_linear
 from utility_server.errors import VerificationFailed
 from utility_server.retail.batches import check_answers
-from utility_server.retail.claims import BILL
+from utility_server.retail.claims import BILL, VerifiedAnswer
 from utility_server.retail.verification import BillBundle
 
 TARIFF = load_toml(Path("examples/tariffs/de-modul3-2025.toml").read_text())
@@ -121,6 +124,21 @@ def by_slots() -> BillBundle:
         Proved(proof, tuple(one.day.encode() for one in done)),
     )  # fmt: skip
     return replace(home.bundle(question, home.answer(ENERGY_ALONE)), answer=answer.encode())
+
+
+def test_alone(benchmark: Any) -> None:
+    benchmark.pedantic(BILL.verify, (answers()[0][1],), rounds=5)
+
+
+@pytest.mark.parametrize("count", BATCHES)
+def test_at_once(benchmark: Any, count: int) -> None:
+    outcomes = benchmark.pedantic(check_answers, (UTILITY, BILL, many(count)), rounds=2)
+    assert all(isinstance(one, VerifiedAnswer) for one in outcomes)
+
+
+def test_one_wrong_of_32(benchmark: Any) -> None:
+    outcomes = benchmark.pedantic(check_answers, (UTILITY, BILL, bent(many(32), 9)), rounds=2)
+    assert [isinstance(one, VerificationFailed) for one in outcomes].count(True) == 1
 
 
 def seconds(work: Callable[[], object], rounds: int) -> float:

@@ -242,6 +242,7 @@ def _take_along(device: Device, making: Path, custody: bytes) -> None:
         keys = one.main.certifier.keys.bereft(device.randomness)
         keys.save(making / KEYS / certifier_key_file(one.name))
     write_secret(making / KEYS / "issuer.key", device.randomness(3 * CHANNEL_KEY_SIZE))
+    (making / "hub.toml").touch(mode=0o600)
     (making / "hub.toml").write_text(device.description.to_toml())
     with Database(making / DATABASE, COMPONENTS, key=key) as database:
         Vault(database, key, device.randomness)

@@ -19,6 +19,8 @@ slot_minutes = 60
 largest_flow = 10000            litres or watt-hours in an hour, where somebody has said it
 
 No register occurs twice: its OBIS code says which meter is meant.
+
+The service's tables stand in the same file (`hub.service.configuration`); they are no part of this.
 """
 
 import re
@@ -44,6 +46,8 @@ FORMAT: Final = 2
 """Of hub.toml; a file that says none is of the first."""
 FORMAT_OF_SEVERAL: Final = 3
 """Of a hub with further meters."""
+SERVICE_TABLES: Final = ("sources", "serve", "pages", "health", "recipients")
+"""What hub.toml says of the service."""
 MOST_METERS: Final = 32
 """Further ones."""
 _NAME: Final = re.compile("[a-z][a-z0-9-]{0,31}")
@@ -146,7 +150,10 @@ class Description:
         Hubs made before 0.2 have `register` and perhaps `feed_in_register`, in hex.
         """
         members = tomllib.loads(text)
+        service = [name for name in SERVICE_TABLES if members.pop(name, None) is not None]
         version = members.pop("format", None)
+        if service and version is None:  # such a file is written anew when the hub is opened
+            raise ValueError(f"[{service[0]}]: a file without a format has no such table")
         if version is not None and (
             type(version) is not int or version not in (FORMAT, FORMAT_OF_SEVERAL)
         ):
@@ -207,6 +214,27 @@ class Description:
                     f"meters.{name} needs just meter, registers, zone and slot_minutes; it may"
                     " have largest_flow"
                 )
+
+
+def with_meter_in(text: str, name: str, described: Description) -> str:
+    """Return the text of a hub.toml with the table of a further meter; all else stays as it is.
+
+    `described` has the new meter already. Raises `ValueError` where the file is written in such a
+    way that this cannot be done.
+    """
+    number = rf"\g<1>{FORMAT_OF_SEVERAL}\g<2>"
+    changed = re.sub(rf"(?m)^(\s*format\s*=\s*){FORMAT}(\s*(?:#.*)?)$", number, text, count=1)
+    changed = f"{changed.rstrip()}\n\n[meters.{name}]\n{described.meters[name]._members()}"
+    before = tomllib.loads(text)
+    try:
+        after = tomllib.loads(changed)
+        same = all(before.get(one) == after.get(one) for one in SERVICE_TABLES)
+        fits = same and Description.from_toml(changed) == described
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(f"its form does not allow it: write the table [meters.{name}] by hand")
+    return changed
 
 
 def _further(tables: object, version: int | None) -> Mapping[str, Any]:

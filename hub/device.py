@@ -60,7 +60,7 @@ from hub.certifier.succession import (
     require_current_keys,
 )
 from hub.correcting import CorrectedRegister, correct_register
-from hub.description import FORMAT, FORMAT_OF_SEVERAL
+from hub.description import FORMAT, FORMAT_OF_SEVERAL, with_meter_in
 from hub.description import Description as Description
 from hub.disclosure import (
     CONSENT_COMPONENT,
@@ -230,6 +230,7 @@ class Device:
             write_secret(keys / "issuer.key", randomness(3 * CHANNEL_KEY_SIZE))
             (folder / "vendors").mkdir(mode=0o700)
             (folder / "authorities").mkdir(mode=0o700)
+            (folder / "hub.toml").touch(mode=0o600)  # it is to be nobody else's, whatever the umask
             (folder / "hub.toml").write_text(description.to_toml())
             return cls.open(folder, randomness=randomness, now=now)
         except BaseException as error:
@@ -247,15 +248,20 @@ class Device:
         *,
         randomness: Callable[[int], bytes] = os.urandom,
         now: Callable[[], int] = lambda: int(time.time()),
+        description: Description | None = None,
     ) -> Self:
         """Open the hub in `folder`; raise `DeviceError` where there is none.
 
-        A hand-over that was cut off is finished first (`hub.replacing`). Errors of the parts
-        (vault, certifier, database) come through as they are.
+        With `description` it is taken as the one in force, whatever hub.toml says by now: a service
+        goes on with the one that it has checked while somebody edits the file. A hand-over that was
+        cut off is finished first (`hub.replacing`). Errors of the parts (vault, certifier,
+        database) come through as they are.
         """
         finish_replacing(folder)
+        is_in_force = description is not None
         try:
-            description = Description.from_toml((folder / "hub.toml").read_text())
+            if description is None:
+                description = Description.from_toml((folder / "hub.toml").read_text())
         except (FileNotFoundError, NotADirectoryError):
             raise DeviceError(f"{folder}: there is no hub; `meterlet hub init` makes one") from None
         except (ValueError, GridError) as error:
@@ -315,7 +321,8 @@ class Device:
                 f" {known[0].meter.hex()}, {Obis(known[0].register)}"
             )
         try:
-            _migrate_description(folder / "hub.toml", description, database)
+            if not is_in_force:
+                _migrate_description(folder / "hub.toml", description, database)
         except BaseException:
             database.close()
             raise
@@ -696,7 +703,10 @@ class Device:
             self.disclosure.log.append(
                 self.now(), "new meter", {"name": name, "meter": description.meter}
             )
-            _replace_text(path, described.to_toml())
+            try:
+                _replace_text(path, with_meter_in(path.read_text(), name, described))
+            except ValueError as error:
+                raise DeviceError(f"{path}: {error}") from None
 
 
 def static_keys(secret: bytes) -> StaticKeys:
@@ -717,7 +727,9 @@ def _replace_text(path: Path, text: str) -> None:
     """Write a file anew; the old one stays whole until the new one is."""
     partial = path.with_name(f".{path.name}.partial")
     try:
+        partial.touch(mode=0o600)
         partial.write_text(text)
+        partial.chmod(path.stat().st_mode & 0o777)
         partial.replace(path)
         synchronise(path.parent)
     except OSError as error:

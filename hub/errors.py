@@ -51,6 +51,9 @@ HubError
   RoundsUnderWay              sums are not over whose keys a new vault key would change
   SealBroken                  what lies sealed is not what was written
   SecretFileError             a key file is missing, or not a secret
+  ServiceError                the service cannot run, or cannot be asked
+    ConfigurationRefused      hub.toml says something that the service cannot go by
+    ServiceRunning            the hub's service runs, and this cannot be done beside it
   SimulationUnavailable       there is nothing to simulate a household with
   SmlIntakeError              a telegram is not of the meter that the hub is for
   UnknownOddTelegram          nothing that is set aside has this number

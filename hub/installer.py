@@ -15,7 +15,6 @@ Nothing here takes a short cut into the registry: commands go through the card.
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -32,6 +31,7 @@ from hub.device import CHANNEL_KEY_SIZE, Device, static_keys
 from hub.disclosure import Consent, ConsentTerms
 from hub.errors import HubError
 from hub.machine.bundle import Bundle, build_bundle
+from hub.machine.consent_terms import terms_of as terms_of
 from hub.machine.errors import BundleError, MachineError
 from hub.machine.library import (
     Library,
@@ -164,44 +164,6 @@ def consent_terms(bundle: Bundle, applet: bytes = b"") -> list[ConsentTerms]:
     return terms_of(bundle.manifest, bundle.digest, applet)
 
 
-def terms_of(manifest: Manifest, package: bytes, applet: bytes = b"") -> list[ConsentTerms]:
-    """Return the consents that a manifest asks for, of the package with this digest."""
-    asked = partial(
-        ConsentTerms,
-        applet=applet or manifest.aid,
-        package=package,
-        recipient=manifest.recipient,
-        purpose=manifest.purpose,
-        until=manifest.expires,
-    )
-    outputs = [
-        asked(
-            statement=f"output {output.name}",
-            least_days=1,
-            least_minutes=manifest.resolution_minutes or 1,
-            answers=1,
-            bits=8 * output.size,
-        )
-        for output in manifest.outputs
-    ]
-    return outputs + [
-        asked(
-            statement=statement.kind,
-            least_days=statement.minimum_days,
-            least_minutes=statement.least_minutes,
-            answers=statement.at_most,
-            bits=statement.value_bits,
-            least_group=max(1, statement.smallest_group),
-            within_days=statement.within_days,
-            slot_bits=statement.slot_bits,
-            memory_days=statement.memory_days,
-            published=statement.published,
-            corrected_minutes=statement.corrected_minutes,
-        )
-        for statement in manifest.statements
-    ]
-
-
 @dataclass(frozen=True, slots=True)
 class Upgrade:
     """A package's new version, and what each installed applet will be run from."""
@@ -216,6 +178,8 @@ class Installer:
 
     device: Device
     card: Card
+    load_block: int = LOAD_BLOCK
+    """Bytes of a package in one command; more than `LOAD_BLOCK` takes extended APDUs."""
 
     def read(self, content: bytes, applet: bytes = b"") -> Package:
         """Return a package whose form and signature are right; raise `InstallationError`.
@@ -277,11 +241,11 @@ class Installer:
                 f"{file.aid.hex().upper()} is on the card already, version"
                 f" {_dotted(there.version)}: `meterlet applet upgrade` puts another in its place"
             )
-        self._tell(lambda manager: manager.load(package.cap, progress=progress))
+        self.tell(lambda manager: manager.load(package.cap, progress=progress))
 
     def entries(self) -> list[Listed]:
         """Return what is on the card; raise `InstallationError` if it will not say."""
-        return self._tell(lambda manager: manager.entries())
+        return self.tell(lambda manager: manager.entries())
 
     def install(
         self,
@@ -473,12 +437,12 @@ class Installer:
     def lock(self, applet: bytes) -> None:
         """Lock an applet: it answers nobody until it is unlocked."""
         self._must_have(applet)
-        self._tell(lambda manager: manager.lock(applet))
+        self.tell(lambda manager: manager.lock(applet))
 
     def unlock(self, applet: bytes) -> None:
         """Let a locked applet answer again."""
         self._must_have(applet)
-        self._tell(lambda manager: manager.unlock(applet))
+        self.tell(lambda manager: manager.unlock(applet))
 
     def remove(self, applet: bytes) -> None:
         """Remove an applet, its package, its domain with the channel's keys, and its consents.
@@ -489,7 +453,7 @@ class Installer:
         if entry.kind is Kind.PACKAGE and (importers := self.card.registry.importers(applet)):
             names = ", ".join(aid.hex().upper() for aid in importers)
             raise InstallationError(f"{applet.hex().upper()} is imported by {names}")
-        self._tell(lambda manager: manager.delete(applet))
+        self.tell(lambda manager: manager.delete(applet))
         if entry.kind is Kind.PACKAGE:
             return
         self._clear(applet, entry.package)
@@ -532,7 +496,7 @@ class Installer:
             )
         except RemoteChannelError as error:
             raise InstallationError(f"the issuer's key does not open the card: {error}") from None
-        return CardManager(client, LOAD_BLOCK)
+        return CardManager(client, self.load_block)
 
     def _must_have(self, applet: bytes) -> RegistryEntry:
         entry = self.card.find(applet)
@@ -540,7 +504,11 @@ class Installer:
             raise InstallationError(f"there is no applet {applet.hex().upper()}")
         return entry
 
-    def _tell(self, command: Callable[[CardManager], ResultT]) -> ResultT:
+    def tell(self, command: Callable[[CardManager], ResultT]) -> ResultT:
+        """Let the card's issuer, which is the resident, tell the card something.
+
+        Raises `InstallationError` where the card refuses.
+        """
         try:
             return command(self._manager(self.card.profile.issuer_aid))
         except CardRefused as refused:
@@ -571,6 +539,11 @@ def the_one(bundles: Sequence[Bundle], applet: bytes = b"") -> Bundle:
             return bundle
     held = ", ".join(f"{one.manifest.name} {one.manifest.aid.hex().upper()}" for one in bundles)
     raise InstallationError(f"the package: name the applet that is meant with --applet: {held}")
+
+
+def security_domain_of(applet: bytes) -> bytes:
+    """Return the AID of the security domain that an applet is installed with."""
+    return _named(applet, DOMAIN)
 
 
 def _named(applet: bytes, kind: int) -> bytes:

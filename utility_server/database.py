@@ -226,6 +226,220 @@ hub_certificate_table: Final = declare(
 0 while it counts."""
 Index("ix_hub_certificate_meter", hub_certificate_table.c.meter)
 
+rollout_table: Final = declare(
+    _metadata,
+    "rollout",
+    {"number": BigInteger},
+    {
+        "kind": String,
+        "name": String,
+        "state": String,
+        "why": String,
+        "applet": LargeBinary,
+        "package": LargeBinary,
+        "version": LargeBinary,
+        "digest": LargeBinary,
+        "sizes": String,
+        "stop_at": String,
+        "enough": BigInteger,
+        "rest": BigInteger,
+        "wave": BigInteger,
+        "opened": BigInteger,
+        "made": BigInteger,
+        "changed": BigInteger,
+    },
+)
+"""Roll-outs over many hubs (`fleet.rollouts`); `wave` is the newest that is open, 0 before."""
+
+rollout_load_table: Final = declare(
+    _metadata, "rollout_load", {"digest": LargeBinary}, {"block": LargeBinary}
+)
+"""The load files of roll-outs, by the digest of their content."""
+
+rollout_hub_table: Final = declare(
+    _metadata,
+    "rollout_hub",
+    {"number": BigInteger, "meter": LargeBinary},
+    {
+        "wave": BigInteger,
+        "state": String,
+        "counts": BigInteger,
+        "attempts": BigInteger,
+        "before": LargeBinary,
+        "not_before": BigInteger,
+        "changed": BigInteger,
+        "detail": String,
+    },
+)
+"""How far each hub of a roll-out has come; `before` is the version and digest that was in place
+when it was first looked at, and `counts` whether its failure counts towards the limit."""
+Index(
+    "ix_rollout_hub_state",
+    rollout_hub_table.c.number,
+    rollout_hub_table.c.wave,
+    rollout_hub_table.c.state,
+)
+
+rollout_answer_table: Final = declare(
+    _metadata,
+    "rollout_answer",
+    {"number": BigInteger, "meter": LargeBinary, "place": BigInteger},
+    {"time": BigInteger, "goal": String, "state": String, "status": BigInteger, "detail": String},
+)
+"""Each answer of each hub, oldest first; `status` is the status word of a refusal, or 0."""
+
+
+# The service (`utility_server.service`): who may ask it, what was asked, and its long runs.
+
+api_key_table: Final = declare(
+    _metadata,
+    "api_key",
+    {"identification": String},
+    {
+        "name": String,
+        "digest": LargeBinary,
+        "roles": String,
+        "created": BigInteger,
+        "expires": BigInteger,
+        "revoked": BigInteger,
+    },
+)
+"""Keys of systems; of the secret only its SHA-256. `expires` and `revoked` are 0 for never."""
+
+operator_table: Final = declare(
+    _metadata, "operator", {"name": String}, {"password": String, "roles": String, "epoch": String}
+)
+"""Who may sign in with a password (its Argon2id hash); a new `epoch` ends sessions."""
+
+console_session_table: Final = declare(
+    _metadata,
+    "console_session",
+    {"digest": LargeBinary},
+    {
+        "kind": String,
+        "name": String,
+        "roles": String,
+        "epoch": String,
+        "began": BigInteger,
+        "seen": BigInteger,
+    },
+)
+"""Browsers that have signed in, by the SHA-256 of their cookie."""
+
+sign_in_table: Final = declare(
+    _metadata,
+    "sign_in",
+    {"state": LargeBinary},
+    {
+        "browser": LargeBinary,
+        "nonce": String,
+        "verifier": String,
+        "target": String,
+        "began": BigInteger,
+    },
+)
+"""Sign-ins that have gone to the identity provider and are not back; each is used once."""
+
+sign_in_failure_table: Final = declare(
+    _metadata, "sign_in_failure", {"source": String}, {"tries": BigInteger, "last": BigInteger}
+)
+
+audit_table: Final = declare(
+    _metadata,
+    "audit_entry",
+    {"sequence": BigInteger},
+    {"time": BigInteger, "body": LargeBinary, "digest": LargeBinary},
+)
+"""What was asked of the service, by whom; chained like the ledger."""
+
+repeated_request_table: Final = declare(
+    _metadata,
+    "repeated_request",
+    {"owner": String, "key": String},
+    {
+        "request": LargeBinary,
+        "status": Integer,
+        "media": String,
+        "location": String,
+        "content": LargeBinary,
+        "began": BigInteger,
+    },
+)
+"""What was answered to requests with an idempotency key; status 0 while one is worked on."""
+
+registered_tariff_table: Final = declare(
+    _metadata,
+    "registered_tariff",
+    {"digest": LargeBinary},
+    {
+        "name": String,
+        "revision": BigInteger,
+        "first": String,
+        "last": String,
+        "registered": BigInteger,
+        "withdrawn": BigInteger,
+        "document": LargeBinary,
+    },
+)
+
+job_table: Final = declare(
+    _metadata,
+    "job",
+    {"identification": String},
+    {
+        "kind": String,
+        "owner": String,
+        "state": String,
+        "created": BigInteger,
+        "changed": BigInteger,
+        "parameters": LargeBinary,
+        "done": BigInteger,
+        "total": BigInteger,
+        "result": LargeBinary,
+        "holder": String,
+        "lease": BigInteger,
+    },
+)
+"""Long runs. `holder` is the process that works on it, until `lease` at most."""
+
+bill_run_item_table: Final = declare(
+    _metadata,
+    "bill_run_item",
+    {"job": String, "meter": LargeBinary, "begin": BigInteger, "end": BigInteger},
+    {
+        "state": String,
+        "nonce": LargeBinary,
+        "address": String,
+        "tries": Integer,
+        "due": BigInteger,
+        "reason": String,
+        "why": String,
+        "entry": BigInteger,
+    },
+)
+"""What a bill run has to do for a customer, and how far that is."""
+Index("ix_bill_run_item_state", bill_run_item_table.c.job, bill_run_item_table.c.state)
+
+customer_party_table: Final = declare(
+    _metadata, "customer_party", {"account": LargeBinary}, {"sealed": LargeBinary}
+)
+"""Name and address of a contract's customer, for invoices that name him; sealed, and erasable."""
+
+bill_schedule_table: Final = declare(
+    _metadata,
+    "bill_schedule",
+    {"identification": String},
+    {
+        "name": String,
+        "owner": String,
+        "parameters": LargeBinary,
+        "next": BigInteger,
+        "is_on": Integer,
+        "last_job": String,
+    },
+)
+"""Bill runs that come again."""
+
 
 def _migrate(connection: Connection) -> None:
     """Bring a database of an earlier version to this one."""

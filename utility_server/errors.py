@@ -13,6 +13,7 @@ UtilityError
     HubRefused         the hub's applet answered with a status word
     ChannelBroken      what came over the channel is not what the hub's applet sent
     HubPutBack         the hub's disclosure log does not go on from where it was
+    HubContradicts     the hub's card says of itself what cannot be
   VerificationFailed   an answer is wrong: `.check` names the check that refused it
   CannotVerify         an answer may be right, but what would show it is missing
     NoContract         the period is not within one contract of the meter
@@ -20,7 +21,11 @@ UtilityError
   SettlementSpoiled    a sum over customers is wrong, or one of them has tried to spoil it
   AlreadyBilled        a part of the period is on another invoice
   QuestionClosed       an answer is to no question that waits for one
+  RolloutRefused       a roll-out cannot be planned, begun or changed so
   ContractRefused      a contract cannot be opened, closed or dropped so
+  AccessProblem        a key, an operator or the identity provider is not as it must be
+    TooManySignIns     it is too soon after the last failures
+  ServiceRefused       the service cannot do what it is asked, as things are
 """
 
 from decimal import Decimal
@@ -107,6 +112,19 @@ class HubPutBack(HeadEndError):
         )
 
 
+class HubContradicts(HeadEndError):
+    """The hub's card says of itself what cannot be, by what it has said or taken before."""
+
+    exit_code = 3
+
+    def __init__(self, meter: bytes, reason: str) -> None:
+        super().__init__(f"meter {meter.hex()}: {reason}")
+
+
+class RolloutRefused(UtilityError):
+    """A roll-out cannot be planned, begun or changed so."""
+
+
 class VerificationFailed(UtilityError):
     """An answer is wrong."""
 
@@ -154,6 +172,22 @@ class QuestionClosed(UtilityError):
 
 class ContractRefused(UtilityError):
     """A contract overlaps another, or days that are billed would be in none."""
+
+
+class AccessProblem(UtilityError):
+    """A key, an operator or what is said of the identity provider is not as it must be."""
+
+
+class TooManySignIns(AccessProblem):
+    """Nothing was checked: it is too soon after the last failures."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"too many attempts; try again in {seconds} s")
+        self.seconds = seconds
+
+
+class ServiceRefused(UtilityError):
+    """The service cannot do what it is asked, as things are."""
 
 
 class CertificateRefused(UtilityError):

@@ -39,6 +39,7 @@ from hub.applet_host.services import (
     HubStatements,
     granted_registers,
 )
+from hub.applet_host.versions import OtherVersion
 from hub.card.applet_runtime import AppletContext, AppletRefused, RegisteredApplet
 from hub.card.packages.load_file import LoadFile
 from hub.card.registry import Registry
@@ -158,6 +159,8 @@ class MachineRuntime:
     """Which applets each connection has turned to."""
     _jobs: ProofJobs = field(init=False)
     _again: AskedAgain = field(init=False)
+    _generation: bytes = field(default=b"", init=False)
+    """That of the packages' contents when what is running was started."""
     _has_permitted: bool = field(default=False, init=False)
     """Whether the last command put something on record that stays."""
     _unkeyed_day: int = field(default=0, init=False)
@@ -166,6 +169,7 @@ class MachineRuntime:
 
     def __post_init__(self) -> None:
         self._registry = Registry(self.hub.database)
+        self._generation = self._registry.generation()
         self._firewall = Firewall(self._registry, self)
         self._stack = CommandStack(self.hub.database)
         self._jobs = ProofJobs(self.hub.now)
@@ -193,8 +197,8 @@ class MachineRuntime:
             signer = signer_of(file.bundle, bundle.manifest.aid)
             link(bundle, signer, self.vendors, self._registry.content)
 
-    def upgrade(self, file: LoadFile, instances: Sequence[RegisteredApplet]) -> None:
-        """Check that a new version may have what the old one stored; instances start afresh."""
+    def check_upgrade(self, file: LoadFile, instances: Sequence[RegisteredApplet]) -> None:
+        """Return if another version may have what the one in place has stored."""
         old = self._registry.content(file.aid) or b""
         try:
             self._check(file)
@@ -205,6 +209,27 @@ class MachineRuntime:
                     require_successor(old, file.bundle, module, self.vendors)
         except MachineError as error:
             raise AppletRefused(SW_WRONG_DATA, str(error)) from None
+
+    def asks_for_more(self, file: LoadFile, instances: Sequence[RegisteredApplet]) -> bool:
+        """Tell whether a version that was checked asks for more than the one in place."""
+        return self._other_version(file, instances).asks_for_more()
+
+    def carry_consents(self, file: LoadFile, instances: Sequence[RegisteredApplet]) -> None:
+        """Let the resident's consents go over to a version that asks for no more."""
+        self._other_version(file, instances).carry_consents()
+
+    def _other_version(self, file: LoadFile, instances: Sequence[RegisteredApplet]) -> OtherVersion:
+        disclosure = self.hub.disclosure
+        return OtherVersion(file, instances, self._registry, self.vendors, disclosure)
+
+    def tell_of_version(self, package: bytes, version: bytes, event: str) -> None:
+        """Put on record what has become of a version; this process knows of it already."""
+        self._generation = self._registry.generation()
+        facts = {"package": package, "version": ".".join(map(str, version)), "event": event}
+        self.hub.disclosure.log.append(self.hub.now(), "version", facts)
+
+    def upgrade(self, file: LoadFile, instances: Sequence[RegisteredApplet]) -> None:
+        """Let instances start afresh: a version that was checked comes into its place."""
         for instance in instances:
             running = self._running.pop(instance.aid, None)
             if running is not None:
@@ -238,6 +263,8 @@ class MachineRuntime:
         if running.board is not None:
             running.board.install(self.hub.now())
         response = self._run(instance, lambda applet: applet.install(parameters))
+        # It may be months until somebody turns to it: its memory is for whoever does.
+        running.instance.discard()
         if response.sw != SW_SUCCESS:
             said = self.words(instance) or "it does not say why"
             raise AppletRefused(response.sw, f"the applet refused to be installed: {said}")
@@ -464,11 +491,25 @@ class MachineRuntime:
                 log.write(printable(line)[:LINE_SIZE])
 
     def _start(self, entry: RegisteredApplet) -> _Running:
+        self._follow_versions()
         running = self._running.get(entry.aid)
         if running is None:
             bundle = self._bundle(entry)
             running = self._running[entry.aid] = self._new(entry, bundle)
         return running
+
+    def _follow_versions(self) -> None:
+        """Let all start afresh where another process has put a version in place."""
+        generation = self._registry.generation()
+        if generation == self._generation:
+            return
+        self._generation = generation
+        self._bundles.clear()
+        while self._running:
+            aid, running = self._running.popitem()
+            running.instance.discard()
+            self._jobs.forget_applet(aid)
+        self._again.forget()
 
     def _new(self, entry: RegisteredApplet, bundle: Bundle) -> _Running:
         hub, manifest, board = self.hub, bundle.manifest, None

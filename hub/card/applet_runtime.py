@@ -66,12 +66,24 @@ class AppletRuntime(Protocol):
     def load(self, file: LoadFile) -> None:
         """Check what a package carries; raise `AppletRefused` unless it can be run."""
 
-    def upgrade(self, file: LoadFile, instances: Sequence[RegisteredApplet]) -> None:
-        """Check that what `instances` store may be the new version's; they start afresh with it.
+    def check_upgrade(self, file: LoadFile, instances: Sequence[RegisteredApplet]) -> None:
+        """Return if what `instances` store may be another version's; else raise `AppletRefused`.
 
-        They are instances of the package or, where it is a library, of those that import it.
-        Raises `AppletRefused` where it may not. The package's content is still the old one.
+        They are instances of the package or, where it is a library, of those that import it. The
+        package's content is still the old one.
         """
+
+    def asks_for_more(self, file: LoadFile, instances: Sequence[RegisteredApplet]) -> bool:
+        """Tell whether a version that was checked asks for more than the one in place."""
+
+    def carry_consents(self, file: LoadFile, instances: Sequence[RegisteredApplet]) -> None:
+        """Let the resident's consents go over to a version that asks for no more."""
+
+    def upgrade(self, file: LoadFile, instances: Sequence[RegisteredApplet]) -> None:
+        """Let `instances` start afresh: a version that was checked comes into its place."""
+
+    def tell_of_version(self, package: bytes, version: bytes, event: str) -> None:
+        """Put on record what has become of a version, for the resident to read."""
 
     def unload(self, package: bytes) -> None:
         """Forget a package; no instance of it is left."""

@@ -63,10 +63,6 @@ _EXCLUSIVE: Final = (
 """Privileges that exclude each other (GPCS 6.6.2)."""
 _OF_ONE: Final = Privilege.CARD_RESET | Privilege.FINAL_APPLICATION
 """What the issuer's domain has until an application has it, and then not (GPCS 6.6.2)."""
-
-
-UPGRADE: Final = "upgrade"
-"""The card's property that names the package whose new version is waited for."""
 MOVES: Final = 0x2000082
 """The data object, out of reach of GET DATA, for what C9 of a domain says of extradition."""
 
@@ -282,8 +278,7 @@ class ContentManager:
         """Add a package (GPCS 9.3.5); the runtime must accept its content."""
         check_aid(file.aid, "package")
         self.require_new(file.aid)
-        self._require_modules(file)
-        self._require_imports(file)
+        self.require_loadable(file)
         self.require_code_memory(self.domain(domain), len(file.bundle))
         entry = RegistryEntry(
             file.aid,
@@ -298,50 +293,10 @@ class ContentManager:
         self._runtime.load(file)
         return entry
 
-    @property
-    def upgrading(self) -> bytes:
-        """The package whose new version is waited for; empty where none is."""
-        package = self._registry.find_property(UPGRADE) or b""
-        return package if package and self._registry.find(package) is not None else b""
-
-    def begin_upgrade(self, package: bytes) -> None:
-        """Wait for the new version of a package; of none, where it is empty."""
-        self._registry.set_property(UPGRADE, package)
-
-    def upgrade(self, file: LoadFile) -> None:
-        """Put a package's new version in the old one's place; its instances stay as they are."""
-        entry = self._registry.find(file.aid)
-        assert entry is not None  # `upgrading` has looked
-        if file.version <= entry.version:
-            raise CardRefusal(
-                Sw.CONDITIONS_NOT_SATISFIED,
-                f"version {_dotted(file.version)} is not newer than {_dotted(entry.version)}",
-            )
-        importers = self._registry.importers(file.aid)
-        for importer, wish in importers.items():
-            if not wish.is_met_by(file.version):
-                raise CardRefusal(
-                    Sw.CONDITIONS_NOT_SATISFIED,
-                    f"{importer.hex().upper()} imports version {_dotted(wish.version)}:"
-                    f" {_dotted(file.version)} is another major one",
-                )
-        if importers and file.modules:
-            raise CardRefusal(Sw.WRONG_DATA, "what others import stays a library")
-        affected = {file.aid, *importers}
-        instances = [other for other in self._registry.entries() if other.package in affected]
-        for instance in instances:
-            if instance.package == file.aid and instance.module not in file.modules:
-                raise CardRefusal(
-                    Sw.WRONG_DATA,
-                    f"the new version lacks the module of {instance.aid.hex().upper()}",
-                )
+    def require_loadable(self, file: LoadFile) -> None:
+        """Return if a load file's modules and imports are such as the card takes."""
         self._require_modules(file)
         self._require_imports(file)
-        self._runtime.upgrade(file, [instance_of(instance) for instance in instances])
-        self._registry.update(replace(entry, version=file.version))
-        self._registry.replace_package(file.aid, file.bundle, file.modules, file.imports)
-        self.require_code_memory(self.domain(entry.domain), 0)
-        self.begin_upgrade(b"")
 
     def _require_modules(self, file: LoadFile) -> None:
         for module in file.modules:

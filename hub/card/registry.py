@@ -7,6 +7,7 @@ their own, `keystore`; their tables are made here, with the rest of the card's.
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from hashlib import sha256
 from typing import Any, Final
 
 from hub.card.entries import CardState, Kind, Privilege, RegistryEntry
@@ -88,9 +89,24 @@ CARD: Final = Component(
             PRIMARY KEY (package, position)
         ) STRICT;
         """,
+        """
+        CREATE TABLE card_other_version (
+            package BLOB NOT NULL REFERENCES card_entry (aid)
+                ON DELETE CASCADE ON UPDATE CASCADE,
+            place INTEGER NOT NULL CHECK (place BETWEEN 1 AND 3),
+            version BLOB NOT NULL CHECK (length(version) = 2),
+            digest BLOB NOT NULL CHECK (length(digest) = 32),
+            content BLOB NOT NULL,
+            modules BLOB NOT NULL,
+            imports BLOB NOT NULL,
+            PRIMARY KEY (package, place)
+        ) STRICT;
+        """,
     ),
 )
 
+GENERATION: Final = "generation"
+"""The card's property that counts replaced contents, and says what came last."""
 _COLUMNS: Final = (
     "aid, kind, life_cycle, privileges, domain, package, module, version, implicit,"
     " code_quota, volatile_quota, data_quota"
@@ -205,6 +221,14 @@ class Registry:
         self._connection.execute("DELETE FROM card_module WHERE package = ?", (aid,))
         self._connection.execute("DELETE FROM card_package WHERE aid = ?", (aid,))
         self.add_package(aid, content, modules, imports)
+        # The digest beside the count: one that was undone is not taken for another's.
+        count = int.from_bytes(self.generation()[:8], "big") + 1
+        digest = sha256(aid + content).digest()
+        self.set_property(GENERATION, count.to_bytes(8, "big") + digest)
+
+    def generation(self) -> bytes:
+        """Return what is another value whenever a package's content was replaced."""
+        return self.find_property(GENERATION) or b""
 
     def content(self, package: bytes) -> bytes | None:
         """Return what a load file carried, or None where there is no such package."""
@@ -227,8 +251,11 @@ class Registry:
         return {package: PackageImport(imported, version) for package, imported, version in rows}
 
     def content_sizes(self) -> dict[bytes, int]:
-        """Return how many bytes each package holds."""
-        query = "SELECT aid, length(content) FROM card_package"
+        """Return how many bytes each package holds, with its other versions."""
+        query = (
+            "SELECT aid, length(content) + (SELECT coalesce(sum(length(other.content)), 0)"
+            " FROM card_other_version AS other WHERE other.package = aid) FROM card_package"
+        )
         return dict(self._connection.execute(query).fetchall())
 
     # Data objects and properties

@@ -17,8 +17,10 @@ from hub.card.keys.certificates import Certificates
 from hub.card.keys.challenges import ChallengeCounters
 from hub.card.keys.keystore import KeyStore
 from hub.card.logical_channel import Conversation
+from hub.card.other_versions import OtherVersions
 from hub.card.profile import DEFAULT, CardProfile
 from hub.card.registry import Registry
+from hub.card.upgrades import PackageUpgrades
 from hub.vault.database import Database
 
 
@@ -41,6 +43,9 @@ class CardParts:
         self.keys = KeyStore(database, storage_key, random)
         self.challenges = ChallengeCounters(self.keys)
         self.content = ContentManager(self.registry, self.keys, runtime, profile)
+        self.upgrades = PackageUpgrades(
+            self.registry, self.content, runtime, OtherVersions(database)
+        )
         self.certificates = Certificates(self.registry)
         self.connection_numbers = count(1)
         self._conversations: WeakSet[Conversation] = WeakSet()

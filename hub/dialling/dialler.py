@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The loop that dials: when, how long to wait, what to do after a failure.
 
-    session ended      after the seconds that the server has said (Retry-After), else `poll_seconds`
-    breakdown          inside the session after the policy's waits, resumed; then after a wait that
-                       doubles from `FIRST_BACKOFF` to `LONGEST_BACKOFF`
-    TLS refused        no retry; the next session after `poll_seconds`
+    session ended      after the seconds that the server has said
+    breakdown          inside the session after the policy's waits, resumed; then after a longer one
+    TLS refused        no retry; the next session at the next poll
 
-Waits have jitter, so that a street of hubs does not come at once. A connection is kept where the
-next session is near. A wrong authentication is answered late, later each time (`hub.callers`).
+How long that is, `hub.dialling.pace` says. A connection is kept where the next session is near. A
+wrong authentication is answered late, later each time (`hub.callers`).
 """
 
-import random
 import sqlite3
 import threading
 import time
@@ -22,6 +20,7 @@ from hub.callers import Callers
 from hub.dialling.errors import BrokenDown, SecurityFailed
 from hub.dialling.events import DialEvent, Fact, Kind
 from hub.dialling.https import HttpsConnection, Traffic
+from hub.dialling.pace import KEEP_SECONDS, POLICY, DialPace
 from hub.dialling.recipient import Recipient
 from hub.dialling.sessions import CommandSessions, Connects
 from hub.dialling.steps import Exchange, Session, Told, Wait, session_steps
@@ -30,17 +29,8 @@ from protocols.remote_admin.agent import AdminAgent, RetryPolicy, SessionEnd
 from protocols.remote_admin.errors import ProtocolViolated
 from protocols.remote_admin.http import AgentPost, Headers, ServerReply
 
-POLL_SECONDS: Final = 900.0
-LEAST_POLL_SECONDS: Final = 1.0
-FIRST_BACKOFF: Final = 5.0
-LONGEST_BACKOFF: Final = 3600.0
-JITTER: Final = 0.1
-"""A wait is up to so much longer than was said."""
-KEEP_SECONDS: Final = 60.0
-"""A connection is kept where the next session is so near."""
 SLICE_SECONDS: Final = 1.0
 """How often whoever waits looks whether it is to stop."""
-POLICY: Final = RetryPolicy(connections=1, connection_wait=2.0, sessions=4, session_wait=1.0)
 
 
 class Stop(Protocol):
@@ -106,14 +96,11 @@ class Dialler:
     """Called after each session that went well, to renew the certificate over it (`identity`);
     returns whether it has, so that the next connection is made with the new one."""
     policy: RetryPolicy = POLICY
-    poll_seconds: float = POLL_SECONDS
+    pace: DialPace = field(default_factory=DialPace)
     monotonic: Callable[[], float] = field(default=time.monotonic, repr=False)
-    uniform: Callable[[], float] = field(default=random.random, repr=False)
-    """A number from 0 to 1 for the jitter; nothing secret hangs on it."""
     connect: Callable[[Recipient], Wire] | None = field(default=None, repr=False)
     callers: Callers = field(default_factory=Callers, repr=False)
     _wire: Wire | None = field(default=None, repr=False)
-    _failures: int = 0
 
     def run(self, stop: Stop, idle: Callable[[], object] | None = None) -> None:
         """Dial until `stop` is set; `idle` is called about once a second between sessions."""
@@ -150,7 +137,7 @@ class Dialler:
             self.callers.authenticated(self.recipient.address.host)
             if self.record is not None:
                 self.record(self.recipient.address.host, received, sent)
-        seconds = self._next_seconds(end, is_security=is_security)
+        seconds = self.pace.after(end, is_security=is_security)
         facts: dict[str, Fact] = {"next_seconds": round(seconds, 1)}
         if end.why:
             wire.close()
@@ -217,15 +204,6 @@ class Dialler:
             return result
         finally:
             session.close()
-
-    def _next_seconds(self, end: SessionEnd, *, is_security: bool) -> float:
-        if end.why and not is_security:
-            self._failures += 1
-            seconds = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(self._failures - 1, 16))
-            return seconds * (0.5 + self.uniform() / 2)
-        self._failures = 0
-        asked = self.poll_seconds if end.retry_after is None else float(end.retry_after)
-        return max(asked, LEAST_POLL_SECONDS) * (1 + JITTER * self.uniform())
 
     def _wait(self, seconds: float, stop: Stop | None, idle: Callable[[], object] | None) -> None:
         until = self.monotonic() + seconds

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One POST and its reply over TLS 1.3: the wire of the hub's agent.
 
-h11 does the framing. What it would not say is not said: a POST without a script has neither body
-nor Content-Length, and no field that the protocol does not know. A reply has a limit on its size
-and on the time that it may take in all; a server that is silent, or drips, is left.
+The framing, and the limit on a reply's size, are in `hub.dialling.framing`. A reply has a limit on
+the time that it may take in all; a server that is silent, or drips, is left.
 """
 
 import socket
@@ -13,16 +12,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-import h11
-
 from hub.dialling.errors import BrokenDown, SecurityFailed
+from hub.dialling.framing import HttpFraming, Told
 from hub.dialling.recipient import ServerAddress
 from protocols.remote_admin.errors import ProtocolViolated
 from protocols.remote_admin.http import AgentPost, Headers, ServerReply
 
-MOST_HEAD_BYTES: Final = 1 << 14
-MOST_SCRIPT_BYTES: Final = 1 << 21
-"""Of a script of commands: some thirty full APDUs."""
 MOST_REPLY_SECONDS: Final = 600.0
 GOODBYE_SECONDS: Final = 2.0
 """How long the server may take to close TLS; nothing hangs on it."""
@@ -48,7 +43,7 @@ class HttpsConnection:
     """How long the server may be silent."""
     traffic: Traffic = field(default_factory=Traffic)
     _socket: ssl.SSLSocket | None = None
-    _http: h11.Connection = field(init=False, repr=False)
+    _http: HttpFraming = field(init=False, repr=False)
     _used: bool = False
 
     def exchange(self, post: AgentPost) -> ServerReply:
@@ -64,9 +59,7 @@ class HttpsConnection:
             self.close()
             raise
 
-    def request(
-        self, uri: str, headers: Headers, body: bytes
-    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    def request(self, uri: str, headers: Headers, body: bytes) -> Told:
         """POST anything and return status, header fields and body; raises as `exchange` does."""
         # The server may have closed what was kept: then nothing of this POST has reached it.
         if self._socket is not None and self._used and self._is_dead():
@@ -126,28 +119,20 @@ class HttpsConnection:
             raise BrokenDown(f"{address}: the connection ended", has_posted=False) from None
         except ssl.SSLError as error:
             line.close()
-            raise _security(address, error) from None
+            raise security_failure(address, error) from None
         except (OSError, UnicodeError, ValueError) as error:
             line.close()
             reason = getattr(error, "strerror", None) or "timed out"
             raise BrokenDown(f"{address}: {reason}", has_posted=False) from None
-        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MOST_HEAD_BYTES)
+        self._http = HttpFraming(address)
         return secure
 
-    def _request(
-        self, uri: str, headers: Headers, body: bytes
-    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    def _request(self, uri: str, headers: Headers, body: bytes) -> Told:
         if self._socket is None:
             self._socket = self._connect()
         line, http = self._socket, self._http
         deadline = self.monotonic() + MOST_REPLY_SECONDS
-        framing = [(b"Content-Length", str(len(body)).encode())] if body else []
-        fields = [(b"Host", self.address.authority.encode()), *headers, *framing]
-        events: list[h11.Event] = [h11.Request(method="POST", target=uri, headers=fields)]
-        if body:
-            events.append(h11.Data(data=body))
-        events.append(h11.EndOfMessage())
-        data = b"".join(http.send(event) or b"" for event in events)
+        data = http.request(uri, headers, body)
         try:
             line.settimeout(self.silence_seconds)
             line.sendall(data)
@@ -157,52 +142,30 @@ class HttpsConnection:
             raise BrokenDown(f"{self.address}: the connection ended", has_posted=True) from None
         except ssl.SSLError as error:
             # In TLS 1.3 a server refuses a client's certificate after the handshake.
-            raise _security(self.address, error) from None
+            raise security_failure(self.address, error) from None
         except OSError as error:
             reason = error.strerror or "timed out"
             raise BrokenDown(f"{self.address}: {reason}", has_posted=True) from None
-        except h11.RemoteProtocolError as error:
-            raise ProtocolViolated(f"{self.address}: {error}") from None
         self._used = True
-        if http.our_state is h11.DONE and http.their_state is h11.DONE:
-            http.start_next_cycle()
-        else:
+        if not http.next():
             self.close()
         return reply
 
-    def _reply(
-        self, line: ssl.SSLSocket, http: h11.Connection, deadline: float
-    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-        response: h11.Response | None = None
-        body = bytearray()
+    def _reply(self, line: ssl.SSLSocket, http: HttpFraming, deadline: float) -> Told:
         while True:
-            event = http.next_event()
-            if event is h11.NEED_DATA:
-                left = deadline - self.monotonic()
-                if left <= 0:
-                    raise TimeoutError
-                line.settimeout(min(left, self.silence_seconds))
-                chunk = line.recv(_CHUNK)
-                self.traffic.received += len(chunk)
-                if not chunk and response is None:
-                    text = f"{self.address}: the server has closed the connection"
-                    raise BrokenDown(text, has_posted=True)
-                http.receive_data(chunk)
-            elif isinstance(event, h11.Response):
-                response = event
-            elif isinstance(event, h11.Data):
-                body += event.data
-                if len(body) > MOST_SCRIPT_BYTES:
-                    raise ProtocolViolated(f"{self.address}: the script is too long")
-            elif isinstance(event, h11.EndOfMessage):
-                assert response is not None
-                return response.status_code, list(response.headers), bytes(body)
-            elif isinstance(event, h11.ConnectionClosed):
-                text = f"{self.address}: the server has closed the connection"
-                raise BrokenDown(text, has_posted=True)
+            left = deadline - self.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            line.settimeout(min(left, self.silence_seconds))
+            chunk = line.recv(_CHUNK)
+            self.traffic.received += len(chunk)
+            told = http.reply(chunk)
+            if told is not None:
+                return told
 
 
-def _security(address: ServerAddress, error: ssl.SSLError) -> SecurityFailed:
+def security_failure(address: ServerAddress, error: ssl.SSLError) -> SecurityFailed:
+    """Return what TLS has refused, in its own words."""
     if isinstance(error, ssl.SSLCertVerificationError):
         reason = error.verify_message or "its certificate is refused"
     else:

@@ -3,6 +3,8 @@
 
     consent      number, terms, perhaps which it replaces   the resident has agreed
     narrowing    number, terms, which it replaces           narrower terms in the place of others
+    carried      number, terms, which it replaces           the same or narrower terms, for a new
+                                                            version (`hub.disclosure.carrying`)
     revocation   number                                     withdrawn
 
 Entries are sealed and counted (`hub.disclosure.log`), so a consent can be neither widened nor
@@ -19,7 +21,7 @@ from hub.disclosure.consents import Consent, ConsentTerms, UnknownConsent
 from hub.disclosure.log import DisclosureLog, LogEntry, LogTampered
 from hub.vault.database import Component, Database
 
-KINDS: Final = ("consent", "narrowing", "revocation")
+KINDS: Final = ("consent", "narrowing", "carried", "revocation")
 
 
 def _compare_and_empty(database: Database) -> None:

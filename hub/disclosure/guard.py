@@ -215,6 +215,10 @@ class Disclosure:
         """Return the consent of that number; raise `UnknownConsent` if there is none."""
         return self._consents.find(number)
 
+    def next_number(self) -> int:
+        """Return the number that the next consent gets."""
+        return self._consents.next_number()
+
     def consents(self) -> list[Consent]:
         """Return every consent there ever was, oldest first."""
         return self._consents.all()

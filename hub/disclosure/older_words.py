@@ -20,7 +20,7 @@ SAME_WORDS: Final = frozenset(
     {"aggregate", "weighted", "unattributed", "output", "export", "reader"}
 )
 """Statements whose consents mean what they meant before, or that 0.1 did not have."""
-_SAYING_WORDS: Final = ("consent", "narrowing", "confirmation")
+_SAYING_WORDS: Final = ("consent", "narrowing", "carried", "confirmation")
 
 
 def given_under_older_words(log: DisclosureLog, consents: Iterable[Consent]) -> frozenset[int]:

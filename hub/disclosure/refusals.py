@@ -30,8 +30,8 @@ MOST_KEPT: Final = 1_024
 _DAY: Final = 86_400
 _KIND: Final = ("applet", "recipient", "purpose", "statement", "output", "register")
 _DECIDING: Final = (
-    "consent", "narrowing", "revocation", "release", "aggregate", "output", "export", "published",
-    "correction",
+    "consent", "narrowing", "carried", "revocation", "release", "aggregate", "output", "export",
+    "published", "correction",
 )  # fmt: skip
 """Kinds of entries that a rule looks at, or that say so of what it looks at."""
 

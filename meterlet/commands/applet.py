@@ -16,10 +16,11 @@ from hub.device import Device
 from hub.disclosure.wording import consent_in_words
 from hub.installer import InstallationError, Installer, build_packages, consent_terms
 from hub.machine.library import is_library
-from hub.machine.manifest import Manifest
+from hub.offers import let_manage
 from hub.vault.secret_file import write_secret
 from meterlet.commands.applet_ask import ask
 from meterlet.commands.applet_dev import key, new, run
+from meterlet.commands.applet_offers import accept, allow_upgrades, offers, refuse
 from meterlet.commands.common import (
     FILE,
     PRESENT_FOLDER,
@@ -35,6 +36,7 @@ from meterlet.commands.common import (
     print_json,
     show,
 )
+from meterlet.commands.manifest_words import about_feed_in, dealings
 from meterlet.commands.tariff_files import write_over
 from meterlet.key_files import private_key, public_key
 from meterlet.resources import SOURCES
@@ -47,8 +49,6 @@ APPLICATION: Final = "application"
 ISSUER: Final = "issuer domain"
 PACKAGE: Final = "package"
 LIBRARY: Final = "library"
-FED_IN: Final = ":2."
-"""In the OBIS code of a register of what is fed in: value group C is 2."""
 
 
 @click.group()
@@ -56,7 +56,7 @@ def applet() -> None:
     """Applets: the programs in the hub. Each has one recipient and one purpose."""
 
 
-for command in (ask, key, new, run):
+for command in (accept, allow_upgrades, ask, key, new, offers, refuse, run):
     applet.add_command(command)
 
 
@@ -102,6 +102,9 @@ def build(folders: tuple[Path, ...], signer: Path, manifest: str, output: Path |
 @click.option("--applet", "aid", type=Aid(), default=b"", help="Which one of several in PACKAGE.")
 @click.option("--yes", is_flag=True, help="Consent without being asked.")
 @click.option("--dry-run", is_flag=True, help="Show what would be asked, and change nothing.")
+@click.option(
+    "--allow-upgrades", is_flag=True, help="The recipient may bring new versions that ask no more."
+)
 @json_option
 def install(
     folder: Path,
@@ -111,6 +114,7 @@ def install(
     aid: bytes,
     yes: bool,
     dry_run: bool,
+    allow_upgrades: bool,
     as_json: bool,
 ) -> None:
     """Install a PACKAGE with a channel of its own to its recipient.
@@ -143,6 +147,8 @@ def install(
         # An applet whose recipient never gets its keys must not stay.
         with _bar() as progress, installer.device.database.transaction():
             made = installer.install(read, parameters, progress)
+            if allow_upgrades:
+                let_manage(installer, made.applet, is_allowed=True)
             write_secret(enrolment, made.encode())
     name = made.applet.hex().upper()
     facts = {"aid": name, "enrolment": str(enrolment)}
@@ -218,41 +224,6 @@ def upgrade(folder: Path, package: Path, yes: bool, dry_run: bool) -> Shown:
             names = f"library {library}" + (f", imported by {names}" if new.bundles else "")
             facts["library"] = library
     return facts, f"{names}: version {version[0]}.{version[1]} is in place"
-
-
-def about_feed_in(manifest: Manifest) -> list[str]:
-    """Return which statements an applet may ask for about energy fed in, in a sentence."""
-    kinds = [
-        grant.kind
-        for grant in manifest.statements
-        if any(FED_IN in register for register in grant.registers)
-    ]
-    if not kinds:
-        return []
-    return [
-        "all this of what you draw from the grid; and by itself, on the same terms, of what you"
-        f" feed in, if your meter counts that ({', '.join(kinds)})"
-    ]
-
-
-def dealings(manifest: Manifest) -> list[str]:
-    """Return which more registers an applet reads, and with which applets it may speak."""
-    reads = [f"it also reads the registers {', '.join(manifest.registers)}"]
-    asks = [
-        f"it may ask the applet {peer.aid.hex().upper()} (services"
-        f" {', '.join(map(str, peer.services))}), which has the same recipient or refuses"
-        for peer in manifest.peers
-    ]
-    return (
-        (reads if manifest.registers else [])
-        + asks
-        + [
-            f"it may answer the applet {client.hex().upper()} (service {shared.service}), which has"
-            " the same recipient or is refused"
-            for shared in manifest.shared
-            for client in shared.clients
-        ]
-    )
 
 
 @contextmanager

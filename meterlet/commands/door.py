@@ -9,22 +9,20 @@ stored what the meter sends instead.
 import signal
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 import rich_click as click
 
 from hub.device import Device
-from hub.doors import Door, Shown
-from hub.meters.admission import LARGEST_LEAD
+from hub.doors import Door
+from hub.intake import Intake
 from hub.meters.files.opened import FileReport
 from hub.meters.odd import Odd, OddTelegram
 from hub.meters.sml_intake import NoTimeOfDay
 from hub.meters.telegram_intake import NoTimeInTelegrams
-from hub.quarantining import exchange_command, meter_of, taken_anew
-from hub.readings import ReadingFlag, Readout
+from hub.quarantining import exchange_command, meter_of
+from hub.readings import ReadingFlag
 from hub.text import counted, noun_for, utc_text
-from hub.vault.vault import ReadingRefused
 from meterlet.commands.common import Exit, show
 from meterlet.commands.file_options import gap_facts, say_gaps, say_report
 from meterlet.commands.intake import LOST_SHOWN, lost_facts
@@ -32,11 +30,6 @@ from meterlet.commands.own_commands import advise
 from meterlet.commands.refusals import INTERRUPTED, refuse
 from meterlet.own_words import reason_in_own_words
 from sml_codec import Obis
-
-BATCH: Final = 4096
-"""Readings of a file that are held in memory at a time."""
-ODD_SHOWN: Final = 5
-"""Reasons of each kind that are shown of a run."""
 
 
 class _Ended(KeyboardInterrupt):
@@ -47,121 +40,51 @@ def _end(number: int, frame: object) -> NoReturn:
     raise _Ended
 
 
-@dataclass(slots=True)
-class Intake:
-    """What comes through the door goes into the vault, and days that are over are certified."""
+def hear_odd(source: str, one: OddTelegram) -> None:
+    """Say that a telegram was set aside, and why."""
+    reason = reason_in_own_words(one.reason)
+    click.echo(f"meterlet: {source}: byte {one.offset}: set aside: {reason}", err=True)
 
-    device: Device
-    source: str
-    door: Door
-    limit: int | None
-    stored: int = 0
-    days: int = 0
-    odd: list[OddTelegram] = field(default_factory=list)
-    """The first telegrams that were set aside, of each kind."""
-    set_aside: int = 0
-    repeated: int = 0
-    """Of those that were set aside: how many had been before."""
-    is_interrupted: bool = False
-    """Whether the user has ended it, with Ctrl-C; what came before is stored and certified."""
-    is_coarse: bool = False
-    """Whether the last reading is of a register that counts whole kilowatt-hours."""
 
-    def swallow(self, chunks: Iterator[bytes]) -> None:
-        """Take a whole file."""
-        waiting: list[Shown] = []
+def swallow(intake: Intake, source: str, chunks: Iterator[bytes]) -> None:
+    """Take a whole file; where it has no moments, say what else was wrong with it."""
+    try:
+        intake.swallow(chunks)
+    except (NoTimeOfDay, NoTimeInTelegrams):
+        show_lost(source, intake.door)
+        raise
+
+
+def follow(intake: Intake, chunks: Iterator[bytes]) -> bool:
+    """Take readings as they come, until the line or the user ends it.
+
+    Returns whether the user has ended it, with Ctrl-C; what came before is stored and certified.
+    """
+    signal.signal(signal.SIGTERM, _end)
+    is_interrupted = False
+    try:
         for chunk in chunks:
-            waiting += self.door.feed(chunk)
-            if len(waiting) >= BATCH:
-                self._store(waiting)
-                waiting = []
-                if self.is_full:
-                    break
-        try:
-            waiting += self.door.close()
-        except (NoTimeOfDay, NoTimeInTelegrams):
-            show_lost(self.source, self.door)
-            raise
-        self._store(waiting)
-        self.days += self.device.certify()
-
-    def follow(self, chunks: Iterator[bytes]) -> None:
-        """Take readings as they come, each kept at once, until the line or the user ends it."""
-        signal.signal(signal.SIGTERM, _end)
-        slot_seconds = 60 * min(one.main.slot_minutes for one in self.device.every_meter)
-        slot: int | None = None
-        try:
-            for chunk in chunks:
-                readouts = self.door.feed(chunk)
-                self._store(readouts)
-                if self.is_full:
-                    break
-                if readouts and (latest := _latest(readouts)) // slot_seconds != slot:
-                    slot = latest // slot_seconds
-                    self.days += self.device.certify()  # a slot is signed when it ends
-            else:
-                self._store(self.door.close())
-        except _Ended:  # by whatever has started it, as a service: all is well
-            pass
-        except KeyboardInterrupt:
-            self.is_interrupted = True
-        self.days += self.device.certify()
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the limit is reached."""
-        return self.limit is not None and self.stored >= self.limit
-
-    def _store(self, readouts: list[Shown]) -> None:
-        if self.limit is not None:
-            readouts = readouts[: self.limit - self.stored]
-        odd = self.door.fetch_odd()
-        if readouts and (latest := _latest(readouts)) > self.device.now() + LARGEST_LEAD:
-            raise ReadingRefused(f"{utc_text(latest)}: that time has not come yet")
-        if not readouts and not odd:
-            return
-        by_meter: dict[str, tuple[Device, list[Readout]]] = {}
-        for meter, readout in readouts:
-            by_meter.setdefault(meter.name, (meter, []))[1].append(readout)
-        with self.device.database.transaction():
-            for meter, shown in by_meter.values():
-                admission = self.door.admission(meter)
-                try:
-                    self.stored += meter.store(shown)
-                except ReadingRefused:
-                    if admission is None:
-                        raise
-                    taken = taken_anew(meter, admission, shown)
-                    odd += self.door.fetch_odd()
-                    self.stored += meter.store(taken)
-                if admission is not None:
-                    confirmed, admission.confirmed = admission.confirmed, []
-                    self.device.quarantine.forget(confirmed)
-            self._count(self.device.quarantine.add(odd), odd)
-            if readouts:
-                self.door.stored()
-        if readouts:
-            self.is_coarse = bool(readouts[-1][1].flags & ReadingFlag.COARSE)
-
-    def _count(self, new: list[OddTelegram], odd: list[OddTelegram]) -> None:
-        """Count what was set aside; what was set aside before has come again."""
-        self.set_aside += len(new)
-        self.repeated += len(odd) - len(new)
-        for one in new:
-            if sum(known.kind is one.kind for known in self.odd) < ODD_SHOWN:
-                self.odd.append(one)
-                place = f"{self.source}: byte {one.offset}"
-                click.echo(
-                    f"meterlet: {place}: set aside: {reason_in_own_words(one.reason)}", err=True
-                )
+            intake.take(chunk)
+            if intake.is_full:
+                break
+        else:
+            intake.finish()
+    except _Ended:  # by whatever has started it, as a service: all is well
+        pass
+    except KeyboardInterrupt:
+        is_interrupted = True
+    intake.certify()
+    return is_interrupted
 
 
-def report(intake: Intake, file: FileReport, as_json: bool) -> None:
+def report(
+    intake: Intake, source: str, file: FileReport, as_json: bool, *, is_interrupted: bool = False
+) -> None:
     """Say what came of it, and end with the exit code for it; return if all was well.
 
     `file` is what was seen in a file of interval data.
     """
-    source, door = intake.source, intake.door
+    door = intake.door
     repeated = intake.repeated + door.repeated
     facts: dict[str, Any] = {
         "readings": intake.stored,
@@ -195,7 +118,7 @@ def report(intake: Intake, file: FileReport, as_json: bool) -> None:
         click.echo(f"meterlet: {source}: {door.why_nothing}", err=True)
     sys.stderr.flush()
     show("meterlet.hub.ingest/1", facts, text, as_json=as_json)
-    if intake.is_interrupted:
+    if is_interrupted:
         refuse("interrupted: what came before is stored", INTERRUPTED)
     if intake.set_aside or door.lost or is_nothing:
         raise SystemExit(int(Exit.FAILURE))
@@ -245,8 +168,3 @@ def show_lost(source: str, door: Door) -> None:
         click.echo(f"meterlet: {source}: byte {lost.offset}: {lost.reason}", err=True)
     if len(door.lost) > LOST_SHOWN:
         click.echo(f"meterlet: {source}: and {len(door.lost) - LOST_SHOWN} more", err=True)
-
-
-def _latest(readouts: list[Shown]) -> int:
-    """Return the latest moment of readouts."""
-    return max(readout.time for _, readout in readouts)

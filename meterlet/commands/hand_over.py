@@ -12,7 +12,9 @@ from hub.custody import HandOver, move, plan_hand_over, plan_move
 from hub.custody import hand_over as hand_hub_over
 from hub.device import Device, DeviceError
 from hub.quarantining import take_new_meter
+from hub.service.lock import held
 from hub.text import counted, utc_text
+from meterlet.commands.beside_service import require_no_service
 from meterlet.commands.common import DAY, Hex, Shown, hub_option, json_or_text
 from meterlet.commands.hub_meters import meter_of, of_option
 from meterlet.commands.own_commands import with_said_folders
@@ -142,6 +144,7 @@ def hand_over(
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     day = None if first is None else first.date()
+    require_no_service(folder, "hand the hub over")
     with Device.open(folder) as device:
         if meter is not None:
             plan = plan_move(device, meter, codes)
@@ -158,11 +161,22 @@ def hand_over(
             with_said_folders("Copies of readings: `meterlet inspect export readings`."), err=True
         )
         click.confirm("Hand the hub over?", abort=True, err=True)
-    if meter is not None:
-        done = move(folder, meter, codes, abandon_rounds=abandon_rounds)
-    else:
-        done = hand_hub_over(folder, plan.first_day, abandon_rounds=abandon_rounds)
+    with held(folder):  # no service begins meanwhile
+        done = _done(folder, meter, codes, plan, abandon_rounds=abandon_rounds)
     return {**_facts(done), "done": True}, _said(done)
+
+
+def _done(
+    folder: Path,
+    meter: bytes | None,
+    codes: tuple[bytes, ...],
+    plan: HandOver,
+    *,
+    abandon_rounds: bool,
+) -> HandOver:
+    if meter is not None:
+        return move(folder, meter, codes, abandon_rounds=abandon_rounds)
+    return hand_hub_over(folder, plan.first_day, abandon_rounds=abandon_rounds)
 
 
 def _facts(plan: HandOver) -> dict[str, Any]:

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet hub`: make a hub, let readings in, serve its applets."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import takewhile
@@ -16,20 +14,28 @@ import rich_click as click
 from hub.device import Description, Device
 from hub.disclosure.countersigned import HeadDesk
 from hub.doors import Door, DoorOptions, ListeningDoor, replay_door
-from hub.link import CallerMemory
-from hub.link import serve as serve_link
+from hub.intake import Intake, stored_keys
+from hub.listening import Listener
 from hub.metering import MeteredRegister
 from hub.meters.emulated import emulated_meter_id, telegrams
 from hub.meters.files.opened import FileReport
 from hub.meters.fuse import DEFAULT_FUSE, LARGEST_AMPERES, Fuse
 from hub.meters.kinds import MeterKeys
+from hub.meters.line_text import hex_or_bytes
 from hub.meters.recognition import MeterKind
 from hub.meters.replay import parse_interval
 from hub.meters.simulator import SyntheticHousehold
 from hub.meters.sources import kind_at
 from hub.readings import Reading, Readout
+from hub.service.control import ask_status
+from hub.service.lock import holder
 from hub.text import utc_text
 from hub.vault.vault import ReadingRefused
+from meterlet.commands.beside_service import (
+    require_free_line,
+    require_free_place,
+    service_lines,
+)
 from meterlet.commands.common import (
     FOLDER,
     PRESENT_FILE,
@@ -43,7 +49,7 @@ from meterlet.commands.common import (
     open_machine,
     period_options,
 )
-from meterlet.commands.door import Intake, door_facts, report
+from meterlet.commands.door import door_facts, follow, hear_odd, report, swallow
 from meterlet.commands.file_options import FileChoice, file_options
 from meterlet.commands.hand_over import exchange_meter, hand_over
 from meterlet.commands.hub_correct import correct
@@ -54,16 +60,15 @@ from meterlet.commands.hub_meters import (
     key_options,
     meter_of,
     meters_group,
-    stored_keys,
 )
 from meterlet.commands.hub_probe import probe_line
 from meterlet.commands.hub_published import hub_published
 from meterlet.commands.hub_readings import readings
+from meterlet.commands.hub_run import run
 from meterlet.commands.intake import (
     columns_of,
     file_chunks,
     following,
-    hex_or_bytes,
     live_chunks,
 )
 from meterlet.commands.reader import reader, restore, snapshot, unblock
@@ -80,7 +85,6 @@ from protocols.metrology import ACTIVE_ENERGY_EXPORT, GridError, Period, is_feed
 from sml_codec import Obis
 
 KILOWATTS: Final = click.FloatRange(0.1, 1000)
-KEY_CHECK_SECONDS: Final = 0.5
 
 
 @click.group()
@@ -90,7 +94,7 @@ def hub() -> None:
 
 for command in (
     correct, dial, dial_certificate, dial_key, exchange_meter, hand_over, hub_published, keys,
-    meters_group, probe_line, reader, readings, restore, snapshot, unblock,
+    meters_group, probe_line, reader, readings, restore, run, snapshot, unblock,
 ):  # fmt: skip
     hub.add_command(command)
 
@@ -271,6 +275,8 @@ def ingest(
     Damaged telegrams are reported. Odd ones are set aside: `meterlet hub readings quarantine`. The
     intact ones are stored either way, and the exit code is then 1.
     """
+    if "://" in source:
+        require_free_line(folder, source)
     with Device.open(folder) as home:
         device = meter_of(home, of)
         meter = device.description
@@ -338,19 +344,20 @@ def ingest(
         else:
             chunks = hex_or_bytes(file_chunks(source), spoken)
         no_further = device.certified_no_further()
-        intake = Intake(home, source, door, limit)
+        intake = Intake(home, door, limit, partial(hear_odd, source))
+        is_interrupted = False
         if live:
-            intake.follow(chunks)
+            is_interrupted = follow(intake, chunks)
         else:
             with device.database.transaction():  # a file is taken as a whole, or not at all
-                intake.swallow(chunks)
+                swallow(intake, source, chunks)
         newest = device.main.vault.latest(device.main.channel)
         if no_further is not None and newest is not None and newest.time > no_further:
             complain(
                 f"readings after {utc_text(no_further)} are set aside, not certified: the meter's"
                 " certificate has ended or was revoked"
             )
-        report(intake, file_report, as_json)
+        report(intake, source, file_report, as_json, is_interrupted=is_interrupted)
 
 
 def _not_stored_yet(
@@ -381,7 +388,10 @@ def _registers_stand(device: Device) -> dict[bytes, int]:
 @json_or_text("meterlet.hub.status/1")
 def status(folder: Path) -> Shown:
     """Show the meter, the readings and the applets of a hub."""
-    with Device.open(folder) as device:
+    service = None
+    if (process := holder(folder)) is not None and (service := ask_status(folder)) is None:
+        complain(f"the hub's service (process {process}) does not answer")
+    with Device.open(folder, description=_in_force(service)) as device:
         vault, channel = device.main.vault, device.main.channel
         latest, span = vault.latest(channel), device.main.journal.span()
         signed = HeadDesk(device.disclosure.log).kept()
@@ -424,6 +434,9 @@ def status(folder: Path) -> Shown:
             "turned_away": strangers.turned_away,
             "wrong": strangers.wrong,
         }
+        facts["service"] = service and {
+            name: fact for name, fact in service.items() if name != "description"
+        }
         codes, mounted = device.description.registers, device.mounted_meter
         further = facts.get("meters")
     seen = [f"{kept.recipient} up to {kept.countersigned.head.length}" for kept in signed]
@@ -435,11 +448,17 @@ def status(folder: Path) -> Shown:
         "strangers": f"{strangers.connections:,} connections without a key,"
         f" {strangers.turned_away:,} turned away",
         "log_seen": ", ".join(seen) or None,
+        "service": None if service is None else f"\n{'':18}".join(service_lines(service)),
     }
     return facts, [
         f"{name.replace('_', ' '):17} {'-' if value is None else value}"
         for name, value in shown.items()
     ]
+
+
+def _in_force(service: dict[str, Any] | None) -> Description | None:
+    """Return by which description the service goes, while hub.toml may be being edited."""
+    return None if service is None else Description.from_toml(service["description"])
 
 
 def _further_facts(device: Device) -> dict[str, list[dict[str, Any]]]:
@@ -513,58 +532,13 @@ def serve(folder: Path, host: str, port: int, as_json: bool) -> None:
 
     When a key of the hub is replaced, all connections end, and the hub goes on with the new one.
     """
-    machine, ready = open_machine(), announce("meterlet.hub.serve/1" if as_json else None)
-    place, memory = _Place(host, port, ready), CallerMemory()
-
-    async def serve_with_each_key(stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            with Device.open(folder) as device:
-                card = device.card(machine)
-                async with _until_replaced(device, stop) as until:
-                    await serve_link(
-                        card,
-                        device.disclosure,
-                        host,
-                        place.port,
-                        place.ready,
-                        until,
-                        tick=partial(device.tick, card),
-                        complain=complain,
-                        memory=memory,  # no new key forgives who was wrong
-                    )
-
-    run_until_stopped(serve_with_each_key)
-
-
-@dataclass(slots=True)
-class _Place:
-    """Where the hub listens: the same port after a key was replaced, announced once."""
-
-    host: str
-    port: int
-    announce: Callable[[str, int], None]
-    is_known: bool = False
-
-    def ready(self, host: str, port: int) -> None:
-        if not self.is_known:
-            self.announce(host, port)
-        self.port, self.is_known = port, True
-
-
-@asynccontextmanager
-async def _until_replaced(device: Device, stop: asyncio.Event) -> AsyncIterator[asyncio.Event]:
-    """Yield an event that is set when `stop` is, or when a key of the hub was replaced."""
-    until = asyncio.Event()
-
-    async def watch() -> None:
-        while not stop.is_set() and device.has_current_keys():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), KEY_CHECK_SECONDS)
-        until.set()
-
-    watcher = asyncio.create_task(watch())
-    try:
-        yield until
-    finally:
-        watcher.cancel()
-        await asyncio.gather(watcher, return_exceptions=True)
+    require_free_place(folder, "serve", host, port)
+    listener = Listener(
+        lambda: Device.open(folder),
+        open_machine,
+        host,
+        port,
+        announce("meterlet.hub.serve/1" if as_json else None),
+        complain,
+    )
+    run_until_stopped(listener.run)

@@ -12,6 +12,7 @@ import rich_click as click
 from hub.correcting import CorrectedRegister
 from hub.device import Device
 from hub.meters.files.opened import FileReport
+from hub.meters.line_text import hex_or_bytes
 from hub.meters.replay import parse_interval
 from hub.meters.sml_intake import SmlIntake
 from hub.readings import Readout
@@ -22,7 +23,6 @@ from meterlet.commands.hub_meters import meter_of, of_option
 from meterlet.commands.intake import (
     columns_of,
     file_chunks,
-    hex_or_bytes,
     lost_facts,
     report_lost,
 )

@@ -1,26 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet hub dial`, `dial-key`, `dial-certificate`: the hub dials a recipient's server."""
 
-import json
 import signal
 import sys
-import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import Final
 
 import rich_click as click
 
-from hub.card.open import Card
 from hub.device import Device
-from hub.dialling.dialler import POLL_SECONDS, SLICE_SECONDS, Dialler, Wire
+from hub.dialling.dialled_hub import DialledHub
 from hub.dialling.events import DialEvent, Kind
-from hub.dialling.identity import ask_for_certificate, install_certificate, renew_if_due
+from hub.dialling.identity import ask_for_certificate, install_certificate
+from hub.dialling.pace import POLL_SECONDS
 from hub.dialling.recipient import find_recipient
-from hub.link import TICK_SECONDS
 from hub.text import utc_text
+from meterlet.commands.beside_service import require_undialled
 from meterlet.commands.common import (
     PRESENT_FILE,
     Exit,
@@ -31,6 +29,7 @@ from meterlet.commands.common import (
     json_or_text,
     open_machine,
     output_option,
+    print_json,
 )
 from meterlet.commands.hub_meters import meter_of
 from meterlet.commands.serving import complain
@@ -110,89 +109,29 @@ def dial(
     applets answer, and the same consents count, as with `meterlet hub serve`. With --json each
     event is an object on a line of its own.
     """
-    machine, log = open_machine(), _Log(as_json)
-    recipient = find_recipient(folder, name, url)
-    recipient.context()  # what cannot be used is said at once
-    stop = Event()
-    while not stop.is_set():
-        with Device.open(folder) as home:
-            card, until = home.card(machine), _Until(stop)
-            meter = meter_of(home, of).main.channel.meter
-            dialler = Dialler(
-                card,
-                recipient,
-                meter,
-                log.tell,
-                home.disclosure.record_connection,
-                _Renewing(home, name, meter).renew,
-                poll_seconds=float(poll),
-            )
-            _end_at_signals(stop, dialler)
-            if once:
-                try:
-                    end, _ = dialler.session(stop)
-                finally:
-                    dialler.hang_up()
-                if end.why and not stop.is_set():
-                    fail(end.why, Exit.REFUTED if log.is_security else Exit.FAILURE)
-                return
-            dialler.run(until, _Idle(home, card, until).between_sessions)
+    require_undialled(folder, name)
+    log, stop = _Log(as_json), Event()
+    hub = DialledHub(
+        lambda: Device.open(folder),
+        open_machine,
+        find_recipient(folder, name, url),
+        lambda home: meter_of(home, of),
+        log.tell,
+        float(poll),
+    )
 
-
-@dataclass(frozen=True, slots=True)
-class _Renewing:
-    """Renews the hub's certificate over its own connection."""
-
-    home: Device
-    name: str
-    meter: bytes
-
-    def renew(self, wire: Wire) -> bool:
-        ends = renew_if_due(
-            self.home.folder, self.name, self.meter, wire.request,
-            now=self.home.now(), randomness=self.home.randomness,
-        )  # fmt: skip
-        return ends is not None
-
-
-@dataclass(slots=True)
-class _Idle:
-    """What is done between sessions: due outputs of applets, and a look whether keys are new."""
-
-    home: Device
-    card: Card
-    until: "_Until"
-    ticked: float = field(default_factory=time.monotonic)
-
-    def between_sessions(self) -> None:
-        self.until.is_replaced = not self.home.has_current_keys()
-        if time.monotonic() - self.ticked >= TICK_SECONDS:
-            self.ticked = time.monotonic()
-            self.home.tick(self.card)
-
-
-@dataclass(slots=True)
-class _Until:
-    """Says to stop when the user does, or when a key of the hub was replaced."""
-
-    stop: Event
-    is_replaced: bool = False
-
-    def is_set(self) -> bool:
-        return self.is_replaced or self.stop.is_set()
-
-    def wait(self, timeout: float) -> bool:
-        self.stop.wait(min(timeout, SLICE_SECONDS))
-        return self.is_set()
-
-
-def _end_at_signals(stop: Event, dialler: Dialler) -> None:
     def end(_number: int, _frame: object) -> None:
         stop.set()
-        dialler.interrupt()
+        hub.interrupt()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
+    if not once:
+        hub.run(stop)
+        return
+    session = hub.once(stop)
+    if session.why and not stop.is_set():
+        fail(session.why, Exit.REFUTED if log.is_security else Exit.FAILURE)
 
 
 @dataclass(slots=True)
@@ -206,7 +145,7 @@ class _Log:
         self.is_security = bool(event.facts.get("is_security", False))
         if self.as_json:
             facts = {"event": event.kind.value, "recipient": event.recipient, **event.facts}
-            click.echo(json.dumps({"schema": "meterlet.hub.dial/1", **facts}))
+            print_json("meterlet.hub.dial/1", facts, is_line=True)
         elif event.kind is Kind.FAILED:
             complain(f"{event.recipient}: {event.facts['why']}")
         else:

@@ -11,8 +11,7 @@ import rich_click as click
 from hub.description import Description
 from hub.device import Device
 from hub.meters.fuse import LARGEST_FLOW
-from hub.meters.kinds import NO_KEYS, MeterKeys
-from hub.meters.sealed_keys import number_of
+from hub.meters.kinds import MeterKeys
 from hub.text import printed_id, utc_text
 from meterlet.commands.common import Hex, Shown, hub_option, json_or_text
 from meterlet.meter_keys import read_meter_key
@@ -180,17 +179,6 @@ def further_meter(device: Device, name: str) -> Device:
         known = ", ".join(device.meters) or "none; `meterlet hub meters add` adds one"
         raise click.UsageError(f"--of: the hub has no meter {name}; it has {known}")
     return device.meters[name]
-
-
-def stored_keys(device: Device, home: Device) -> MeterKeys:
-    """Return the keys that the hub keeps: of one meter, and by number those of all its meters."""
-    own = home.meter_keys.find(device.name) or NO_KEYS
-    by_number: dict[str, bytes] = {}
-    for one in home.every_meter:
-        keys, number = home.meter_keys.find(one.name), number_of(one.mounted_meter)
-        if keys is not None and keys.encryption is not None and number is not None:
-            by_number[number] = keys.encryption
-    return MeterKeys(own.encryption, own.authentication, by_number)
 
 
 def key_options(command: Callable[..., None]) -> Callable[..., None]:

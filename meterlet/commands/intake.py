@@ -16,7 +16,6 @@ import rich_click as click
 
 from hub.device import Description
 from hub.meters.kinds import NO_KEYS, MeterKeys
-from hub.meters.readers.radio_frames import is_line, may_be_line
 from hub.meters.recognition import MeterKind
 from hub.meters.sml_intake import SmlIntake
 from hub.meters.sources import SourceOptions, open_meter_source
@@ -24,7 +23,6 @@ from hub.readings import Reading, ReadingFlag, Readout
 from meterlet.commands.common import Exit, fail
 from meterlet.commands.file_options import FileChoice
 from sml_codec import Obis
-from sml_codec.hextext import HexText
 from sml_codec.sources import Retry
 
 if TYPE_CHECKING:
@@ -165,26 +163,3 @@ class Notices:
 def _say_interrupted(source: str, interruption: "Interruption") -> None:
     if interruption.attempts == 1:
         click.echo(f"meterlet: {source}: {interruption.reason}; it is opened again", err=True)
-
-
-def hex_or_bytes(chunks: Iterator[bytes], kind: MeterKind | None = None) -> Iterator[bytes]:
-    """Yield the bytes of a stream that may be hex; lines of radio receivers stay as they are."""
-    if kind in (MeterKind.WIRELESS, MeterKind.MQTT):
-        yield from chunks
-        return
-    text, head = HexText(), b""
-    for chunk in chunks:
-        head += chunk
-        if may_be_line(head):
-            continue
-        if is_line(head):
-            yield head
-            yield from chunks
-            return
-        yield text.feed(head)
-        break
-    else:
-        yield head if is_line(head) else text.feed(head)
-    for chunk in chunks:
-        yield text.feed(chunk)
-    yield text.close()

@@ -14,14 +14,22 @@ from meterlet.extras import ROLES, missing_extra, needs_extra
 class LazyGroup(click.RichGroup):
     """A group that imports a command's module only when that command is asked for."""
 
-    def __init__(self, *arguments: Any, targets: Mapping[str, str], **options: Any) -> None:
-        """`targets` says for each command's name where it is, as module:attribute."""
+    group_class = click.RichGroup
+    """Groups within it are plain ones."""
+
+    def __init__(
+        self, *arguments: Any, targets: Mapping[str, str], extra: str = "", **options: Any
+    ) -> None:
+        """`targets` says for each command's name where it is, as module:attribute.
+
+        `extra` is what all of them need; else it follows from what is missing.
+        """
         super().__init__(*arguments, **options)
-        self._targets = targets
+        self._targets, self._extra = targets, extra
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands' names."""
-        return sorted(self._targets)
+        return sorted({*self._targets, *super().list_commands(ctx)})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command of that name, or None.
@@ -30,7 +38,7 @@ class LazyGroup(click.RichGroup):
         """
         target = self._targets.get(cmd_name)
         if target is None:
-            return None
+            return super().get_command(ctx, cmd_name)
         module, name = target.split(":")
         try:
             command: click.Command = getattr(import_module(module), name)
@@ -39,7 +47,7 @@ class LazyGroup(click.RichGroup):
             if extra is None:
                 raise
             # A command of a role needs all of the role, whichever library was missed first.
-            return _absent(cmd_name, ROLES.get(cmd_name, extra))
+            return _absent(cmd_name, self._extra or ROLES.get(cmd_name, extra))
         return command
 
 

@@ -17,6 +17,7 @@ NOUNS: Final = {
     "concentrator": "meterlet.commands.concentrator:concentrator",
     "demo": "meterlet.commands.demo:demo",
     "examples": "meterlet.commands.examples:examples",
+    "fleet": "meterlet.commands.fleet:fleet",
     "hub": "meterlet.commands.hub:hub",
     "index": "meterlet.commands.index:index",
     "inspect": "meterlet.commands.inspect:inspect",

@@ -125,9 +125,10 @@ def _chunks(
     source: str, kind: str | None, secrets: MeterSecrets, login: str | None, *, once: bool
 ) -> Generator[bytes]:
     from hub.meters.kinds import MeterKeys
+    from hub.meters.line_text import hex_or_bytes
     from hub.meters.recognition import MeterKind
     from hub.meters.sources import kind_at
-    from meterlet.commands.intake import file_chunks, hex_or_bytes, live_chunks
+    from meterlet.commands.intake import file_chunks, live_chunks
 
     if source.startswith("/dev/"):
         source = f"serial://{source}"

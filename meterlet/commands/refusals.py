@@ -47,6 +47,8 @@ _BY_CODE: Final = {
 _BY_KIND: Final = {
     "already-billed": "`meterlet utility ledger` shows the invoices that there are",
     "applet-fault": "tell the applet's vendor; `meterlet applet list` shows its state",
+    "configuration-refused": "put right what the message names; `meterlet hub run --check` looks"
+    " again",
     "database-busy": "end the other meterlet command that holds it, then run this one again",
     "device-error": "say --hub FOLDER, or make a hub with `meterlet hub init`",
     "file-not-found": "check the name and the folder",
@@ -61,6 +63,7 @@ _BY_KIND: Final = {
     " open",
     "reading-refused": "`meterlet hub status` shows the last reading: `meterlet hub ingest` takes"
     " later ones, `meterlet hub correct` corrects those that are stored",
+    "service-running": "end the service, or use what it does; `meterlet hub status` shows it",
     "schema-too-new": "bring Meterlet up to date",
     "store-busy": "end the other meterlet command that holds it, then run this one again",
     "transaction-undone": "make room on the disk, then run the command again",

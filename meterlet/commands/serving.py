@@ -26,9 +26,13 @@ def port_option(default: int) -> Callable[[Any], Any]:
 
 
 def announce(schema: str | None) -> Callable[[str, int], None]:
-    """Return what prints where a server listens: as JSON if there is a schema, else as text."""
+    """Return what prints once where a server listens: as JSON by a schema, or as text."""
+    said: list[int] = []
 
     def ready(host: str, port: int) -> None:
+        if said:
+            return
+        said.append(port)
         if schema is not None:
             print_json(schema, {"host": host, "port": port})
         else:

@@ -34,6 +34,7 @@ from meterlet.commands.common import (
     utility_option,
 )
 from meterlet.commands.corrected import corrected_facts, corrected_in_words
+from meterlet.commands.lazy import LazyGroup
 from meterlet.commands.profile import load_profiles
 from meterlet.commands.settle import settle
 from meterlet.commands.tariff_files import write_new
@@ -48,6 +49,8 @@ from meterlet.commands.utility_gateway import (
     withdraw_certificate,
 )
 from meterlet.commands.utility_publish import publish, utility_published
+from meterlet.commands.utility_rollout import rollout
+from meterlet.commands.utility_stack import stack
 from meterlet.commands.utility_worker import retry, worker
 from meterlet.commands.zones import days_apart, say_notes
 from meterlet.exchanged_meters import exchange_facts, exchange_lines
@@ -69,7 +72,21 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 METHODS = [method.value for method in Method]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+SERVICE = {
+    "api-key": "meterlet.commands.utility_access:api_key",
+    "audit": "meterlet.commands.utility_access:audit",
+    "operator": "meterlet.commands.utility_access:operator",
+    "serve": "meterlet.commands.utility_serve:serve",
+}
+"""Imported when they are used: nothing else pays for the service's libraries."""
+
+
+@click.group(
+    cls=LazyGroup,
+    targets=SERVICE,
+    extra="api",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 def utility() -> None:
     """The utility: it asks for bills and sums, verifies them and keeps the ledger."""
 
@@ -80,9 +97,12 @@ utility.add_command(aggregate)
 utility.add_command(settle)
 
 
+utility.add_command(rollout)
+
+
 for command in (
-    backup, certify_hub, chain, contract, deliver, gateway, hub_certificates, move, publish,
-    retry, status, utility_published, withdraw, withdraw_certificate, worker,
+    backup, certify_hub, chain, contract, deliver, gateway, hub_certificates, move, publish, retry,
+    stack, status, utility_published, withdraw, withdraw_certificate, worker,
 ):  # fmt: skip
     utility.add_command(command)
 

@@ -2,7 +2,9 @@
 """`meterlet utility gateway` and the certificates of hubs: the door for hubs that dial out."""
 
 import asyncio
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +31,20 @@ from meterlet.commands.serving import (
     run_until_stopped,
 )
 from meterlet.commands.tariff_files import write_new
+from meterlet.commands.utility_worker import (
+    nats_credentials_option,
+    nats_option,
+    nats_token_option,
+    open_queue,
+)
 from protocols.hub_certificates import LARGEST_REQUEST
 from utility_server.errors import UtilityError
+from utility_server.fleet.errands import FleetErrands
+from utility_server.fleet.plans import HubState
+from utility_server.fleet.rollouts import Due, Outcome, Rollouts
 from utility_server.gateway.certificates import HUB_DAYS, CertificateAuthority, HubCertificate
-from utility_server.gateway.errands import POLL_SECONDS, BillErrands
+from utility_server.gateway.errands import POLL_SECONDS, AllErrands, BillErrands
+from utility_server.pipeline.in_process import verifying
 from utility_server.retail.utility import Utility
 
 
@@ -41,6 +53,27 @@ def authority_of(utility: Utility) -> CertificateAuthority:
     return CertificateAuthority(
         utility.folder, utility.engine, utility.customers, utility.now, utility.randomness
     )
+
+
+def rollouts_of(utility: Utility) -> Rollouts:
+    """Return the roll-outs that a utility keeps."""
+    return Rollouts(utility.engine, utility.now, utility.randomness)
+
+
+def hub_errands(
+    utility: Utility,
+    answered: Callable[[BillQuestion], object],
+    failed: Callable[[BillQuestion, UtilityError], object],
+    poll_seconds: int = POLL_SECONDS,
+) -> AllErrands:
+    """Return all that hubs are asked when they dial: roll-outs, then bills."""
+    return AllErrands([
+        # First, since a hub may have new keys by now that only a roll-out knows of.
+        FleetErrands(
+            rollouts_of(utility), utility.customers, utility.randomness, poll_seconds, _tell_settled
+        ),
+        BillErrands(utility, answered, failed, poll_seconds=poll_seconds),
+    ])  # fmt: skip
 
 
 @click.command("certify-hub")
@@ -112,6 +145,13 @@ def withdraw_certificate(folder: Path, meter: bytes, serial: bytes | None) -> Sh
     "--poll", type=click.IntRange(1, 86_400), default=POLL_SECONDS, show_default=True,
     help="After how many seconds hubs are to come again.",
 )  # fmt: skip
+@click.option(
+    "--worker", "by_worker", is_flag=True,
+    help="Leave the answers to `meterlet utility worker`, without a queue too.",
+)  # fmt: skip
+@nats_option
+@nats_token_option
+@nats_credentials_option
 @json_option
 def gateway(
     folder: Path,
@@ -121,12 +161,17 @@ def gateway(
     certificate: Path | None,
     key: Path | None,
     poll: int,
+    by_worker: bool,
+    nats: str | None,
+    token_file: Path | None,
+    credentials: Path | None,
     as_json: bool,
 ) -> None:
-    """Wait for hubs that dial out: ask them for the bills that wait, and deliver invoices.
+    """Wait for hubs that dial out: ask for bills, deliver invoices, carry on roll-outs.
 
     Without --certificate and --key the server has a certificate of the utility's own authority,
-    which hubs know. A bill is asked for with `meterlet utility request bill --dialled`.
+    which hubs know. A bill is asked for with `meterlet utility request bill --dialled`. Answers are
+    verified here, many at once; with --nats they wait for `meterlet utility worker`.
     """
     if (certificate is None) != (key is None):
         raise click.UsageError("--certificate goes with --key")
@@ -136,13 +181,18 @@ def gateway(
         one_line_errors(),
         Utility.open(folder) as utility,
         ThreadPoolExecutor(thread_name_prefix="gateway") as workers,
+        closing(open_queue(nats, token_file, credentials)) as queue,
+        ExitStack() as opened,
     ):
         authority = authority_of(utility)
         if certificate is None or key is None:
             certificate, key = authority.server_files(names)
         authority.open()
         context = server_context(certificate, key, authority.certificate_file)
-        errands = BillErrands(utility, failed=_tell_failed, poll_seconds=poll)
+        answered: Callable[[BillQuestion], object] = _left_to_workers
+        if nats is not None or not by_worker:
+            answered = opened.enter_context(verifying(utility, queue, _tell, works=nats is None))
+        errands = hub_errands(utility, answered, _tell_failed, poll)
         app = gateway_app(errands, authority, workers)
         ready = announce("meterlet.utility.gateway/1" if as_json else None)
 
@@ -150,6 +200,21 @@ def gateway(
             await serve_gateway(app, context, host, port, ready, stop)
 
         run_until_stopped(serve)
+
+
+def _tell_settled(due: Due, outcome: Outcome) -> None:
+    if outcome.state is HubState.FAILED:
+        meter = due.hub.meter.hex()
+        complain(f"meter {meter}, roll-out {due.rollout.number}: {outcome.detail}")
+
+
+def _left_to_workers(_question: BillQuestion) -> None:
+    """Do nothing: a worker finds in the database what waits."""
+
+
+def _tell(event: str, facts: Mapping[str, object]) -> None:
+    if "why" in facts:
+        complain(f"{event}: " + ", ".join(f"{name} {value}" for name, value in facts.items()))
 
 
 def _tell_failed(question: BillQuestion, error: UtilityError) -> None:

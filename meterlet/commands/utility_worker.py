@@ -86,7 +86,7 @@ def worker(
     Several may run, on several computers. Whichever is killed, the others go on with its answers,
     and none is entered twice. Prints a line for each bill and for whatever it waits for.
     """
-    told = _Teller(as_json)
+    told = EventPrinter("meterlet.utility.worker/1", as_json=as_json)
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
@@ -124,17 +124,19 @@ def _reached(open_it: Callable[[], OpenedT], told: Told, stopping: threading.Eve
                 raise
 
 
-class _Teller:
+class EventPrinter:
     """Prints events, of several threads, a line each."""
 
-    def __init__(self, as_json: bool) -> None:
-        self._as_json = as_json
+    def __init__(self, schema: str, *, as_json: bool) -> None:
+        """Print JSON objects of that schema, or text."""
+        self._schema, self._as_json = schema, as_json
         self._lock = threading.Lock()
 
     def __call__(self, event: str, facts: Mapping[str, object]) -> None:
+        """Print one event."""
         with self._lock:
             if self._as_json:
-                print_json("meterlet.utility.worker/1", {"event": event, **facts}, is_line=True)
+                print_json(self._schema, {"event": event, **facts}, is_line=True)
             else:
                 said = ", ".join(f"{name} {value}" for name, value in facts.items())
                 click.echo(f"{event}: {said}" if said else event)

@@ -147,17 +147,22 @@ class _Cursor:
         return argument
 
     def value(self, depth: int) -> CborValue:
-        start = self.offset
-        initial = self._take(1)[0]
+        data, start = self._data, self.offset
+        initial = data[start] if start < len(data) else self._take(1)[0]
+        self.offset = start + 1
         major, argument = initial >> 5, initial & 31
         if argument > 23:
             argument = self._argument(argument, start)
         if major == _UNSIGNED:
             return argument
+        if major == _BYTES:
+            begin = self.offset
+            if begin + argument > len(data):
+                return self._take(argument)  # which says how many are missing
+            self.offset = begin + argument
+            return data[begin : begin + argument]
         if major == _NEGATIVE:
             return -1 - argument
-        if major == _BYTES:
-            return self._take(argument)
         if major == _TEXT:
             try:
                 return self._take(argument).decode()

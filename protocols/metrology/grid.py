@@ -14,6 +14,7 @@ import enum
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -224,6 +225,7 @@ def _exists(day: date, zone: ZoneInfo) -> bool:
     return date_at(_first_second(day, zone), zone) == day
 
 
+@lru_cache(maxsize=1024)
 def _first_second(day: date, zone: ZoneInfo) -> int:
     """Return the first instant whose local date is `day`, or later if the day was skipped."""
     midnight = datetime(day.year, day.month, day.day, tzinfo=zone)

@@ -22,6 +22,7 @@ from typing import Final, Self
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from protocols.canonical import cbor
 from protocols.canonical.cbor import CborError, decode_array, encode_array
 from protocols.metrology.errors import DayRefused, MalformedDay
 from protocols.metrology.events import require_step
@@ -32,6 +33,11 @@ from protocols.proofs.group import COMPRESSED_SIZE
 
 LABEL: Final = "meterlet certified slot 2"
 SIGNATURE_SIZE: Final = 64
+_NINE_ITEMS: Final = b"\x89"
+_POINT: Final = bytes([0x58, COMPRESSED_SIZE])
+"""The head of a byte string with a point, in CBOR."""
+_DIGEST: Final = bytes([0x58, 32])
+"""That of one with a digest."""
 _LATEST: Final = 1 << 33
 
 
@@ -170,14 +176,22 @@ def digest_of_slots(
     points: PointVector,
     previous: bytes,
 ) -> bytes:
-    """Return the digest of the last slot of `chain_slots`, whose encodings it makes at once."""
+    """Return the digest of the last slot of `chain_slots`, whose encodings it makes at once.
+
+    What all slots have in common is encoded once. Points and digests have one size, and one head.
+    """
     encoded, size = points.encode(), COMPRESSED_SIZE
+    same = encode_array([LABEL, meter, register, grid.slot_minutes])[1:]
+    start = hashlib.sha256(signed_bytes(_NINE_ITEMS + same))
+    pairs = set(zip(states, steps, strict=True))
+    said = {one: cbor.encode(one[0]) + cbor.encode(one[1]) for one in pairs}
     for place, begin in enumerate(grid.boundaries()[:-1]):
-        body = encode_array([
-            LABEL, meter, register, grid.slot_minutes, begin, states[place], steps[place],
-            encoded[place * size : (place + 1) * size], previous,
-        ])  # fmt: skip
-        previous = hashlib.sha256(signed_bytes(body)).digest()
+        slot = start.copy()
+        slot.update(
+            cbor.encode(begin) + said[states[place], steps[place]]
+            + _POINT + encoded[place * size : (place + 1) * size] + _DIGEST + previous
+        )  # fmt: skip
+        previous = slot.digest()
     return previous
 
 

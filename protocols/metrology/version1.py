@@ -150,7 +150,7 @@ class DayContentVersion1:
             raise MalformedDay("the date is not written as YYYY-MM-DD")
         return cls(
             meter, register, DayGrid(date.fromisoformat(day), zone, minutes), counter, previous,
-            tuple(map(_state, states)), PointVector.decode(commitments, size),
+            _states(states), PointVector.decode(commitments, size),
             Point.decode(start), Point.decode(end), Point.decode(unattributed),
             decode_scalar(opening), size, CommitmentScheme(scheme),
         )  # fmt: skip
@@ -181,7 +181,7 @@ class DayContentVersion1:
             raise DayRefused(self.grid.day, "the slots do not sum to the register's difference")
 
 
-def _state(code: int) -> SlotState:
-    if code >= len(_STATES):
-        raise MalformedDay(f"{code} is not the state of a slot")
-    return _STATES[code]
+def _states(codes: bytes) -> tuple[SlotState, ...]:
+    if max(codes, default=0) >= len(_STATES):
+        raise MalformedDay(f"{max(codes)} is not the state of a slot")
+    return tuple(map(_STATES.__getitem__, codes))

@@ -155,7 +155,7 @@ def test_hubs_come_soon_while_a_round_goes_on_and_rarely_afterwards(region: Regi
     hubs, hub = dialled(region), region.hubs[0]
     meter = hub.home.meter
     assert hubs.waits(meter).poll == hubs.poll_seconds
-    polls = []
+    polls = list[int]()
 
     def watched() -> None:
         while not stop.wait(0.005):

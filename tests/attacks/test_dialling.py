@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from sqlalchemy import delete
 
-from hub.dialling import https
+from hub.dialling import framing, https
 from hub.dialling.dialler import Dialler
 from hub.dialling.errors import BrokenDown, RecipientError, SecurityFailed
 from hub.dialling.https import HttpsConnection, Traffic
@@ -485,7 +485,7 @@ def test_what_is_no_reply_of_a_server_ends_the_session(
 def test_a_script_without_end_is_left(
     pki: tuple[CertificateAuthority, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(https, "MOST_SCRIPT_BYTES", 100_000)
+    monkeypatch.setattr(framing, "MOST_SCRIPT_BYTES", 100_000)
     authority, folder = pki
     chunk = b"2710\r\n" + bytes(10_000) + b"\r\n"
     start = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"

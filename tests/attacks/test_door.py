@@ -17,13 +17,13 @@ from hub.description import Description
 from hub.device import Device
 from hub.doors import DoorOptions, sml_door
 from hub.errors import HubError
+from hub.intake import Intake
 from hub.meters.admission import COARSE_WH, Admission
 from hub.meters.fuse import JITTER_SECONDS, Fuse
 from hub.meters.odd import Odd, OddTelegram
 from hub.meters.sml_intake import SmlIntake
 from hub.quarantining import MOST_EMPTY_DAYS, NotAcceptable, accept
 from hub.readings import Reading, Readout
-from meterlet.commands.door import Intake
 from protocols.metrology import ACTIVE_ENERGY_IMPORT
 from protocols.told_outputs import ToldOutput
 from tests.support.field import MARCH, METER, telegram
@@ -42,7 +42,7 @@ def device(tmp_path: Path) -> Iterator[Device]:
 
 
 def swallow(device: Device, *frames: bytes) -> Intake:
-    intake = Intake(device, "line", sml_door(device, DoorOptions(is_file=True)), None)
+    intake = Intake(device, sml_door(device, DoorOptions(is_file=True)))
     intake.swallow(iter(frames))
     return intake
 
@@ -223,7 +223,7 @@ def test_no_word_leaps_over_years(device: Device) -> None:
 
 def test_another_hand_at_the_hub_ends_no_line(device: Device) -> None:
     """What was stored meanwhile is gone on from; what does not follow from it is set aside."""
-    intake = Intake(device, "line", sml_door(device, DoorOptions(is_file=True)), None)
+    intake = Intake(device, sml_door(device, DoorOptions(is_file=True)))
     intake.swallow(iter(map(true, range(3))))
     with Device.open(device.folder, now=lambda: NOW) as other:
         ahead = Reading(MARCH + 900 * 4 + 5, START_WH + 80 * 5)

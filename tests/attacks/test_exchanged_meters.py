@@ -182,7 +182,9 @@ def test_an_exchange_of_another_meter_is_not_one_of_this(monkeypatch: pytest.Mon
     neighbour = [one.day for one in month_with([(NOON + 420, 17)])[0].certified]
     assert refused([DAYS[0], neighbour[1], *DAYS[2:]]) == "chain"
     assert refused(with_event(end=event_of(neighbour[1]).end)) == "signature"
-    signed = replace(DAYS[1], signature=neighbour[1].signature)
+    signed = replace(DAYS[-1], signature=neighbour[-1].signature)
+    assert refused([*DAYS[:-1], signed]) == "signature"
+    signed = replace(DAYS[1], content=neighbour[1].content)
     assert refused([DAYS[0], signed, *DAYS[2:]]) == "signature"
 
 

@@ -102,9 +102,16 @@ def inflated() -> BillAnswer:
 
 
 def own_key() -> BillAnswer:
-    first, *rest = HOME.certified[Register.EXPORT]
-    forged = CertifiedDay.sign(first.day.content, Ed25519PrivateKey.generate())
-    return other_days((forged.encode(), *(one.day.encode() for one in rest)))
+    *rest, last = HOME.certified[Register.EXPORT]
+    forged = CertifiedDay.sign(last.day.content, Ed25519PrivateKey.generate())
+    return other_days((*(one.day.encode() for one in rest), forged.encode()))
+
+
+def own_key_throughout() -> BillAnswer:
+    """Days that follow each other as they should, all of them signed by somebody else."""
+    key, days = Ed25519PrivateKey.generate(), HOME.certified[Register.EXPORT]
+    forged = [CertifiedDay.sign(one.day.content, key) for one in days]
+    return other_days(tuple(day.encode() for day in forged))
 
 
 def unknown_slots() -> BillAnswer:
@@ -134,6 +141,7 @@ def test_the_honest_answer_is_right() -> None:
         (lambda: other_days((*DAYS[EXPORT], DAYS[EXPORT][-1])), "chain"),
         (lambda: other_days((*DAYS[EXPORT][1::-1], *DAYS[EXPORT][2:])), "chain"),
         (own_key, "signature"),
+        (own_key_throughout, "signature"),
         (unknown_slots, "signature"),
         (import_proof_for_export, "proof"),
         (swapped_sources, "proof"),

@@ -20,6 +20,7 @@ from hub.custody import hand_over
 from hub.description import Description
 from hub.device import Device
 from hub.doors import DoorOptions, sml_door
+from hub.intake import Intake
 from hub.metering import FactRefused
 from hub.meters import quarantine
 from hub.meters.admission import Admission
@@ -29,7 +30,6 @@ from hub.meters.sml_intake import SmlIntake
 from hub.quarantining import NotAcceptable, accept, drop
 from hub.readings import Reading, Readout
 from hub.vault.sealing import SealBroken
-from meterlet.commands.door import Intake
 from meterlet.commands.main import main
 from protocols.metrology import ACTIVE_ENERGY_IMPORT
 from tests.support.field import MARCH, METER, NEIGHBOUR, telegram
@@ -57,7 +57,7 @@ def odd(number: int = 0, wh: int = SECRET_WH, meter: bytes = METER) -> OddTelegr
 
 
 def swallow(device: Device, *frames: bytes) -> Intake:
-    intake = Intake(device, "line", sml_door(device, DoorOptions(is_file=True)), None)
+    intake = Intake(device, sml_door(device, DoorOptions(is_file=True)))
     intake.swallow(iter(frames))
     return intake
 

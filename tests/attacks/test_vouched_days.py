@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -184,3 +185,60 @@ def test_a_certifier_signs_on_no_day_that_it_has_not_signed() -> None:
             CERTIFIER.certify_slots(second, readings, handed)
         with pytest.raises(OutOfOrder, match="has not signed the day before"):
             CERTIFIER.slots(second, readings, handed, (), 3)
+
+
+# Whatever a forger mixes, only what was signed gets in
+
+
+MAKERS = [lambda: list(DAYS), custody_begins, corrected, key_changes, stated_again]
+
+
+def forged(dice: random.Random, days: list[CertifiedDay], spare: list[CertifiedDay]) -> None:
+    """Change some days in place: their signatures, their contents, or for days of other chains."""
+    for _ in range(dice.randrange(1, 4)):
+        place = dice.randrange(len(days))
+        day = days[place]
+        match dice.randrange(5):
+            case 0:
+                days[place] = replace(day, signature=dice.randbytes(64))
+            case 1:
+                days[place] = replace(day, signature=dice.choice(days).signature)
+            case 2:
+                days[place] = dice.choice([one for one in spare if one.day == day.day])
+            case 3:  # other uses, and every later day chained anew, with the signatures there are
+                changed = replace(content_of(day), vector=content_of(dice.choice(days)).vector)
+                days[place] = replace(day, content=changed)
+                for after in range(place + 1, len(days)):
+                    content = replace(content_of(days[after]), previous=days[after - 1].link)
+                    days[after] = replace(days[after], content=content)
+            case _:
+                signer = dice.choice(
+                    [OTHER_KEY, Ed25519PrivateKey.from_private_bytes(bytes([5] * 32))]
+                )
+                days[place] = CertifiedDay.sign(
+                    day.content, signer, announcements=day.announcements
+                )
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_is_mixed_what_is_taken_was_signed_and_in_this_order(seed: int) -> None:
+    dice, taken = random.Random(seed), 0
+    chains = [make() for make in MAKERS]
+    other = [day.with_slots(None) for day in make_days(seed=7)]
+    spare = [day for chain in [*chains, other] for day in chain]
+    was_signed = {day.digest for day in spare}
+    for _ in range(25):
+        days = list(dice.choice(chains))
+        forged(dice, days, spare)
+        try:
+            period = verify_days(days, PERIOD, SERIES, PUBLIC)
+        except DayRefused:
+            continue
+        taken += 1
+        assert {day.digest for day in period.days} <= was_signed
+        for before, day in pairwise(period.days):
+            assert day.content.previous == before.link
+        for day in period.days:
+            if day.is_signed_again:  # no digest of another day stands for these
+                day.verify(PUBLIC)
+    assert taken  # signatures alone were spoilt in some

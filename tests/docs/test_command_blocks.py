@@ -44,6 +44,8 @@ NOT_RUN: Final[Mapping[str, list[str]]] = {
         "not run: needs GlobalPlatformPro, PC/SC and a virtual reader",
         "not run: needs GlobalPlatformPro, PC/SC and a virtual reader",
     ],
+    "docs/hub-run.md": ["not run: needs root and systemd"],
+    "docs/fleet.md": ["soak: makes hubs for half a minute"],
     "docs/inspection.md": [
         "not run: installs",
         "not run: needs a certificate and an address in the home's network",
@@ -67,7 +69,9 @@ NOT_RUN: Final[Mapping[str, list[str]]] = {
     ],
 }
 """What is not run, and why: whoever adds to it says so here."""
-PORT: Final = re.compile(r"(?<=--port )\d+|(?<=127\.0\.0\.1:)\d+|(?<=localhost:)\d+")
+PORT: Final = re.compile(
+    r"(?<=--port )\d+|(?<=--hubs-port )\d+|(?<=127\.0\.0\.1:)\d+|(?<=localhost:)\d+"
+)
 PROGRAM: Final = r"(?:meterlet|pip|make|curl|apt-get|python|cd|cp|openssl|pytest|opensc-tool)"
 MARK: Final = "--- command ended with "
 PAGE_SECONDS: Final = 6 * PATIENCE

@@ -43,7 +43,7 @@ from hub.meters.simulator import SyntheticHousehold
 from hub.meters.sml_intake import SmlIntake
 from hub.readings import Reading, Readout
 from hub.vault.vault import ReadingRefused
-from meterlet.commands.applet import about_feed_in
+from meterlet.commands.manifest_words import about_feed_in
 from meterlet.demo.sample_hub import SampleHome, SampleHub
 from protocols.amounts import Metered, QuotientRule, SlotForm, Sum, Total, encode_amounts
 from protocols.canonical.signing import key_id_of

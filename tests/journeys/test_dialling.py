@@ -2,7 +2,6 @@
 """A hub without a listening socket is billed: it dials, over TLS 1.3 with certificates."""
 
 import json
-import re
 import signal
 import subprocess
 from pathlib import Path
@@ -16,6 +15,7 @@ from hub.inspection.views.documents import supplier_documents
 from tests.support import dialling
 from tests.support.command import environment
 from tests.support.quick_program import program
+from tests.support.sockets import listening_sockets
 from tests.support.town import METER, Town, done, refused
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -37,23 +37,6 @@ def shown_to_the_resident(town: Town) -> list[int]:
 def connections(town: Town) -> list[dict[str, Any]]:
     with Device.open(town.hub) as device:
         return [dict(entry.facts) for entry in device.disclosure.log.entries("connection")]
-
-
-def listening_sockets(process: int) -> set[str]:
-    """Return the inodes of the listening sockets that a process has open."""
-    own = set()
-    for link in Path(f"/proc/{process}/fd").iterdir():
-        try:
-            own |= set(re.findall(r"socket:\[(\d+)\]", str(link.readlink())))
-        except OSError:  # closed meanwhile
-            continue
-    listening = set()
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == "0A":
-                listening.add(fields[9])
-    return own & listening
 
 
 def test_a_bill_is_asked_answered_and_delivered_in_the_answers_to_a_hub_that_dials(
@@ -118,6 +101,24 @@ def test_a_hub_whose_certificate_was_withdrawn_is_refused_and_one_with_a_new_one
     assert dialling.bills(town) == [1]
     listed = json.loads(done("utility", "hub-certificates", *where, "--json"))["certificates"]
     assert [one["withdrawn"] is None for one in listed] == [False, True]
+
+
+def test_answers_may_be_left_to_a_worker_and_the_invoice_goes_with_the_next_poll(
+    town: Town,
+) -> None:
+    dialling.certify(town)
+    dialling.ask(town)
+    with dialling.gateway(town, "--worker") as url:
+        code, events, _ = dialling.dial_once(town, url)
+        assert code == 0
+        assert dialling.states(town) == ["answered"]
+        assert events[-1]["next_seconds"] < 6  # its invoice comes soon
+        done("utility", "worker", "--utility", town.utility, "--once")
+        assert dialling.states(town) == ["entered"]
+        second = dialling.dial_once(town, url)[1]
+    assert events[-1]["posts"] + second[-1]["posts"] <= 12
+    assert dialling.states(town) == []
+    assert dialling.bills(town) == shown_to_the_resident(town) == [1]
 
 
 def test_a_request_that_another_hub_has_signed_is_not_certified(town: Town, tmp_path: Path) -> None:

@@ -41,10 +41,21 @@ class Echo:
         if file.bundle == b"bad":
             raise AppletRefused(0x6A80, "the bundle is bad")
 
-    def upgrade(self, file: LoadFile, instances: Sequence[RegisteredApplet]) -> None:
-        self.calls.append(("upgrade", (file.aid, [instance.aid for instance in instances])))
+    def check_upgrade(self, file: LoadFile, instances: Sequence[RegisteredApplet]) -> None:
         if file.bundle == b"bad":
             raise AppletRefused(0x6A80, "the bundle is bad")
+
+    def asks_for_more(self, file: LoadFile, instances: Sequence[RegisteredApplet]) -> bool:
+        return file.bundle.startswith(b"wide")
+
+    def carry_consents(self, file: LoadFile, instances: Sequence[RegisteredApplet]) -> None:
+        self.calls.append(("carry", (file.aid, [instance.aid for instance in instances])))
+
+    def upgrade(self, file: LoadFile, instances: Sequence[RegisteredApplet]) -> None:
+        self.calls.append(("upgrade", (file.aid, [instance.aid for instance in instances])))
+
+    def tell_of_version(self, package: bytes, version: bytes, event: str) -> None:
+        self.calls.append(("version", (package, version, event)))
 
     def unload(self, package: bytes) -> None:
         self.calls.append(("unload", package))

@@ -22,6 +22,7 @@ from hub.dialling.dialler import Dialler
 from hub.dialling.errors import BrokenDown
 from hub.dialling.events import DialEvent
 from hub.dialling.https import Traffic
+from hub.dialling.pace import DialPace
 from hub.dialling.recipient import Recipient, ServerAddress
 from hub.dialling.sessions import CardEnd
 from hub.machine.machine import AppletMachine
@@ -156,7 +157,7 @@ class DialledHome:
             self.home.device.disclosure.record_connection,
             policy=RETRYING,
             monotonic=self.clock.tick,
-            uniform=lambda: 0.5,
+            pace=DialPace(uniform=lambda: 0.5),
             connect=lambda _recipient: wire,
         )
 

@@ -20,8 +20,10 @@ from typing import Final
 
 from hub.device import Device
 from hub.doors import DoorOptions, sml_door
-from meterlet.commands.door import Intake
-from meterlet.commands.intake import hex_or_bytes, live_chunks
+from hub.intake import Intake
+from hub.meters.line_text import hex_or_bytes
+from meterlet.commands.door import follow
+from meterlet.commands.intake import live_chunks
 from tests.support.waiting import PATIENCE
 
 _CELLS: Final = struct.Struct("qq")
@@ -60,8 +62,8 @@ def _serve(folder: Path, device_name: str, clock: SharedClock) -> None:
 
     with Device.open(folder, now=clock.now) as device:
         source = f"serial://{device_name}?baud=9600"
-        intake = Intake(device, source, sml_door(device, DoorOptions(is_live=True)), None)
-        intake.follow(hex_or_bytes(counted(live_chunks(source))))
+        intake = Intake(device, sml_door(device, DoorOptions(is_live=True)))
+        follow(intake, hex_or_bytes(counted(live_chunks(source))))
 
 
 @dataclass(slots=True)

@@ -24,14 +24,16 @@ from zoneinfo import ZoneInfo
 from hub.description import Description
 from hub.device import Device
 from hub.doors import DoorOptions, ListeningDoor
+from hub.intake import Intake
+from hub.meters.line_text import hex_or_bytes
 from hub.meters.recognition import MeterKind
 from hub.meters.sources import SourceOptions
 from hub.meters.sources.bus import Patience
 from meter_codecs.mbus import Address, make_body, make_record
 from meter_codecs.mbus.slave import Slave
 from meter_codecs.p1 import crc16
-from meterlet.commands.door import Intake
-from meterlet.commands.intake import hex_or_bytes, source_chunks
+from meterlet.commands.door import follow
+from meterlet.commands.intake import source_chunks
 from protocols.metrology import ACTIVE_ENERGY_IMPORT, GAS_VOLUME, HEAT_ENERGY, WATER_VOLUME
 from tests.support.asked import pty_line
 from tests.support.line import _FORK, JUNK, SharedClock
@@ -120,7 +122,7 @@ def _serve(folder: Path, source: str, kind: MeterKind, clock: SharedClock) -> No
         door = ListeningDoor(device, device.every_meter, DoorOptions(is_live=True, kind=kind))
         options = SourceOptions(kind=kind, sleep=until, patience=QUICK)
         chunks = counted(source_chunks(source, options))
-        Intake(device, source, door, None).follow(hex_or_bytes(chunks, kind))
+        follow(Intake(device, door), hex_or_bytes(chunks, kind))
 
 
 @dataclass(slots=True)

@@ -62,6 +62,7 @@ ResultT = TypeVar("ResultT")
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 log: Final = logging.getLogger("meterlet.gateway")
 

@@ -29,7 +29,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from utility_server.gateway.application import Gateway, Peer
+from utility_server.gateway.application import Application, Gateway, Peer
 from utility_server.gateway.certificates import CertificateAuthority
 from utility_server.gateway.errands import Errands
 
@@ -166,7 +166,7 @@ def gateway_app(
 
 
 async def serve_gateway(
-    gateway: Gateway,
+    gateway: Application,
     context: ssl.SSLContext,
     host: str,
     port: int,

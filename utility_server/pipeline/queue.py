@@ -107,6 +107,7 @@ class LocalQueue:
         """Forget these."""
         with self._changed:
             self._known -= {one.nonce for one in deliveries}
+            self._changed.notify_all()
 
     def retry(self, deliveries: Sequence[Delivery], after_seconds: float) -> None:
         """Let these come again after so long."""
@@ -119,6 +120,11 @@ class LocalQueue:
         """Keep one out of the way, as long as the process lives."""
         with self._changed:
             self.aside[delivery.nonce] = reason
+
+    def wait_for(self, nonce: bytes, seconds: float) -> bool:
+        """Wait until a published nonce is done; return whether that came within so long."""
+        with self._changed:
+            return self._changed.wait_for(lambda: nonce not in self._known, seconds)
 
     def close(self) -> None:
         """Do nothing: there is nothing to let go of."""

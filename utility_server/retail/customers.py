@@ -107,6 +107,13 @@ class Customers:
             )
         return current, proposed
 
+    def has_proposal(self, meter: bytes, applet: bytes) -> bool:
+        """Tell whether new channel keys were proposed that are not settled yet."""
+        where = (proposal_table.c.meter == meter, proposal_table.c.applet == applet)
+        with reading(self.engine) as connection:
+            query = select(proposal_table.c.meter).where(*where)
+            return connection.execute(query).first() is not None
+
     def settle(self, proposed: Enrolment) -> None:
         """Let proposed channel keys take the place of the old ones: the hub has them."""
         with writing(self.engine) as connection:
@@ -186,6 +193,21 @@ class Customers:
                     select(table.c.meter).distinct().order_by(table.c.meter)
                 ).scalars()
             )
+
+    def page(self, after: bytes, limit: int) -> list[bytes]:
+        """Return enrolled meters in order, from after one on."""
+        query = select(table.c.meter).distinct().where(table.c.meter > after)
+        with reading(self.engine) as connection:
+            found = connection.execute(query.order_by(table.c.meter).limit(limit)).scalars()
+            return [bytes(meter) for meter in found]
+
+    def enrolments(self, meter: bytes) -> list[Enrolment]:
+        """Return a meter's applets as they were enrolled; raise `UnknownCustomer` for none."""
+        with reading(self.engine) as connection:
+            rows = connection.execute(self._rows(meter)).scalars().all()
+        if not rows:
+            raise UnknownCustomer(f"meter {meter.hex()} is not enrolled")
+        return [Enrolment.decode(self._open(meter, sealed)) for sealed in rows]
 
     def _rows(self, meter: bytes) -> Select[bytes]:
         return select(table.c.sealed).where(table.c.meter == meter).order_by(table.c.place)

@@ -129,6 +129,31 @@ class Ledger:
             raise LedgerTampered(f"ledger: entry {sequence} is missing")
         return _entry(row.sequence, row.body, row.digest)
 
+    def last(self) -> LedgerEntry | None:
+        """Return the newest entry, None in an empty ledger; the chain is not checked."""
+        query = select(ledger_table).order_by(ledger_table.c.sequence.desc()).limit(1)
+        with reading(self.engine) as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _entry(row.sequence, row.body, row.digest)
+
+    def after(self, sequence: int, limit: int, meter: bytes | None = None) -> list[LedgerEntry]:
+        """Return entries in order, of one meter or all, from after a number on.
+
+        The chain is not checked.
+        """
+        query = select(ledger_table).where(ledger_table.c.sequence > sequence)
+        if meter is not None:
+            query = query.where(ledger_table.c.meter == meter)
+        with reading(self.engine) as connection:
+            rows = connection.execute(query.order_by(ledger_table.c.sequence).limit(limit)).all()
+        return [_entry(row.sequence, bytes(row.body), bytes(row.digest)) for row in rows]
+
+    @staticmethod
+    def sealed(previous: bytes, entry: LedgerEntry) -> bytes:
+        """Return the digest that an entry has behind one of the digest `previous`."""
+        body = encode_row([entry.sequence, entry.time, entry.kind, entry.meter, entry.content])
+        return seal(_LABEL, previous, body)
+
     def entries(self) -> Iterator[LedgerEntry]:
         """Yield all entries, checking the chain; raise `LedgerTampered` where it breaks."""
         previous = GENESIS

@@ -20,7 +20,18 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Final
 
-from sqlalchemy import Connection, Engine, Row, Update, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Row,
+    Update,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from applets.billing.messages import BillQuestion
 from utility_server.database import answer_table, invoice_table, reading, writing
@@ -141,6 +152,52 @@ class Questions:
         """Return how far a question has come; raise `QuestionClosed` where it was never asked."""
         with reading(self.engine) as connection:
             return self.locked(connection, question)
+
+    def of_nonce(self, nonce: bytes) -> KeptQuestion:
+        """Return the question of a nonce; raise `QuestionClosed` where there is none."""
+        with reading(self.engine) as connection:
+            row = connection.execute(select(table).where(table.c.nonce == nonce)).one_or_none()
+        if row is None:
+            raise QuestionClosed("this utility has asked no such question")
+        return _kept(row)
+
+    def page(
+        self, after: bytes, limit: int, state: State | None = None, meter: bytes | None = None
+    ) -> list[KeptQuestion]:
+        """Return questions in the order of their nonces, from after one on."""
+        query = select(table).where(table.c.nonce > after).order_by(table.c.nonce).limit(limit)
+        if state is not None:
+            query = query.where(table.c.state == state)
+        if meter is not None:
+            query = query.where(table.c.meter == meter)
+        with reading(self.engine) as connection:
+            return [_kept(row) for row in connection.execute(query).all()]
+
+    def counts(self) -> dict[str, int]:
+        """Return how many questions are in each state."""
+        query = select(table.c.state, func.count()).group_by(table.c.state)
+        with reading(self.engine) as connection:
+            return {state: int(number) for state, number in connection.execute(query)}
+
+    def last_address(self, meter: bytes) -> str:
+        """Return where a meter's hub was asked last, HOST:PORT; empty where it never was."""
+        query = (
+            select(table.c.address)
+            .where(table.c.meter == meter, table.c.address != "")
+            .order_by(table.c.changed.desc(), table.c.nonce)
+            .limit(1)
+        )
+        with reading(self.engine) as connection:
+            return connection.execute(query).scalar_one_or_none() or ""
+
+    def invoice_of(self, number: int) -> KeptInvoice | None:
+        """Return the invoice of that number as it was signed; None where none is kept."""
+        query = select(invoice_table).where(invoice_table.c.number == number)
+        with reading(self.engine) as connection:
+            row = connection.execute(query).one_or_none()
+        return (
+            None if row is None else KeptInvoice(row.number, bytes(row.document), bytes(row.void))
+        )
 
     def locked(self, connection: Connection, question: BillQuestion) -> KeptQuestion:
         """Return the same, of a transaction's moment."""

@@ -63,10 +63,22 @@ class PostgresServer:
             raise StoreError(f"{self.folder}: too long a path for a server's socket")
         if self.process is not None:
             return
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if os.getuid() == 0:
-            owner = pwd.getpwnam(OWNER)
-            os.chown(self.folder, owner.pw_uid, owner.pw_gid)
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if os.getuid() == 0:
+                owner = pwd.getpwnam(OWNER)
+                os.chown(self.folder, owner.pw_uid, owner.pw_gid)
+        except OSError as error:
+            raise StoreError(f"{self.folder}: {error.strerror}") from None
+        except KeyError:
+            raise StoreError(
+                f"PostgreSQL refuses root, and there is no user {OWNER} to run it as"
+            ) from None
+        if os.getuid() == 0 and not _may_pass(self.folder, owner.pw_uid):
+            raise StoreError(
+                f"{self.folder}: PostgreSQL refuses root, and its user {OWNER} may not pass through"
+                " to there: choose another folder, or chmod o+x those above it"
+            )
         data = self.folder / "data"
         quick = () if self.is_durable else ("-c", "fsync=off", "-c", "full_page_writes=off")
         options = (
@@ -118,6 +130,13 @@ class PostgresServer:
         deadline = time.monotonic() + START_SECONDS
         while self.process is not None and time.monotonic() < deadline:
             time.sleep(0.02)
+
+
+def _may_pass(folder: Path, user: int) -> bool:
+    """Tell whether any user but root gets through to a folder of his own."""
+    return all(
+        above.stat().st_mode & 0o001 or above.stat().st_uid == user for above in folder.parents
+    )
 
 
 def _run(*command: object) -> None:

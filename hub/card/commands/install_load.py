@@ -137,7 +137,7 @@ def _for_load(
     aid, domain, digest, parameters = fields.values
     authorise(card, call, fields.token, fields.signed)
     check_aid(aid, "load file")
-    there = card.registry.find(aid) if aid == card.content.upgrading else None
+    there = card.registry.find(aid) if aid == card.upgrades.awaited(call.domain) else None
     home = call.domain.aid if there is None else there.domain
     target = card.content.domain(domain or home)
     if there is not None and target.aid != home:
@@ -186,7 +186,7 @@ def load(card: CardParts, call: CardCall) -> ResponseApdu:
     if not command.p1 & MORE:
         call.channel.process = process
         return ResponseApdu(NO_RECEIPT, Sw.SUCCESS)
-    _finish_load(card, process)
+    _finish_load(card, call, process)
     if process.combined:
         process.done = True
         process.data.clear()
@@ -208,7 +208,7 @@ def _may_be_ours(beginning: bytes) -> bool | None:
     return None if lacks is None else not lacks
 
 
-def _finish_load(card: CardParts, process: Loading) -> None:
+def _finish_load(card: CardParts, call: CardCall, process: Loading) -> None:
     signatures, block = split_load_file(bytes(process.data))
     target = card.content.domain(process.domain)
     if process.limit is not None and len(block) > process.limit:
@@ -227,8 +227,8 @@ def _finish_load(card: CardParts, process: Loading) -> None:
         raise CardRefusal(
             Sw.WRONG_DATA, f"the load file is {file.aid.hex().upper()}, another was announced"
         )
-    if process.aid == card.content.upgrading:
-        card.content.upgrade(file)
+    if process.aid == card.upgrades.awaited(call.domain):
+        card.upgrades.take(call.domain, file)
         return
     card.content.require_code_memory(target, len(file.bundle))
     card.content.load(file, domain=process.domain)

@@ -85,6 +85,23 @@ class CardManager:
         """Stay with the old version."""
         self._call("MANAGE ELF UPGRADE [abort]", UPGRADE, 0x04, 0, b"")
 
+    def accept_version(self, package: bytes, digest: bytes) -> None:
+        """Put the version in place that is offered and has this digest; for the resident."""
+        self._decide("accept", 0x02, package, digest)
+
+    def refuse_version(self, package: bytes, digest: bytes) -> None:
+        """Drop the version that is offered and has this digest; for the resident."""
+        self._decide("refuse", 0x04, package, digest)
+
+    def _decide(self, word: str, p1: int, package: bytes, digest: bytes) -> None:
+        data = Tlv.of(0xA1, [Tlv(0x4F, package), Tlv(0xC1, digest)]).encode()
+        self._call(f"MANAGE ELF UPGRADE [{word}]", UPGRADE, p1, 0, data)
+
+    def set_privileges(self, aid: bytes, privileges: Privilege) -> None:
+        """Give an application or domain these privileges instead of those that it has."""
+        fields = encode_lv(b"", b"", aid, privileges.encode(), b"", b"")
+        self._call("INSTALL [for registry update]", INSTALL, 0x40, 0, fields)
+
     def load(
         self,
         cap: CapFile,

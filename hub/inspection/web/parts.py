@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from starlette.requests import Request
 
-from hub.device import Device
+from hub.device import Description, Device
 from hub.inspection.locales.catalogue import LANGUAGES, Catalogue, best_language, catalogue
 from hub.inspection.locales.learning import learned_in_words, time_in_words
 from hub.inspection.locales.reasons import (
@@ -53,6 +53,8 @@ class Settings:
     randomness: Callable[[int], bytes] = field(default=os.urandom, repr=False)
     complain: Callable[[str], None] = lambda line: None
     """Told, in a line, what nobody at a browser would see."""
+    description: Description | None = None
+    """The description in force, where hub.toml may be being edited (`Device.open`)."""
 
     @property
     def is_secure(self) -> bool:
@@ -66,7 +68,9 @@ class Settings:
 
     def open_device(self) -> Device:
         """Open the hub for one request, beside the process that serves its applets."""
-        return Device.open(self.folder, randomness=self.randomness, now=self.now)
+        return Device.open(
+            self.folder, randomness=self.randomness, now=self.now, description=self.description
+        )
 
     @classmethod
     def origins_of(cls, names: tuple[str, ...], port: int, *, is_secure: bool) -> frozenset[str]:

@@ -21,7 +21,6 @@ from hub.inspection.views.learned import told_record
 from hub.inspection.views.live import today
 from hub.installer import Installer, consent_terms
 from hub.text import counted, printable
-from meterlet.commands.applet import dealings
 from meterlet.commands.common import (
     DAY,
     Exit,
@@ -33,6 +32,7 @@ from meterlet.commands.common import (
     open_machine,
     period_options,
 )
+from meterlet.commands.manifest_words import dealings
 from protocols.metrology import Period
 from sml_codec import Obis
 

@@ -4,33 +4,22 @@
 A module of its own, so that nothing else pays for the web server's imports.
 """
 
-import asyncio
 import os
-import signal
-import socket
-import ssl
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from errno import EINVAL
-from ipaddress import ip_address
+from functools import partial
 from pathlib import Path
 from typing import Final, TextIO
 
 import rich_click as click
-import uvicorn
 
 from hub.device import Device
-from hub.inspection.web import (
-    DOOR,
-    LOOPBACK_NAMES,
-    ResidentRole,
-    Residents,
-    Settings,
-    create_application,
-    make_parts,
-)
+from hub.inspection.web import DOOR, ResidentRole, Residents, Settings
+from hub.inspection.web.server import PagesServer, origins_of
+from hub.page_address import EVERYWHERE, PageAddress, is_loopback
 from hub.text import utc_text
+from meterlet.commands.beside_service import require_free_place
 from meterlet.commands.common import (
     PRESENT_FILE,
     Shown,
@@ -41,13 +30,10 @@ from meterlet.commands.common import (
     show,
 )
 from meterlet.commands.inspect.proofs import BillingProofs
-from meterlet.commands.serving import complain, host_option, port_option
-from meterlet.key_files import KeyFileProblem
+from meterlet.commands.serving import complain, host_option, port_option, run_until_stopped
 from meterlet.secret_files import SECRET_FILE, SecretText
 
 CHANGE: Final = "meterlet.inspect.users.change/1"
-MOST_CONNECTIONS: Final = 64
-EVERYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104 - refused, or with TLS and a name
 
 
 @click.command()
@@ -74,122 +60,32 @@ def serve(
     """
     if (certificate is None) != (key is None):
         raise click.UsageError("TLS needs both --certificate and --key")
-    if certificate is None and not _is_loopback(host):
+    if certificate is None and not is_loopback(host):
         raise click.UsageError(f"{host} is not loopback: say --certificate and --key")
     if host in EVERYWHERE and not names:
         raise click.UsageError(f"{host}: say what browsers call the hub, --name HOST")
-    tls = None if certificate is None or key is None else _tls(certificate, key)
+    address = PageAddress(host, port, names, certificate, key)
+    require_free_place(folder, "pages", host, port)
     with Device.open(folder):  # says what is wrong before anything listens
         pass
-    listener = _listen(host, port)
-    try:
-        asyncio.run(_serve(folder, listener, host, names, tls, as_json))
-    finally:
-        listener.close()
-
-
-async def _serve(
-    folder: Path,
-    listener: socket.socket,
-    host: str,
-    names: tuple[str, ...],
-    tls: ssl.SSLContext | None,
-    as_json: bool,
-) -> None:
-    port = listener.getsockname()[1]
-    own = LOOPBACK_NAMES if _is_loopback(host) else (_bracketed(host),)
+    server = PagesServer(address)
     settings = Settings(
-        folder,
-        Settings.origins_of((*own, *names), port, is_secure=tls is not None),
-        open_machine,
-        BillingProofs(),
-        complain=complain,
+        folder, origins_of(address, server.port), open_machine, BillingProofs(), complain=complain
     )
-    parts = make_parts(settings)
-    config = uvicorn.Config(
-        create_application(parts),
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        proxy_headers=False,
-        ws="none",
-        http="h11",
-        loop="asyncio",
-        limit_concurrency=MOST_CONNECTIONS,
-        h11_max_incomplete_event_size=16 * 1024,
-        timeout_keep_alive=15,
-        timeout_graceful_shutdown=10,
-        ssl_context_factory=None if tls is None else lambda _config, _default: tls,
-    )
-
-    class Server(uvicorn.Server):
-        """Ended by a signal, it ends well: uvicorn's own would raise the signal again."""
-
-        @contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            """Leave the signals to us."""
-            yield
-
-    server = Server(config)
-
-    def end() -> None:
-        server.should_exit = True
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, end)
-    address = f"{'http' if tls is None else 'https'}://{_bracketed(host)}:{port}/"
-    code = None if parts.residents.all() else parts.welcome_code
-    _announce(address, code, as_json)
-    await server.serve(sockets=[listener])
+    try:
+        run_until_stopped(partial(server.serve, settings, partial(_announce, as_json)))
+    finally:
+        server.close()
 
 
-def _announce(address: str, code: str | None, as_json: bool) -> None:
+def _announce(as_json: bool, address: str, welcome: Callable[[], str | None]) -> None:
+    code = welcome()
     facts = {"address": address, "code": code, "process": os.getpid()}
     lines = [f"the pages are at {address}; Ctrl-C ends them"]
     if code is not None:
         lines.append(f"nobody may see them yet: the first owner is made there with the code {code}")
     show("meterlet.inspect.serve/1", facts, lines, as_json=as_json)
     sys.stdout.flush()
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket; raise `OSError`, naming the address, if it is not free."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except (OSError, UnicodeError) as error:
-        listener.close()
-        number = error.errno if isinstance(error, OSError) else None
-        is_name = isinstance(error, socket.gaierror) or number is None
-        reason = "no host can have that name" if is_name else os.strerror(number or EINVAL)
-        raise OSError(number or EINVAL, reason, f"{host}:{port}") from None
-    listener.listen(MOST_CONNECTIONS)
-    return listener
-
-
-def _tls(certificate: Path, key: Path) -> ssl.SSLContext:
-    if key.stat().st_mode & 0o077:
-        raise KeyFileProblem(f"{key}: others may read it; its mode must be 0600")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(certificate, key, password=lambda: "")
-    except (ssl.SSLError, OSError, ValueError):
-        raise KeyFileProblem(f"{certificate}, {key}: not a certificate and its key") from None
-    return context
 
 
 @click.group()

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet utility api-key`, `operator` and `audit`: who may ask the service, and who has."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+import rich_click as click
+
+from meterlet.commands.common import Shown, json_or_text, one_line_errors, utility_option
+from meterlet.secret_files import SecretText
+from utility_server.retail.utility import Utility
+from utility_server.service.access.api_keys import ApiKey, ApiKeys
+from utility_server.service.access.audit import AuditLog
+from utility_server.service.access.operators import Operators
+from utility_server.service.access.roles import Role, parse_roles
+from utility_server.service.words import utc_text
+
+DAY_SECONDS: Final = 86_400
+COMMAND: Final = "operator:command"
+ROLES: Final = [str(role) for role in Role]
+
+role_option = click.option(
+    "--role", "roles", type=click.Choice(ROLES), multiple=True, required=True,
+    help="What it may: billing, settlement, grid, auditor or admin; several times for several.",
+)  # fmt: skip
+
+
+def _now() -> int:
+    return int(time.time())
+
+
+@contextmanager
+def _utility(folder: Path, action: str = "", target: str = "") -> Iterator[Utility]:
+    """Open the utility; what changes something is on record before it is done."""
+    with one_line_errors(), Utility.open(folder) as utility:
+        if action:
+            AuditLog(utility.engine, _now).append(COMMAND, action, target, "begun", "command")
+        yield utility
+        if action:
+            AuditLog(utility.engine, _now).append(COMMAND, action, target, "done", "command")
+
+
+def _keys(utility: Utility) -> ApiKeys:
+    return ApiKeys(utility.engine, _now, os.urandom)
+
+
+@click.group("api-key")
+def api_key() -> None:
+    """Keys with which systems ask the service."""
+
+
+@api_key.command("create")
+@utility_option
+@click.argument("name", help="What the key is for, as people call it.")
+@role_option
+@click.option(
+    "--days", type=click.IntRange(0, 3650), default=365, show_default=True,
+    help="How long it counts; 0: until it is revoked.",
+)  # fmt: skip
+@json_or_text("meterlet.utility.api-key/1")
+def create_key(folder: Path, name: str, roles: tuple[str, ...], days: int) -> Shown:
+    """Make a key called NAME. It is shown this once; only its hash is kept."""
+    with _utility(folder, "create_api_key") as utility:
+        key, text = _keys(utility).create(name, parse_roles(roles), days * DAY_SECONDS)
+    return {**_facts(key), "secret": text}, text
+
+
+@api_key.command("list")
+@utility_option
+@json_or_text("meterlet.utility.api-keys/1")
+def list_keys(folder: Path) -> Shown:
+    """List the keys, without their secrets."""
+    with _utility(folder) as utility:
+        now = _now()
+        found = [(key, key.holds(now)) for key in _keys(utility).all()]
+    lines = [
+        f"{key.identification}  {' '.join(sorted(key.roles)):24} {key.name}"
+        + ("" if holds else "; counts no more")
+        for key, holds in found
+    ]
+    facts = [{**_facts(key), "counts": holds} for key, holds in found]
+    return {"keys": facts}, lines or "there is no key"
+
+
+@api_key.command("revoke")
+@utility_option
+@click.argument("key", help="The key's identification; `meterlet utility api-key list` shows it.")
+@json_or_text("meterlet.utility.api-key/1")
+def revoke_key(folder: Path, key: str) -> Shown:
+    """Let KEY count no more, from the next request on."""
+    with _utility(folder, "revoke_api_key", f"key={key[:40]}") as utility:
+        revoked = _keys(utility).revoke(key)
+    return _facts(revoked), f"revoked {revoked.identification}"
+
+
+def _facts(key: ApiKey) -> dict[str, Any]:
+    return {
+        "key": key.identification,
+        "name": key.name,
+        "roles": sorted(key.roles),
+        "created": utc_text(key.created),
+        "expires": utc_text(key.expires) if key.expires else None,
+        "revoked": utc_text(key.revoked) if key.revoked else None,
+    }
+
+
+@click.group()
+def operator() -> None:
+    """Who may sign in at the console with a password."""
+
+
+@operator.command("add")
+@utility_option
+@click.argument("name", help="The operator's name.")
+@role_option
+@click.option(
+    "--password-file", type=SecretText("r", encoding="utf-8"),
+    help="Where the password is (its first line; - is standard input); asked for otherwise.",
+)  # fmt: skip
+@json_or_text("meterlet.utility.operator/1")
+def add_operator(
+    folder: Path, name: str, roles: tuple[str, ...], password_file: TextIO | None
+) -> Shown:
+    """Add the operator NAME, or give NAME another password and other roles.
+
+    Whoever is signed in as NAME is signed out.
+    """
+    if password_file is not None:
+        password = password_file.readline().rstrip("\r\n")
+    else:
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    with _utility(folder, "add_operator", f"operator={name[:40]}") as utility:
+        operators = Operators(utility.engine, _now, os.urandom)
+        added = operators.add(name, password, parse_roles(roles))
+    return {"name": added.name, "roles": sorted(added.roles)}, f"added {added.name}"
+
+
+@operator.command("list")
+@utility_option
+@json_or_text("meterlet.utility.operators/1")
+def list_operators(folder: Path) -> Shown:
+    """List the operators."""
+    with _utility(folder) as utility:
+        found = Operators(utility.engine, _now, os.urandom).all()
+    lines = [f"{one.name:20} {' '.join(sorted(one.roles))}" for one in found]
+    facts = [{"name": one.name, "roles": sorted(one.roles)} for one in found]
+    return {"operators": facts}, lines or "there is no operator"
+
+
+@operator.command("remove")
+@utility_option
+@click.argument("name", help="The operator's name.")
+@json_or_text("meterlet.utility.operator/1")
+def remove_operator(folder: Path, name: str) -> Shown:
+    """Remove the operator NAME, who is signed out everywhere."""
+    with _utility(folder, "remove_operator", f"operator={name[:40]}") as utility:
+        Operators(utility.engine, _now, os.urandom).remove(name)
+    return {"name": name, "removed": True}, f"removed {name}"
+
+
+@click.command()
+@utility_option
+@json_or_text("meterlet.utility.audit/1")
+def audit(folder: Path) -> Shown:
+    """Check the chain of the operators' audit log, and list who asked for what."""
+    with _utility(folder) as utility:
+        entries = list(AuditLog(utility.engine, _now).entries())
+    facts = [
+        {
+            "number": one.sequence,
+            "time": utc_text(one.time),
+            "who": one.who,
+            "action": one.action,
+            "target": one.target,
+            "outcome": one.outcome,
+            "digest": one.digest.hex(),
+        }
+        for one in entries
+    ]
+    lines = [
+        f"{one.sequence:5} {utc_text(one.time)} {one.who} {one.action} {one.target}: {one.outcome}"
+        for one in entries
+    ]
+    return {"verified": True, "entries": facts}, [*lines, f"{len(lines)} entries; the chain holds"]

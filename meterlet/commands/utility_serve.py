@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet utility serve`: the utility as a service, for people and systems."""
+
+import asyncio
+import os
+import signal
+import socket
+import ssl
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import fastapi  # noqa: F401 - first, so that what is missing is said to be the extra `api`
+import rich_click as click
+import uvicorn
+
+from applets.billing.messages import BillQuestion
+from hub.page_address import EVERYWHERE, bracketed, is_loopback
+from hub.web_listener import QuietServer, listen, tls_context
+from meterlet.commands.common import (
+    PRESENT_FILE,
+    PRESENT_FOLDER,
+    json_option,
+    one_line_errors,
+    show,
+    utility_option,
+)
+from meterlet.commands.serving import host_option, port_option
+from meterlet.commands.utility_gateway import authority_of, hub_errands
+from meterlet.commands.utility_worker import (
+    nats_credentials_option,
+    nats_option,
+    nats_token_option,
+    open_queue,
+)
+from meterlet.secret_files import SECRET_FILE
+from utility_server.errors import QueueUnreachable
+from utility_server.gateway.serving import gateway_app, serve_gateway, server_context
+from utility_server.pipeline.queue import Queue
+from utility_server.pipeline.sweeper import Sweeper
+from utility_server.pipeline.worker import Worker
+from utility_server.service.application import create_service
+from utility_server.service.log import JsonLog
+from utility_server.service.parts import LOOPBACK_NAMES, ServiceParts, ServiceSettings
+
+MOST_CONNECTIONS: Final = 256
+PORT: Final = 8420
+HUBS_PORT: Final = 8443
+END_SECONDS: Final = 60.0
+"""How long the batch at hand may still take when the service ends."""
+SHOWN: Final = frozenset({"answers", "entry", "times"})
+"""What the log has of a worker's events: nothing that names a customer; reasons may."""
+
+
+@click.command()
+@utility_option
+@host_option
+@port_option(PORT)
+@click.option("--name", "names", multiple=True, help="A further name that clients use for it.")
+@click.option("--tls-cert", type=PRESENT_FILE, help="TLS: the certificate and its chain (PEM).")
+@click.option("--tls-key", type=SECRET_FILE, help="TLS: its private key (PEM, mode 0600).")
+@click.option(
+    "--hubs-host", default="127.0.0.1", show_default=True, help="Address to wait for hubs on."
+)
+@click.option(
+    "--hubs-port", type=click.IntRange(0, 65535), default=HUBS_PORT, show_default=True,
+    help="Port to wait for hubs on; 0: any that is free.",
+)  # fmt: skip
+@click.option(
+    "--hubs-name", "hubs_names", multiple=True, default=("localhost", "127.0.0.1"),
+    show_default=True, help="A name or address under which hubs reach it. Repeatable.",
+)  # fmt: skip
+@click.option("--no-hubs", is_flag=True, help="Wait for no hubs; another process is their door.")
+@click.option(
+    "--no-worker", is_flag=True, help="Verify no answers; `meterlet utility worker` does elsewhere."
+)
+@nats_option
+@nats_token_option
+@nats_credentials_option
+@click.option("--mdms", type=PRESENT_FOLDER, help="The folder of the MDMS whose sums are shown.")
+@click.option(
+    "--dial", is_flag=True, help="Let bill runs ask hubs at addresses that operators name."
+)
+@click.option("--no-console", is_flag=True, help="Serve the interface alone, without the console.")
+@json_option
+def serve(
+    folder: Path,
+    host: str,
+    port: int,
+    names: tuple[str, ...],
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    hubs_host: str,
+    hubs_port: int,
+    hubs_names: tuple[str, ...],
+    no_hubs: bool,
+    no_worker: bool,
+    nats: str | None,
+    token_file: Path | None,
+    credentials: Path | None,
+    mdms: Path | None,
+    dial: bool,
+    no_console: bool,
+    as_json: bool,
+) -> None:
+    """Serve the utility: a door for hubs that dial, and one for people and systems.
+
+    REST for systems, the console for operators, and the long runs: on loopback unless --host says
+    otherwise, and then over TLS only. Hubs are waited for over TLS with certificates of the
+    utility's own authority. It logs JSON to stderr.
+    """
+    if (tls_cert is None) != (tls_key is None):
+        raise click.UsageError("TLS needs both --tls-cert and --tls-key")
+    if tls_cert is None and not is_loopback(host):
+        raise click.UsageError(f"{host} is not loopback: say --tls-cert and --tls-key")
+    if host in EVERYWHERE and not names:
+        raise click.UsageError(f"{host}: say what clients call the service, --name HOST")
+    with one_line_errors():
+        tls = None if tls_cert is None or tls_key is None else tls_context(tls_cert, tls_key)
+        listener = listen(host, port, MOST_CONNECTIONS)
+        try:
+            number = listener.getsockname()[1]
+            own = LOOPBACK_NAMES if is_loopback(host) else (bracketed(host),)
+            log = JsonLog(sys.stderr, lambda: int(time.time()))
+            settings = ServiceSettings(
+                folder,
+                ServiceSettings.origins_of((*own, *names), number, is_secure=tls is not None),
+                mdms=mdms,
+                may_dial=dial,
+                log=log,
+            )
+            parts = ServiceParts.open(settings)
+            log.take_libraries()
+            scheme = "http" if tls is None else "https"
+            queue = open_queue(nats, token_file, credentials)
+            hubs = None if no_hubs else HubDoor(parts, queue, hubs_host, hubs_port, hubs_names)
+            address = f"{scheme}://{bracketed(host)}:{number}/"
+            with closing(queue), nullcontext() if no_worker else working(parts, queue, nats):
+                asyncio.run(
+                    _serve(
+                        parts, listener, tls, hubs,
+                        lambda where: _announce(parts, address, where, as_json),
+                        has_console=not no_console,
+                    )
+                )  # fmt: skip
+        finally:
+            listener.close()
+
+
+@contextmanager
+def working(parts: ServiceParts, queue: Queue, nats: str | None) -> Iterator[None]:
+    """Verify the answers of hubs meanwhile, many at once, and enter their bills."""
+    utility, tell, stopping = parts.utility, parts.settings.log, threading.Event()
+
+    def told(event: str, facts: Mapping[str, object]) -> None:
+        tell(
+            f"worker-{event.replace(' ', '-')}",
+            {name: value for name, value in facts.items() if name in SHOWN or event == "waits"},
+        )
+
+    # By itself it finds what waits; beside a queue, only what that has lost.
+    sweeper = Sweeper(utility, queue, told)
+    if nats is None:
+        sweeper = Sweeper(utility, queue, told, patience_seconds=0, every_seconds=1.0)
+    worker = Worker(utility, queue, told=told, sleep=stopping.wait)
+    threads = [
+        threading.Thread(target=one.run, args=(stopping,), daemon=True) for one in (sweeper, worker)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        for thread in threads:
+            thread.join(END_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class HubDoor:
+    """Where hubs that dial are waited for."""
+
+    parts: ServiceParts
+    queue: Queue
+    host: str
+    port: int
+    names: tuple[str, ...]
+
+    async def serve(self, ready: Callable[[str, int], None], stop: asyncio.Event) -> None:
+        """Ask hubs for the bills that wait, as they dial in, until told to stop."""
+        utility = self.parts.utility
+        authority = authority_of(utility)
+        certificate, key = authority.server_files(self.names)
+        authority.open()
+        context = server_context(certificate, key, authority.certificate_file)
+        errands = hub_errands(utility, self._answered, self.parts.bill_runs.tell_failed)
+        with ThreadPoolExecutor(thread_name_prefix="gateway") as workers:
+            app = gateway_app(errands, authority, workers)
+            await serve_gateway(app, context, self.host, self.port, ready, stop)
+
+    def _answered(self, question: BillQuestion) -> None:
+        """Let an answer, which the database has, be verified; the sweeper finds what is lost."""
+        with suppress(QueueUnreachable):
+            self.queue.publish([question.about.nonce])
+
+
+async def _serve(
+    parts: ServiceParts,
+    listener: socket.socket,
+    tls: ssl.SSLContext | None,
+    hubs: HubDoor | None,
+    announce: Callable[[str], None],
+    *,
+    has_console: bool,
+) -> None:
+    config = uvicorn.Config(
+        create_service(parts, has_console=has_console),
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        http="h11",
+        loop="asyncio",
+        limit_concurrency=MOST_CONNECTIONS,
+        h11_max_incomplete_event_size=16 * 1024,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=10,
+        ssl_context_factory=None if tls is None else lambda _config, _default: tls,
+    )
+    server, stop = QuietServer(config), asyncio.Event()
+
+    def end() -> None:
+        server.should_exit = True
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, end)
+    if hubs is None:
+        announce("")
+        await server.serve(sockets=[listener])
+        return
+
+    async def both() -> None:
+        """Serve people and systems; the doors close together."""
+        try:
+            await server.serve(sockets=[listener])
+        finally:
+            stop.set()
+
+    try:
+        async with asyncio.TaskGroup() as doors:
+            opened = asyncio.Event()
+
+            def ready(host: str, port: int) -> None:
+                announce(f"{bracketed(host)}:{port}")
+                opened.set()
+
+            door = doors.create_task(hubs.serve(ready, stop))
+            waiting = doors.create_task(opened.wait())
+            await asyncio.wait((door, waiting), return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+            if opened.is_set():
+                doors.create_task(both())
+    except* OSError as group:
+        raise group.exceptions[0] from None
+
+
+def _announce(parts: ServiceParts, address: str, hubs: str, as_json: bool) -> None:
+    facts = {
+        "address": address,
+        "hubs": hubs or None,
+        "openapi": f"{address}v1/openapi.json",
+        "process": os.getpid(),
+    }
+    lines = [f"the service is at {address}; Ctrl-C ends it"]
+    if hubs:
+        lines.append(f"hubs that dial are waited for at {hubs}")
+    if not parts.operators.all() and parts.sign_in is None:
+        lines.append(
+            "nobody can sign in yet: `meterlet utility operator add NAME --role billing` lets you"
+        )
+    show("meterlet.utility.serve/1", facts, lines, as_json=as_json)
+    sys.stdout.flush()

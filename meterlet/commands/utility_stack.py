@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet utility stack`: the whole service on one machine, for trying out."""
+
+import signal
+import threading
+from pathlib import Path
+
+import rich_click as click
+
+from meterlet.commands.common import FOLDER, default_folder, json_option, one_line_errors
+from meterlet.commands.utility_worker import EventPrinter
+
+
+@click.command("stack")
+@click.argument(
+    "folder", type=FOLDER, default=lambda: default_folder("stack"),
+    help="Where the servers' data and the utility are to live.",
+)  # fmt: skip
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=1, show_default=True,
+    help="So many processes verify answers.",
+)  # fmt: skip
+@click.option(
+    "--gateway-port", type=click.IntRange(1, 65535), default=8443, show_default=True,
+    help="Port for hubs that dial out.",
+)  # fmt: skip
+@click.option(
+    "--name", "names", multiple=True, default=("localhost", "127.0.0.1"), show_default=True,
+    help="A name or address under which hubs reach this machine. Repeatable.",
+)  # fmt: skip
+@json_option
+def stack(
+    folder: Path, workers: int, gateway_port: int, names: tuple[str, ...], as_json: bool
+) -> None:
+    """Run database, queue, workers and the hubs' gateway in FOLDER, until it is stopped.
+
+    PostgreSQL's and NATS's servers must be installed; they listen on this machine alone. What ends
+    is started again. The utility is made at the first start: FOLDER/utility works with all other
+    commands.
+    """
+    from utility_server.stack.whole import Stack
+
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    told = EventPrinter("meterlet.utility.stack/1", as_json=as_json)
+    running = Stack(folder.resolve(), workers, gateway_port, names, told)
+    with one_line_errors():
+        try:
+            running.start()
+            told("ready", {"utility": str(running.utility), "gateway_port": gateway_port})
+            running.run(stopping)
+        finally:
+            running.stop()

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole service started by one command; what is killed comes back, and nothing is lost."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from tests.support.answered_crowd import answered_crowd
+from tests.support.command import PROGRAM, ROOT, environment
+from tests.support.postgresql import kill_server
+from tests.support.waiting import PATIENCE, wait_until
+from utility_server.errors import StoreError
+from utility_server.pipeline.jetstream import JetStreamQueue
+from utility_server.retail.utility import Utility
+from utility_server.stack.nats_server import server_program
+from utility_server.stack.postgresql_server import server_programs
+from utility_server.stack.whole import Stack
+
+
+def children(process: int) -> dict[str, int]:
+    """Return the stack's own processes, by what they do."""
+    found = {}
+    for child in Path(f"/proc/{process}/task/{process}/children").read_text().split():
+        words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+        for name in ("gateway", "worker"):
+            if name.encode() in words:
+                found[name] = int(child)
+    return found
+
+
+def is_running(process: int, what: str) -> bool:
+    return what in children(process)
+
+
+@pytest.mark.process
+def test_one_command_runs_it_all_and_what_is_killed_comes_back() -> None:
+    if server_program() is None or server_programs() is None:
+        pytest.skip("NOT TESTED: the servers of PostgreSQL and NATS are not installed")
+    with TemporaryDirectory(prefix="stack-") as made:
+        Path(made).chmod(0o711)  # root's PostgreSQL is another user's
+        folder = Path(made) / "s"
+        stack = Stack(folder)
+        log = Path(made) / "said"
+        command = [*PROGRAM, "utility", "stack", str(folder), "--gateway-port", "0", "--json"]
+        refused = subprocess.run(
+            command, cwd=ROOT, env=environment(), capture_output=True, timeout=PATIENCE,
+            check=False,
+        )  # fmt: skip
+        assert refused.returncode == 2  # hubs have to find it again
+        command[-2] = "18447"
+        with log.open("wb") as out:
+            running = subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=out)
+        try:
+            wait_until(
+                lambda: '"ready"' in log.read_text() or running.poll() is not None, "the stack"
+            )
+            assert running.poll() is None
+            with Utility.open(stack.utility) as utility:
+                crowd = answered_crowd(utility, 6)
+            for place, what in enumerate(("worker", "postgresql", "gateway")):
+                with closing(
+                    JetStreamQueue.open(
+                        stack.nats.url, token=stack.nats.token_file.read_text().strip()
+                    )
+                ) as queue:
+                    queue.publish(crowd.nonces[2 * place : 2 * place + 2])
+                if what == "postgresql":
+                    kill_server(stack.postgresql)
+                else:
+                    wait_until(partial(is_running, running.pid, what), what)
+                    os.kill(children(running.pid)[what], signal.SIGKILL)
+
+            def entries() -> int:
+                try:
+                    with Utility.open(stack.utility) as utility:
+                        return sum(1 for _ in utility.ledger.entries())
+                except StoreError:
+                    return -1
+
+            deadline = time.monotonic() + 3 * PATIENCE
+            while entries() != 6:
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.2)
+            wait_until(lambda: len(children(running.pid)) == 2, "gateway and worker")
+        finally:
+            running.send_signal(signal.SIGINT)
+            running.wait(PATIENCE)
+        assert running.returncode == 0, log.read_text()
+        assert (stack.postgresql.process, stack.nats.process) == (None, None)
+        events = [json.loads(line) for line in log.read_text().splitlines()]
+        ended = {one["part"] for one in events if one["event"] == "ended"}
+        assert ended >= {"worker-1", "postgresql", "gateway"}
+        assert stack.nats.token_file.stat().st_mode & 0o777 == 0o600
+        assert stack.nats.token_file.read_text().strip() not in log.read_text()

@@ -1,0 +1,402 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes over the interface: bytes in hex, days as dates, moments in UTC, money as text."""
+
+from datetime import date
+from typing import Annotated, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from utility_server.service.access.roles import Role
+
+ItemT = TypeVar("ItemT")
+
+MeterText = Annotated[
+    str, StringConstraints(pattern=r"^([0-9a-f]{2}){1,32}$", max_length=64),
+]  # fmt: skip
+DigestText = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+AccountText = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+NonceText = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+JobText = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+KeyText = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
+HostPort = Annotated[
+    str,
+    StringConstraints(pattern=r"^([A-Za-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\]):[1-9][0-9]{0,4}$"),
+]
+
+
+class Model(BaseModel):
+    """A member that is not described is an error, as is a value of another type."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Page(Model, Generic[ItemT]):
+    """A part of a collection."""
+
+    items: list[ItemT]
+    next: str | None = Field(None, description="The cursor of the next page; null at the end.")
+
+
+class Days(BaseModel):
+    """Local days, both included."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    first: date = Field(alias="from")
+    last: date = Field(alias="until")
+
+
+class CustomerSummary(Model):
+    """An enrolled meter."""
+
+    meter: str
+    zone: str
+    applets: int
+
+
+class Applet(Model):
+    """An applet of the customer's hub that the utility may ask."""
+
+    aid: str
+    key_version: int
+    register_: str = Field(alias="register")
+    slot_minutes: int
+
+
+class ContractState(Model):
+    """From when to when the meter is a customer's, and which days are billed."""
+
+    account: str
+    from_: date | None = Field(alias="from")
+    until: date | None
+    on_record: bool
+    billed: list[Days]
+    void: list[Days]
+    unbilled: list[Days]
+    due: Days | None = Field(description="What a monthly reading cycle bills next.")
+
+
+class Contract(Model):
+    """From when to when the meter is a customer's."""
+
+    account: str
+    meter: str
+    from_: date | None = Field(alias="from")
+    until: date | None
+    on_record: bool
+
+
+class CertifiedChain(Model):
+    """What is known of a register's certified days: how many, not what was used."""
+
+    register_: str = Field(alias="register")
+    days: int
+    first: date
+    last: date
+    mounted: str = Field(description="The meter that counted when the last day ended.")
+    custody_begins: date | None
+
+
+class Exchange(Model):
+    """What a certified day said of the meter: another one, or another custody."""
+
+    day: date
+    register_: str = Field(alias="register")
+    kind: str
+    facts: dict[str, str]
+
+
+class LogHead(Model):
+    """How far the hub's disclosure log had come when it was seen last."""
+
+    length: int
+    digest: str
+
+
+class Customer(Model):
+    """A customer's meter, as far as the utility knows it."""
+
+    meter: str
+    zone: str
+    certifier: str
+    applets: list[Applet]
+    contracts: list[ContractState]
+    chains: list[CertifiedChain]
+    log: LogHead | None
+    not_seen: str = Field(description="What the utility does not know of the customer.")
+
+
+class Enrolled(Model):
+    """What was enrolled."""
+
+    meter: str
+    applet: str
+
+
+class MoveIn(BaseModel):
+    """The first local day of a contract."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    first: date = Field(alias="from")
+
+
+class MoveOut(Model):
+    """The last local day of a contract."""
+
+    until: date
+
+
+class Forgotten(Model):
+    """How many entries of a hub's log were known until now."""
+
+    forgotten: int | None
+
+
+class TariffState(Model):
+    """A registered tariff."""
+
+    digest: str
+    name: str
+    revision: int
+    first: date
+    last: date
+    registered: str
+    withdrawn: str | None
+
+
+class NewQuestion(Model):
+    """A bill to ask for."""
+
+    meter: MeterText
+    period: Days
+    tariff: DigestText
+    paid: int | None = Field(
+        None, ge=0, le=10**12, description="Paid in advance, in 10^-6 of the currency."
+    )
+
+
+class Bill(Model):
+    """A bill that was asked for, and how far it has come."""
+
+    question: str = Field(description="Its nonce.")
+    meter: str
+    period: Days
+    state: str
+    since: str
+    address: str | None
+    invoice: int | None
+
+
+class LedgerLine(Model):
+    """An entry of the ledger."""
+
+    number: int
+    time: str
+    kind: str
+    meter: str
+    facts: dict[str, str | int]
+    digest: str
+
+
+class LedgerHead(Model):
+    """The end of the ledger: who keeps it can tell that nothing was cut off."""
+
+    entries: int
+    digest: str
+
+
+class Verdict(Model):
+    """What came of verifying an entry again, from what the hub answered."""
+
+    number: int
+    verified: bool
+    check: str | None = None
+    why: str | None = None
+
+
+class CorrectedDay(Model):
+    """How many slots of a day were corrected."""
+
+    day: date
+    slots: int
+
+
+class InvoiceState(Model):
+    """An invoice, as it was signed."""
+
+    number: int
+    issued: str
+    meter: str
+    period: Days
+    currency: str
+    total: str
+    missing_slots: int
+    tariff: str
+    evidence: str
+    replaces: int | None
+    difference: str | None
+    corrected: list[CorrectedDay]
+    account: str | None
+    bill: int | None
+    paid: int | None
+    is_last: bool
+
+
+_Line = Annotated[str, StringConstraints(max_length=120, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
+class PartyModel(Model):
+    """The name and address of a contract's customer."""
+
+    name: Annotated[_Line, Field(min_length=1)]
+    street: _Line
+    postcode: _Line
+    city: Annotated[_Line, Field(min_length=1)]
+    country: str = Field(pattern="^[A-Z]{2}$", description="ISO 3166-1.")
+    reference: _Line = Field("", description="How the customer wants to be referred to.")
+
+
+class Share(Model):
+    """What a supplier's customers used was worth, over a period."""
+
+    supplier: str
+    currency: str
+    customers: int
+    value_nano: int = Field(description="In 10^-9 of the currency.")
+
+
+class BillRunOrderModel(Model):
+    """A bill run: of a period, or of whatever is due in a reading cycle."""
+
+    tariff: DigestText
+    period: Days | None = None
+    cycle: str = Field("month", pattern="^(month|quarter|year)$")
+    begins: date = Field(date(2000, 1, 1), description="A day on which a cycle begins.")
+    meters: list[MeterText] = Field([], max_length=10_000, description="Empty: all customers.")
+    addresses: dict[MeterText, HostPort] = Field(
+        {}, max_length=10_000, description="Where hubs are asked; others dial in."
+    )
+    at_last_address: bool = Field(False, description="Ask others where they were asked last.")
+    replaces: bool = Field(False, description="Bill again what is billed.")
+    tries: int = Field(5, ge=1, le=20)
+    retry_seconds: int = Field(300, ge=1, le=86_400)
+    wait_seconds: int = Field(
+        0, ge=0, le=31_536_000, description="How long hubs are waited for; 0: until cancelled."
+    )
+
+
+class RunState(Model):
+    """A long run, and how far it is."""
+
+    run: str
+    kind: str
+    state: str
+    created: str
+    changed: str
+    done: int
+    total: int
+    counts: dict[str, int]
+    facts: dict[str, str | int | bool | None]
+    faults: list[str]
+
+
+class RunItem(Model):
+    """One customer's bill in a run."""
+
+    meter: str
+    period: Days | None
+    state: str
+    question: str | None
+    tries: int
+    next_try: str | None
+    reason: str | None
+    why: str | None
+    invoice: int | None
+
+
+class NewSchedule(Model):
+    """A bill run that comes again, of what is due then."""
+
+    name: str = Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")
+    day: int = Field(ge=1, le=28, description="Of each month.")
+    hour: int = Field(0, ge=0, le=23, description="In UTC.")
+    order: BillRunOrderModel
+
+
+class ScheduleState(Model):
+    """A bill run that comes again."""
+
+    schedule: str
+    name: str
+    day: int
+    hour: int
+    next: str
+    last_run: str | None
+
+
+class RegionSpan(Model):
+    """Of which time a region's sum is stored."""
+
+    region: str
+    resolution_minutes: int
+    first: str
+    last: str
+
+
+class Curve(Model):
+    """What all homes of a region used together, slot by slot."""
+
+    region: str
+    zone: str
+    resolution_minutes: int
+    fewest_homes: int
+    most_homes: int
+    missing: int
+    slots: list[tuple[int, int]] = Field(description="Begin and end, in epoch seconds.")
+    uses_wh: list[int]
+    not_seen: str = Field(description="What the grid operator does not know of a home.")
+
+
+class NewApiKey(Model):
+    """A key for a system."""
+
+    name: str = Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")
+    roles: list[Role] = Field(min_length=1, max_length=5)
+    days: int = Field(365, ge=0, le=3650, description="How long it counts; 0: until revoked.")
+
+
+class ApiKeyState(Model):
+    """A key, without its secret."""
+
+    key: str
+    name: str
+    roles: list[Role]
+    created: str
+    expires: str | None
+    revoked: str | None
+
+
+class ShownApiKey(ApiKeyState):
+    """A new key: this is the only time that its text is shown."""
+
+    secret: str
+
+
+class AuditLine(Model):
+    """Who asked for what."""
+
+    number: int
+    time: str
+    who: str
+    action: str
+    target: str
+    outcome: str
+    request: str
+    digest: str
+
+
+class Me(Model):
+    """Who asks."""
+
+    who: str
+    roles: list[Role]

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pages of collections, and the days and bodies of requests."""
+
+from collections.abc import Callable, Sequence
+from datetime import date
+from typing import Annotated, Any, Final, TypeVar
+
+from fastapi import Depends, Query, Request
+
+from protocols.metrology import GridError, Period
+from utility_server.service.api.models import Days, Page
+from utility_server.service.api.operation import parts_of
+from utility_server.service.api.problems import Problem
+
+RowT = TypeVar("RowT")
+ItemT = TypeVar("ItemT")
+MOST: Final = 200
+
+Limit = Annotated[int, Query(ge=1, le=MOST, description="How many at most.")]
+Cursor = Annotated[
+    str | None, Query(max_length=1024, description="Where the page begins: `next` of another.")
+]
+
+
+async def _body(request: Request) -> bytes:
+    return await request.body()
+
+
+Body = Annotated[bytes, Depends(_body)]
+"""The body as it is: the operation says in its description what it takes."""
+
+
+def page_of(
+    request: Request,
+    collection: Sequence[Any],
+    cursor: str | None,
+    limit: int,
+    rows: Callable[[list[Any] | None, int], Sequence[RowT]],
+    position: Callable[[RowT], Sequence[Any]],
+    item: Callable[[RowT], ItemT],
+) -> Page[ItemT]:
+    """Return a page.
+
+    `rows` gives as many as it is told, from after a position on; `collection` names the collection
+    and its filters, which a cursor is bound to.
+    """
+    cursors = parts_of(request).cursors
+    after = None if cursor is None else cursors.read(collection, cursor)
+    found = rows(after, limit + 1)
+    more = len(found) > limit
+    shown = found[:limit]
+    following = cursors.make(collection, position(shown[-1])) if more else None
+    return Page[Any](items=[item(row) for row in shown], next=following)
+
+
+def period_of(days: Days) -> Period:
+    """Return the days as the domain has them; raise a `Problem` where they are none."""
+    try:
+        return Period(days.first, days.last)
+    except GridError as error:
+        raise Problem(422, "invalid-period", str(error)) from None
+
+
+def day_of(day: date) -> date:
+    """Return a day that the domain can have; raise a `Problem` for another."""
+    period_of(Days.model_validate({"from": day, "until": day}))
+    return day
+
+
+def days_model(period: Period) -> Days:
+    """Return a period as the interface shows it."""
+    return Days.model_validate({"from": period.first, "until": period.last})

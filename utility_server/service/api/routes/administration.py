@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keys of systems, the audit log, and who asks."""
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Path, Request
+from starlette.responses import Response
+
+from utility_server.errors import AccessProblem
+from utility_server.service.access.api_keys import ApiKey
+from utility_server.service.access.audit import AuditEntry
+from utility_server.service.access.roles import Role
+from utility_server.service.api.models import (
+    ApiKeyState,
+    AuditLine,
+    KeyText,
+    Me,
+    NewApiKey,
+    Page,
+    ShownApiKey,
+)
+from utility_server.service.api.operation import (
+    ANYONE,
+    ServiceRoute,
+    operation,
+    parts_of,
+    principal_of,
+)
+from utility_server.service.api.paging import Cursor, Limit, page_of
+from utility_server.service.api.problems import Problem
+from utility_server.service.words import utc_text
+
+router = APIRouter(tags=["administration"], route_class=ServiceRoute)
+DAY_SECONDS: Final = 86_400
+Identification = Annotated[KeyText, Path(description="The key's identification.")]
+
+
+@operation(router, "GET", "/me", ANYONE, response_model=Me)
+def who_am_i(request: Request) -> Any:
+    """Say who asks, and with which roles."""
+    principal = principal_of(request)
+    return Me(who=principal.who, roles=sorted(principal.roles))
+
+
+@operation(router, "GET", "/api-keys", (Role.ADMIN, Role.AUDITOR), response_model=list[ApiKeyState])
+def list_api_keys(request: Request) -> Any:
+    """List the keys of systems, without their secrets."""
+    return [_key(one) for one in parts_of(request).api_keys.all()]
+
+
+@operation(
+    router, "POST", "/api-keys", (Role.ADMIN,), status=201, has_secret=True,
+    response_model=ShownApiKey,
+)  # fmt: skip
+def create_api_key(request: Request, response: Response, body: NewApiKey) -> Any:
+    """Make a key; its text is shown this once, and kept nowhere."""
+    keys = parts_of(request).api_keys
+    key, text = keys.create(body.name, frozenset(body.roles), body.days * DAY_SECONDS)
+    response.headers["Cache-Control"] = "no-store"
+    return ShownApiKey(**_key(key).model_dump(), secret=text)
+
+
+@operation(
+    router, "POST", "/api-keys/{key}/revocation", (Role.ADMIN,), fails=(404,),
+    response_model=ApiKeyState,
+)  # fmt: skip
+def revoke_api_key(request: Request, key: Identification) -> Any:
+    """Let a key count no more, from the next request on."""
+    try:
+        return _key(parts_of(request).api_keys.revoke(key))
+    except AccessProblem as error:
+        raise Problem(404, "not-found", str(error)) from None
+
+
+@operation(router, "GET", "/audit", (Role.AUDITOR,), response_model=Page[AuditLine])
+def list_audit(request: Request, limit: Limit = 50, cursor: Cursor = None) -> Any:
+    """List who asked the service for what, in order; a record check verifies the chain."""
+    audit = parts_of(request).audit
+    return page_of(
+        request, ["audit"], cursor, limit,
+        lambda after, count: audit.page(0 if after is None else int(after[0]), count),
+        lambda one: [one.sequence], _line,
+    )  # fmt: skip
+
+
+def _key(key: ApiKey) -> ApiKeyState:
+    return ApiKeyState(
+        key=key.identification,
+        name=key.name,
+        roles=sorted(key.roles),
+        created=utc_text(key.created),
+        expires=utc_text(key.expires) if key.expires else None,
+        revoked=utc_text(key.revoked) if key.revoked else None,
+    )
+
+
+def _line(entry: AuditEntry) -> AuditLine:
+    return AuditLine(
+        number=entry.sequence,
+        time=utc_text(entry.time),
+        who=entry.who,
+        action=entry.action,
+        target=entry.target,
+        outcome=entry.outcome,
+        request=entry.request,
+        digest=entry.digest.hex(),
+    )

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bills: what was asked for and how far it is, and invoices."""
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Path, Query, Request
+from starlette.responses import Response
+
+from protocols.metrology import Period
+from tariffs.invoice import Invoice
+from utility_server.errors import QuestionClosed
+from utility_server.retail.questions import KeptInvoice, KeptQuestion, State
+from utility_server.service.access.roles import Role
+from utility_server.service.api.models import (
+    Bill,
+    CorrectedDay,
+    InvoiceState,
+    MeterText,
+    NewQuestion,
+    NonceText,
+    Page,
+)
+from utility_server.service.api.operation import ServiceRoute, operation, parts_of
+from utility_server.service.api.paging import Cursor, Limit, days_model, page_of, period_of
+from utility_server.service.api.problems import Problem
+from utility_server.service.words import utc_text
+
+router = APIRouter(tags=["bills"], route_class=ServiceRoute)
+READERS: Final = (Role.BILLING, Role.AUDITOR)
+LARGEST_NUMBER: Final = 2**63 - 1
+Nonce = Annotated[NonceText, Path(description="The question's nonce in hex.")]
+Number = Annotated[int, Path(ge=1, le=LARGEST_NUMBER, description="The invoice's number.")]
+OneMeter = Annotated[MeterText | None, Query(description="Of this meter alone.")]
+SIGNED: Final = "application/cose"
+
+
+@operation(router, "GET", "/bills", READERS, reads=True, response_model=Page[Bill])
+def list_bills(
+    request: Request,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    state: Annotated[State | None, Query(description="In this state alone.")] = None,
+    meter: OneMeter = None,
+) -> Any:
+    """List the bills that were asked for, in the order of their nonces."""
+    questions = parts_of(request).utility.questions
+    of_meter = None if meter is None else bytes.fromhex(meter)
+    return page_of(
+        request, ["bills", state or "", meter or ""], cursor, limit,
+        lambda after, count: questions.page(
+            b"" if after is None else bytes(after[0]), count, state, of_meter
+        ),
+        lambda kept: [kept.question.about.nonce], lambda kept: _bill(request, kept),
+    )  # fmt: skip
+
+
+@operation(router, "POST", "/bills", (Role.BILLING,), status=201, fails=(404,), response_model=Bill)
+def ask_for_bill(request: Request, response: Response, body: NewQuestion) -> Any:
+    """Ask for a bill: the hub gets the question when it dials in next.
+
+    Who asks for the same bill again gets the same question.
+    """
+    parts = parts_of(request)
+    tariff = parts.tariffs.usable(bytes.fromhex(body.tariff))
+    meter = bytes.fromhex(body.meter)
+    request.state.target = f"meter={body.meter}"
+    question = parts.utility.question(meter, period_of(body.period), tariff.document, body.paid)
+    response.headers["Location"] = f"/v1/bills/{question.about.nonce.hex()}"
+    return _bill(request, parts.utility.questions.find(question))
+
+
+@operation(router, "GET", "/bills/{nonce}", READERS, reads=True, fails=(404,), response_model=Bill)
+def show_bill(request: Request, nonce: Nonce) -> Any:
+    """Show how far a bill has come."""
+    return _bill(request, _known(request, nonce))
+
+
+@operation(
+    router, "POST", "/bills/{nonce}/withdrawal", (Role.BILLING,), fails=(404,),
+    response_model=Bill,
+)  # fmt: skip
+def withdraw_bill(request: Request, nonce: Nonce) -> Any:
+    """Let no answer to an open question count any more."""
+    questions, kept = parts_of(request).utility.questions, _known(request, nonce)
+    if not kept.is_open:
+        raise QuestionClosed(f"the question is {kept.state}")
+    questions.withdraw(kept.question)
+    return _bill(request, questions.find(kept.question))
+
+
+@operation(
+    router, "GET", "/invoices", READERS, reads=True, fails=(404,),
+    response_model=Page[InvoiceState],
+)  # fmt: skip
+def list_invoices(
+    request: Request,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    meter: OneMeter = None,
+    corrected: Annotated[bool, Query(description="Those alone that correct another.")] = False,
+) -> Any:
+    """List the invoices, in the order of their numbers; corrections say what they replace."""
+    utility = parts_of(request).utility
+    of_meter = None if meter is None else bytes.fromhex(meter)
+
+    def rows(after: list[Any] | None, count: int) -> list[InvoiceState]:
+        at, found = 0 if after is None else int(after[0]), list[InvoiceState]()
+        while len(found) < count and (lines := utility.ledger.after(at, 200, of_meter)):
+            for line in lines:
+                at = line.sequence
+                if line.kind != "bill" or (corrected and "difference" not in line.content):
+                    continue
+                if kept := utility.questions.invoice_of(line.sequence):
+                    found.append(_invoice(request, kept))
+                    if len(found) == count:
+                        break
+        return found
+
+    return page_of(
+        request, ["invoices", meter or "", corrected], cursor, limit,
+        rows, lambda one: [one.number], lambda one: one,
+    )  # fmt: skip
+
+
+@operation(
+    router, "GET", "/invoices/{number}", READERS, reads=True, fails=(404,),
+    response_model=InvoiceState,
+)  # fmt: skip
+def show_invoice(request: Request, number: Number) -> Any:
+    """Show an invoice: one amount, and on which tariff and evidence it rests."""
+    return _invoice(request, _kept(request, number))
+
+
+@operation(
+    router, "GET", "/invoices/{number}/document", READERS, reads=True, fails=(404,),
+    response_class=Response,
+    responses={200: {"content": {SIGNED: {}}, "description": "The signed document."}},
+)  # fmt: skip
+def invoice_document(request: Request, number: Number) -> Response:
+    """Return an invoice as it was signed."""
+    return Response(_kept(request, number).document, media_type=SIGNED)
+
+
+def _known(request: Request, nonce: str) -> KeptQuestion:
+    try:
+        return parts_of(request).utility.questions.of_nonce(bytes.fromhex(nonce))
+    except QuestionClosed:
+        raise Problem(404, "not-found", "this utility has asked no such question") from None
+
+
+def _kept(request: Request, number: int) -> KeptInvoice:
+    found = parts_of(request).utility.questions.invoice_of(number)
+    if found is None:
+        raise Problem(404, "not-found", "there is no such invoice")
+    return found
+
+
+def _bill(request: Request, kept: KeptQuestion) -> Bill:
+    about = kept.question.about
+    zone = parts_of(request).utility.customers.zone(about.meter)
+    return Bill(
+        question=about.nonce.hex(),
+        meter=about.meter.hex(),
+        period=days_model(Period.filling(about.begin, about.end, zone)),
+        state=str(kept.state),
+        since=utc_text(kept.changed),
+        address=kept.address or None,
+        invoice=kept.entry if kept.entry and kept.state is not State.REFUSED else None,
+    )
+
+
+def _invoice(request: Request, kept: KeptInvoice) -> InvoiceState:
+    utility = parts_of(request).utility
+    invoice = Invoice.verify(kept.document, utility.keys.public)
+    zone = utility.customers.zone(invoice.meter)
+    return InvoiceState(
+        number=invoice.number,
+        issued=utc_text(invoice.issued),
+        meter=invoice.meter.hex(),
+        period=days_model(Period.filling(invoice.begin, invoice.end, zone)),
+        currency=invoice.currency,
+        total=invoice.total,
+        missing_slots=invoice.missing,
+        tariff=invoice.tariff.hex(),
+        evidence=invoice.evidence.hex(),
+        replaces=invoice.replaces or None,
+        difference=invoice.difference,
+        corrected=[CorrectedDay(day=one.day, slots=one.slots) for one in invoice.corrected],
+        account=None if invoice.account is None else invoice.account.hex(),
+        bill=invoice.bill,
+        paid=invoice.paid,
+        is_last=invoice.is_last,
+    )

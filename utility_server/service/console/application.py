@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The console: its pages behind a guard of their own, over the interface of the same service."""
+
+from fastapi import FastAPI
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
+
+from utility_server.service.console import pages, sign_in
+from utility_server.service.console.assets import HERE, ConsoleAssets
+from utility_server.service.console.guard import ConsoleGuard
+from utility_server.service.console.visit import Console
+from utility_server.service.parts import ServiceParts
+
+_REASONS = {
+    404: "there is no such page",
+    405: "that page takes no such request",
+    413: "that is too large",
+}
+
+
+def create_console(parts: ServiceParts, api: FastAPI) -> ASGIApp:
+    """Return the console over an interface."""
+    assets = ConsoleAssets.load()
+    templates = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.globals["asset"] = assets.address
+    console = Console(parts, api, templates)
+
+    async def refused(_: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        reason = _REASONS.get(status, "something went wrong here; the log says what")
+        text = templates.get_template("plain_problem.html").render(reason=reason)
+        return HTMLResponse(text, status)
+
+    routes: list[BaseRoute] = [page.route(console) for page in (*sign_in.PAGES, *pages.PAGES)]
+    routes.append(Route("/assets/{name}", assets.answer, methods=["GET", "HEAD"]))
+    inner = Starlette(routes=routes, exception_handlers={HTTPException: refused, 500: refused})
+    settings = parts.settings
+    return ConsoleGuard(inner, settings.origins, is_secure=settings.is_secure)

@@ -1,0 +1,401 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The console's pages. Each asks the interface as whoever looks, and shows what that says."""
+
+from datetime import date, timedelta
+from typing import Any, Final
+
+from starlette.responses import Response
+
+from utility_server.service.access.roles import Role
+from utility_server.service.console.charts import load_chart
+from utility_server.service.console.visit import ConsolePage, Visit
+
+BILLING, AUDITOR = Role.BILLING, Role.AUDITOR
+READERS: Final = (BILLING, AUDITOR)
+SHOWN: Final = 50
+GROUPS: Final = {
+    "billed": ("billed",),
+    "waiting": ("new", "asked"),
+    "unreachable": ("unreachable", "not-ready", "given-up"),
+    "declined": ("declined",),
+    "refused": ("refused", "cancelled"),
+}
+"""How the states of a run's customers stand on the page."""
+NAMES: Final = {
+    "billed": "billed",
+    "waiting": "waiting for the hub",
+    "unreachable": "not reached, or not ready",
+    "declined": "the hub said no",
+    "refused": "not to be billed so",
+}
+
+
+async def welcome(visit: Visit) -> Response:
+    """Send whoever has signed in to the first page that is his."""
+    if visit.session is None:
+        return visit.see("/sign-in")
+    if visit.may(*READERS):
+        return visit.see("/")
+    if visit.may(Role.SETTLEMENT):
+        return visit.see("/settlement")
+    if visit.may(Role.GRID):
+        return visit.see("/regions")
+    return visit.see("/keys" if visit.may(Role.ADMIN) else "/tariffs")
+
+
+PARTY: Final = ("name", "street", "postcode", "city", "country", "reference")
+
+
+# The run of the month
+
+
+async def overview(visit: Visit) -> Response:
+    """Show the newest bill run, and let another begin."""
+    inside = visit.inside
+    runs = (await inside.get("/v1/runs", limit=SHOWN))["items"]
+    bill_runs = [run for run in runs if run["kind"] == "bill-run"]
+    tariffs = (await inside.get("/v1/tariffs", limit=200))["items"]
+    schedules = (await inside.get("/v1/bill-schedules", limit=SHOWN))["items"]
+    today = date.fromtimestamp(visit.parts.settings.now())
+    last_month = today.replace(day=1) - timedelta(days=1)
+    return visit.page(
+        "overview.html", run=bill_runs[0] if bill_runs else None, runs=runs, groups=GROUPS,
+        names=NAMES,
+        tariffs=[one for one in tariffs if one["withdrawn"] is None], schedules=schedules,
+        month=f"{last_month:%Y-%m}",
+    )  # fmt: skip
+
+
+async def begin_run(visit: Visit) -> Response:
+    """Begin a bill run."""
+    fields = visit.fields
+    body: dict[str, Any] = {"tariff": fields.get("tariff", "")}
+    if fields.get("what") == "month":
+        try:
+            first = date.fromisoformat(f"{fields.get('month', '')}-01")
+        except ValueError:
+            return visit.page("problem.html", 422, reason="say a month, as 2025-03", back="/")
+        last = (first + timedelta(days=32)).replace(day=1) - timedelta(days=1)
+        body["period"] = {"from": str(first), "until": str(last)}
+    for name in ("replaces", "at_last_address"):
+        if fields.get(name):
+            body[name] = True
+    answer = await visit.inside.ask("POST", "/v1/bill-runs", body, once=fields.get("once", ""))
+    if not answer.is_fine:
+        return visit.problem(answer, "/")
+    return visit.see(f"/runs/{answer.json['run']}")
+
+
+async def begin_schedule(visit: Visit) -> Response:
+    """Let a bill run come again each month."""
+    fields = visit.fields
+    numbers = {name: fields.get(name, "") for name in ("day", "hour")}
+    body: dict[str, Any] = {
+        "name": fields.get("name", ""),
+        "order": {"tariff": fields.get("tariff", "")},
+        **{name: int(text) if text.isdecimal() else -1 for name, text in numbers.items()},
+    }
+    answer = await visit.inside.ask("POST", "/v1/bill-schedules", body)
+    return visit.see("/") if answer.is_fine else visit.problem(answer, "/")
+
+
+async def remove_schedule(visit: Visit) -> Response:
+    """Let a bill run come no more."""
+    name = visit.http.path_params["run"]
+    answer = await visit.inside.ask("DELETE", f"/v1/bill-schedules/{name}")
+    return visit.see("/") if answer.is_fine else visit.problem(answer, "/")
+
+
+async def show_run(visit: Visit) -> Response:
+    """Show how far a run is: who is billed, who refused and why, who is not reached."""
+    name, group = visit.http.path_params["run"], visit.value("show")
+    run = await visit.inside.get(f"/v1/runs/{name}")
+    items: dict[str, Any] = {"items": [], "next": None}
+    if run["kind"] == "bill-run":
+        items = await visit.inside.get(
+            f"/v1/runs/{name}/items", limit=SHOWN, cursor=visit.value("cursor"),
+            state=list(GROUPS.get(group, ())),
+        )  # fmt: skip
+    is_live = run["state"] in ("waiting", "running", "cancelling")
+    return visit.page(
+        "run.html", run=run, items=items, groups=GROUPS, names=NAMES, group=group, is_live=is_live
+    )
+
+
+async def cancel_run(visit: Visit) -> Response:
+    """End a run."""
+    name = visit.http.path_params["run"]
+    answer = await visit.inside.ask("POST", f"/v1/runs/{name}/cancellation")
+    return visit.see(f"/runs/{name}") if answer.is_fine else visit.problem(answer, "/")
+
+
+async def retry_run(visit: Visit) -> Response:
+    """Let a run try again whom it has given up."""
+    name = visit.http.path_params["run"]
+    answer = await visit.inside.ask("POST", f"/v1/runs/{name}/retry")
+    return visit.see(f"/runs/{name}") if answer.is_fine else visit.problem(answer, "/")
+
+
+# Customers
+
+
+async def customers(visit: Visit) -> Response:
+    """List the customers, or go to one."""
+    wanted = visit.value("meter").strip().lower()
+    if wanted:
+        if all(one in "0123456789abcdef" for one in wanted):
+            return visit.see(f"/customers/{wanted[:64]}")
+        return visit.page(
+            "problem.html", 422, reason="a meter's identification is hex", back="/customers"
+        )
+    page = await visit.inside.get("/v1/customers", limit=SHOWN, cursor=visit.value("cursor"))
+    return visit.page("customers.html", page=page)
+
+
+async def enrol(visit: Visit) -> Response:
+    """Enrol the meter of an enrolment file."""
+    content = visit.files.get("enrolment", b"")
+    answer = await visit.inside.ask("POST", "/v1/customers", content)
+    if not answer.is_fine:
+        return visit.problem(answer, "/customers")
+    return visit.see(f"/customers/{answer.json['meter']}")
+
+
+async def customer(visit: Visit) -> Response:
+    """Show one customer: all that the utility knows of him."""
+    meter, inside = visit.http.path_params["meter"], visit.inside
+    shown = await inside.get(f"/v1/customers/{meter}")
+    exchanges = await inside.get(f"/v1/customers/{meter}/exchanges")
+    bills = (await inside.get("/v1/bills", meter=meter, limit=SHOWN))["items"]
+    entries = (await inside.get("/v1/ledger", meter=meter, limit=200))["items"]
+    parties: dict[str, Any] = {}
+    if visit.may(BILLING):
+        for contract in shown["contracts"]:
+            path = f"/v1/customers/{meter}/contracts/{contract['account']}/party"
+            answer = await inside.ask("GET", path)
+            parties[contract["account"]] = answer.json if answer.is_fine else None
+    bills.sort(key=lambda one: one["period"]["from"], reverse=True)
+    return visit.page(
+        "customer.html", customer=shown, exchanges=exchanges, bills=bills,
+        entries=list(reversed(entries)), parties=parties, party_fields=PARTY,
+    )  # fmt: skip
+
+
+async def move_in(visit: Visit) -> Response:
+    """Open a contract."""
+    meter = visit.http.path_params["meter"]
+    body = {"from": visit.fields.get("from", "")}
+    answer = await visit.inside.ask("POST", f"/v1/customers/{meter}/contracts", body)
+    back = f"/customers/{meter}"
+    return visit.see(back) if answer.is_fine else visit.problem(answer, back)
+
+
+async def move_out(visit: Visit) -> Response:
+    """Close a contract."""
+    meter, account = visit.http.path_params["meter"], visit.http.path_params["account"]
+    path = f"/v1/customers/{meter}/contracts/{account}/end"
+    answer = await visit.inside.ask("POST", path, {"until": visit.fields.get("until", "")})
+    back = f"/customers/{meter}"
+    return visit.see(back) if answer.is_fine else visit.problem(answer, back)
+
+
+async def put_party(visit: Visit) -> Response:
+    """Keep the name and address of a contract's customer, or erase them."""
+    meter, account = visit.http.path_params["meter"], visit.http.path_params["account"]
+    path, back = f"/v1/customers/{meter}/contracts/{account}/party", f"/customers/{meter}"
+    if visit.fields.get("erase"):
+        answer = await visit.inside.ask("DELETE", path)
+    else:
+        answer = await visit.inside.ask(
+            "PUT", path, {name: visit.fields.get(name, "") for name in PARTY}
+        )
+    return visit.see(back) if answer.is_fine else visit.problem(answer, back)
+
+
+async def withdraw(visit: Visit) -> Response:
+    """Withdraw an open question."""
+    nonce = visit.http.path_params["nonce"]
+    answer = await visit.inside.ask("POST", f"/v1/bills/{nonce}/withdrawal")
+    if not answer.is_fine:
+        return visit.problem(answer, "/customers")
+    return visit.see(f"/customers/{answer.json['meter']}")
+
+
+async def invoice(visit: Visit) -> Response:
+    """Show an invoice."""
+    number = visit.http.path_params["number"]
+    shown = await visit.inside.get(f"/v1/invoices/{number}")
+    return visit.page("invoice.html", invoice=shown)
+
+
+# Tariffs, ledger, settlement
+
+
+async def tariffs(visit: Visit) -> Response:
+    """List the tariffs."""
+    page = await visit.inside.get("/v1/tariffs", limit=SHOWN, cursor=visit.value("cursor"))
+    return visit.page("tariffs.html", page=page)
+
+
+async def register_tariff(visit: Visit) -> Response:
+    """Sign a tariff's source and register it."""
+    source = visit.fields.get("source", "").replace("\r\n", "\n").encode()
+    answer = await visit.inside.ask("POST", "/v1/tariffs", source, media="application/toml")
+    return visit.see("/tariffs") if answer.is_fine else visit.problem(answer, "/tariffs")
+
+
+async def withdraw_tariff(visit: Visit) -> Response:
+    """Let nothing new be asked under a tariff."""
+    digest = visit.http.path_params["digest"]
+    answer = await visit.inside.ask("POST", f"/v1/tariffs/{digest}/withdrawal")
+    return visit.see("/tariffs") if answer.is_fine else visit.problem(answer, "/tariffs")
+
+
+async def ledger(visit: Visit) -> Response:
+    """Show the ledger and its end, and the checks of the records."""
+    inside = visit.inside
+    page = await inside.get(
+        "/v1/ledger", limit=SHOWN, cursor=visit.value("cursor"), kind=visit.value("kind")
+    )
+    head = await inside.get("/v1/ledger/head")
+    runs = (await inside.get("/v1/runs", limit=SHOWN))["items"]
+    checks = [run for run in runs if run["kind"] == "record-check"][:5]
+    return visit.page("ledger.html", page=page, head=head, checks=checks, kind=visit.value("kind"))
+
+
+async def verify_entry(visit: Visit) -> Response:
+    """Verify an entry again, as in a dispute."""
+    number = visit.http.path_params["number"]
+    answer = await visit.inside.ask("POST", f"/v1/ledger/{number}/verification")
+    if not answer.is_fine:
+        return visit.problem(answer, "/ledger")
+    entry = await visit.inside.get(f"/v1/ledger/{number}")
+    return visit.page("verdict.html", verdict=answer.json, entry=entry)
+
+
+async def evidence(visit: Visit) -> Response:
+    """Return the bundle that an entry rests on."""
+    number = visit.http.path_params["number"]
+    return await _download(visit, f"/v1/ledger/{number}/evidence", f"entry-{number}.bundle")
+
+
+async def invoice_pdf(visit: Visit) -> Response:
+    """Return an invoice as PDF."""
+    number = visit.http.path_params["number"]
+    return await _download(visit, f"/v1/invoices/{number}/pdf", f"invoice-{number}.pdf")
+
+
+async def invoice_xml(visit: Visit) -> Response:
+    """Return an invoice as EN 16931."""
+    number = visit.http.path_params["number"]
+    return await _download(visit, f"/v1/invoices/{number}/en16931", f"invoice-{number}.xml")
+
+
+async def _download(visit: Visit, path: str, file: str) -> Response:
+    answer = await visit.inside.ask("GET", path)
+    if not answer.is_fine:
+        return visit.problem(answer, "/ledger")
+    name = f'attachment; filename="{file}"'
+    return Response(answer.content, media_type=answer.media, headers={"Content-Disposition": name})
+
+
+async def check_records(visit: Visit) -> Response:
+    """Begin a check of the records."""
+    answer = await visit.inside.ask("POST", "/v1/record-checks", once=visit.fields.get("once", ""))
+    if not answer.is_fine:
+        return visit.problem(answer, "/ledger")
+    return visit.see(f"/runs/{answer.json['run']}")
+
+
+async def settlement(visit: Visit) -> Response:
+    """Show what was settled, and which profiles customers are like."""
+    cursor = visit.value("cursor")
+    page = await visit.inside.get("/v1/settlement/entries", limit=SHOWN, cursor=cursor)
+    profiles = await visit.inside.get("/v1/profiles", limit=SHOWN)
+    return visit.page("settlement.html", page=page, profiles=profiles["items"])
+
+
+# Regions
+
+
+async def regions(visit: Visit) -> Response:
+    """List the regions, and draw the load of one."""
+    answer = await visit.inside.ask("GET", "/v1/regions", query={"limit": 200})
+    if answer.status == 404:
+        return visit.page("regions.html", spans=None, curve=None, chart=None, region="")
+    spans, region = answer.json["items"], visit.value("region")
+    curve, chart = None, None
+    if region:
+        curve = await visit.inside.get("/v1/regions/curve", region=region)
+        chart = load_chart(curve["slots"], curve["uses_wh"], curve["zone"])
+    names = sorted({one["region"] for one in spans})
+    return visit.page(
+        "regions.html", spans=spans, names=names, curve=curve, chart=chart, region=region
+    )
+
+
+# Records and keys
+
+
+async def audit(visit: Visit) -> Response:
+    """Show who asked for what."""
+    page = await visit.inside.get("/v1/audit", limit=SHOWN, cursor=visit.value("cursor"))
+    return visit.page("audit.html", page=page)
+
+
+async def keys(visit: Visit) -> Response:
+    """List the keys of systems."""
+    return visit.page("keys.html", keys=await visit.inside.get("/v1/api-keys"), made=None)
+
+
+async def make_key(visit: Visit) -> Response:
+    """Make a key, and show it this once."""
+    roles = [str(role) for role in Role if visit.fields.get(f"role-{role}")]
+    name, days = visit.fields.get("name", ""), visit.fields.get("days", "365")
+    body = {"name": name, "roles": roles, "days": int(days) if days.isdigit() else -1}
+    answer = await visit.inside.ask("POST", "/v1/api-keys", body)
+    if not answer.is_fine:
+        return visit.problem(answer, "/keys")
+    return visit.page("keys.html", keys=await visit.inside.get("/v1/api-keys"), made=answer.json)
+
+
+async def revoke_key(visit: Visit) -> Response:
+    """Let a key count no more."""
+    key = visit.http.path_params["key"]
+    answer = await visit.inside.ask("POST", f"/v1/api-keys/{key}/revocation")
+    return visit.see("/keys") if answer.is_fine else visit.problem(answer, "/keys")
+
+
+PAGES: Final = (
+    ConsolePage("/welcome", welcome, None),
+    ConsolePage("/", overview, READERS),
+    ConsolePage("/runs", begin_run, (BILLING,), "POST"),
+    ConsolePage("/schedules", begin_schedule, (BILLING,), "POST"),
+    ConsolePage("/schedules/{run}/removal", remove_schedule, (BILLING,), "POST"),
+    ConsolePage("/runs/{run}", show_run, READERS),
+    ConsolePage("/runs/{run}/cancellation", cancel_run, READERS, "POST"),
+    ConsolePage("/runs/{run}/retry", retry_run, (BILLING,), "POST"),
+    ConsolePage("/customers", customers, READERS),
+    ConsolePage("/customers", enrol, (BILLING,), "POST"),
+    ConsolePage("/customers/{meter}", customer, READERS),
+    ConsolePage("/customers/{meter}/contracts", move_in, (BILLING,), "POST"),
+    ConsolePage("/customers/{meter}/contracts/{account}/end", move_out, (BILLING,), "POST"),
+    ConsolePage("/customers/{meter}/contracts/{account}/party", put_party, (BILLING,), "POST"),
+    ConsolePage("/bills/{nonce}/withdrawal", withdraw, (BILLING,), "POST"),
+    ConsolePage("/invoices/{number:int}", invoice, READERS),
+    ConsolePage("/invoices/{number:int}/pdf", invoice_pdf, (BILLING,)),
+    ConsolePage("/invoices/{number:int}/en16931", invoice_xml, (BILLING,)),
+    ConsolePage("/tariffs", tariffs, tuple(Role)),
+    ConsolePage("/tariffs", register_tariff, (BILLING,), "POST"),
+    ConsolePage("/tariffs/{digest}/withdrawal", withdraw_tariff, (BILLING,), "POST"),
+    ConsolePage("/ledger", ledger, READERS),
+    ConsolePage("/ledger/{number:int}/verification", verify_entry, READERS, "POST"),
+    ConsolePage("/ledger/{number:int}/evidence", evidence, READERS),
+    ConsolePage("/record-checks", check_records, (AUDITOR,), "POST"),
+    ConsolePage("/settlement", settlement, (Role.SETTLEMENT, AUDITOR)),
+    ConsolePage("/regions", regions, (Role.GRID, AUDITOR)),
+    ConsolePage("/audit", audit, (AUDITOR,)),
+    ConsolePage("/keys", keys, (Role.ADMIN, AUDITOR)),
+    ConsolePage("/keys", make_key, (Role.ADMIN,), "POST"),
+    ConsolePage("/keys/{key}/revocation", revoke_key, (Role.ADMIN,), "POST"),
+)

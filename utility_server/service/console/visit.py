@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One request of one operator, as the console's pages see it, and how a page becomes a route."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import quote
+
+from anyio import to_thread
+from fastapi import FastAPI
+from jinja2 import Environment
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from utility_server.service.access.roles import Principal, Role
+from utility_server.service.access.sessions import ConsoleSession
+from utility_server.service.console.inside import Inside, InsideAnswer, InsideProblem
+from utility_server.service.parts import ServiceParts
+
+MOST_FIELDS: Final = 20
+LARGEST_FILE: Final = 1 << 16
+POLL_HEADER: Final = "x-poll"
+NAVIGATION: Final = (
+    ("/", "Bill run", (Role.BILLING, Role.AUDITOR)),
+    ("/customers", "Customers", (Role.BILLING, Role.AUDITOR)),
+    ("/tariffs", "Tariffs", tuple(Role)),
+    ("/ledger", "Ledger", (Role.BILLING, Role.AUDITOR)),
+    ("/settlement", "Settlement", (Role.SETTLEMENT, Role.AUDITOR)),
+    ("/regions", "Regions", (Role.GRID, Role.AUDITOR)),
+    ("/audit", "Audit", (Role.AUDITOR,)),
+    ("/keys", "Keys", (Role.ADMIN, Role.AUDITOR)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """What the pages share."""
+
+    parts: ServiceParts
+    api: FastAPI
+    templates: Environment
+
+    @property
+    def cookie(self) -> str:
+        """The session's cookie; over TLS no other host and no plain connection can set it."""
+        name = "meterlet_console"
+        return f"__Host-{name}" if self.parts.settings.is_secure else name
+
+    @property
+    def origin_cookie(self) -> str:
+        """The cookie of a browser that is at the identity provider."""
+        return f"{self.cookie}_sign_in"
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A request, and who makes it."""
+
+    console: Console
+    http: Request
+    session: ConsoleSession | None
+    fields: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+    @property
+    def parts(self) -> ServiceParts:
+        """What the service has."""
+        return self.console.parts
+
+    @property
+    def principal(self) -> Principal:
+        """Who has signed in."""
+        assert self.session is not None  # pages without one never ask
+        return self.session.principal
+
+    @property
+    def inside(self) -> Inside:
+        """The interface, as this person."""
+        return Inside(self.console.api, self.principal, self.http.state.identification)
+
+    def may(self, *roles: Role) -> bool:
+        """Tell whether one of these roles is his."""
+        return self.principal.may(roles)
+
+    def value(self, name: str, default: str = "") -> str:
+        """Return a field of the address."""
+        return self.http.query_params.get(name, default)[:1024]
+
+    def page(self, template: str, status: int = 200, **context: Any) -> Response:
+        """Return a page."""
+        session, path = self.session, self.http.url.path
+        shown = [
+            (address, name)
+            for address, name, roles in NAVIGATION
+            if session is not None and session.principal.may(roles)
+        ]
+        first = f"/{path.split('/')[1]}"
+        current = "/" if first == "/runs" else first
+        text = self.console.templates.get_template(template).render(
+            visit=self, session=session, navigation=shown, current=current,
+            once=self.parts.settings.randomness(16).hex(), Role=Role, **context,
+        )  # fmt: skip
+        return HTMLResponse(text, status)
+
+    def see(self, path: str) -> Response:
+        """Send the browser to another page."""
+        return RedirectResponse(path, 303)
+
+    def problem(self, answer: InsideAnswer, back: str) -> Response:
+        """Say why something was refused."""
+        return self.page("problem.html", answer.status, reason=answer.problem, back=back)
+
+
+Handler = Callable[[Visit], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class ConsolePage:
+    """A page, and who may see it."""
+
+    path: str
+    handler: Handler
+    roles: tuple[Role, ...] | None
+    """None: everybody, signed in or not."""
+    method: str = "GET"
+
+    def route(self, console: Console) -> Route:
+        """Return the route that serves it."""
+
+        async def endpoint(http: Request) -> Response:
+            return await _answer(self, console, http)
+
+        methods = ["GET", "HEAD"] if self.method == "GET" else [self.method]
+        return Route(self.path, endpoint, methods=methods)
+
+
+async def _answer(page: ConsolePage, console: Console, http: Request) -> Response:
+    cookie, is_poll = http.cookies.get(console.cookie), POLL_HEADER in http.headers
+    session = await to_thread.run_sync(lambda: console.parts.sessions.find(cookie, is_poll=is_poll))
+    if session is not None:
+        http.state.principal = session.principal
+    fields, files = await _form(http) if page.method == "POST" else ({}, {})
+    visit = Visit(console, http, session, fields, files)
+    if page.roles is not None:
+        if session is None:
+            target = http.url.path if page.method == "GET" else "/"
+            return visit.see(f"/sign-in?next={quote(target, safe='/')}")
+        # A form of another session, or of none, changes nothing.
+        if page.method == "POST" and not session.accepts(fields.get("token", "")):
+            return visit.page("problem.html", 403, reason=_OTHER_FORM, back="/")
+        if not session.principal.may(page.roles):
+            if page.path == "/":
+                return visit.see("/welcome")  # to the first page that is theirs
+            return visit.page("problem.html", 403, reason=_OTHER_ROLE, back="/welcome")
+    try:
+        return await page.handler(visit)
+    except InsideProblem as problem:
+        return visit.page("problem.html", problem.status, reason=str(problem), back="/welcome")
+
+
+_OTHER_FORM: Final = "that form is of another session; open the page again"
+_OTHER_ROLE: Final = "your roles do not show this page"
+
+
+async def _form(http: Request) -> tuple[dict[str, str], dict[str, bytes]]:
+    form: FormData = await http.form(
+        max_files=1, max_fields=MOST_FIELDS, max_part_size=LARGEST_FILE
+    )
+    fields, files = {}, {}
+    for name, value in form.multi_items():
+        if isinstance(value, UploadFile):
+            content = await value.read(LARGEST_FILE + 1)
+            if len(content) > LARGEST_FILE:
+                raise HTTPException(413)
+            files[name] = content
+        else:
+            fields[name] = value
+    await form.close()
+    return fields, files
