@@ -38,6 +38,9 @@ from tests.support.waiting import PATIENCE, wait_until
 NOT_RUN: Final[Mapping[str, list[str]]] = {
     "CONTRIBUTING.md": ["not run: make targets"],
     "README.md": ["not run: make targets"],
+    "docs/aggregation.md": [
+        "not run: needs a region of hubs; tests/journeys/test_dialled_rounds.py does it"
+    ],
     "docs/another-home.md": ["not run: needs two suppliers' packages"],
     "docs/card.md": [
         "not run: needs PC/SC and a virtual reader",

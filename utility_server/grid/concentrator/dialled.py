@@ -138,7 +138,8 @@ class DialledHubs:
     def waits(self, meter: bytes) -> Waits:
         """Soon, while a round goes on that the hub is part of."""
         is_soon = meter in self._waiting or self._soon.get(meter, 0.0) > self.monotonic()
-        return Waits(PAUSE_SECONDS, SOON_SECONDS if is_soon else self.poll_seconds)
+        soon = min(SOON_SECONDS, self.poll_seconds)
+        return Waits(PAUSE_SECONDS, soon if is_soon else self.poll_seconds)
 
     def next(self, meter: bytes) -> Errand | None:
         """Return the oldest step that waits for a meter's hub."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rounds over the sessions of hubs that dial: steps wait for them, and not for ever."""
+"""Rounds over the sessions of hubs that dial: who comes late, breaks off or never comes."""
 
 import asyncio
 import threading
@@ -155,7 +155,7 @@ def test_hubs_come_soon_while_a_round_goes_on_and_rarely_afterwards(region: Regi
     hubs, hub = dialled(region), region.hubs[0]
     meter = hub.home.meter
     assert hubs.waits(meter).poll == hubs.poll_seconds
-    polls = []
+    polls = list[int]()
 
     def watched() -> None:
         while not stop.wait(0.005):
