@@ -94,11 +94,11 @@ class OnRay:
             ray.init(log_to_driver=False, include_dashboard=False, logging_level="ERROR")
         try:
             at_once = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))
-            task: Any = ray.remote(work)
+            task: Any = ray.remote(_apply)
             waiting, source = deque[Any](), iter(items)
             while True:
                 for item in islice(source, at_once - len(waiting)):
-                    waiting.append(task.remote(item))
+                    waiting.append(task.remote(work, item))
                 if not waiting:
                     return
                 try:
@@ -110,3 +110,8 @@ class OnRay:
         finally:
             if not was_there:
                 ray.shutdown()
+
+
+def _apply(work: Callable[[ItemT], ResultT], item: ItemT) -> ResultT:
+    """Do work: Ray takes a function, and a partial is none."""
+    return work(item)
