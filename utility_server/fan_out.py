@@ -85,10 +85,8 @@ class OnRay:
 
     def run(self, work: Callable[[ItemT], ResultT], items: Iterable[ItemT]) -> Results[ResultT]:
         """Yield what work makes of each item, in order; raise `FanOutFailed` if Ray cannot."""
-        try:
-            import ray
-        except ImportError:
-            raise FanOutFailed("Ray is not installed: pip install 'meterlet[ray]'") from None
+        import ray
+
         was_there = ray.is_initialized()
         if not was_there:
             ray.init(log_to_driver=False, include_dashboard=False, logging_level="ERROR")
