@@ -41,6 +41,7 @@ from sqlalchemy.types import TypeEngine
 
 from protocols.canonical.stored import decode_row
 from utility_server.errors import StoreBusy, StoreError, StoreUnreachable
+from utility_server.packed_days import pack_old_days
 
 SCHEMA_VERSION: Final = 8
 PATIENCE_SECONDS: Final = 60.0
@@ -94,22 +95,15 @@ evidence_table: Final = declare(
     _metadata, "evidence", {"digest": LargeBinary}, {"kind": String, "content": LargeBinary}
 )
 
-chain_table: Final = declare(
+span_table: Final = declare(
     _metadata,
-    "certified_chain",
-    {"meter": LargeBinary, "register": LargeBinary, "counter": BigInteger},
-    {"previous": LargeBinary, "digest": LargeBinary},
+    "certified_span",
+    {"meter": LargeBinary, "register": LargeBinary, "first": BigInteger},
+    {"last": BigInteger, "days": LargeBinary},
 )
-"""The certified days that bills were verified with, since version 3."""
+"""The certified days that bills were verified with, by their numbers (`packed_days`).
 
-standing_table: Final = declare(
-    _metadata,
-    "day_standing",
-    {"meter": LargeBinary, "register": LargeBinary, "counter": BigInteger},
-    {"day": String, "begins": LargeBinary, "ends": LargeBinary, "events": LargeBinary},
-)
-"""Of each of these days how the register stands at both ends, and what happened, since version
-5."""
+Since version 8 a row for those that came together; since version 3 there was one for each day."""
 
 revision_table: Final = declare(
     _metadata,
@@ -447,6 +441,7 @@ def _migrate(connection: Connection) -> None:
     if version < 2:
         _know_several_applets(connection)
     _metadata.create_all(connection)  # the tables that came with later versions
+    pack_old_days(connection, span_table)
     connection.execute(update(schema_table).values(version=SCHEMA_VERSION))
 
 
@@ -567,18 +562,19 @@ def _lock(connection: Connection, scopes: Sequence[bytes]) -> None:
     What is read afterwards is newer than the locks: each statement sees what was committed before
     it. Locks are taken in order, so that two that want the same never wait for each other.
     """
-    shared = "_shared" if scopes else ""
-    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock{shared}({_lock_number(b'')})")
-    for scope in sorted(set(scopes)):
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_lock_number(scope)})")
+    everything = f"SELECT pg_advisory_xact_lock{'_shared' if scopes else ''}({_LOCK_NUMBER})"
+    connection.exec_driver_sql(f"{everything} FROM (SELECT '' AS scope) AS one")
+    if scopes:  # in one statement: the rows of an array come in its order, and are locked so
+        connection.exec_driver_sql(
+            f"SELECT pg_advisory_xact_lock({_LOCK_NUMBER}) FROM unnest(%s::text[]) AS scope",  # noqa: S608 - constants
+            ([scope.hex() for scope in sorted(set(scopes))],),
+        )
 
 
-def _lock_number(scope: bytes) -> str:
-    """Return a lock's number, in SQL: a database may hold several parties' schemas.
+_LOCK_NUMBER: Final = "hashtextextended(current_schema() || scope, 0)"
+"""A lock's number, in SQL: a database may hold several parties' schemas.
 
-    That two scopes share one costs time, and nothing else.
-    """
-    return f"hashtextextended(current_schema() || '{scope.hex()}', 0)"
+That two scopes share one costs time, and nothing else."""
 
 
 @contextmanager

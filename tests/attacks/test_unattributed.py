@@ -2,7 +2,7 @@
 """Energy that belongs to no slot: what a hub may hide of it, and what its opening may tell."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -251,18 +251,6 @@ def test_a_revoked_consent_ends_it(guard: Disclosure) -> None:
 # The utility
 
 
-@dataclass(slots=True)
-class Limiting:
-    """A utility that states a limit, and has nothing in its ledger."""
-
-    limits: BillLimits
-
-    @property
-    def ledger(self) -> Any:
-        """A ledger without entries."""
-        return SimpleNamespace(of_kind=lambda kind, meter: [])
-
-
 def bill_of(certified: tuple[CertifiedDay, ...], estimated: int = 0) -> Any:
     """As much of a verified bill as limits look at."""
     begin, end = WEEK.bounds(SERIES.zone)
@@ -272,7 +260,7 @@ def bill_of(certified: tuple[CertifiedDay, ...], estimated: int = 0) -> Any:
 
 
 def require(limits: BillLimits, bill: Any) -> None:
-    require_limits(Limiting(limits), SERIES.meter, WEEK, SERIES.register, bill)  # type: ignore[arg-type]  # a double
+    require_limits(limits, [], WEEK, SERIES.register, bill)
 
 
 def test_a_bill_without_an_answer_or_of_too_many_estimated_slots_is_refused_by_name(

@@ -27,6 +27,7 @@ from tests.support.locks import held
 from utility_server.grid.concentrator.hubs import read_hubs
 from utility_server.grid.mdms.workspace import Mdms
 from utility_server.keys import read_secret
+from utility_server.packed_days import unpack_days
 
 HERE = Path(__file__).parent
 RELEASES = sorted(path.name for path in HERE.iterdir() if path.name[0].isdigit())
@@ -36,7 +37,7 @@ NEVER_LOST = {
     ),
     "residents.db": ("resident",),
     "inspection.db": ("api_token",),
-    "utility.db": ("ledger_entry", "evidence", "enrolment", "certified_chain"),
+    "utility.db": ("ledger_entry", "evidence", "enrolment"),
     "mdms.db": ("aggregate", "worth", "release", "budget", "member"),
 }  # fmt: skip
 """Tables whose rows stay, byte by byte, by the file that they are in."""
@@ -81,6 +82,27 @@ def rows(folder: Path) -> dict[tuple[str, str], list[tuple[Any, ...]]]:
     return found
 
 
+def certified_days(folder: Path) -> dict[Path, list[tuple[Any, ...]]]:
+    """Return the utilities' certified days, which releases keep in other tables since."""
+    found = {}
+    for path in sorted(folder.rglob("utility.db")):
+        with closing(sqlite3.connect(path)) as connection:
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+            if "certified_chain" in tables:
+                query = "SELECT meter, register, counter, previous, digest FROM certified_chain"
+                days = connection.execute(query).fetchall()
+            else:
+                days = [
+                    (meter, register, first + place, day.previous, day.digest)
+                    for meter, register, first, packed in connection.execute(
+                        "SELECT meter, register, first, days FROM certified_span"
+                    )
+                    for place, day in enumerate(unpack_days(packed))
+                ]
+        found[path.relative_to(folder)] = sorted(days)
+    return found
+
+
 def sealed_counts(folder: Path) -> dict[tuple[Path, str], int]:
     """Return how many rows the tables have that are sealed since."""
     counts = {}
@@ -120,6 +142,8 @@ def test_all_is_shown_as_the_release_has_shown_it_and_nothing_is_lost(
     """The ledger, and bundles, are verified again on the way."""
     assert machine is not None  # built before a command would build it
     before, keys, counts = rows(town), key_files(town), sealed_counts(town)
+    days = certified_days(town)
+    assert all(days.values())
     stored_tables = {table for (_, table), content in before.items() if content}
     assert stored_tables == {table for tables in NEVER_LOST.values() for table in tables}
     for name, command in SHOWN.items():
@@ -137,6 +161,7 @@ def test_all_is_shown_as_the_release_has_shown_it_and_nothing_is_lost(
         assert [row[:width] for row in after[table]] == content, table
     assert key_files(town) == keys
     assert sealed_counts(town) == counts
+    assert certified_days(town) == days
 
 
 def test_a_hub_answers_new_questions_and_the_resident_sees_them(

@@ -17,7 +17,7 @@ from meterlet.commands.main import main
 from tests.support.waiting import PATIENCE
 from utility_server.database import open_database
 from utility_server.head_end import HeadEnd
-from utility_server.retail.ledger import Ledger
+from utility_server.retail.ledger import Appending, Ledger
 from utility_server.retail.questions import Questions
 from utility_server.retail.utility import Utility
 
@@ -88,7 +88,10 @@ def command_and_die(arguments: Sequence[str], point: str, times: int) -> None:
 def _place(point: str) -> tuple[type, str]:
     """Return whose function a point names, and its name."""
     owner, _, name = point.partition(".")
-    places = {"HeadEnd": HeadEnd, "Ledger": Ledger, "Questions": Questions, "Utility": Utility}
+    places = {
+        "Appending": Appending, "HeadEnd": HeadEnd, "Ledger": Ledger, "Questions": Questions,
+        "Utility": Utility,
+    }  # fmt: skip
     return places[owner], name
 
 

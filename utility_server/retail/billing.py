@@ -4,16 +4,17 @@
     keep the answer -> verify -> one transaction: what it replaces, entry, days, state, invoice
 
 What a bill replaces is read, and its entry and invoice are written, in one transaction that holds
-the write lock. So of several processes with the same answer one enters it, and the others return
-what that one has entered; two bills for one period stand in order, and one replaces the other.
+the locks of the ledger and the meter. So of several processes with the same answer one enters it,
+and the others return what that one has entered; two bills for one period stand in order, and one
+replaces the other. Many are entered by the same rules as one, in one transaction.
 
 Errors: VerificationFailed, CannotVerify (entered as refused, once); QuestionClosed, AlreadyBilled
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from sqlalchemy import Connection, Engine
 
@@ -27,11 +28,13 @@ from tariffs import Tariff
 from tariffs.invoice import Invoice
 from utility_server.database import writing
 from utility_server.errors import AlreadyBilled, CannotVerify, StoreError, VerificationFailed
-from utility_server.retail.carried_states import CarriedStates, Succession, require_succession
+from utility_server.retail.batches import Outcome
+from utility_server.retail.carried_states import Succession, require_succession
 from utility_server.retail.claims import BILL, VerifiedAnswer, bill_correction, check_answer
+from utility_server.retail.contracts import Contract, covering
 from utility_server.retail.corrected_bills import BillCorrection
-from utility_server.retail.ledger import LEDGER, Content, LedgerEntry
-from utility_server.retail.limits import LimitingUtility, require_limits
+from utility_server.retail.ledger import LEDGER, Appending, Content, LedgerEntry
+from utility_server.retail.limits import BillLimits, LimitingUtility, require_limits
 from utility_server.retail.questions import (
     KeptInvoice,
     KeptQuestion,
@@ -53,19 +56,6 @@ class BillingUtility(LimitingUtility, Protocol):
     @property
     def questions(self) -> Questions:
         """What was asked for bills, and the invoices."""
-        ...
-
-    @property
-    def carried_states(self) -> CarriedStates:
-        """What bills with memory have left for those after them."""
-        ...
-
-    def ends_contract(self, meter: bytes, period: Period) -> bool:
-        """Return whether a contract is closed on a period's last day."""
-        ...
-
-    def replaced_by(self, meter: bytes, begin: int, end: int) -> LedgerEntry | None:
-        """Return the last bill for the period, which a new one replaces; None if there is none."""
         ...
 
 
@@ -102,50 +92,154 @@ def take_answer(utility: BillingUtility, question: BillQuestion, answer: bytes) 
     )
     if not kept.is_open:
         return _billed_before(utility, kept)
+    outcome: Outcome[BillQuestion, Tariff, VerifiedBill]
     try:
-        answered = check_answer(utility, BILL, question, bundle)
-        with writing(utility.engine, LEDGER, question.about.meter) as connection:
-            now = utility.questions.locked(connection, question)
-            require_this_answer(now, sha256(answer).digest())
-            if now.is_open:
-                return enter_bill(utility, connection, question, answered)
-        return _billed_before(utility, now)  # another process was faster
-    except AlreadyBilled:
-        utility.questions.withdraw(question)
-        raise
+        outcome = check_answer(utility, BILL, question, bundle)
     except (VerificationFailed, CannotVerify) as error:
-        _refuse(utility, question, bundle, error)
-        raise
+        outcome = error
+    with writing(utility.engine, LEDGER, question.about.meter) as connection:
+        now = utility.questions.locked(connection, question)
+        came = None
+        if now.is_open:
+            [came] = enter_outcomes(utility, connection, [(question, bundle, outcome)])
+    if isinstance(came, BilledPeriod):
+        return came
+    if came is not None:
+        raise came.error
+    if isinstance(outcome, Exception):
+        raise outcome  # another process was faster, and has entered what it said
+    require_this_answer(now, sha256(answer).digest())
+    return _billed_before(utility, now)
 
 
-def enter_bill(
+@dataclass(frozen=True, slots=True)
+class NotBilled:
+    """An answer that has made no bill."""
+
+    error: VerificationFailed | CannotVerify | AlreadyBilled
+    """Why it is refused; or that a part of its period was billed meanwhile, and it is withdrawn."""
+    entry: int
+    """The number of its entry as refused; 0 where it was withdrawn."""
+
+
+CheckedAnswer: TypeAlias = tuple[
+    BillQuestion, BillBundle, Outcome[BillQuestion, Tariff, VerifiedBill]
+]
+"""A question, its answer with what it rests on, and what it proves."""
+
+
+def enter_outcomes(
+    utility: BillingUtility, connection: Connection, checked: Sequence[CheckedAnswer]
+) -> list[BilledPeriod | NotBilled]:
+    """Enter what answers prove, or that they do not, in order; return what came of each.
+
+    Their questions are answered and not entered yet, as `connection` has seen: a transaction that
+    has the locks of the ledger and of all their meters, so that nothing changes meanwhile. All that
+    rules look at is read once for all meters, and all is written together.
+    """
+    came = list[BilledPeriod | NotBilled]()
+    for together in _of_different_meters(checked):
+        came += _enter_together(utility, connection, together)
+    return came
+
+
+def _of_different_meters(checked: Sequence[CheckedAnswer]) -> Iterator[list[CheckedAnswer]]:
+    """Yield answers in their order, so many that no two of them are of one meter.
+
+    What a meter's bill goes on from is its last one, which has to be in the database for that.
+    """
+    together, meters = list[CheckedAnswer](), set[bytes]()
+    for one in checked:
+        meter = one[0].about.meter
+        if meter in meters:
+            yield together
+            together, meters = [], set()
+        together.append(one)
+        meters.add(meter)
+    if together:
+        yield together
+
+
+@dataclass(frozen=True, slots=True)
+class _KnownMeters:
+    """What bills of some meters are held against, read at once for all of them."""
+
+    limits: BillLimits
+    contracts: Mapping[bytes, Sequence[Contract]]
+    entries: Mapping[bytes, Sequence[LedgerEntry]]
+    zones: Mapping[bytes, str]
+    """Of the meters whose bills have memory."""
+
+
+def _enter_together(
+    utility: BillingUtility, connection: Connection, checked: Sequence[CheckedAnswer]
+) -> list[BilledPeriod | NotBilled]:
+    """Enter answers of different meters."""
+    right = [(one, right) for one, _, right in checked if isinstance(right, VerifiedAnswer)]
+    meters = [question.about.meter for question, _ in right]
+    states = [
+        state
+        for question, answered in right
+        for state in (question.carried, answered.result.state)
+        if state is not None
+    ]
+    known = _KnownMeters(
+        utility.limits,
+        utility.contracts.of_meters(meters) if meters else {},
+        utility.ledger.of_meters(meters) if meters else {},
+        utility.customers.zones({state.meter for state in states}) if states else {},
+    )
+    days = [day for _, answered in right for day in answered.result.certified]
+    accounts = {(state.meter, state.account) for state in states}
+    appending = Appending.begin(connection, days, accounts)
+    came = list[BilledPeriod | NotBilled]()
+    for question, bundle, outcome in checked:
+        try:
+            if isinstance(outcome, Exception):
+                raise outcome
+            with appending.all_or_nothing():
+                came.append(_enter_bill(utility, appending, known, question, outcome))
+        except AlreadyBilled as error:
+            utility.questions.give_up(appending.writes, question)
+            came.append(NotBilled(error, 0))
+        except (VerificationFailed, CannotVerify) as error:
+            number = _enter_refusal(utility, appending, question, bundle, error)
+            came.append(NotBilled(error, number))
+    appending.write(connection)
+    return came
+
+
+def _enter_bill(
     utility: BillingUtility,
-    connection: Connection,
+    appending: Appending,
+    known: _KnownMeters,
     question: BillQuestion,
     answered: VerifiedAnswer[BillQuestion, Tariff, VerifiedBill],
 ) -> BilledPeriod:
-    """Enter a verified bill in a transaction that has its locks: nothing changes meanwhile.
+    """Enter a verified bill.
 
-    Raises `VerificationFailed`, `CannotVerify` or `AlreadyBilled` as things are now; what the
-    transaction has written of it by then is to be undone.
+    Raises `VerificationFailed`, `CannotVerify` or `AlreadyBilled` as things are now; what it has
+    appended by then is to be taken back.
     """
     bill, bundle, meter = answered.result, answered.bundle, answered.about.meter
     period = Period.filling(bill.begin, bill.end, bundle.zone)
-    is_end = utility.ends_contract(meter, period)  # which may have changed since
+    contract = covering(known.contracts[meter], period)
+    is_end = contract.last == period.last  # which may have changed since
     if bill.is_last and not is_end:
         raise VerificationFailed(
             "memory", f"the contract does not end on {period.last}: ask for the bill again"
         )
-    require_limits(utility, meter, period, bundle.register, bill)
-    step, void = _succession(utility, question, bill), _void_after(utility, bill)
-    replaced = utility.replaced_by(meter, bill.begin, bill.end)
+    entries = known.entries[meter]
+    require_limits(known.limits, entries, period, bundle.register, bill)
+    step, void = _succession(appending, known, question, bill), _void_after(appending, known, bill)
+    replaced = replaced_bill(entries, bill.begin, bill.end, utility.customers.zone)
     replaces = 0 if replaced is None else replaced.sequence
     correction = bill_correction(utility, meter, replaces, bill)
     facts = {} if correction is None else correction.facts
     content = {**BILL.content(answered.about, answered.document, bill), **facts}
     evidence = bundle.encode()
-    entry = utility.ledger.append_in(
-        connection, utility.now(), BILL.kind, meter, content, evidence, bill.certified, step
+    entry = appending.append(
+        utility.now(), BILL.kind, meter, content, evidence, bill.certified, step
     )
     invoice = Invoice(
         number=entry.sequence,
@@ -165,39 +259,30 @@ def enter_bill(
     )
     document = invoice.sign(utility.keys.signing, key_id_of(utility.keys.public))
     encoded = encode_row([[one, str(days.first), str(days.last)] for one, days in void.items()])
-    utility.questions.close(connection, question, bundle.answer, State.ENTERED, entry.sequence)
-    utility.questions.keep_invoice(
-        connection, question, KeptInvoice(entry.sequence, document, encoded)
-    )
+    writes, number = appending.writes, entry.sequence
+    utility.questions.close(writes, question, bundle.answer, State.ENTERED, number)
+    utility.questions.keep_invoice(writes, question, KeptInvoice(number, document, encoded))
     return BilledPeriod(
         bill, answered.document, invoice, document, entry, bundle, len(bundle.answer),
         correction, void,
     )  # fmt: skip
 
 
-def _refuse(
-    utility: BillingUtility, question: BillQuestion, bundle: BillBundle, error: Exception
-) -> None:
-    """Enter a refused answer, once, and close its question."""
-    with writing(utility.engine, LEDGER, question.about.meter) as connection:
-        if utility.questions.locked(connection, question).is_open:
-            enter_refusal(utility, connection, question, bundle, error)
-
-
-def enter_refusal(
+def _enter_refusal(
     utility: BillingUtility,
-    connection: Connection,
+    appending: Appending,
     question: BillQuestion,
     bundle: BillBundle,
     error: Exception,
 ) -> int:
-    """Enter a refused answer to an open question, and close it; return the entry's number."""
+    """Enter a refused answer, and close its question; return the entry's number."""
     about = question.about
     facts: Content = {"begin": about.begin, "end": about.end, "why": str(error)}
-    entry = utility.ledger.append_in(
-        connection, utility.now(), "refused", about.meter, facts, bundle.encode()
+    evidence = bundle.encode()
+    entry = appending.append(utility.now(), "refused", about.meter, facts, evidence)
+    utility.questions.close(
+        appending.writes, question, bundle.answer, State.REFUSED, entry.sequence
     )
-    utility.questions.close(connection, question, bundle.answer, State.REFUSED, entry.sequence)
     return entry.sequence
 
 
@@ -235,28 +320,52 @@ def _decode_void(encoded: bytes) -> dict[int, Period]:
     return void
 
 
+def replaced_bill(
+    entries: Sequence[LedgerEntry], begin: int, end: int, zone_of: Callable[[bytes], str]
+) -> LedgerEntry | None:
+    """Return the last of a meter's bills for the period, which a new one replaces; None for none.
+
+    Raises `AlreadyBilled` where a part of it is on another bill.
+    """
+    found = None
+    for entry in entries:
+        if entry.kind != BILL.kind:
+            continue
+        match entry.content:
+            case {"begin": int(first), "end": int(last)} if (first, last) == (begin, end):
+                found = entry
+            case {"begin": int(first), "end": int(last)} if first < end and begin < last:
+                days = Period.filling(first, last, zone_of(entry.meter))
+                raise AlreadyBilled(
+                    f"meter {entry.meter.hex()}: invoice {entry.sequence} bills a part of that"
+                    f" period, {days.first} to {days.last}: ask for just these days, and the"
+                    " new bill replaces it, or for days that no bill has"
+                )
+    return found
+
+
 def _succession(
-    utility: BillingUtility, question: BillQuestion, bill: VerifiedBill
+    appending: Appending, known: _KnownMeters, question: BillQuestion, bill: VerifiedBill
 ) -> Succession | None:
     """Return a bill's step from state to state, if it may take it as things are now."""
     before, after = question.carried, bill.state
     if before is None or after is None:
         return None
-    account = utility.contracts.of(before.meter, bill.begin, bill.end).account
+    period = Period.touching(bill.begin, bill.end, known.zones[before.meter])
+    account = covering(known.contracts[before.meter], period).account
     if after.account != account:
         raise VerificationFailed("memory", "the state is of another account than the period's")
     step = Succession(bill.begin, before, after)
-    require_succession(utility.carried_states.of(before.meter, account), step)
+    require_succession(appending.chains[before.meter, account], step)
     return step
 
 
-def _void_after(utility: BillingUtility, bill: VerifiedBill) -> dict[int, Period]:
+def _void_after(appending: Appending, known: _KnownMeters, bill: VerifiedBill) -> dict[int, Period]:
     """Return the account's bills that come after this one, and went on from one it replaces."""
     if bill.state is None:
         return {}
     meter, number = bill.state.meter, bill.state.number
-    chain = utility.carried_states.of(meter, bill.state.account)
-    zone = utility.customers.zone(meter)
+    chain, zone = appending.chains[meter, bill.state.account], known.zones[meter]
     return {
         later.state.number: Period.filling(*later.bounds, zone) for later in chain.bills[number:]
     }

@@ -13,12 +13,12 @@ corrected one that is not the last takes its place.
 Errors: VerificationFailed, under the name `memory`; BillOutOfOrder before anything is asked
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Final, Protocol
 
-from sqlalchemy import Connection, Engine, delete, insert, select
+from sqlalchemy import Connection, Engine, Row, select
 
 from protocols.canonical.cbor import CborError
 from protocols.canonical.day_zone import zone_named
@@ -30,6 +30,7 @@ from tariffs.memory import MemoryKey
 from utility_server.database import carried_state_table as table
 from utility_server.database import ledger_table, reading
 from utility_server.errors import BillOutOfOrder, StoreError, VerificationFailed
+from utility_server.writes import Writes
 
 _ONE_DAY: Final = timedelta(days=1)
 
@@ -133,12 +134,30 @@ class Succession:
 
 def read_chain(connection: Connection, meter: bytes, account: bytes) -> Chain:
     """Return an account's chain; raise `StoreError` where it is damaged."""
+    return read_chains(connection, [(meter, account)])[meter, account]
+
+
+def read_chains(
+    connection: Connection, accounts: Iterable[tuple[bytes, bytes]]
+) -> dict[tuple[bytes, bytes], Chain]:
+    """Return the chains of several accounts, by meter and account; raise as above."""
+    found: dict[tuple[bytes, bytes], list[Row[Any]]] = {one: [] for one in accounts}
+    if not found:
+        return {}
     rows = connection.execute(
         select(table, ledger_table.c.body)
         .outerjoin(ledger_table, ledger_table.c.sequence == table.c.entry)
-        .where(table.c.meter == meter, table.c.account == account)
+        .where(table.c.meter.in_([meter for meter, _ in found]))
+        .where(table.c.account.in_([account for _, account in found]))
         .order_by(table.c.number)
     ).all()
+    for row in rows:
+        if (key := (bytes(row.meter), bytes(row.account))) in found:
+            found[key].append(row)
+    return {key: _chain_in(*key, rows) for key, rows in found.items()}
+
+
+def _chain_in(meter: bytes, account: bytes, rows: Sequence[Row[Any]]) -> Chain:
     try:
         bills = [
             StatedBill(row.begin, CarriedState.decode(row.state), row.entry, _is_last(row.body))
@@ -167,25 +186,23 @@ def _is_last(body: bytes | None) -> bool:
             return False
 
 
-def extend_states(connection: Connection, step: Succession, entry: int) -> None:
-    """Keep the state that a verified bill has left; those after it are void from now on.
+def extend_states(chain: Chain, step: Succession, entry: int, writes: Writes) -> None:
+    """Have the state kept that a verified bill has left; those after it are void from then on.
 
     Raises `VerificationFailed` where the bill does not go on from the chain as it is now.
     """
     before, after = step.before, step.after
-    chain = read_chain(connection, before.meter, before.account)
     require_succession(chain, step)
-    account = table.c.meter == before.meter, table.c.account == before.account
-    connection.execute(delete(table).where(*account, table.c.number >= after.number))
-    connection.execute(
-        insert(table).values(
-            meter=before.meter,
-            account=before.account,
-            number=after.number,
-            begin=step.begin,
-            state=after.encode(),
-            entry=entry,
-        )
+    account = {"meter": before.meter, "account": before.account}
+    for number in range(after.number, len(chain.bills) + 1):
+        writes.drop(table, **account, number=number)
+    writes.add(
+        table,
+        **account,
+        number=after.number,
+        begin=step.begin,
+        state=after.encode(),
+        entry=entry,
     )
 
 

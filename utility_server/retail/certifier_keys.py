@@ -9,21 +9,34 @@ the successor's time.
 Errors: VerificationFailed, under the name `certifier`
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, select
 
 from protocols.metrology import CertifiedDay, KeyAnnouncement
 from utility_server.database import announcement_table as table
 from utility_server.errors import VerificationFailed
+from utility_server.writes import Writes
 
 
 def known_announcements(connection: Connection, meter: bytes) -> tuple[KeyAnnouncement, ...]:
     """Return what a meter's certifier has announced, as far as the utility has seen."""
+    return announcements_of(connection, [meter])[meter]
+
+
+def announcements_of(
+    connection: Connection, meters: Iterable[bytes]
+) -> dict[bytes, tuple[KeyAnnouncement, ...]]:
+    """Return the same of several meters."""
+    found: dict[bytes, tuple[KeyAnnouncement, ...]] = dict.fromkeys(meters, ())
     rows = connection.execute(
-        select(table.c.encoded).where(table.c.meter == meter).order_by(table.c.place)
-    ).scalars()
-    return tuple(KeyAnnouncement.decode(bytes(row)) for row in rows)
+        select(table.c.meter, table.c.encoded)
+        .where(table.c.meter.in_(list(found)))
+        .order_by(table.c.meter, table.c.place)
+    )
+    for meter, encoded in rows:
+        found[bytes(meter)] += (KeyAnnouncement.decode(bytes(encoded)),)
+    return found
 
 
 def learn_announcements(
@@ -33,7 +46,19 @@ def learn_announcements(
 
     Raises `VerificationFailed` where they do not go on from those that are known.
     """
-    known = known_announcements(connection, meter)
+    writes = Writes()
+    known = go_on_from(known_announcements(connection, meter), meter, shown, writes)
+    writes.write(connection)
+    return known
+
+
+def go_on_from(
+    known: tuple[KeyAnnouncement, ...],
+    meter: bytes,
+    shown: Sequence[KeyAnnouncement],
+    writes: Writes,
+) -> tuple[KeyAnnouncement, ...]:
+    """Return what is known with what is shown, which `writes` gets; raise as above."""
     shared = min(len(known), len(shown))
     if known[:shared] != tuple(shown[:shared]):
         raise VerificationFailed(
@@ -42,18 +67,20 @@ def learn_announcements(
             " is not the one that is known; enrol the meter anew only if you know why",
         )
     new = shown[len(known) :]
-    if new:
-        connection.execute(
-            insert(table),
-            [{"meter": meter, "place": one.place, "encoded": one.encode()} for one in new],
-        )
+    for one in new:
+        writes.add(table, meter=meter, place=one.place, encoded=one.encode())
     return (*known, *new)
 
 
-def require_keys_of_their_time(connection: Connection, days: Sequence[CertifiedDay]) -> None:
-    """Learn what verified days of one meter announce; raise `VerificationFailed` for an old key."""
+def require_keys_of_their_time(
+    known: tuple[KeyAnnouncement, ...], days: Sequence[CertifiedDay], writes: Writes
+) -> tuple[KeyAnnouncement, ...]:
+    """Return what is known with what verified days of one meter announce, which `writes` gets.
+
+    Raises `VerificationFailed` for an old key.
+    """
     longest = max(days, key=lambda day: len(day.announcements))
-    known = learn_announcements(connection, longest.content.meter, longest.announcements)
+    known = go_on_from(known, longest.content.meter, longest.announcements, writes)
     for day in days:
         # All that had begun by that day, no fewer: else the key that signed it had ended.
         if not day.is_of_its_time(known):
@@ -65,6 +92,7 @@ def require_keys_of_their_time(connection: Connection, days: Sequence[CertifiedD
             raise VerificationFailed(
                 "certifier", f"{day.day}: it was corrected with a key that has ended"
             )
+    return known
 
 
 def _differing(known: Sequence[KeyAnnouncement], shown: Sequence[KeyAnnouncement]) -> int:

@@ -19,110 +19,195 @@ Errors: VerificationFailed, under the name `chain`; `certifier` where a day is o
 was over (`utility_server.retail.certifier_keys`)
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
+from typing import Final
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, and_, or_, select
 
 from protocols.canonical import cbor
+from protocols.canonical.stored import encode_row
 from protocols.metrology import (
     CertifiedDay,
     DayContent,
     FirstDayOfCustody,
+    KeyAnnouncement,
     MeterEvent,
     MeterExchange,
 )
 from protocols.metrology.events import decode_event
-from utility_server.database import chain_table as table
+from protocols.proofs import Point
 from utility_server.database import revision_table as revisions
-from utility_server.database import standing_table as standings
+from utility_server.database import span_table as spans
 from utility_server.errors import StoreError, VerificationFailed
-from utility_server.retail.certifier_keys import require_keys_of_their_time
+from utility_server.packed_days import KnownDay, Standing, pack_days, runs_of, unpack_days
+from utility_server.retail.certifier_keys import announcements_of, require_keys_of_their_time
 from utility_server.retail.corrected_bills import earlier_of, require_revision
+from utility_server.writes import Writes
+
+_AT_ONCE: Final = 200
+"""Chains that are looked up in one statement."""
+_Key = tuple[bytes, bytes]
+"""A meter and a register."""
 
 
-def extend_chains(connection: Connection, days: Iterable[CertifiedDay]) -> None:
+def extend_chains(connection: Connection, days: Sequence[CertifiedDay]) -> None:
     """Keep verified days; raise `VerificationFailed` where they do not fit those that are known.
 
     Each register's days are in order, without a gap.
     """
-    for (meter, register), chain in _chains(days):
-        require_keys_of_their_time(connection, chain)
+    writes = Writes()
+    KnownDays.beside(connection, days).extend(days, writes)
+    writes.write(connection)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownDays:
+    """What is known of some chains, as far as some days touch it: read at once for all of them."""
+
+    _days: Mapping[_Key, Mapping[int, KnownDay]]
+    _spans: Mapping[_Key, Sequence[tuple[int, int]]]
+    """The first and last numbers of days that are in one row."""
+    _revisions: Mapping[_Key, Mapping[int, Mapping[int, bytes]]]
+    _announcements: Mapping[bytes, tuple[KeyAnnouncement, ...]]
+
+    @classmethod
+    def beside(cls, connection: Connection, days: Iterable[CertifiedDay]) -> "KnownDays":
+        """Read what is known of days, and of those right before and after them."""
+        bounds: dict[_Key, tuple[int, int]] = {}
+        for key, chain in _chains(days):
+            first, last = bounds.get(key, (chain[0].content.counter, chain[-1].content.counter))
+            bounds[key] = (
+                min(first, chain[0].content.counter), max(last, chain[-1].content.counter)
+            )  # fmt: skip
+        known: dict[_Key, dict[int, KnownDay]] = {key: {} for key in bounds}
+        rows: dict[_Key, list[tuple[int, int]]] = {key: [] for key in bounds}
+        keys = list(bounds)
+        for place in range(0, len(keys), _AT_ONCE):
+            touched = or_(
+                *(
+                    and_(
+                        spans.c.meter == key[0],
+                        spans.c.register == key[1],
+                        spans.c.first <= bounds[key][1] + 1,
+                        spans.c.last >= bounds[key][0] - 1,
+                    )
+                    for key in keys[place : place + _AT_ONCE]
+                )
+            )
+            for row in connection.execute(select(spans).where(touched)):
+                key = bytes(row.meter), bytes(row.register)
+                rows[key].append((row.first, row.last))
+                known[key].update(enumerate(unpack_days(row.days), start=row.first))
+        meters = list(dict.fromkeys(meter for meter, _ in keys))
+        revised: dict[_Key, dict[int, dict[int, bytes]]] = {}
+        if meters:
+            for row in connection.execute(
+                select(revisions)
+                .where(revisions.c.meter.in_(meters))
+                .order_by(revisions.c.revision)
+            ):
+                of_chain = revised.setdefault((bytes(row.meter), bytes(row.register)), {})
+                of_chain.setdefault(row.counter, {})[row.revision] = bytes(row.digest)
+        announced = announcements_of(connection, meters) if meters else {}
+        return cls(known, rows, revised, announced)
+
+    def extend(self, days: Iterable[CertifiedDay], writes: Writes) -> None:
+        """Have verified days kept, of those that this was read for.
+
+        Each register's days are in order, without a gap. Raises `VerificationFailed` where they do
+        not fit those that are known; what `writes` has got by then is to be taken back.
+        """
+        announced = dict(self._announcements)
+        for key, chain in _chains(days):
+            meter = key[0]
+            announced[meter] = require_keys_of_their_time(announced[meter], chain, writes)
+            known = self._days[key]
+            first, last = chain[0].content.counter, chain[-1].content.counter
+            for day in chain:
+                there = known.get(day.content.counter)
+                if there is not None and there.digest != day.link:
+                    raise _broken(day, "is not the one that was verified before")
+            before, after = known.get(first - 1), known.get(last + 1)
+            if before is not None and before.digest != chain[0].content.previous:
+                raise _broken(chain[0], "does not follow the day that was verified before it")
+            if after is not None and after.previous != chain[-1].link:
+                raise _broken(chain[-1], "is not the one that the day after it follows")
+            fresh = _keep_revisions(self._revisions.get(key, {}), chain, writes)
+            self._extend_days(key, chain, fresh, writes)
+
+    def _extend_days(
+        self, key: _Key, chain: Sequence[CertifiedDay], fresh: set[int], writes: Writes
+    ) -> None:
+        """Keep how days begin and end; raise `VerificationFailed` where one goes on from no other.
+
+        Days with a new revision are `fresh`: what a register showed at midnight may be known better
+        by it. The day beside it, of another bill, then has a revision that was not shown yet.
+        """
+        known, (meter, register) = self._days[key], key
         first, last = chain[0].content.counter, chain[-1].content.counter
-        rows = connection.execute(
-            select(table.c.counter, table.c.previous, table.c.digest)
-            .where(table.c.meter == meter, table.c.register == register)
-            .where(table.c.counter.between(first - 1, last + 1))
-        )
-        known = {counter: (bytes(previous), bytes(digest)) for counter, previous, digest in rows}
-        digests = {day.content.counter: day.link for day in chain}
-        for day in chain:
-            there = known.get(day.content.counter)
-            if there is not None and there[1] != digests[day.content.counter]:
-                raise _broken(day, "is not the one that was verified before")
-        before, after = known.get(first - 1), known.get(last + 1)
-        if before is not None and before[1] != chain[0].content.previous:
-            raise _broken(chain[0], "does not follow the day that was verified before it")
-        if after is not None and after[0] != chain[-1].link:
-            raise _broken(chain[-1], "is not the one that the day after it follows")
-        new = [
-            {
-                "meter": meter,
-                "register": register,
-                "counter": day.content.counter,
-                "previous": day.content.previous,
-                "digest": day.link,
-            }
-            for day in chain
-            if day.content.counter not in known
-        ]
-        if new:
-            connection.execute(insert(table), new)
-        fresh = _keep_revisions(connection, chain)
-        _extend_standings(connection, chain, fresh)
+        shown = list(_standings(chain))
+        before, after = _standing(known.get(first - 1)), _standing(known.get(last + 1))
+        if before is not None and not _goes_on(before.ends, shown[0].begins, first in fresh):
+            raise _broken(
+                chain[0], "does not begin with the meter and register of the day before it"
+            )
+        if after is not None and not _goes_on(shown[-1].ends, after.begins, last in fresh):
+            raise _broken(chain[-1], "does not end with the meter and register of the day after it")
+        new, changed = list[tuple[int, KnownDay]](), dict[int, KnownDay]()
+        for day, standing in zip(chain, shown, strict=True):
+            counter = day.content.counter
+            there = known.get(counter)
+            if there is None:
+                new.append((counter, KnownDay(day.content.previous, day.link, standing)))
+            elif there.standing is None:
+                changed[counter] = there._replace(standing=standing)
+            elif counter in fresh:
+                better = there.standing._replace(begins=standing.begins, ends=standing.ends)
+                changed[counter] = there._replace(standing=better)
+        for run in runs_of(new, len(new)):
+            packed = pack_days([day for _, day in run])
+            writes.add(
+                spans, meter=meter, register=register, first=run[0][0], last=run[-1][0], days=packed
+            )
+        for begin, end in self._spans[key]:
+            if any(begin <= counter <= end for counter in changed):
+                packed = pack_days([changed.get(one, known[one]) for one in range(begin, end + 1)])
+                row = {"meter": meter, "register": register, "first": begin}
+                writes.change(spans, row, days=packed)
 
 
-def _keep_revisions(connection: Connection, chain: Sequence[CertifiedDay]) -> set[int]:
+def _keep_revisions(
+    known: Mapping[int, Mapping[int, bytes]], chain: Sequence[CertifiedDay], writes: Writes
+) -> set[int]:
     """Keep the revisions of corrected days; return the counters of days with a new one.
 
     Raises `VerificationFailed` for a revision that is outdated.
     """
-    meter, register, fresh = chain[0].content.meter, chain[0].content.register, set[int]()
-    first, last = chain[0].content.counter, chain[-1].content.counter
-    rows = connection.execute(
-        select(revisions.c.counter, revisions.c.revision, revisions.c.digest)
-        .where(revisions.c.meter == meter, revisions.c.register == register)
-        .where(revisions.c.counter.between(first, last))
-        .order_by(revisions.c.revision)
-    )
-    known: dict[int, dict[int, bytes]] = {}
-    for counter, revision, digest in rows:
-        known.setdefault(counter, {})[revision] = bytes(digest)
+    fresh = set[int]()
     for day in chain:
-        there = known.get(day.content.counter, {})
+        content = day.content
+        there = known.get(content.counter, {})
         if there:
             newest = max(there)
             require_revision(day.link, newest, there[newest], day)
         if not day.revision:
             continue
         if day.revision not in there:
-            fresh.add(day.content.counter)
+            fresh.add(content.counter)
         shown = {**dict(enumerate(earlier_of(day))), day.revision: day.digest}
-        new = [
-            {
-                "meter": meter,
-                "register": register,
-                "counter": day.content.counter,
-                "revision": revision,
-                "digest": digest,
-            }
-            for revision, digest in shown.items()
-            if revision not in there
-        ]
-        if new:
-            connection.execute(insert(revisions), new)
+        for revision, digest in shown.items():
+            if revision not in there:
+                writes.add(
+                    revisions,
+                    meter=content.meter,
+                    register=content.register,
+                    counter=content.counter,
+                    revision=revision,
+                    digest=digest,
+                )
     return fresh
 
 
@@ -156,78 +241,33 @@ class KnownChain:
 def known_chains(connection: Connection, meter: bytes) -> list[KnownChain]:
     """Return what is known of a meter's registers; days of before version 5 are not counted."""
     rows = connection.execute(
-        select(standings)
-        .where(standings.c.meter == meter)
-        .order_by(standings.c.register, standings.c.counter)
+        select(spans).where(spans.c.meter == meter).order_by(spans.c.register, spans.c.first)
     ).all()
     known = []
     for register, group in groupby(rows, key=lambda row: bytes(row.register)):
-        days = list(group)
+        all_days = (day.standing for row in group for day in unpack_days(row.days))
+        days = [standing for standing in all_days if standing is not None]
+        if not days:
+            continue
         changes = tuple(
-            MeterChange(date.fromisoformat(row.day), register, event)
-            for row in days
-            for event in _decode_events(bytes(row.events))
+            MeterChange(one.day, register, event)
+            for one in days
+            if one.events != _NO_EVENTS
+            for event in _decode_events(one.events)
         )
         begun = [one.day for one in changes if isinstance(one.event, FirstDayOfCustody)]
         known.append(
             KnownChain(
                 register,
                 len(days),
-                date.fromisoformat(days[0].day),
-                date.fromisoformat(days[-1].day),
-                _meter_of(bytes(days[-1].ends))[0],
+                days[0].day,
+                days[-1].day,
+                _meter_of(days[-1].ends)[0],
                 begun[-1] if begun else None,
                 tuple(one for one in changes if isinstance(one.event, _SHOWN)),
             )
         )
     return known
-
-
-def _extend_standings(
-    connection: Connection, chain: Sequence[CertifiedDay], fresh: Collection[int]
-) -> None:
-    """Keep how days begin and end; raise `VerificationFailed` where one goes on from no other.
-
-    Days with a new revision are `fresh`: what a register showed at midnight may be known better by
-    it. The day beside it, of another bill, then has a revision that was not shown yet.
-    """
-    meter, register = chain[0].content.meter, chain[0].content.register
-    first, last = chain[0].content.counter, chain[-1].content.counter
-    rows = connection.execute(
-        select(standings.c.counter, standings.c.begins, standings.c.ends)
-        .where(standings.c.meter == meter, standings.c.register == register)
-        .where(standings.c.counter.between(first - 1, last + 1))
-    )
-    known = {counter: (bytes(begins), bytes(ends)) for counter, begins, ends in rows}
-    before, after = known.get(first - 1), known.get(last + 1)
-    if before is not None and not _goes_on(before[1], _begins(chain[0]), first in fresh):
-        raise _broken(chain[0], "does not begin with the meter and register of the day before it")
-    if after is not None and not _goes_on(_ends(chain[-1]), after[0], last in fresh):
-        raise _broken(chain[-1], "does not end with the meter and register of the day after it")
-    new = [
-        {
-            "meter": meter,
-            "register": register,
-            "counter": day.content.counter,
-            "day": day.day.isoformat(),
-            "begins": _begins(day),
-            "ends": _ends(day),
-            "events": cbor.encode([event.items() for event in _events(day)]),
-        }
-        for day in chain
-        if day.content.counter not in known
-    ]
-    if new:
-        connection.execute(insert(standings), new)
-    for day in chain:
-        counter = day.content.counter
-        if counter in known and counter in fresh:
-            this = standings.c.meter == meter, standings.c.register == register
-            connection.execute(
-                update(standings)
-                .where(*this, standings.c.counter == counter)
-                .values(begins=_begins(day), ends=_ends(day))
-            )
 
 
 def _goes_on(ends: bytes, begins: bytes, is_fresh: bool) -> bool:
@@ -242,22 +282,32 @@ def _meter_of(standing: bytes) -> tuple[bytes, int]:
     raise StoreError("the utility's chain of days is not what was written")
 
 
-def _begins(day: CertifiedDay) -> bytes:
-    content, mounted, step = day.content, day.content.meter, 1
-    if isinstance(content, DayContent):
-        mounted, step = content.mounted, content.step_wh
-    return cbor.encode([mounted, step, content.start.encode()])
+_NO_EVENTS: Final = cbor.encode([])
 
 
-def _ends(day: CertifiedDay) -> bytes:
-    content, mounted, step = day.content, day.content.meter, 1
-    if isinstance(content, DayContent):
-        mounted, step = content.mounted_at_end, content.step_at_end
-    return cbor.encode([mounted, step, content.end.encode()])
+def _standing(known: KnownDay | None) -> Standing | None:
+    return None if known is None else known.standing
 
 
-def _events(day: CertifiedDay) -> tuple[MeterEvent, ...]:
-    return day.content.events if isinstance(day.content, DayContent) else ()
+def _standings(chain: Iterable[CertifiedDay]) -> Iterator[Standing]:
+    """Yield how days that follow each other stand; what two of them share is encoded once."""
+    shared, encoded = None, b""
+    for day in chain:
+        content = day.content
+        begin, end = (content.meter, 1, content.start), (content.meter, 1, content.end)
+        events = _NO_EVENTS
+        if isinstance(content, DayContent):
+            begin = content.mounted, content.step_wh, content.start
+            end = content.mounted_at_end, content.step_at_end, content.end
+            if content.events:
+                events = cbor.encode([event.items() for event in content.events])
+        begins = encoded if begin == shared else _encode_standing(*begin)
+        shared, encoded = end, _encode_standing(*end)
+        yield Standing(day.day, begins, encoded, events)
+
+
+def _encode_standing(mounted: bytes, step: int, register: Point) -> bytes:
+    return encode_row([mounted, step, register.encode()])
 
 
 def _decode_events(encoded: bytes) -> list[MeterEvent]:

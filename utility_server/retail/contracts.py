@@ -95,22 +95,18 @@ class Contracts:
 
     def covering(self, meter: bytes, period: Period) -> Contract:
         """Return the contract that all days of a period are of; raise `NoContract` if none is."""
-        contracts = self.of_meter(meter)
-        for contract in contracts:
-            if contract.covers(period):
-                return contract
-        touched = [contract for contract in contracts if contract.touches(period)]
-        what = " and ".join(f"one {contract}" for contract in touched or contracts)
-        raise NoContract(
-            f"meter {meter.hex()}: {period.first} to {period.last} is not within one contract;"
-            f" there is {what}: ask for days of one"
-        )
+        return covering(self.of_meter(meter), period)
 
     def of_meter(self, meter: bytes) -> list[Contract]:
         """Return a meter's contracts in order; one of all days where none is on record."""
         self.customers.zone(meter)  # raises where nobody is enrolled
+        return self.of_meters([meter])[meter]
+
+    def of_meters(self, meters: Sequence[bytes]) -> dict[bytes, list[Contract]]:
+        """Return the same of several meters, which are enrolled."""
         with reading(self.engine) as connection:
-            return _stored(connection, meter) or [_implicit(meter)]
+            found = _stored_of(connection, meters)
+        return {meter: contracts or [_implicit(meter)] for meter, contracts in found.items()}
 
     def open(self, meter: bytes, first: date) -> Contract:
         """Return a new contract from a day on; the same call again changes nothing.
@@ -250,6 +246,19 @@ class Contracts:
             raise StoreError(f"ledger: a bill of meter {meter.hex()}: {error}") from None
 
 
+def covering(contracts: Sequence[Contract], period: Period) -> Contract:
+    """Return which of a meter's contracts covers a period; raise `NoContract` if none does."""
+    for contract in contracts:
+        if contract.covers(period):
+            return contract
+    touched = [contract for contract in contracts if contract.touches(period)]
+    what = " and ".join(f"one {contract}" for contract in touched or contracts)
+    raise NoContract(
+        f"meter {contracts[0].meter.hex()}: {period.first} to {period.last} is not within one"
+        f" contract; there is {what}: ask for days of one"
+    )
+
+
 class Cycle(enum.StrEnum):
     """How often a meter is billed."""
 
@@ -359,16 +368,24 @@ def _insert(connection: Connection, contract: Contract) -> None:
 
 def _stored(connection: Connection, meter: bytes) -> list[Contract]:
     """Return the contracts on record of a meter, in order; raise `StoreError` if damaged."""
+    return _stored_of(connection, [meter])[meter]
+
+
+def _stored_of(connection: Connection, meters: Sequence[bytes]) -> dict[bytes, list[Contract]]:
+    """Return the same of several meters."""
     rows = connection.execute(
         select(table.c.account, table.c.meter, table.c.first, table.c.last)
-        .where(table.c.meter == meter)
+        .where(table.c.meter.in_(meters))
         .order_by(table.c.first)
     ).all()
-    contracts = [_contract(*row) for row in rows]
-    for before, after in pairwise(contracts):
-        if before.last is None or after.first is None or before.last >= after.first:
-            raise StoreError(f"meter {meter.hex()}: its contracts overlap")
-    return contracts
+    found: dict[bytes, list[Contract]] = {meter: [] for meter in meters}
+    for row in rows:
+        found[bytes(row.meter)].append(_contract(*row))
+    for meter, contracts in found.items():
+        for before, after in pairwise(contracts):
+            if before.last is None or after.first is None or before.last >= after.first:
+                raise StoreError(f"meter {meter.hex()}: its contracts overlap")
+    return found
 
 
 def _contract(account: bytes, meter: bytes, first: str, last: str) -> Contract:

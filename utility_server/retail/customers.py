@@ -6,7 +6,7 @@ stolen database opens no channel.
 """
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -152,33 +152,42 @@ class Customers:
 
         `others` are applets that will do where a meter has not the first.
         """
+        return self.find_all([meter], applet, *others)[meter]
+
+    def find_all(
+        self, meters: Iterable[bytes], applet: bytes, *others: bytes
+    ) -> dict[bytes, Enrolment]:
+        """Return the same of several meters."""
+        return {
+            meter: _wanted(meter, enrolments, applet, *others)
+            for meter, enrolments in self._enrolled(meters).items()
+        }
+
+    def _enrolled(self, meters: Iterable[bytes]) -> dict[bytes, list[Enrolment]]:
+        """Return the enrolments of meters, those of each in the order of their places."""
+        found: dict[bytes, list[Enrolment]] = {meter: [] for meter in meters}
+        query = (
+            select(table.c.meter, table.c.sealed)
+            .where(table.c.meter.in_(list(found)))
+            .order_by(table.c.meter, table.c.place)
+        )
         with reading(self.engine) as connection:
-            rows = connection.execute(self._rows(meter)).scalars().all()
-        enrolments = [Enrolment.decode(self._open(meter, sealed)) for sealed in rows]
-        by_applet = {one.applet: one for one in enrolments}
-        for wanted in (applet, *others):
-            if wanted in by_applet:
-                return by_applet[wanted]
-        if enrolments:
-            raise UnknownCustomer(
-                f"meter {meter.hex()} is not enrolled with applet {applet.hex().upper()}"
-            )
-        raise UnknownCustomer(f"meter {meter.hex()} is not enrolled")
+            for row in connection.execute(query).all():
+                opened = self._open(bytes(row.meter), row.sealed)
+                found[bytes(row.meter)].append(Enrolment.decode(opened))
+        return found
 
     def zone(self, meter: bytes) -> str:
         """Return the zone of a meter's days; raise `UnknownCustomer` if it is not enrolled."""
-        return self._first(meter).zone
+        return self.zones([meter])[meter]
 
-    def _first(self, meter: bytes) -> Enrolment:
-        with reading(self.engine) as connection:
-            sealed = connection.execute(self._rows(meter)).scalars().first()
-        if sealed is None:
-            raise UnknownCustomer(f"meter {meter.hex()} is not enrolled")
-        return Enrolment.decode(self._open(meter, sealed))
+    def zones(self, meters: Iterable[bytes]) -> dict[bytes, str]:
+        """Return the same of several meters."""
+        return {meter: known[0].zone for meter, known in self._all_enrolled(meters).items()}
 
     def certifier(self, meter: bytes) -> bytes:
         """Return a meter's certifier's first key; raise `UnknownCustomer` if it is not enrolled."""
-        return self._first(meter).certifier
+        return self.enrolments(meter)[0].certifier
 
     def announcements(self, meter: bytes) -> tuple[KeyAnnouncement, ...]:
         """Return what a meter's certifier has announced, as far as the utility has seen."""
@@ -203,11 +212,15 @@ class Customers:
 
     def enrolments(self, meter: bytes) -> list[Enrolment]:
         """Return a meter's applets as they were enrolled; raise `UnknownCustomer` for none."""
-        with reading(self.engine) as connection:
-            rows = connection.execute(self._rows(meter)).scalars().all()
-        if not rows:
-            raise UnknownCustomer(f"meter {meter.hex()} is not enrolled")
-        return [Enrolment.decode(self._open(meter, sealed)) for sealed in rows]
+        return self._all_enrolled([meter])[meter]
+
+    def _all_enrolled(self, meters: Iterable[bytes]) -> dict[bytes, list[Enrolment]]:
+        """Return the same of several meters."""
+        found = self._enrolled(meters)
+        for meter, enrolments in found.items():
+            if not enrolments:
+                raise UnknownCustomer(f"meter {meter.hex()} is not enrolled")
+        return found
 
     def _rows(self, meter: bytes) -> Select[bytes]:
         return select(table.c.sealed).where(table.c.meter == meter).order_by(table.c.place)
@@ -221,6 +234,21 @@ class Customers:
             raise StoreError(
                 f"meter {meter.hex()}: the enrolment was sealed with another key, or changed"
             ) from None
+
+
+def _wanted(
+    meter: bytes, enrolments: Sequence[Enrolment], applet: bytes, *others: bytes
+) -> Enrolment:
+    """Return which of a meter's enrolments will do; raise `UnknownCustomer` if none does."""
+    by_applet = {one.applet: one for one in enrolments}
+    for wanted in (applet, *others):
+        if wanted in by_applet:
+            return by_applet[wanted]
+    if enrolments:
+        raise UnknownCustomer(
+            f"meter {meter.hex()} is not enrolled with applet {applet.hex().upper()}"
+        )
+    raise UnknownCustomer(f"meter {meter.hex()} is not enrolled")
 
 
 def _require_same_channel(known: Enrolment, new: Enrolment) -> None:

@@ -14,18 +14,18 @@ from enum import StrEnum
 from hashlib import sha256
 
 from applets.billing.messages import BillQuestion
-from applets.billing.statement import VerifiedBill
-from tariffs import Tariff
 from utility_server.database import writing
-from utility_server.errors import AlreadyBilled, CannotVerify, StoreError, VerificationFailed
-from utility_server.retail.batches import Outcome, check_answers
-from utility_server.retail.billing import BillingUtility, enter_bill, enter_refusal
+from utility_server.errors import AlreadyBilled, StoreError
+from utility_server.retail.batches import check_answers
+from utility_server.retail.billing import (
+    BilledPeriod,
+    BillingUtility,
+    CheckedAnswer,
+    NotBilled,
+    enter_outcomes,
+)
 from utility_server.retail.claims import BILL
 from utility_server.retail.ledger import LEDGER
-from utility_server.retail.questions import State
-from utility_server.retail.verification import BillBundle
-
-_Checked = tuple[BillQuestion, BillBundle, Outcome[BillQuestion, Tariff, VerifiedBill]]
 
 
 class Became(StrEnum):
@@ -47,7 +47,7 @@ class Entered:
     entry: int
     """The number of its entry; 0 where it was withdrawn."""
     why: str = ""
-    """Why it was refused."""
+    """Why it was refused or withdrawn."""
 
 
 def enter_answers(utility: BillingUtility, nonces: Sequence[bytes]) -> list[Entered]:
@@ -60,37 +60,38 @@ def enter_answers(utility: BillingUtility, nonces: Sequence[bytes]) -> list[Ente
     if not checked:
         return []
     meters = sorted({question.about.meter for question, _, _ in checked})
-    entered = []
     with writing(utility.engine, LEDGER, *meters) as connection:
-        for question, bundle, outcome in checked:
-            now = utility.questions.locked(connection, question)
-            if now.state is not State.ANSWERED or now.answer != sha256(bundle.answer).digest():
-                continue  # another process was faster, or another answer came meanwhile
-            about = question.about
-            try:
-                with connection.begin_nested():  # what it has written of a bill it takes back
-                    if isinstance(outcome, Exception):
-                        raise outcome
-                    billed = enter_bill(utility, connection, question, outcome)
-                number, became, why = billed.entry.sequence, Became.ENTERED, ""
-            except AlreadyBilled as error:
-                utility.questions.move(connection, question, State.WITHDRAWN)
-                number, became, why = 0, Became.WITHDRAWN, str(error)
-            except (VerificationFailed, CannotVerify) as error:
-                number = enter_refusal(utility, connection, question, bundle, error)
-                became, why = Became.REFUSED, str(error)
-            entered.append(Entered(about.nonce, about.meter, became, number, why))
-    return entered
+        # Under the locks: what another process was faster with, or has another answer by now, is
+        # left alone.
+        now = utility.questions.answers_now(connection, [question for question, _, _ in checked])
+        checked = [
+            (question, bundle, outcome)
+            for question, bundle, outcome in checked
+            if now.get(question.about.nonce) == sha256(bundle.answer).digest()
+        ]
+        came = enter_outcomes(utility, connection, checked)
+    return [_entered(question, one) for (question, _, _), one in zip(checked, came, strict=True)]
 
 
-def check_kept(utility: BillingUtility, nonces: Sequence[bytes]) -> list[_Checked]:
+def _entered(question: BillQuestion, came: BilledPeriod | NotBilled) -> Entered:
+    about = question.about
+    if isinstance(came, BilledPeriod):
+        return Entered(about.nonce, about.meter, Became.ENTERED, came.entry.sequence)
+    became = Became.WITHDRAWN if isinstance(came.error, AlreadyBilled) else Became.REFUSED
+    return Entered(about.nonce, about.meter, became, came.entry, str(came.error))
+
+
+def check_kept(utility: BillingUtility, nonces: Sequence[bytes]) -> list[CheckedAnswer]:
     """Return what the kept answers to these questions prove, without entering anything."""
     supplier = utility.keys.public.public_bytes_raw()
+    waiting = utility.questions.kept_answers(nonces)
+    meters = {kept.question.about.meter for kept, _ in waiting}
+    enrolments = utility.customers.find_all(meters, *BILL.aids) if meters else {}
     asked = []
-    for kept, answer in utility.questions.kept_answers(nonces):
+    for kept, answer in waiting:
         if sha256(answer).digest() != kept.answer:
             raise StoreError(f"meter {kept.question.about.meter.hex()}: the kept answer is damaged")
-        enrolment = utility.customers.find(kept.question.about.meter, *BILL.aids)
+        enrolment = enrolments[kept.question.about.meter]
         bundle = BILL.bundle.of(kept.question.encode(), answer, enrolment, supplier)
         asked.append((kept.question, bundle))
     outcomes = check_answers(utility, BILL, asked)

@@ -10,13 +10,14 @@ kept beside it as evidence under its own digest, so that anyone can verify it ag
 """
 
 import hmac
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import date
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, Self
 
-from sqlalchemy import Connection, Engine, Row, Select, func, insert, select
+from sqlalchemy import Connection, Engine, Row, Select, select
 from sqlalchemy.exc import DBAPIError
 
 from protocols.canonical.cbor import CborError
@@ -32,8 +33,9 @@ from utility_server.database import (
     writing,
 )
 from utility_server.errors import LedgerTampered
-from utility_server.retail.carried_states import Succession, extend_states
-from utility_server.retail.chains import extend_chains, known_chains
+from utility_server.retail.carried_states import Chain, Succession, extend_states, read_chains
+from utility_server.retail.chains import KnownDays, known_chains
+from utility_server.writes import Writes
 
 _LABEL: Final = b"meterlet ledger 1"
 _AT_A_TIME: Final = 500
@@ -82,43 +84,11 @@ class Ledger:
         entries.
         """
         with writing(self.engine) as connection:
-            return self.append_in(connection, time, kind, meter, content, evidence, days, memory)
-
-    @staticmethod
-    def append_in(
-        connection: Connection,
-        time: int,
-        kind: str,
-        meter: bytes,
-        content: Content,
-        evidence: bytes,
-        days: Sequence[CertifiedDay] = (),
-        memory: Succession | None = None,
-    ) -> LedgerEntry:
-        """Do the same within a transaction that writes more; raises like `append`."""
-        evidence_digest = sha256(evidence).digest()
-        content = {**content, "evidence": evidence_digest}
-        extend_chains(connection, days)
-        last = connection.execute(
-            select(ledger_table.c.sequence, ledger_table.c.digest)
-            .order_by(ledger_table.c.sequence.desc())
-            .limit(1)
-        ).one_or_none()
-        sequence, previous = (0, GENESIS) if last is None else (last.sequence, last.digest)
-        sequence += 1
-        if memory is not None:
-            extend_states(connection, memory, sequence)
-        body = encode_row([sequence, time, kind, meter, content])
-        digest = seal(_LABEL, previous, body)
-        known = select(func.count()).where(evidence_table.c.digest == evidence_digest)
-        if not connection.execute(known).scalar_one():
-            connection.execute(
-                insert(evidence_table).values(digest=evidence_digest, kind=kind, content=evidence)
-            )
-        connection.execute(
-            insert(ledger_table).values(sequence=sequence, meter=meter, body=body, digest=digest)
-        )
-        return LedgerEntry(sequence, time, kind, meter, content, digest)
+            before = [] if memory is None else [(memory.before.meter, memory.before.account)]
+            appending = Appending.begin(connection, days, before)
+            entry = appending.append(time, kind, meter, content, evidence, days, memory)
+            appending.write(connection)
+        return entry
 
     def entry(self, sequence: int) -> LedgerEntry:
         """Return the entry of that number; the chain is not checked."""
@@ -185,15 +155,23 @@ class Ledger:
 
     def of_kind(self, kind: str, meter: bytes) -> list[LedgerEntry]:
         """Return a meter's entries of one kind, oldest first; the chain is not checked."""
+        return [entry for entry in self.of_meters([meter])[meter] if entry.kind == kind]
+
+    def of_meters(self, meters: Iterable[bytes]) -> dict[bytes, list[LedgerEntry]]:
+        """Return several meters' entries, oldest first; the chain is not checked."""
+        found: dict[bytes, list[LedgerEntry]] = {meter: [] for meter in meters}
         query = (
             select(ledger_table)
-            .where(ledger_table.c.meter == meter)
+            .where(ledger_table.c.meter.in_(list(found)))
             .order_by(ledger_table.c.sequence)
         )
         with reading(self.engine) as connection:
             rows = connection.execute(query).all()
-        entries = [_entry(row.sequence, row.body, row.digest) for row in rows]
-        return [entry for entry in entries if entry.kind == kind and entry.meter == meter]
+        for row in rows:
+            entry = _entry(row.sequence, row.body, row.digest)
+            if entry.meter == row.meter:
+                found[entry.meter].append(entry)
+        return found
 
     def custodies(self, meter: bytes) -> list[date]:
         """Return the days with which custodies of a meter begin, as far as days have told."""
@@ -217,6 +195,89 @@ class Ledger:
         if content is None or sha256(content).digest() != digest:
             raise LedgerTampered(f"ledger: the evidence of entry {entry.sequence} is not there")
         return bytes(content)
+
+
+@dataclass(slots=True)
+class Appending:
+    """Appends to the ledger within a transaction; nothing is in the database before `write`.
+
+    What the entries go on from is read at once for all of them. So those of one `Appending` have
+    days of a meter, or a step from one carried state to the next, once at most.
+    """
+
+    sequence: int
+    """The number of the last entry."""
+    digest: bytes
+    known_days: KnownDays
+    chains: Mapping[tuple[bytes, bytes], Chain]
+    """The carried states, by meter and account."""
+    writes: Writes = field(default_factory=Writes)
+
+    @classmethod
+    def begin(
+        cls,
+        connection: Connection,
+        days: Iterable[CertifiedDay] = (),
+        accounts: Iterable[tuple[bytes, bytes]] = (),
+    ) -> Self:
+        """Read what entries go on from that rest on these days, and what these accounts carry.
+
+        Accounts are by meter.
+
+        `connection` is a transaction that has the ledger's lock, and those of the meters.
+        """
+        last = connection.execute(
+            select(ledger_table.c.sequence, ledger_table.c.digest)
+            .order_by(ledger_table.c.sequence.desc())
+            .limit(1)
+        ).one_or_none()
+        return cls(
+            0 if last is None else last.sequence,
+            GENESIS if last is None else bytes(last.digest),
+            KnownDays.beside(connection, days),
+            read_chains(connection, accounts),
+        )
+
+    def append(
+        self,
+        time: int,
+        kind: str,
+        meter: bytes,
+        content: Content,
+        evidence: bytes,
+        days: Iterable[CertifiedDay] = (),
+        memory: Succession | None = None,
+    ) -> LedgerEntry:
+        """Do as `Ledger.append`, and raise like it; what `write` writes is as it was then."""
+        evidence_digest = sha256(evidence).digest()
+        content = {**content, "evidence": evidence_digest}
+        sequence = self.sequence + 1
+        with self.writes.all_or_nothing():
+            self.known_days.extend(days, self.writes)
+            if memory is not None:
+                chain = self.chains[memory.before.meter, memory.before.account]
+                extend_states(chain, memory, sequence, self.writes)
+            body = encode_row([sequence, time, kind, meter, content])
+            digest = seal(_LABEL, self.digest, body)
+            self.writes.keep(evidence_table, digest=evidence_digest, kind=kind, content=evidence)
+            self.writes.add(ledger_table, sequence=sequence, meter=meter, body=body, digest=digest)
+        self.sequence, self.digest = sequence, digest
+        return LedgerEntry(sequence, time, kind, meter, content, digest)
+
+    @contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        """Take back what the block has appended and had written, if it raises."""
+        head = self.sequence, self.digest
+        try:
+            with self.writes.all_or_nothing():
+                yield
+        except BaseException:
+            self.sequence, self.digest = head
+            raise
+
+    def write(self, connection: Connection) -> None:
+        """Write the entries, and what goes with them. An error has to undo the transaction."""
+        self.writes.write(connection)
 
 
 def _entry(sequence: int, body: bytes, digest: bytes) -> LedgerEntry:

@@ -12,7 +12,7 @@ Errors: StoreError, VerificationFailed
 """
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from protocols.canonical.cose import SignedParts
 from protocols.metrology import Period
 from utility_server.errors import HubRefused, StoreError, VerificationFailed
 from utility_server.retail.claims import (
+    BILL,
     UNATTRIBUTED,
     ClaimingUtility,
     ask,
@@ -134,8 +135,9 @@ def unattributed_question(
     if limit_wh is None:
         return None
     bounds = bounds_of(utility, UNATTRIBUTED, meter, period)
-    known = _answers(utility, meter, bounds, limit_wh)
-    billed = [one for one in utility.ledger.bills(meter) if _bounds(one) == bounds]
+    entries = utility.ledger.of_meters([meter])[meter]
+    known = _answers(entries, bounds, limit_wh)
+    billed = [one for one in entries if one.kind == BILL.kind and _bounds(one) == bounds]
     if known and not (billed and billed[-1].sequence > known[-1].sequence):
         return known[-1]  # after a bill, days may have been corrected
     limit = UnattributedLimit(limit_wh)
@@ -168,13 +170,17 @@ def enter_unattributed(
 
 
 def require_limits(
-    utility: LimitingUtility, meter: bytes, period: Period, register: bytes, verified: VerifiedBill
+    limits: BillLimits,
+    entries: "Iterable[LedgerEntry]",
+    period: Period,
+    register: bytes,
+    verified: VerifiedBill,
 ) -> None:
     """Return if a verified bill keeps to the utility's limits; raise `VerificationFailed` if not.
 
-    `register` is the import register: of what is fed in, energy in no slot is the customer's loss.
+    `entries` are the meter's in the ledger. `register` is the import register: of what is fed in,
+    energy in no slot is the customer's loss.
     """
-    limits = utility.limits
     share = limits.estimated_permille
     if share is not None and 1000 * verified.estimated > share * verified.slots:
         raise VerificationFailed(
@@ -189,7 +195,7 @@ def require_limits(
     bounds = (verified.begin, verified.end)
     # Of these very days: another version of them may have hidden something else.
     digest = digest_of_days(days)
-    if not any(one.content["days"] == digest for one in _answers(utility, meter, bounds, limit_wh)):
+    if not any(one.content["days"] == digest for one in _answers(entries, bounds, limit_wh)):
         raise VerificationFailed(
             "unattributed",
             f"nothing shows that at most {limit_wh:,} Wh are in no slot, and how much it is was not"
@@ -207,12 +213,13 @@ def _bounds(entry: "LedgerEntry") -> tuple[object, object]:
 
 
 def _answers(
-    utility: ClaimingUtility, meter: bytes, bounds: tuple[int, int], limit_wh: int
+    entries: "Iterable[LedgerEntry]", bounds: tuple[int, int], limit_wh: int
 ) -> "list[LedgerEntry]":
     """Return the entries that bound a period's unattributed energy so low, or open it."""
     return [
         entry
-        for entry in utility.ledger.of_kind(UNATTRIBUTED.kind, meter)
-        if _bounds(entry) == bounds
+        for entry in entries
+        if entry.kind == UNATTRIBUTED.kind
+        and _bounds(entry) == bounds
         and ("opened_wh" in entry.content or int(entry.content["limit_wh"]) <= limit_wh)
     ]

@@ -14,7 +14,7 @@ goes on from the state that is kept, and the same answer is entered once (`retai
 Errors: QuestionClosed
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from hashlib import sha256
@@ -38,6 +38,7 @@ from utility_server.database import answer_table, invoice_table, reading, writin
 from utility_server.database import aside_table as aside
 from utility_server.database import question_table as table
 from utility_server.errors import QuestionClosed, StoreError
+from utility_server.writes import Writes
 
 
 class State(StrEnum):
@@ -262,6 +263,21 @@ class Questions:
         found = {bytes(row.nonce): (_kept(row), bytes(row.content)) for row in rows}
         return [found[nonce] for nonce in dict.fromkeys(nonces) if nonce in found]
 
+    def answers_now(
+        self, connection: Connection, questions: Iterable[BillQuestion]
+    ) -> dict[bytes, bytes]:
+        """Return the SHA-256 of the answer that counts, by nonce, of those that are answered.
+
+        As of a transaction that holds the meters' locks. Whoever is entered, or withdrawn, is not
+        among them.
+        """
+        nonces = [question.about.nonce for question in questions]
+        query = select(table.c.nonce, table.c.answer)
+        rows = connection.execute(
+            query.where(table.c.nonce.in_(nonces), table.c.state == State.ANSWERED)
+        )
+        return {bytes(row.nonce): bytes(row.answer) for row in rows}
+
     def answered_before(self, moment: int, limit: int) -> list[bytes]:
         """Return nonces of questions that wait for their entry since before a moment, oldest first.
 
@@ -297,17 +313,28 @@ class Questions:
         return {bytes(nonce): str(why) for nonce, why in rows}
 
     def close(
-        self,
-        connection: Connection,
-        question: BillQuestion,
-        answer: bytes,
-        state: State,
-        entry: int,
+        self, writes: Writes, question: BillQuestion, answer: bytes, state: State, entry: int
     ) -> None:
-        """Say what came of an answer, in the transaction that enters it; the ledger has it now."""
-        self.move(connection, question, state)
+        """Say what came of an answer, in the transaction that enters it; the ledger has it now.
+
+        The question is answered, as that transaction has seen under its lock.
+        """
         digest = sha256(answer).digest()
-        connection.execute(_update(question).values(answer=digest, entry=entry))
+        self._leave_answered(writes, question, state, answer=digest, entry=entry)
+
+    def give_up(self, writes: Writes, question: BillQuestion) -> None:
+        """Let an answered question be withdrawn in a transaction, as `close` closes one."""
+        self._leave_answered(writes, question, State.WITHDRAWN)
+
+    def _leave_answered(
+        self, writes: Writes, question: BillQuestion, state: State, **values: object
+    ) -> None:
+        if state not in NEXT[State.ANSWERED] or state in OPEN:
+            raise StoreError(f"a question that is {State.ANSWERED} cannot become {state}")
+        nonce = question.about.nonce
+        row = {"nonce": nonce, "state": State.ANSWERED}
+        writes.change(table, row, state=state, changed=self.now(), **values)
+        writes.drop(answer_table, nonce=nonce)
 
     def withdraw(self, question: BillQuestion) -> None:
         """Let no answer to an open question count any more; others stay as they are."""
@@ -330,17 +357,14 @@ class Questions:
                 delete(answer_table).where(answer_table.c.nonce == question.about.nonce)
             )
 
-    def keep_invoice(
-        self, connection: Connection, question: BillQuestion, invoice: KeptInvoice
-    ) -> None:
+    def keep_invoice(self, writes: Writes, question: BillQuestion, invoice: KeptInvoice) -> None:
         """Keep a signed invoice in the transaction that enters its bill, until it is delivered."""
-        connection.execute(
-            insert(invoice_table).values(
-                number=invoice.number,
-                nonce=question.about.nonce,
-                document=invoice.document,
-                void=invoice.void,
-            )
+        writes.add(
+            invoice_table,
+            number=invoice.number,
+            nonce=question.about.nonce,
+            document=invoice.document,
+            void=invoice.void,
         )
 
     def invoice(self, question: BillQuestion) -> KeptInvoice:

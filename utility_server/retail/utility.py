@@ -36,12 +36,12 @@ from protocols.metrology import Period, medium_of
 from tariffs import PaymentRefused, Register, Tariff, TariffError, billed_registers
 from tariffs.signing import sign_document, verify_signed_tariff
 from utility_server.database import open_database
-from utility_server.errors import AlreadyBilled, CannotVerify, StoreError
+from utility_server.errors import CannotVerify, StoreError
 from utility_server.folders import new_folder
 from utility_server.head_end import Address, HeadEnd
 from utility_server.keys import UtilityKeys, public_pem
 from utility_server.locations import keep_location, location_in
-from utility_server.retail.billing import BilledPeriod, take_answer
+from utility_server.retail.billing import BilledPeriod, replaced_bill, take_answer
 from utility_server.retail.carried_states import CarriedStates
 from utility_server.retail.claims import BILL, ask, bounds_of, question_of
 from utility_server.retail.contracts import Contracts
@@ -290,19 +290,7 @@ class Utility:
 
         Raises `AlreadyBilled` where a part of it is on another bill.
         """
-        found = None
-        for entry in self.ledger.bills(meter):
-            match entry.content:
-                case {"begin": int(first), "end": int(last)} if (first, last) == (begin, end):
-                    found = entry
-                case {"begin": int(first), "end": int(last)} if first < end and begin < last:
-                    days = Period.filling(first, last, self.customers.zone(meter))
-                    raise AlreadyBilled(
-                        f"meter {meter.hex()}: invoice {entry.sequence} bills a part of that"
-                        f" period, {days.first} to {days.last}: ask for just these days, and the"
-                        " new bill replaces it, or for days that no bill has"
-                    )
-        return found
+        return replaced_bill(self.ledger.bills(meter), begin, end, self.customers.zone)
 
     def answer_of(self, question: BillQuestion, head_end: HeadEnd, address: Address) -> bytes:
         """Return the hub's answer, unverified; one that came before is not asked for again.

@@ -169,7 +169,7 @@ def test_killed_at_any_moment_each_question_has_one_entry_and_one_invoice(
 
 @pytest.mark.parametrize(
     "point",
-    ["Questions.answered", "Ledger.append_in", "Questions.close", "Questions.keep_invoice",
+    ["Questions.answered", "Appending.append", "Questions.close", "Questions.keep_invoice",
      "Utility.verify"],
 )  # fmt: skip
 def test_killed_at_each_point_the_next_one_goes_on(

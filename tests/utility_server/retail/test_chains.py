@@ -11,11 +11,12 @@ from sqlalchemy import Engine, func, select
 
 from hub.certifier import Certification, Certifier
 from hub.readings import Reading
-from protocols.metrology import CertifiedDay, Period
+from protocols.canonical import cbor
+from protocols.metrology import CertifiedDay, DayContent, Period
 from tariffs import Register
 from tests.support.two_registers import KEYS, series
 from tests.support.version1 import certify_version_1
-from utility_server.database import chain_table, open_database, reading, writing
+from utility_server.database import open_database, reading, span_table, writing
 from utility_server.errors import VerificationFailed
 from utility_server.retail.chains import extend_chains, known_chains
 from utility_server.retail.ledger import Ledger
@@ -42,6 +43,7 @@ def chain(register: Register = Register.IMPORT, other_from: int = 99) -> list[Ce
 DRAWN, FED_IN = chain(), chain(Register.EXPORT)
 FORKED = chain(other_from=3)
 """As DRAWN for three days; then the hub was put back and certified something else."""
+ALL_ROWS = select(span_table).order_by(span_table.c.register, span_table.c.first)
 
 
 def of_two_versions(days: int) -> tuple[list[CertifiedDay], list[CertifiedDay]]:
@@ -72,7 +74,8 @@ def extend(engine: Engine, days: Sequence[CertifiedDay]) -> None:
 
 def known(engine: Engine) -> int:
     with engine.connect() as connection:
-        return int(connection.execute(select(func.count()).select_from(chain_table)).scalar_one())
+        days = func.sum(span_table.c.last - span_table.c.first + 1)
+        return int(connection.execute(select(days)).scalar_one() or 0)
 
 
 def test_bills_in_any_order_and_again_make_one_chain_a_register(engine: Engine) -> None:
@@ -104,6 +107,67 @@ def test_a_second_version_of_days_is_refused_and_nothing_of_it_is_kept(
     assert known(engine) == len(before)
 
 
+def as_before_version_8(path: Path, days: Sequence[CertifiedDay]) -> None:
+    """Keep days as version 7 did: a row of each, and one of how it stands."""
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE certified_span")
+        connection.execute(
+            "CREATE TABLE certified_chain (meter BLOB, register BLOB, counter BIGINT,"
+            " previous BLOB NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (meter, register, counter))"
+        )
+        connection.execute(
+            "CREATE TABLE day_standing (meter BLOB, register BLOB, counter BIGINT,"
+            " day VARCHAR NOT NULL, begins BLOB NOT NULL, ends BLOB NOT NULL, events BLOB NOT NULL,"
+            " PRIMARY KEY (meter, register, counter))"
+        )
+        for day in days:
+            content = day.content
+            assert isinstance(content, DayContent)
+            key = content.meter, content.register, content.counter
+            connection.execute(
+                "INSERT INTO certified_chain VALUES (?, ?, ?, ?, ?)",
+                (*key, content.previous, day.link),
+            )
+            begins = cbor.encode([content.mounted, content.step_wh, content.start.encode()])
+            ends = cbor.encode([content.mounted_at_end, content.step_at_end, content.end.encode()])
+            connection.execute(
+                "INSERT INTO day_standing VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (*key, day.day.isoformat(), begins, ends, cbor.encode([])),
+            )
+        connection.execute("UPDATE schema_version SET version = 7")
+    connection.close()
+
+
+@pytest.mark.sqlite_file
+def test_the_days_of_a_database_of_version_7_are_packed_and_are_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "utility.db"
+    open_database(path).dispose()
+    as_before_version_8(path, [*DRAWN[:3], *DRAWN[4:], *FED_IN])  # one is not known
+    engine = open_database(path)
+    assert known(engine) == 13
+    with reading(engine) as current:
+        assert [one.days for one in known_chains(current, b"SUN")] == [6, 7]
+        rows = current.execute(ALL_ROWS).all()
+    assert [(row.first, row.last) for row in rows] == [(1, 3), (5, 7), (1, 7)]
+    with pytest.raises(VerificationFailed, match="is not the one that was verified before"):
+        extend(engine, FORKED)
+    with pytest.raises(VerificationFailed, match="is not the one that the day after it"):
+        extend(engine, FORKED[3:4])
+    extend(engine, DRAWN)
+    extend(engine, FED_IN)
+    fresh = open_database(tmp_path / "fresh.db")
+    for part in (DRAWN[:3], DRAWN[4:], FED_IN, DRAWN):
+        extend(fresh, part)
+    with reading(engine) as current, reading(fresh) as other:
+        assert current.execute(ALL_ROWS).all() == other.execute(ALL_ROWS).all()
+    engine.dispose()
+    fresh.dispose()
+    with sqlite3.connect(path) as connection:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    connection.close()
+    assert not tables & {"certified_chain", "day_standing"}
+
+
 def test_the_registers_are_chains_of_their_own(engine: Engine) -> None:
     extend(engine, DRAWN)
     extend(engine, FED_IN)
@@ -117,7 +181,7 @@ def test_a_database_of_version_2_gets_its_chains(tmp_path: Path) -> None:
     Ledger(engine).append(1, "bill", b"SUN", {}, b"first")
     engine.dispose()
     with sqlite3.connect(path) as connection:
-        connection.execute("DROP TABLE certified_chain")
+        connection.execute("DROP TABLE certified_span")
         connection.execute("UPDATE schema_version SET version = 2")
     connection.close()
     for _ in range(2):
@@ -134,12 +198,15 @@ def test_a_database_of_version_4_goes_on_and_holds_new_days_together(tmp_path: P
     engine = open_database(path)
     extend(engine, DRAWN[:3])
     engine.dispose()
+    as_before_version_8(path, DRAWN[:3])
     with sqlite3.connect(path) as connection:
         connection.execute("DROP TABLE day_standing")
         connection.execute("UPDATE schema_version SET version = 4")
     connection.close()
     engine = open_database(path)
     extend(engine, DRAWN[3:])
+    with reading(engine) as current:
+        assert known_chains(current, b"SUN")[0].days == 4
     extend(engine, DRAWN)  # those of before are known, and how they stand is learned now
     with reading(engine) as current:
         [chain_of_drawn] = known_chains(current, b"SUN")

@@ -290,7 +290,7 @@ def test_a_database_of_version_1_is_brought_up_to_date(tmp_path: Path) -> None:
     filled(engine)
     engine.dispose()
     with sqlite3.connect(path) as connection:
-        connection.execute("DROP TABLE certified_chain")
+        connection.execute("DROP TABLE certified_span")
         connection.execute("DROP INDEX ix_ledger_entry_meter")
         connection.execute("ALTER TABLE ledger_entry DROP COLUMN meter")
         connection.execute("CREATE TABLE customer (meter BLOB PRIMARY KEY, sealed BLOB NOT NULL)")
