@@ -36,7 +36,7 @@ CONTEXT = StatementContext(
     b"meter", bytes(6), 0, 7200, 15, bytes(32), "Supplier", "bill", bytes(16)
 )
 WEIGHTS = (28, 28, 28, 31, 31, 31, 45, -7)
-NO_MATCH = "does not match the commitments|does not hold: the sum: amount 1"
+NO_MATCH = "does not hold: (the value against the commitments|the sum: amount 1)"
 
 
 class Today:
