@@ -7,6 +7,9 @@ household, all checked and multiplied, the batch handed out. Contributions are m
 household and operator are not measured. Time and bytes grow with the number of groups; memory
 does not, since a group's contributions are forgotten when its round ends.
 
+Then one group goes through a week of such days with the same keys, with hubs that are told rosters
+and lists by name and with hubs of before, that are told them in full each time: bytes to a home.
+
 `python -m benchmarks.bench_concentrator` prints what 100,000 households would take.
 """
 
@@ -19,7 +22,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
+from itertools import pairwise
 from pathlib import Path
 from unittest import mock
 
@@ -30,10 +34,13 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from applets.aggregation.messages import Instruction, StepAnswer, StepRequest
 from protocols.aggregation.collector import Batch
 from protocols.aggregation.decryption import decrypt_sum
+from protocols.aggregation.errors import MalformedMessage
 from protocols.aggregation.household import RoundHousehold
+from protocols.aggregation.rosters import Roster
 from protocols.aggregation.round import Round
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.metrology import Period
+from protocols.platform.errors import StatusWord
 from tests.support.aggregation import (
     OPERATOR,
     Home,
@@ -54,6 +61,7 @@ SERVER_SEED = bytes([4] * 32)
 LINE = LineKeys(Ed25519PrivateKey.from_private_bytes(OPERATOR), public_of(SERVER_SEED))
 HOMES = int(os.environ.get("METERLET_BENCH_HOMES", "10000"))
 GROUP = 100
+WEEK = 7
 SLOTS = 96
 BITS = 2048
 DAY = Period(date(2013, 3, 4), date(2013, 3, 4))
@@ -67,17 +75,25 @@ class Everybody(StandIn):
 
     def __init__(self) -> None:
         self.group: dict[bytes, StandIn] = {}
+        self.is_of_before = False
         self.made: dict[bytes, bytes] = {}
 
-    def prepare(self, group: list[Home], number: int) -> Round:
-        """Make a group's round and its contributions; forget the group before."""
-        about, nonce = terms(BITS, 15, DAY), number.to_bytes(32, "big")
+    def prepare(self, group: list[Home], number: int, day: Period = DAY, keys: int = -1) -> Round:
+        """Make a group's round and its contributions; forget the group before.
+
+        Its keys are those of the round of number `keys`, if there is one.
+        """
+        nonce = (number if keys < 0 else keys).to_bytes(32, "big")
+        about = terms(BITS, 15, day)
         members = tuple(home.member(nonce) for home in group)
         until, collector = int(time.time()) + 80_000, public_of(SERVER_SEED)
         announced = Round.announce(about, nonce, until, collector, members, OPERATOR)
         crypt = encryptor(BITS, about.exponent_bits)
         self.made = {home.meter: home.contribute(announced, crypt) for home in group}
-        self.group = {home.meter: StandIn(home) for home in group}
+        if keys < 0 or not self.group:
+            self.group = {home.meter: StandIn(home) for home in group}
+        for hub in self.group.values():
+            hub.is_of_before = self.is_of_before
         return announced
 
     def transmit(self, apdu: bytes) -> bytes:
@@ -85,10 +101,19 @@ class Everybody(StandIn):
         if command.ins == INS_SELECT:
             return ResponseApdu(b"", 0x9000).encode()
         request = StepRequest.decode(command.data)
-        if request.step is Instruction.CONTRIBUTE:
-            content = self.made[request.meter]
-        else:
-            content = self.group[request.meter].answer(request.step, request.parts)
+        hub = self.group[request.meter]
+        try:
+            parts = request.parts if self.is_of_before else hub.in_full(request.parts)
+            if request.step is Instruction.CONTRIBUTE:
+                roster = Roster.of(Round.decode(parts[0]))
+                hub.rosters[roster.digest] = roster
+                content = self.made[request.meter]
+            else:
+                content = hub.answer(request.step, parts)
+        except KeyError:
+            return ResponseApdu(b"", StatusWord.NOT_FOUND).encode()
+        except MalformedMessage:
+            return ResponseApdu(b"", StatusWord.WRONG_DATA).encode()
         answer = StepAnswer(request.meter, request.nonce, request.step, content)
         return ResponseApdu(answer.encode(), 0x9000).encode()
 
@@ -167,6 +192,36 @@ def measure(count: int) -> Measured:
         )
 
 
+def week(*, is_of_before: bool) -> list[int]:
+    """Return the bytes to a home in each round of a week of one group, with the same keys."""
+    everybody, group, sent = Everybody(), homes(GROUP, SLOTS), [0]
+    everybody.is_of_before = is_of_before
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        listening([everybody]) as [address],
+        mock.patch.object(RoundHousehold, "_require_agreement"),
+        concentrator(Path(folder), address, GROUP) as (_, where),
+        Connection.open(where, 600, LINE) as line,
+    ):
+        for number in range(WEEK):
+            first = DAY.first + timedelta(days=number)
+            announced = everybody.prepare(group, number, Period(first, first), keys=0)
+            assert set(dict(line.ask("collect", announced.encode()))) == {"batch", "done"}
+            list(line.ask("end", announced.digest))
+            sent.append(int(dict(line.ask("status"))["status"][4]))
+    return [(after - before) // GROUP for before, after in pairwise(sent)]
+
+
+def report_week() -> str:
+    """Return a table of the bytes to a home, round by round, and their ratio."""
+    before, now = week(is_of_before=True), week(is_of_before=False)
+    lines = [f"{'bytes to a home, groups of 100':32}" + "".join(f"{n + 1:>8}" for n in range(WEEK))]
+    for name, row in (("in full (hubs of before)", before), ("by name", now)):
+        lines.append(f"{name:32}" + "".join(f"{sent:8,}" for sent in row))
+    lines.append(f"a later round takes {now[-1] / before[-1]:.2f} of what it took in full")
+    return "\n".join(lines)
+
+
 @contextmanager
 def concentrator(
     folder: Path, hubs: Address, count: int
@@ -217,8 +272,14 @@ def bench_a_day_of_many_households(benchmark: BenchmarkFixture) -> None:
     assert measured.homes == HOMES
 
 
+def bench_a_week_of_one_group(benchmark: BenchmarkFixture) -> None:
+    made: str = benchmark.pedantic(report_week, rounds=1)  # type: ignore[no-untyped-call]  # as above
+    print("\n" + made)
+
+
 def main() -> None:
     print(measure(HOMES).report())
+    print(report_week())
 
 
 if __name__ == "__main__":

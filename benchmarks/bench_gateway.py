@@ -84,7 +84,7 @@ async def nothing(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body"})
 
 
-def serve(folder: Path, pipe: Connection, loop: str) -> None:
+def serve(folder: Path, pipe: Connection) -> None:
     """Serve, and tell the CPU seconds so far whenever asked; end when the pipe does."""
     with Utility.open(folder) as utility, ThreadPoolExecutor(8) as workers:
         authority = authority_of(utility)
@@ -119,12 +119,7 @@ def serve(folder: Path, pipe: Connection, loop: str) -> None:
                 app, context, "127.0.0.1", 0, lambda _host, port: pipe.send(port), stop
             )
 
-        if loop == "uvloop":
-            import uvloop
-
-            uvloop.run(main())
-        else:
-            asyncio.run(main())
+        asyncio.run(main())
 
 
 def authority_of(utility: Utility) -> CertificateAuthority:
@@ -172,14 +167,14 @@ def next_uri(top: bytes) -> str:
     return field.split(b":", 1)[1].strip().decode()
 
 
-def run(loop: str, polls: int, answers: int) -> None:
+def run(polls: int, answers: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "utility"
         Utility.create(folder).close()
         context = client_context(folder)
         pipe, other = multiprocessing.get_context("spawn").Pipe()
         server = multiprocessing.get_context("spawn").Process(
-            target=serve, args=(folder, other, loop), daemon=True
+            target=serve, args=(folder, other), daemon=True
         )
         server.start()
         other.close()
@@ -242,7 +237,7 @@ def run(loop: str, polls: int, answers: int) -> None:
         fresh_ms = measured(fresh, 60)
         pipe.close()
         server.join()
-    print(f"{loop}: CPU of the gateway's process, ms")
+    print("CPU of the gateway's process, ms")
     print(f"  bare server, POST without body      {bare_ms:.3f}")
     print(f"  poll, nothing to do                 {poll_ms:.3f}   {poll_ms / bare_ms:.2f} times")
     print(f"  bare server, POST of 112 kB         {bare_answer_ms:.3f}")
@@ -258,7 +253,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--polls", type=int, default=400)
     parser.add_argument("--answers", type=int, default=100)
-    parser.add_argument("--loop", choices=["asyncio", "uvloop"], action="append")
     options = parser.parse_args()
-    for chosen in options.loop or ["asyncio"]:
-        run(chosen, options.polls, options.answers)
+    run(options.polls, options.answers)

@@ -18,6 +18,10 @@ HubError
     NotAHubDatabase           the file is none of the hub's
     SchemaTooNew              a later version of the hub has written it
     TransactionUndone         the disk is full; all that was being written was taken back
+  DiallingError               around the servers of recipients that the hub dials
+    BrokenDown                a connection was not made, broke or fell silent
+    RecipientError            certificate, key or address are not usable
+    SecurityFailed            TLS refused
   DeviceError                 the hub's folder is not one, or a part of it is not usable
   ForeignDays                 days were signed with another key than the certifier's
   FactRefused                 what is said of a meter cannot be certified

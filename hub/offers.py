@@ -45,6 +45,12 @@ class OfferedApplet:
         ]  # fmt: skip
 
     @property
+    def as_before(self) -> list[ConsentTerms]:
+        """What of it the version in place asks for, too."""
+        more = self.more
+        return [terms for terms in self.asked if terms not in more]
+
+    @property
     def asks_for_more(self) -> bool:
         """Whether that is why it waits: it may be its dealings or registers, too."""
         return widens(self.before.manifest, self.after.manifest)

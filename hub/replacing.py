@@ -31,6 +31,8 @@ BESIDE: Final = ("inspection.db", "residents.db")
 """Databases of the pages: sums, tokens, accounts. They are made again when they are used."""
 ENROLMENTS: Final = "enrolments"
 """Files with keys of channels, which the pages have written."""
+RECIPIENTS: Final = "recipients"
+"""Keys and certificates with which the hub dials (`hub.dialling`)."""
 SIDE_FILES: Final = ("-wal", "-shm", "-journal")
 NO_KEY: Final = bytes(32)
 """In the place of a key's check value: no process that has the former key writes any more."""
@@ -97,6 +99,7 @@ def finish_replacing(folder: Path, step: Callable[[str], None] = lambda _: None)
             for name in BESIDE:
                 _unlink_database(folder / name)
             _remove(folder / ENROLMENTS)
+            _remove(folder / RECIPIENTS)
         for key in sorted((ready / KEYS).glob("*")):  # none where only this folder is left
             step(f"replace {key.name}")
             old = folder / KEYS / key.name

@@ -106,13 +106,13 @@ class HeadEnd:
         """
         self._converse(address, self.conversations.replace_keys(current, proposed))
 
-    def relay(self, address: Address, applet: bytes, command: CommandApdu) -> bytes:
-        """Return what an applet answers to a command that protects itself: no channel, no keys.
+    def hold(self, address: Address, conversation: Conversation[ResultT]) -> ResultT:
+        """Hold a conversation with the card of the hub at an address, in one connection.
 
-        Raises `HubRefused` for any other status than 9000, `HeadEndError` where the hub cannot be
-        reached or does not answer as a card does.
+        Raises what the conversation raises, `HeadEndError` where the hub cannot be reached or does
+        not answer as a card does, `HubRefused` where it would have to be waited for.
         """
-        return self._converse(address, self.conversations.relay(applet, command))
+        return self._converse(address, conversation)
 
     @property
     def conversations(self) -> HubConversations:

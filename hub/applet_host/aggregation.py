@@ -40,6 +40,7 @@ from protocols.aggregation.members import MemberSecret
 from protocols.aggregation.messages import Contribution, Contributors, PairPoints
 from protocols.aggregation.paillier import Encryptor, PaillierPublicKey
 from protocols.aggregation.revocations import RevocationList
+from protocols.aggregation.rosters import Roster, named_contributors, named_round
 from protocols.aggregation.round import Round, RoundTerms
 from protocols.aggregation.rules import ReleasedSum, Rules
 from protocols.platform.errors import Refusal, Refused
@@ -82,10 +83,14 @@ class HubAggregation:
         return self._main.certifier.certify_keys(MemberSecret(self.secret, nonce)).encode()
 
     def contribute(self, operator: bytes, announced: bytes) -> bytes:
-        """Return the contribution; the same one however often a round is asked for."""
+        """Return the contribution; the same one however often a round is asked for.
+
+        A round may name the roster of an earlier one: not found if the hub does not have it.
+        """
         self.stack.require_record()
         self.meter.charge(cost_of_round(len(announced)))
         with _told():
+            announced = self._whole(announced)
             round_ = Round.decode(announced)
             if not round_.is_by(operator):
                 raise RoundRefused("the operator has not announced this round")
@@ -95,7 +100,9 @@ class HubAggregation:
                 return known.contribution
             grant = self._require_terms(round_)
             with self._noted(round_, len(round_.members)):
+                # Every member anew, whichever way the roster came: one may have been revoked.
                 self._rules(grant).require_round(round_, self.now())
+                self._require_unshown(round_)
             household = self._household(round_)
             self._require_consent(round_, len(round_.members))
             terms = round_.terms
@@ -110,7 +117,8 @@ class HubAggregation:
                 limbs, load, crypt, self.randomness, blinding
             ).encode()
             made = Participation(round_.digest, self.applet, announced, contribution, None, False)
-            self._take(lambda: self.record.add(made, round_.valid_until))
+            roster = Roster.of(round_)
+            self._take(lambda: self.record.add(made, round_.valid_until, roster))
             return contribution
 
     def agree(self, contributors: bytes) -> bytes:
@@ -128,14 +136,17 @@ class HubAggregation:
                 self._require_consent(round_, len(released.complete))
             contribution = Contribution.decode(known.contribution).digest
             agreement = self._household(round_).agree(listed, contribution)
-            self._take(lambda: self.record.agree(round_.digest, listed.digest))
+            self._take(lambda: self.record.agree(round_.digest, listed.digest, contributors))
             return agreement.encode()
 
     def open_sum(self, contributors: bytes, agreements: bytes) -> bytes:
-        """Return what opens the sum that was agreed to; it is on record from then on."""
+        """Return what opens the sum that was agreed to; it is on record from then on.
+
+        The contributors may be named by the digest of the list that was agreed to.
+        """
         self.stack.require_record()
         with _told():
-            listed, known, round_ = self._step(contributors)
+            listed, known, round_ = self._step(self._agreed(contributors))
             if len(agreements) % SIGNATURE_SIZE:
                 raise MalformedMessage("agreements are signatures of 64 bytes")
             with self._noted(round_, len(listed.indexes)):
@@ -162,11 +173,45 @@ class HubAggregation:
             return self._household(round_).pair_points(listed).encode()
 
     def show_key(self, contributors: bytes, points: bytes) -> bytes:
-        """Return the secret of the pair with whom signed wrong points."""
+        """Return the secret of the pair with whom signed wrong points.
+
+        It is one of the keys of the round's nonce: they are good for no other round from then on.
+        """
+        # An applet that takes it back could go on with keys whose secret is out.
+        self.stack.require_record()
         with _told():
             listed, round_ = self._opened(contributors)
             theirs = PairPoints.decode(points)
-            return self._household(round_).pair_key(listed, theirs).encode()
+            shown = self._household(round_).pair_key(listed, theirs).encode()
+            self._take(lambda: self.record.show(round_.nonce, round_.digest))
+            return shown
+
+    def _whole(self, announced: bytes) -> bytes:
+        """Return the announcement of a round that names its roster; any other as it is."""
+        named = named_round(announced)
+        if named is None:
+            return announced
+        roster = self.record.roster(self.applet, named.roster)
+        if roster is None:
+            raise Refused(Refusal.NOT_FOUND, "no round of before had that roster")
+        whole = named.announcement(roster)
+        self.meter.charge(cost_of_round(len(whole)))
+        return whole
+
+    def _agreed(self, contributors: bytes) -> bytes:
+        """Return the list that is named, if it was agreed to; any other list as it is."""
+        named = named_contributors(contributors)
+        if named is None:
+            return contributors
+        known = self.record.find(named.round, self.applet)
+        if known is None or known.listed is None or known.contributors != named.contributors:
+            raise Refused(Refusal.NOT_FOUND, "no such list was agreed to")
+        return known.listed
+
+    def _require_unshown(self, round_: Round) -> None:
+        """Return unless a secret of the round's keys was shown in another round."""
+        if self.record.was_shown_elsewhere(round_.nonce, round_.digest):
+            raise RoundRefused("a secret of these keys was shown in a dispute: they are used up")
 
     def _require_terms(self, round_: Round) -> StatementGrant:
         """Return the manifest's grant for such a round; raise `Refused` if there is none."""
@@ -230,6 +275,7 @@ class HubAggregation:
         # Before anything is put on record: a stranger's list neither counts nor fills the log.
         if not listed.is_by(round_.collector):
             raise RoundRefused("the list is not signed by who collects the round")
+        self._require_unshown(round_)
         return listed, known, round_
 
     def _opened(self, contributors: bytes) -> tuple[Contributors, Round]:

@@ -2,22 +2,32 @@
 """What the hub keeps of rounds: how far each has come, and over whom sums were opened.
 
 A round's announcement and contribution are kept while it may still go on. What was opened is kept
-for good: against it every later sum of the same time is held.
+for good: against it every later sum of the same time is held. So is for which rounds' keys a pair's
+secret was shown, in a dispute.
+
+The rosters of the last rounds that the hub has contributed to are kept, so that later rounds may
+name them (`protocols.aggregation.rosters`); only an operator that the applet answers fills them.
 """
 
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
+from sqlite3 import Connection
 from typing import Final
 
 from hub.vault.database import Component, Database
 from hub.vault.sealing import Sealer, resealed
+from protocols.aggregation.rosters import Roster
 from protocols.aggregation.rules import ReleasedSum
 
 NAME_SIZE: Final = 16
+MOST_ROSTERS: Final = 4
+"""Kept for one applet: of its region, before and after a change."""
 
 PURPOSE: Final = "aggregation round"
+_LISTED: Final = b"listed"
+"""A list of contributors says who has gaps, so it is sealed, too."""
 
 
 def _seal_rounds(database: Database) -> None:
@@ -61,6 +71,21 @@ AGGREGATION_COMPONENT: Final = Component(
         """
         ALTER TABLE aggregation_release ADD COLUMN complete BLOB NOT NULL DEFAULT x'';
         """,
+        """
+        ALTER TABLE aggregation_round ADD COLUMN listed BLOB;
+        CREATE TABLE aggregation_roster (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            applet BLOB NOT NULL,
+            digest BLOB NOT NULL,
+            members BLOB NOT NULL,
+            UNIQUE (applet, digest)
+        ) STRICT;
+        CREATE TABLE aggregation_shown (
+            nonce BLOB NOT NULL,
+            round BLOB NOT NULL,
+            PRIMARY KEY (nonce, round)
+        ) STRICT;
+        """,
     ),
 )
 
@@ -69,11 +94,17 @@ def reseal_rounds(database: Database, vault_key: bytes) -> Iterator[int]:
     """Seal contributions with a new vault key, within a transaction; yield rows done."""
     connection, old = database.connection, database.sealer(PURPOSE)
     new = Sealer.of(vault_key, PURPOSE)
-    rows = connection.execute("SELECT digest, contribution FROM aggregation_round").fetchall()
-    for digest, sealed in rows:
+    rows = connection.execute(
+        "SELECT digest, contribution, listed FROM aggregation_round"
+    ).fetchall()
+    for digest, sealed, listed in rows:
         connection.execute(
-            "UPDATE aggregation_round SET contribution = ? WHERE digest = ?",
-            (resealed(old, new, sealed, digest), digest),
+            "UPDATE aggregation_round SET contribution = ?, listed = ? WHERE digest = ?",
+            (
+                resealed(old, new, sealed, digest),
+                None if listed is None else resealed(old, new, listed, _LISTED + digest),
+                digest,
+            ),
         )
         yield 1
 
@@ -90,6 +121,8 @@ class Participation:
     contributors: bytes | None
     """The digest of those whose sum was agreed to; never another one."""
     is_open: bool
+    listed: bytes | None = None
+    """Those contributors, as they came; None before, and where a hub of before has agreed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,18 +134,26 @@ class RoundRecord:
     def find(self, digest: bytes, applet: bytes) -> Participation | None:
         """Return an applet's round, None if it has not contributed to it or it is long over."""
         row = self.database.connection.execute(
-            "SELECT announced, contribution, contributors, is_open FROM aggregation_round"
+            "SELECT announced, contribution, contributors, is_open, listed FROM aggregation_round"
             " WHERE digest = ? AND applet = ?",
             (digest, applet),
         ).fetchone()
         if row is None:
             return None
-        announced, sealed, contributors, is_open = row
-        contribution = self.database.sealer(PURPOSE).open(sealed, digest)
-        return Participation(digest, applet, announced, contribution, contributors, bool(is_open))
+        announced, sealed, contributors, is_open, listed = row
+        sealer = self.database.sealer(PURPOSE)
+        contribution = sealer.open(sealed, digest)
+        if listed is not None:
+            listed = sealer.open(listed, _LISTED + digest)
+        return Participation(
+            digest, applet, announced, contribution, contributors, bool(is_open), listed
+        )
 
-    def add(self, participation: Participation, valid_until: int) -> None:
-        """Note a contribution; a round in which there is one already raises `IntegrityError`."""
+    def add(self, participation: Participation, valid_until: int, roster: Roster) -> None:
+        """Note a contribution, and keep the round's roster.
+
+        A round in which there is one already raises `IntegrityError`.
+        """
         with self.database.transaction() as connection:
             connection.execute(
                 "INSERT INTO aggregation_round (digest, applet, announced, contribution,"
@@ -127,15 +168,43 @@ class RoundRecord:
                     valid_until,
                 ),
             )
+            _keep_roster(connection, participation.applet, roster)
 
-    def agree(self, digest: bytes, contributors: bytes) -> None:
-        """Note whose sum was agreed to; what is noted already stays."""
+    def roster(self, applet: bytes, digest: bytes) -> Roster | None:
+        """Return the roster of this digest, if one of an applet's last rounds had it."""
+        row = self.database.connection.execute(
+            "SELECT members FROM aggregation_roster WHERE applet = ? AND digest = ?",
+            (applet, digest),
+        ).fetchone()
+        return None if row is None else Roster.decode(row[0])
+
+    def agree(self, digest: bytes, contributors: bytes, listed: bytes) -> None:
+        """Note whose sum was agreed to, by digest and as it came; what is noted already stays."""
+        sealed = self.database.sealer(PURPOSE).seal(listed, _LISTED + digest)
         with self.database.transaction() as connection:
             connection.execute(
-                "UPDATE aggregation_round SET contributors = coalesce(contributors, ?)"
-                " WHERE digest = ?",
-                (contributors, digest),
+                "UPDATE aggregation_round SET listed = CASE WHEN contributors IS NULL OR"
+                " contributors = ? THEN ? ELSE listed END,"
+                " contributors = coalesce(contributors, ?) WHERE digest = ?",
+                (contributors, sealed, contributors, digest),
             )
+
+    def show(self, nonce: bytes, digest: bytes) -> None:
+        """Note that a pair's secret was shown in a round: it is of the keys of this nonce."""
+        with self.database.transaction() as connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO aggregation_shown (nonce, round) VALUES (?, ?)",
+                (nonce, digest),
+            )
+
+    def was_shown_elsewhere(self, nonce: bytes, digest: bytes) -> bool:
+        """Return whether a secret of the keys of this nonce was shown in any other round."""
+        return (
+            self.database.connection.execute(
+                "SELECT 1 FROM aggregation_shown WHERE nonce = ? AND round <> ?", (nonce, digest)
+            ).fetchone()
+            is not None
+        )
 
     def release(self, digest: bytes, released: ReleasedSum) -> None:
         """Note that a sum was opened."""
@@ -178,6 +247,23 @@ class RoundRecord:
         """Forget announcements and contributions of rounds that are over."""
         with self.database.transaction() as connection:
             connection.execute("DELETE FROM aggregation_round WHERE valid_until <= ?", (now,))
+
+
+def _keep_roster(connection: Connection, applet: bytes, roster: Roster) -> None:
+    """Keep a roster as the newest; the oldest gives way."""
+    digest = roster.digest
+    connection.execute(
+        "DELETE FROM aggregation_roster WHERE applet = ? AND digest = ?", (applet, digest)
+    )
+    connection.execute(
+        "INSERT INTO aggregation_roster (applet, digest, members) VALUES (?, ?, ?)",
+        (applet, digest, roster.encode()),
+    )
+    connection.execute(
+        "DELETE FROM aggregation_roster WHERE applet = ? AND number NOT IN (SELECT number FROM"
+        " aggregation_roster WHERE applet = ? ORDER BY number DESC LIMIT ?)",
+        (applet, applet, MOST_ROSTERS),
+    )
 
 
 def members_digest(released: ReleasedSum) -> bytes:

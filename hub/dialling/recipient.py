@@ -7,7 +7,7 @@
     recipients/NAME/client.key.next, request.csr     while a new certificate is asked for
 
 Each recipient has a key and a certificate of its own, so that no two of them can tell that they
-know the same hub by its key.
+know the same hub by its key. A hand-over removes them (`hub.replacing`).
 """
 
 import re
@@ -18,9 +18,9 @@ from typing import Final, Self
 from urllib.parse import urlsplit
 
 from hub.dialling.errors import RecipientError
+from hub.replacing import RECIPIENTS
 
 DEFAULT_PORT: Final = 443
-FOLDER: Final = "recipients"
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?")
 
 
@@ -89,7 +89,7 @@ def recipient_folder(hub: Path, name: str) -> Path:
         raise RecipientError(
             f"{name!r}: a recipient's name has 1 to 32 small letters, digits and hyphens"
         )
-    return hub / FOLDER / name
+    return hub / RECIPIENTS / name
 
 
 def find_recipient(hub: Path, name: str, url: str) -> Recipient:

@@ -7,11 +7,10 @@ import signal
 import socket
 import ssl
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -40,11 +39,9 @@ from meterlet.commands.utility_worker import (
     open_queue,
 )
 from meterlet.secret_files import SECRET_FILE
-from utility_server.errors import QueueUnreachable
 from utility_server.gateway.serving import gateway_app, serve_gateway, server_context
-from utility_server.pipeline.queue import Queue
-from utility_server.pipeline.sweeper import Sweeper
-from utility_server.pipeline.worker import Worker
+from utility_server.pipeline.in_process import verifying
+from utility_server.pipeline.worker import Told
 from utility_server.service.application import create_service
 from utility_server.service.log import JsonLog
 from utility_server.service.parts import LOOPBACK_NAMES, ServiceParts, ServiceSettings
@@ -52,8 +49,6 @@ from utility_server.service.parts import LOOPBACK_NAMES, ServiceParts, ServiceSe
 MOST_CONNECTIONS: Final = 256
 PORT: Final = 8420
 HUBS_PORT: Final = 8443
-END_SECONDS: Final = 60.0
-"""How long the batch at hand may still take when the service ends."""
 SHOWN: Final = frozenset({"answers", "entry", "times"})
 """What the log has of a worker's events: nothing that names a customer; reasons may."""
 
@@ -139,9 +134,14 @@ def serve(
             log.take_libraries()
             scheme = "http" if tls is None else "https"
             queue = open_queue(nats, token_file, credentials)
-            hubs = None if no_hubs else HubDoor(parts, queue, hubs_host, hubs_port, hubs_names)
             address = f"{scheme}://{bracketed(host)}:{number}/"
-            with closing(queue), nullcontext() if no_worker else working(parts, queue, nats):
+            with (
+                closing(queue),
+                verifying(parts.utility, queue, _told(log), works=not no_worker) as answered,
+            ):
+                hubs = None
+                if not no_hubs:
+                    hubs = HubDoor(parts, answered, hubs_host, hubs_port, hubs_names)
                 asyncio.run(
                     _serve(
                         parts, listener, tls, hubs,
@@ -153,33 +153,14 @@ def serve(
             listener.close()
 
 
-@contextmanager
-def working(parts: ServiceParts, queue: Queue, nats: str | None) -> Iterator[None]:
-    """Verify the answers of hubs meanwhile, many at once, and enter their bills."""
-    utility, tell, stopping = parts.utility, parts.settings.log, threading.Event()
+def _told(log: JsonLog) -> Told:
+    """Return what puts a worker's events into the log."""
 
     def told(event: str, facts: Mapping[str, object]) -> None:
-        tell(
-            f"worker-{event.replace(' ', '-')}",
-            {name: value for name, value in facts.items() if name in SHOWN or event == "waits"},
-        )
+        shown = {name: it for name, it in facts.items() if name in SHOWN or event == "waits"}
+        log(f"worker-{event.replace(' ', '-')}", shown)
 
-    # By itself it finds what waits; beside a queue, only what that has lost.
-    sweeper = Sweeper(utility, queue, told)
-    if nats is None:
-        sweeper = Sweeper(utility, queue, told, patience_seconds=0, every_seconds=1.0)
-    worker = Worker(utility, queue, told=told, sleep=stopping.wait)
-    threads = [
-        threading.Thread(target=one.run, args=(stopping,), daemon=True) for one in (sweeper, worker)
-    ]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stopping.set()
-        for thread in threads:
-            thread.join(END_SECONDS)
+    return told
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +168,8 @@ class HubDoor:
     """Where hubs that dial are waited for."""
 
     parts: ServiceParts
-    queue: Queue
+    answered: Callable[[BillQuestion], None]
+    """Told of each answer that the database has now."""
     host: str
     port: int
     names: tuple[str, ...]
@@ -199,15 +181,10 @@ class HubDoor:
         certificate, key = authority.server_files(self.names)
         authority.open()
         context = server_context(certificate, key, authority.certificate_file)
-        errands = hub_errands(utility, self._answered, self.parts.bill_runs.tell_failed)
+        errands = hub_errands(utility, self.answered, self.parts.bill_runs.tell_failed)
         with ThreadPoolExecutor(thread_name_prefix="gateway") as workers:
             app = gateway_app(errands, authority, workers)
             await serve_gateway(app, context, self.host, self.port, ready, stop)
-
-    def _answered(self, question: BillQuestion) -> None:
-        """Let an answer, which the database has, be verified; the sweeper finds what is lost."""
-        with suppress(QueueUnreachable):
-            self.queue.publish([question.about.nonce])
 
 
 async def _serve(

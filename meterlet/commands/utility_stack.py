@@ -25,14 +25,18 @@ from meterlet.commands.utility_worker import EventPrinter
     help="Port for hubs that dial out.",
 )  # fmt: skip
 @click.option(
+    "--port", type=click.IntRange(1, 65535), default=8420, show_default=True,
+    help="Port of loopback for console and REST.",
+)  # fmt: skip
+@click.option(
     "--name", "names", multiple=True, default=("localhost", "127.0.0.1"), show_default=True,
     help="A name or address under which hubs reach this machine. Repeatable.",
 )  # fmt: skip
 @json_option
 def stack(
-    folder: Path, workers: int, gateway_port: int, names: tuple[str, ...], as_json: bool
+    folder: Path, workers: int, gateway_port: int, port: int, names: tuple[str, ...], as_json: bool
 ) -> None:
-    """Run database, queue, workers and the hubs' gateway in FOLDER, until it is stopped.
+    """Run database, queue, workers, gateway, console and REST in FOLDER, until it is stopped.
 
     PostgreSQL's and NATS's servers must be installed; they listen on this machine alone. What ends
     is started again. The utility is made at the first start: FOLDER/utility works with all other
@@ -44,11 +48,12 @@ def stack(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     told = EventPrinter("meterlet.utility.stack/1", as_json=as_json)
-    running = Stack(folder.resolve(), workers, gateway_port, names, told)
+    running = Stack(folder.resolve(), workers, gateway_port, port, names, told)
     with one_line_errors():
         try:
             running.start()
-            told("ready", {"utility": str(running.utility), "gateway_port": gateway_port})
+            ports = {"gateway_port": gateway_port, "port": port}
+            told("ready", {"utility": str(running.utility), **ports})
             running.run(stopping)
         finally:
             running.stop()

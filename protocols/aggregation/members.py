@@ -3,15 +3,16 @@
 
     MeterCertificate   the metering authority: this certifier measures this meter, in this region
     TermedCertificate  the same for a time; `protocols.aggregation.revocations` ends it earlier
-    MemberKeys         the certifier: for the round of this nonce, the hub's keys are these
+    MemberKeys         the certifier: for the rounds of this nonce, the hub's keys are these
     Member             both, as a roster carries them
 
 An operator who could make up members would form a group of one household and many of his own,
 and learn the household's use as a "sum". So every member is a meter that the authority, whose key
 the hub got at its installation and not from the operator, has vouched for.
 
-A member's keys are made for one round: an X25519 key for the masks and an Ed25519 key to sign
-messages. All of them are derived from one secret that stays in the hub.
+A member's keys are made for a nonce: an X25519 key for the masks and an Ed25519 key to sign
+messages. All of them are derived from one secret that stays in the hub. Rounds may share a nonce:
+what is derived of the keys, and what is signed with them, names the round's digest.
 """
 
 import hashlib

@@ -165,7 +165,7 @@ class Round(SignedMessage):
 
     terms: RoundTerms
     nonce: bytes = field(metadata=sized(NONCE_SIZE))
-    """The one that the members' keys are for."""
+    """The one that the members' keys are for; rounds may share it (`rosters`)."""
     valid_until: int
     """When households stop answering, epoch seconds."""
     collector: bytes = field(metadata=sized(KEY_SIZE))

@@ -32,6 +32,8 @@ NOT_FOUND: Final = 0x6A82
 MOST_STEPS: Final = 20_000
 """Scripts in one dialogue; then the agent is to come again."""
 MOST_ERRANDS: Final = 256
+LONGEST_PAUSE: Final = 60
+"""Seconds."""
 
 Errand = Conversation[None]
 
@@ -41,7 +43,7 @@ class Waits:
     """When an agent is to come again, in seconds."""
 
     pause: int = 2
-    """While its card works on an answer."""
+    """While its card works on an answer: at first, then twice as long each time."""
     poll: int = 900
     """Once nothing is left to do."""
 
@@ -75,6 +77,8 @@ class AdminDialogue:
         self._errand: Errand | None = None
         self._target: Target | None = None
         self._is_pausing = False
+        self._pauses = 0
+        """Of the errand so far: each is twice as long as the one before."""
         self._expected = 0
         """How many answers the script of the moment may have; 0: none is out."""
         self._step = self._errands = 0
@@ -166,6 +170,7 @@ class AdminDialogue:
         self._target = None
         while self._errands < MOST_ERRANDS and self._step < MOST_STEPS:
             self._errands += 1
+            self._pauses = 0
             self._errand = self._next_errand()
             if self._errand is None:
                 break
@@ -183,7 +188,9 @@ class AdminDialogue:
             self._step += 1
             if isinstance(step, Pause):
                 self._is_pausing = True
-                return ServerReply(self._uri(), retry_after=self._waits().pause)
+                wait = min(self._waits().pause << min(self._pauses, 16), LONGEST_PAUSE)
+                self._pauses += 1
+                return ServerReply(self._uri(), retry_after=wait)
             if not step.selects:
                 break
             try:

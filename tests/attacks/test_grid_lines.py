@@ -32,6 +32,7 @@ from tests.support.stand_in import (
 from tests.support.waiting import PATIENCE, wait_until
 from utility_server.grid import rpc
 from utility_server.grid.concentrator.errors import ConcentratorRefused, LineError
+from utility_server.grid.concentrator.hubs import Hubs
 from utility_server.grid.concentrator.server import LIMITS, MOST_STRANGERS
 from utility_server.grid.concentrator.service import Concentrator
 from utility_server.grid.mdms import control_socket
@@ -404,6 +405,7 @@ def test_a_round_that_is_being_collected_is_ended_by_nobody_else_and_kept_for_no
         region.hubs[2].silent = {Instruction.CONTRIBUTE}
         asyncio.run(main(region))
         # Hubs that were being asked have answered before their loop ends.
+        assert isinstance(region.concentrator.hubs, Hubs)
         region.concentrator.hubs._threads.shutdown(wait=True)
 
 

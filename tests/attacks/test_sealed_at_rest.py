@@ -9,6 +9,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from sqlite3 import connect
@@ -31,6 +32,7 @@ from hub.meters.emulated import emulated_meter_id
 from hub.meters.simulator import SyntheticHousehold
 from hub.vault.database import Component, Database
 from hub.vault.sealing import SealBroken, check_value_of
+from protocols.aggregation.rosters import Roster
 from protocols.iso7816.apdu import CommandApdu
 from protocols.metrology import ACTIVE_ENERGY_IMPORT
 from protocols.secure_channel.host import CardClient
@@ -145,9 +147,16 @@ def test_a_contribution_is_sealed(device: Device) -> None:
     """It is made of the load, and whoever has the operator's key opens it."""
     record = RoundRecord(device.database)
     made = Participation(b"d" * 32, b"a", b"announced", b"CONTRIBUTION", None, False)
-    record.add(made, 2_000_000_000)
-    assert b"CONTRIBUTION" not in files(device.folder)
-    assert record.find(b"d" * 32, b"a") == made
+    record.add(made, 2_000_000_000, Roster((b"member",)))
+    record.agree(b"d" * 32, b"digest", b"WHO HAS GAPS")
+    at_rest = files(device.folder)
+    assert b"CONTRIBUTION" not in at_rest
+    assert b"WHO HAS GAPS" not in at_rest
+    agreed = replace(made, contributors=b"digest", listed=b"WHO HAS GAPS")
+    assert record.find(b"d" * 32, b"a") == agreed
+    device.database.connection.execute("UPDATE aggregation_round SET listed = contribution")
+    with pytest.raises(SealBroken):
+        record.find(b"d" * 32, b"a")
 
 
 def test_where_recipients_come_from_is_sealed(device: Device) -> None:
@@ -167,7 +176,8 @@ def test_a_new_vault_key_opens_all_of_it_and_the_old_one_nothing(device: Device)
     """The head that recipients know is the same, and so is what the guard counts."""
     new, applet = bytes(range(32)), bytes.fromhex("F04D544C0102")
     made = Participation(b"d" * 32, b"a", b"announced", b"CONTRIBUTION", None, False)
-    RoundRecord(device.database).add(made, 2_000_000_000)
+    RoundRecord(device.database).add(made, 2_000_000_000, Roster((b"member",)))
+    RoundRecord(device.database).agree(b"d" * 32, b"digest", b"WHO HAS GAPS")
     device.disclosure.strangers.remember_source("192.0.2.7")
     log = device.disclosure.log
     head, entries, consents = log.head(), list(log.entries()), device.disclosure.consents()
@@ -191,7 +201,8 @@ def test_a_new_vault_key_opens_all_of_it_and_the_old_one_nothing(device: Device)
         ] == messages
         assert disclosure.strangers.known_sources() == ["192.0.2.7"]
         assert AppletStore(database, applet).get(b"VALUE") == value
-        assert RoundRecord(database).find(b"d" * 32, b"a") == made
+        agreed = replace(made, contributors=b"digest", listed=b"WHO HAS GAPS")
+        assert RoundRecord(database).find(b"d" * 32, b"a") == agreed
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
             database.connection.execute("UPDATE disclosure_entry SET kind = ''")
 

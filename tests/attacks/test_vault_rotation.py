@@ -20,6 +20,7 @@ from hub.readings import Reading, Readout
 from hub.vault import key_file, resealing
 from hub.vault.resealing import CORRECTED_DAYS, CORRECTIONS, FACTS
 from hub.vault.vault import KeyReplaced, VaultTampered
+from protocols.aggregation.rosters import Roster
 from protocols.metrology import DayGrid, Period, RegisterResolution, verify_days
 from tests.support.rotating import NOW, Dice, fill, make_hub
 from utility_server.database import open_database, writing
@@ -218,7 +219,7 @@ def test_a_round_under_way_keeps_its_keys(template: Path, tmp_path: Path) -> Non
     folder = copy_of(template, tmp_path / "hub")
     with opened(folder) as device:
         part = Participation(bytes(32), b"applet", b"announced", b"contribution", None, False)
-        RoundRecord(device.database).add(part, NOW + 60)
+        RoundRecord(device.database).add(part, NOW + 60, Roster((b"member",)))
         with pytest.raises(RoundsUnderWay, match="under way until .*--abandon-rounds"):
             device.rotate_vault_key()
         device.rotate_vault_key(abandon_rounds=True)

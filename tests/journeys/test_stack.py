@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+import urllib.request
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -30,10 +31,18 @@ def children(process: int) -> dict[str, int]:
     found = {}
     for child in Path(f"/proc/{process}/task/{process}/children").read_text().split():
         words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
-        for name in ("gateway", "worker"):
+        for name in ("gateway", "worker", "serve"):
             if name.encode() in words:
                 found[name] = int(child)
     return found
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as response:
+            return int(response.status) == 200
+    except OSError:
+        return False
 
 
 def is_running(process: int, what: str) -> bool:
@@ -49,7 +58,17 @@ def test_one_command_runs_it_all_and_what_is_killed_comes_back() -> None:
         folder = Path(made) / "s"
         stack = Stack(folder)
         log = Path(made) / "said"
-        command = [*PROGRAM, "utility", "stack", str(folder), "--gateway-port", "0", "--json"]
+        command = [
+            *PROGRAM,
+            "utility",
+            "stack",
+            str(folder),
+            "--port",
+            "18448",
+            "--gateway-port",
+            "0",
+            "--json",
+        ]
         refused = subprocess.run(
             command, cwd=ROOT, env=environment(), capture_output=True, timeout=PATIENCE,
             check=False,
@@ -89,7 +108,8 @@ def test_one_command_runs_it_all_and_what_is_killed_comes_back() -> None:
             while entries() != 6:
                 assert time.monotonic() < deadline, log.read_text()
                 time.sleep(0.2)
-            wait_until(lambda: len(children(running.pid)) == 2, "gateway and worker")
+            wait_until(lambda: len(children(running.pid)) == 3, "gateway, worker and service")
+            wait_until(lambda: answers("http://127.0.0.1:18448/readyz"), "the service")
         finally:
             running.send_signal(signal.SIGINT)
             running.wait(PATIENCE)

@@ -21,13 +21,15 @@ from applets.aggregation.messages import (
     StepAnswer,
     StepRequest,
 )
-from protocols.aggregation.errors import AggregationError
+from protocols.aggregation.errors import AggregationError, MalformedMessage
 from protocols.aggregation.household import RoundHousehold
 from protocols.aggregation.members import MemberKeys
 from protocols.aggregation.messages import Contributors, PairPoints
+from protocols.aggregation.rosters import Roster, named_contributors, named_round
 from protocols.aggregation.round import Round
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.iso7816.apdu_stream import ApduFrameDecoder, encode_frame
+from protocols.platform.errors import StatusWord
 from tests.support.aggregation import COLLECTOR, Home, encryptor
 from tests.support.waiting import PATIENCE
 from utility_server.grid.concentrator.hubs import Hubs
@@ -48,19 +50,29 @@ class StandIn:
         """What it does not answer."""
         self.applets = {APPLET}
         """What is installed."""
+        self.is_of_before = False
+        """Whether it knows nothing of names for rosters and lists."""
+        self.rosters: dict[bytes, Roster] = {}
+        self.listed: dict[bytes, bytes] = {}
+        self.asked: list[StepRequest] = []
 
     def answer(self, step: Instruction, parts: Sequence[bytes]) -> bytes:
         home = self.home
+        if not self.is_of_before:
+            parts = self.in_full(parts)
         if step is Instruction.TELL_KEYS:
             nonce = parts[0][:ROUND_NONCE_SIZE]
             secret = home.secret_for(nonce)
             return MemberKeys.issue(nonce, home.meter, secret, home.certifier).encode()
         if step is Instruction.CONTRIBUTE:
             self.round = Round.decode(parts[0])
+            roster = Roster.of(self.round)
+            self.rosters[roster.digest] = roster
             key, exponent = self.round.terms.key, self.round.terms.exponent_bits
             return home.contribute(self.round, encryptor(key.bits, exponent))
         household: RoundHousehold = home.household
         contributors = Contributors.decode(parts[0])
+        self.listed[contributors.digest] = parts[0]
         if step is Instruction.AGREE:
             return household.agree(contributors, home.contribution).encode()
         if step is Instruction.OPEN:
@@ -69,6 +81,14 @@ class StandIn:
         if step is Instruction.SHOW_POINTS:
             return household.pair_points(contributors).encode()
         return household.pair_key(contributors, PairPoints.decode(parts[1])).encode()
+
+    def in_full(self, parts: Sequence[bytes]) -> Sequence[bytes]:
+        """Return the parts with what they name in place of its name."""
+        if (announced := named_round(parts[0])) is not None:
+            return [announced.announcement(self.rosters[announced.roster])]
+        if (contributors := named_contributors(parts[0])) is not None:
+            return [self.listed[contributors.contributors], *parts[1:]]
+        return parts
 
     def transmit(self, apdu: bytes) -> bytes:
         command = CommandApdu.decode(apdu)
@@ -80,8 +100,13 @@ class StandIn:
             return ResponseApdu(b"", 0x6400).encode()
         request = StepRequest.decode(command.data)
         assert (request.meter, request.step) == (self.home.meter, step)
+        self.asked.append(request)
         try:
             content = self.answer(step, request.parts)
+        except KeyError:
+            return ResponseApdu(b"", StatusWord.NOT_FOUND).encode()
+        except MalformedMessage:
+            return ResponseApdu(b"", StatusWord.WRONG_DATA).encode()
         except AggregationError:
             return ResponseApdu(b"", 0x6985).encode()
         answer = StepAnswer(request.meter, request.nonce, step, content)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import (
@@ -54,7 +54,6 @@ from utility_server.errors import (
 from utility_server.folders import alone_in
 from utility_server.keys import read_secret, write_secret
 from utility_server.retail.certifier_keys import learn_announcements
-from utility_server.retail.customers import Customers
 
 CA_KEY: Final = "ca.key"
 CA_FILE: Final = "ca.pem"
@@ -90,13 +89,21 @@ class HubCertificate:
         return not self.withdrawn and self.issued - 600 <= now < self.ends
 
 
+class Certifiers(Protocol):
+    """Knows who certifies which meter."""
+
+    def certifier(self, meter: bytes) -> bytes:
+        """Return a meter's certifier's first key; raise a `UtilityError` if it is not known."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class CertificateAuthority:
-    """What issues, withdraws and finds certificates, in the utility's folder."""
+    """What issues, withdraws and finds certificates, in the folder of whom hubs dial."""
 
     folder: Path
     engine: Engine
-    customers: Customers
+    customers: Certifiers
     now: Callable[[], int] = field(repr=False)
     randomness: Callable[[int], bytes] = field(repr=False)
 

@@ -49,6 +49,8 @@ MOST_CARD_ERRANDS: Final = 64
 POLL_SECONDS: Final = 900
 SOON_SECONDS: Final = 5
 """Between two sessions while an answer is being verified."""
+SOON_FOR_SECONDS: Final = 600.0
+"""For so long: an answer that is set aside must not keep its hub dialling."""
 PAUSE_SECONDS: Final = 2
 
 
@@ -93,6 +95,8 @@ class BillErrands:
     _fresh_until: float = float("-inf")
     _not_before: dict[bytes, float] = field(default_factory=dict)
     """By nonce: when what has failed may be tried again."""
+    _soon_until: dict[bytes, float] = field(default_factory=dict)
+    """By meter: until when its hub is to come again soon."""
     _unattributed: dict[bytes, UnattributedQuestion] = field(default_factory=dict)
     """By the bill's nonce: asked again byte for byte, so that the hub counts it once."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -116,7 +120,8 @@ class BillErrands:
 
     def waits(self, meter: bytes) -> Waits:
         """Soon, while an answer is being verified: its invoice comes next."""
-        is_near = State.ANSWERED in self._states_of(meter)
+        is_fresh = self._soon_until.get(meter, float("-inf")) > self.monotonic()
+        is_near = is_fresh and State.ANSWERED in self._states_of(meter)
         return Waits(PAUSE_SECONDS, SOON_SECONDS if is_near else self.poll_seconds)
 
     def next(self, meter: bytes) -> Errand | None:
@@ -147,6 +152,11 @@ class BillErrands:
             yield from self._conversations.ask(enrolment, command_of(BILL, question), accept)
 
     def _answered(self, question: BillQuestion, answer: bytes) -> None:
+        now = self.monotonic()
+        with self._lock:
+            for meter in [one for one, until in self._soon_until.items() if until <= now]:
+                del self._soon_until[meter]
+            self._soon_until[question.about.meter] = now + SOON_FOR_SECONDS
         if self.answered is not None:
             self.answered(question)
             return

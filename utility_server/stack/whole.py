@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole service on one machine: PostgreSQL, NATS, workers, the hubs' gateway, each a process.
+"""The whole service on one machine: PostgreSQL, NATS, workers, and both doors, each a process.
 
     FOLDER/utility       the utility: keys, and where its tables are
     FOLDER/postgresql    the database's server
@@ -82,6 +82,9 @@ class Stack:
     folder: Path
     workers: int = 1
     gateway_port: int = 8443
+    """For hubs that dial out."""
+    port: int = 8420
+    """For people and systems: console and REST, on loopback."""
     names: Sequence[str] = ("localhost", "127.0.0.1")
     told: Told = field(default=lambda _event, _facts: None, repr=False)
     program: Sequence[str] = PROGRAM
@@ -123,6 +126,16 @@ class Stack:
         port = ("--port", str(self.gateway_port))
         commands = {
             "gateway": [*self.program, "utility", "gateway", *options, *port, *names],
+            "service": [
+                *self.program,
+                "utility",
+                "serve",
+                *options,
+                "--no-hubs",
+                "--no-worker",
+                "--port",
+                str(self.port),
+            ],
             **{
                 f"worker-{number}": [*self.program, "utility", "worker", *options]
                 for number in range(1, self.workers + 1)

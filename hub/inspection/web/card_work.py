@@ -8,7 +8,7 @@ undone.
 
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -18,6 +18,7 @@ from hub.device import Device
 from hub.errors import HubError
 from hub.inspection.web.jobs import Tick
 from hub.installer import InstallationError, Installer
+from hub.offers import accept_offer, find_offer, refuse_offer
 from hub.vault.secret_file import write_secret
 
 if TYPE_CHECKING:
@@ -36,10 +37,10 @@ class Change:
     open_machine: "Callable[[], AppletMachine]"
     """A function that the other process can find by its name."""
     what: str
-    """`install`, `lock`, `unlock` or `remove`."""
+    """`install`, `lock`, `unlock`, `remove`, or of a version that waits `accept` or `refuse`."""
     aid: bytes
     content: bytes = field(default=b"", repr=False)
-    """The package to install."""
+    """The package to install; or the digest of the version that was shown."""
     recipient: bytes = b""
     """The public key of whom the new applet answers."""
 
@@ -100,6 +101,11 @@ def _apply(installer: Installer, change: Change, connection: Connection) -> None
             installer.lock(change.aid)
         case "unlock":
             installer.unlock(change.aid)
+        case "accept" | "refuse":
+            offer = find_offer(installer.device, change.aid)
+            # The card compares: what was shown is what is decided about.
+            shown = replace(offer, digest=change.content)
+            (accept_offer if change.what == "accept" else refuse_offer)(installer, shown)
         case _:
             installer.remove(change.aid)
             enrolment_path(change.folder, change.aid).unlink(missing_ok=True)

@@ -2,9 +2,7 @@
 """A hub renews its certificate over the connection that it has dialled, in time and not before."""
 
 import os
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +18,6 @@ from hub.dialling.identity import (
     renew_if_due,
 )
 from hub.dialling.recipient import recipient_folder
-from hub.machine.machine import AppletMachine
 from protocols.hub_certificates import (
     RENEWAL_PATH,
     HubCertificateError,
@@ -32,8 +29,6 @@ from protocols.hub_certificates import (
 from tests.support.dialled_home import (
     DialledHome,
     InProcessWire,
-    dialled,
-    make_dialling_home,
     request,
 )
 from utility_server.gateway.application import Peer
@@ -42,24 +37,14 @@ DAY = 86_400
 NAME = "supplier"
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory, machine: AppletMachine) -> tuple[Path, Any]:
-    folder = tmp_path_factory.mktemp("home")
-    return folder, make_dialling_home(folder, machine)
-
-
-@pytest.fixture
-def home(
-    tmp_path: Path, template: tuple[Path, Any], machine: AppletMachine
-) -> Iterator[DialledHome]:
-    """A home whose hub has a certificate of its own for 300 days."""
-    with dialled(template[0], tmp_path / "home", machine, template[1]) as home:
-        device = home.home.device
-        document = ask_for_certificate(device.folder, NAME, device.main, os.urandom)
-        home.certificate = home.authority.certify(document, 300)
-        bundle = home.authority.bundle(home.certificate)
-        install_certificate(device.folder, NAME, bundle, home.home.meter, device.now())
-        yield home
+@pytest.fixture(autouse=True)
+def installed(home: DialledHome) -> None:
+    """Give the hub a certificate of its own for 300 days."""
+    device = home.home.device
+    document = ask_for_certificate(device.folder, NAME, device.main, os.urandom)
+    home.certificate = home.authority.certify(document, 300)
+    bundle = home.authority.bundle(home.certificate)
+    install_certificate(device.folder, NAME, bundle, home.home.meter, device.now())
 
 
 def at(home: DialledHome, days: int) -> int:

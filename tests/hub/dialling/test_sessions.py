@@ -2,8 +2,6 @@
 """Scripts at the card: one conversation for each target, and what a script may not do."""
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,13 +9,11 @@ import pytest
 from hub.card.line import Line
 from hub.dialling import sessions
 from hub.dialling.sessions import CommandSessions
-from hub.machine.machine import AppletMachine
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.remote_admin.http import ScriptStatus, Target
 from protocols.remote_admin.scripts import CommandScript, Fault, ResponseScript
 from protocols.secure_channel.host import CardClient
-from tests.support.dialled_home import CountingCard, make_dialling_home
-from tests.support.year_home import opened
+from tests.support.dialled_home import DialledHome
 
 GET_STATUS = CommandApdu(0x80, 0xF2, 0x40, 0x02, b"\x4f\x00", le=256)
 
@@ -135,25 +131,13 @@ def test_each_change_of_target_is_another_conversation() -> None:
     assert card.closed == 3
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory, machine: AppletMachine) -> tuple[Path, Any]:
-    folder = tmp_path_factory.mktemp("home")
-    return folder, make_dialling_home(folder, machine)
-
-
-@pytest.fixture
-def card(template: tuple[Path, Any], machine: AppletMachine) -> Iterator[tuple[Any, Any]]:
-    with opened(template[0], machine, template[1]) as home:
-        yield CountingCard(home.card), home
-
-
 def test_a_secure_channel_lives_at_one_target_and_is_gone_after_another(
-    card: tuple[CountingCard, Any],
+    home: DialledHome,
 ) -> None:
     """A, A with SCP03, B, A: the channel is alive in the second script, and not in the last."""
-    counting, home = card
-    commands = CommandSessions(counting)
-    domain = Target(home.enrolment.security_domain)
+    enrolment = home.home.enrolment
+    commands = CommandSessions(home.card)
+    domain = Target(enrolment.security_domain)
     issuer = Target(bytes.fromhex("A000000151000000"))
 
     def transmit(apdu: bytes) -> bytes:
@@ -164,11 +148,11 @@ def test_a_secure_channel_lives_at_one_target_and_is_gone_after_another(
         return result.answers[0]
 
     client = CardClient(transmit)
-    client.open_scp03(home.enrolment.keys, os.urandom(8), key_version=home.enrolment.key_version)
+    client.open_scp03(enrolment.keys, os.urandom(8), key_version=enrolment.key_version)
     assert commands.has_authenticated
     assert client.send(GET_STATUS).is_success
     assert client.send(GET_STATUS).is_success  # alive: A, A
-    assert counting.begun == 1
+    assert home.card.begun == 1
     told = commands.run(issuer, CommandScript((b"\x80\xca\x9f\x7f\x00",)))
     assert isinstance(told, ResponseScript | ScriptStatus)
     assert client.session is not None

@@ -93,6 +93,20 @@ def test_a_card_that_works_is_asked_again_after_a_wait() -> None:
     assert dialogue.receive(answers(again, FINE)).next_uri is None
 
 
+def test_each_wait_for_a_card_is_twice_as_long_up_to_a_minute() -> None:
+    plan = [step for _ in range(8) for step in (command(1), Pause())]
+    desk = Desk([select(A), *plan, command(1)], [select(A), command(2), Pause(), command(2)])
+    dialogue = desk.dialogue()
+    reply, waits = dialogue.receive(FIRST), []
+    while (uri := reply.next_uri) is not None:
+        if reply.retry_after is None:
+            reply = dialogue.receive(answers(reply, b"\x93\x00"))
+        else:
+            waits.append(reply.retry_after)
+            reply = dialogue.receive(AgentPost(uri, "hub"))
+    assert waits == [2, 4, 8, 16, 32, 60, 60, 60, 2]
+
+
 def test_answers_that_come_twice_get_the_same_reply_and_count_once() -> None:
     desk = Desk([select(A), command(1), command(2)])
     dialogue = desk.dialogue()

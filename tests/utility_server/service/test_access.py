@@ -11,7 +11,11 @@ from tests.support.oidc_provider import SECRET, OidcProvider, oidc_provider, set
 from tests.support.service import Clock, Served, new_utility, served
 from utility_server.errors import AccessProblem, StoreError, TooManySignIns
 from utility_server.keys import write_secret
-from utility_server.service.access.oidc import KEYS_SECONDS, LEAST_KEYS_SECONDS
+from utility_server.service.access.oidc import (
+    KEYS_SECONDS,
+    LEAST_KEYS_SECONDS,
+    MOST_KEYS_SECONDS,
+)
 from utility_server.service.access.operators import FREE_FAILURES, LONGEST_WAIT_SECONDS
 from utility_server.service.access.roles import Role, parse_roles
 from utility_server.service.access.sessions import IDLE_SECONDS, LIFE_SECONDS
@@ -124,6 +128,27 @@ def test_a_provider_that_is_not_reached_is_not_a_refusal(
         answer = service.ask("GET", "/v1/me", key=provider.access_token())
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
         assert service.get("/v1/me")["who"].startswith("key:"), "keys count without it"
+
+
+def test_a_provider_that_is_away_for_a_while_stops_nobody_but_not_for_ever(
+    service: Served, provider: OidcProvider, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert status(service, provider.access_token()) == 200
+    tokens = service.parts.tokens
+    assert tokens is not None
+    tried: list[str] = []
+
+    def away(address: str) -> dict[str, object]:
+        tried.append(address)
+        raise AccessProblem("away")
+
+    monkeypatch.setattr(tokens.provider, "_get", away)
+    clock.now += KEYS_SECONDS
+    for _ in range(5):
+        assert status(service, provider.access_token()) == 200
+    assert len(tried) == 1, "nobody waits for it at every token"
+    clock.now += MOST_KEYS_SECONDS
+    assert status(service, provider.access_token()) == 503
 
 
 WRONG = {

@@ -20,7 +20,7 @@ from tests.support.service import ENROLMENT, Served, new_utility, other_meters, 
 from tests.support.soak import IS_SOAKING
 from utility_server.service.api.application import create_service_api
 
-EXAMPLES = 200 if IS_SOAKING else 2
+EXAMPLES = 200 if IS_SOAKING else 1
 ORIGINS = frozenset({"http://localhost", "http://testserver", "http://127.0.0.1:8420"})
 
 

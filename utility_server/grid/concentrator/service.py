@@ -11,6 +11,8 @@ counted, and the round goes on.
     request                    answer
     keys region nonce          keys meter data | absent meter why ...
     keys region nonce "worth"  the same, for a round with prices
+    join region nonce kind     the same of some meters; kind is "worth", or "" for no prices
+         meter ...
     collect round              absent meter step why | refused meter step why ... | batch data
     points digest              points meter data | absent meter step why ...
     pair digest meter points   pair meter data | absent meter step why
@@ -20,7 +22,7 @@ counted, and the round goes on.
 """
 
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -32,14 +34,22 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from applets.aggregation.messages import Instruction
 from protocols.aggregation.collector import Collector
 from protocols.aggregation.errors import AggregationError, ContributionRefused, RoundRefused
+from protocols.aggregation.rosters import NamedContributors, NamedRound
 from protocols.aggregation.round import Round
 from utility_server.grid.concentrator.errors import ConcentratorRefused
-from utility_server.grid.concentrator.hubs import Hub, Hubs, read_hubs
-from utility_server.grid.concentrator.round_commands import SETTLEMENT_APPLET, Question, applet_for
+from utility_server.grid.concentrator.hubs import AsksHubs, Hub, read_hubs
+from utility_server.grid.concentrator.round_commands import (
+    APPLET,
+    SETTLEMENT_APPLET,
+    Question,
+    applet_for,
+)
 from utility_server.grid.rpc import Item, Message
 
 MOST_ROUNDS: Final = 8
 MOST_BYTES: Final = 1 << 30
+MOST_ROSTERS: Final = 4096
+"""Whose digests are remembered, 32 bytes each."""
 ATTEMPTS: Final = 3
 """How often a contributor is asked to agree or to open: without it the round is void."""
 _SIGNED_SIZE: Final = 1024
@@ -79,7 +89,7 @@ class Concentrator:
     hubs_file: Path
     operator: bytes
     """The Ed25519 key whose rounds it believes."""
-    hubs: Hubs
+    hubs: AsksHubs
     signing: Ed25519PrivateKey = field(repr=False)
     """What it signs lists of contributors with; rounds name the public key."""
     now: Callable[[], int] = lambda: int(time.time())
@@ -88,6 +98,10 @@ class Concentrator:
     most_bytes: int = MOST_BYTES
     traffic: HubTraffic = field(default_factory=HubTraffic)
     _rounds: dict[bytes, _Open] = field(default_factory=dict)
+    _rosters: OrderedDict[bytes, None] = field(default_factory=OrderedDict)
+    """Digests of the rosters of late, the newest last."""
+    _without_names: set[bytes] = field(default_factory=set)
+    """Meters whose hubs have to be told everything in full."""
 
     async def answer(self, request: Message) -> AsyncGenerator[Message, None]:
         """Yield the answer's messages but for the last; raise `ConcentratorRefused`."""
@@ -98,6 +112,10 @@ class Concentrator:
             case "keys", (str(region), bytes(nonce), "worth"):
                 question = Question(Instruction.TELL_KEYS, (nonce,), SETTLEMENT_APPLET)
                 answers = self._keys(region, question)
+            case "join", (str(region), bytes(nonce), "" | "worth" as kind, *meters):
+                applet = SETTLEMENT_APPLET if kind else APPLET
+                question = Question(Instruction.TELL_KEYS, (nonce,), applet)
+                answers = self._keys(region, question, frozenset(meters))
             case "collect", (bytes(announcement),):
                 answers = self._collect(announcement)
             case "points", (bytes(digest),):
@@ -122,10 +140,15 @@ class Concentrator:
             async for answer in answers:
                 yield answer
 
-    async def _keys(self, region: str, question: Question) -> AsyncGenerator[Message, None]:
+    async def _keys(
+        self, region: str, question: Question, meters: frozenset[Item] | None = None
+    ) -> AsyncGenerator[Message, None]:
+        """Ask a region's hubs, all or those of some meters, for keys."""
         hubs = [hub for hub in read_hubs(self.hubs_file) if hub.region == region]
         if not hubs:
             raise ConcentratorRefused(f"no hub of region {region} is listed")
+        if meters is not None:
+            hubs = [hub for hub in hubs if hub.meter in meters]
         async for answer in self._relay("keys", hubs, question):
             yield answer
 
@@ -149,7 +172,10 @@ class Concentrator:
             if member.meter not in opened.hubs:
                 yield "absent", (member.meter, "contribute", "not among the hubs listed")
         hubs = list(opened.hubs.values())
-        question = Question(Instruction.CONTRIBUTE, (announcement,), opened.applet)
+        question = Question(
+            Instruction.CONTRIBUTE, (announcement,), opened.applet, self._named(collector.round),
+            self._without_names,
+        )  # fmt: skip
         async for answer in self._step(hubs, question, collector.contribute):
             yield answer
         try:
@@ -161,10 +187,31 @@ class Concentrator:
         async for answer in self._all(opened, question, collector.agree):
             yield answer
         signatures = b"".join(collector.agreements)
-        question = Question(Instruction.OPEN, (listed, signatures), opened.applet)
+        # They have agreed to the list just now.
+        named = NamedContributors(collector.digest, contributors.digest).encode()
+        question = Question(
+            Instruction.OPEN, (listed, signatures), opened.applet, (named, signatures),
+            self._without_names,
+        )  # fmt: skip
         async for answer in self._all(opened, question, collector.open):
             yield answer
         yield "batch", (collector.batch().encode(),)
+
+    def _named(self, announced: Round) -> tuple[bytes, ...]:
+        """Return the round as it is told hubs that had its roster before; empty: none had it.
+
+        The first round with a roster goes out whole at once. Others may have to be sent twice to a
+        hub that was not there then.
+        """
+        named = NamedRound.of(announced)
+        is_known = named.roster in self._rosters
+        if not is_known:
+            self._without_names.clear()  # they may have been upgraded meanwhile
+        self._rosters[named.roster] = None
+        self._rosters.move_to_end(named.roster)
+        while len(self._rosters) > MOST_ROSTERS:
+            self._rosters.popitem(last=False)
+        return (named.encode(),) if is_known else ()
 
     async def _all(
         self, opened: _Open, question: Question, take: Callable[[bytes], bytes]

@@ -3,6 +3,9 @@
 
     keys -> roster, signed -> collect -> batch -> open, check against the certifiers -> store
 
+Members tell their keys once for many rounds (`mdms.rosters`). Before the next round only those are
+asked for them who are new, or did not go through with the last one.
+
 A round with prices opens one number, which is stored likewise; asked for again, it is not run
 again, since hubs count what they help to open. A sum that does not open exactly what the certifiers
 have signed is not stored; then the hubs are asked about the masks of their pairs, and the one who
@@ -11,7 +14,7 @@ contributions.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Final
 
@@ -34,6 +37,7 @@ from utility_server.grid.mdms.aggregates import Aggregate, AggregateSpan
 from utility_server.grid.mdms.decryptor import decryptor_of
 from utility_server.grid.mdms.dispute_inquiry import DisputeInquiry
 from utility_server.grid.mdms.group_value import GroupValue, GroupValueSpan
+from utility_server.grid.mdms.rosters import ROSTER_SECONDS, KeptRoster
 from utility_server.grid.mdms.workspace import Mdms
 from utility_server.grid.rpc import Connection
 
@@ -95,7 +99,10 @@ class RoundRunner:
     """To the holder of the key's other share, where it is split."""
     is_again: bool = False
     """Whether a round with prices is run although its number is known."""
+    roster_seconds: int = ROSTER_SECONDS
+    """For how long members' keys are used; 0 for one round."""
     outcome: RoundOutcome = field(default_factory=RoundOutcome)
+    _is_disputed: bool = False
 
     def run(self, terms: RoundTerms) -> RoundOutcome:
         """Return what the round of these terms came to; the sum is stored if it verifies.
@@ -109,13 +116,16 @@ class RoundRunner:
             self.workspace.store.require_free(span_of(terms))
         elif self._is_known(terms):
             return self.outcome
-        nonce = self.workspace.randomness(NONCE_SIZE)
-        members = self._members(terms, nonce)
+        kept, members = self._roster(terms)
+        # No two rounds with the same keys may have one digest.
+        until = max(self.workspace.now() + ROUND_SECONDS, kept.until + 1)
+        kept = replace(kept, until=until, absent=frozenset())
+        self.workspace.rosters.keep(kept)
         try:
             announced = Round.announce(
                 terms,
-                nonce,
-                self.workspace.now() + ROUND_SECONDS,
+                kept.nonce,
+                until,
                 self.collector,
                 members,
                 self.workspace.signing.private_bytes_raw(),
@@ -126,6 +136,7 @@ class RoundRunner:
         self.say(f"round {announced.digest.hex()[:16]}: {len(members)} homes announced")
         try:
             self._collect_and_open(announced)
+            self._keep(kept)
         finally:
             list(self.connection.ask("end", announced.digest))
             self.outcome.sent, self.outcome.received = (
@@ -143,23 +154,79 @@ class RoundRunner:
         self.outcome.group_value, self.outcome.is_known = known, True
         return True
 
-    def _members(self, terms: RoundTerms, nonce: bytes) -> tuple[RosterMember, ...]:
+    def _roster(self, terms: RoundTerms) -> tuple[KeptRoster, tuple[RosterMember, ...]]:
+        """Return the keys for a round, and its members; asks those whose keys are not known."""
         started = perf_counter()
-        known, members = self.workspace.members.of_region(terms.region), []
-        kind = () if terms.weighting is None else ("worth",)
-        call = nonce + self.workspace.signing.sign(called_for(nonce))
-        for name, items in self.connection.ask("keys", terms.region, call, *kind):
-            match name, items:
-                case "keys", (bytes(meter), bytes(data)):
-                    member = self._member(known, meter, nonce, data, terms.bounds)
-                    if member is not None:
-                        members.append(member)
-                case "absent", (bytes(meter), str(step), str(why)):
-                    self.outcome.absent.append(Absence(meter, step, why))
+        known = self.workspace.members.of_region(terms.region)
+        weighted, now = terms.weighting is not None, self.workspace.now()
+        kept = self.workspace.rosters.find(terms.region, weighted=weighted)
+        members = None
+        if kept is not None and kept.made <= now < kept.made + self.roster_seconds:
+            members = self._members_again(terms, known, kept)
+        if kept is None or members is None:
+            nonce = self.workspace.randomness(NONCE_SIZE)
+            kept = KeptRoster(terms.region, weighted, nonce, now, 0, {})
+            kind = ("worth",) if weighted else ()
+            members = self._ask_for_keys(terms, known, nonce, "keys", *kind)
         for absence in self.outcome.absent + self.outcome.refused:
             self.say(f"meter {absence.meter.hex()}: {absence.step}: {absence.why}")
         self.outcome.timings["keys"] = perf_counter() - started
-        return tuple(members)
+        kept = replace(kept, keys={meter: member.keys for meter, member in members.items()})
+        return kept, tuple(members.values())
+
+    def _members_again(
+        self, terms: RoundTerms, known: dict[bytes, MeterCertificate], kept: KeptRoster
+    ) -> dict[bytes, RosterMember] | None:
+        """Return the members by keys that are kept; None where the concentrator cannot do that."""
+        members, unknown = {}, []
+        for meter in known:
+            if meter in kept.keys and meter not in kept.absent:
+                data = kept.keys[meter].encode()
+                member = self._member(known, meter, kept.nonce, data, terms.bounds)
+                if member is not None:
+                    members[meter] = member
+            else:
+                unknown.append(meter)
+        if unknown:
+            kind = "worth" if kept.weighted else ""
+            try:
+                members |= self._ask_for_keys(terms, known, kept.nonce, "join", kind, *unknown)
+            except ConcentratorRefused as refused:
+                # A concentrator of before asks whole regions only.
+                self.say(f"all homes are asked for keys: {refused.reason}")
+                self.outcome.absent.clear()
+                self.outcome.refused.clear()
+                return None
+        return members
+
+    def _ask_for_keys(
+        self,
+        terms: RoundTerms,
+        known: dict[bytes, MeterCertificate],
+        nonce: bytes,
+        request: str,
+        *items: bytes | str,
+    ) -> dict[bytes, RosterMember]:
+        members = {}
+        call = nonce + self.workspace.signing.sign(called_for(nonce))
+        for name, answer in self.connection.ask(request, terms.region, call, *items):
+            match name, answer:
+                case "keys", (bytes(meter), bytes(data)):
+                    member = self._member(known, meter, nonce, data, terms.bounds)
+                    if member is not None:
+                        members[meter] = member
+                case "absent", (bytes(meter), str(step), str(why)):
+                    self.outcome.absent.append(Absence(meter, step, why))
+        return members
+
+    def _keep(self, kept: KeptRoster) -> None:
+        """Keep the keys for the next round, but not if a secret of theirs may be known."""
+        if self._is_disputed:
+            self.workspace.rosters.forget(kept.region, weighted=kept.weighted)
+            return
+        left = self.outcome.absent + self.outcome.refused
+        absent = frozenset(absence.meter for absence in left)
+        self.workspace.rosters.keep(replace(kept, absent=absent & kept.keys.keys()))
 
     def _member(
         self,
@@ -220,6 +287,7 @@ class RoundRunner:
         try:
             self._store(announced, decrypt_sum(announced, batch, decryptor))
         except SumRefused as refused:
+            self._is_disputed = True
             self.say(f"the sum is refused: {refused}")
             inquiry = DisputeInquiry(self.connection, announced, batch, decryptor)
             opened = inquiry.run(refused)

@@ -6,6 +6,7 @@
     release     digest of a question -> region, ρ spent, key number, sealed noisy answer
     budget      region -> what may be spent, what is spent (nano-ρ)
     member      meter -> region, its certificate
+    roster      region, applet -> the members' keys, from one round to the next (`rosters`)
     data_key    number -> name of the wrapping key, wrapped data key
 
 Rotation makes a new wrapping key and a new data key and seals every row again in one
@@ -82,13 +83,25 @@ member_table: Final = declare(
 data_key_table: Final = declare(
     _metadata, "data_key", {"number": Integer}, {"wrapping": LargeBinary, "wrapped": LargeBinary}
 )
+roster_table: Final = declare(
+    _metadata,
+    "roster",
+    {"region": String, "weighted": Integer},
+    {
+        "nonce": LargeBinary,
+        "made": BigInteger,
+        "until": BigInteger,
+        "members": LargeBinary,
+        "absent": LargeBinary,
+    },
+)
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 
 def _migrate(connection: Connection) -> None:
-    """Bring a database of version 1 to this one: it knew load curves only."""
-    group_value_table.create(connection)
+    """Bring a database to this version: 1 knew load curves only, 2 kept no rosters."""
+    _metadata.create_all(connection)
     connection.execute(update(schema_table).values(version=SCHEMA_VERSION))
 
 

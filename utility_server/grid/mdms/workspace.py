@@ -25,6 +25,7 @@ from protocols.aggregation.split_key import KeyShare, split_key
 from utility_server.errors import StoreError
 from utility_server.folders import new_folder
 from utility_server.grid.mdms.admitted_meters import Members
+from utility_server.grid.mdms.rosters import Rosters
 from utility_server.grid.mdms.store import AggregateStore
 from utility_server.keys import public_pem, read_secret, write_secret
 from utility_server.locations import keep_location, location_in
@@ -97,6 +98,11 @@ class Mdms:
     def members(self) -> Members:
         """The meters that may be aggregated."""
         return Members(self.store.engine, self.authorities)
+
+    @property
+    def rosters(self) -> Rosters:
+        """The keys that members of regions have told."""
+        return Rosters(self.store.engine)
 
     @property
     def revocations(self) -> tuple[RevocationList, ...]:

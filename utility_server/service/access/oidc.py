@@ -40,6 +40,8 @@ LEEWAY_SECONDS: Final = 30
 """By so much clocks may differ."""
 KEYS_SECONDS: Final = 3600
 """Keys of the provider are asked for again after that time,"""
+MOST_KEYS_SECONDS: Final = 86_400
+"""and count so long while it is not reached,"""
 LEAST_KEYS_SECONDS: Final = 30
 """or where a token names an unknown one, but not more often: nobody can make us flood it."""
 PATIENCE_SECONDS: Final = 10.0
@@ -60,7 +62,8 @@ class Provider:
         self._lock = Lock()
         self._addresses: dict[str, str] = {}
         self._keys: KeySet | None = None
-        self._asked = 0
+        self._fetched = self._asked = 0
+        self._trouble = ""
 
     def address(self, name: str) -> str:
         """Return one of the provider's addresses, as `token_endpoint`."""
@@ -72,15 +75,26 @@ class Provider:
             return self._addresses[name]
 
     def keys(self, *, is_again: bool = False) -> KeySet:
-        """Return its keys; `is_again` asks for them anew, unless that was done just now."""
+        """Return its keys; `is_again` asks for them anew, unless that was done just now.
+
+        While the provider is not reached, those that are known count for a day. It is not tried at
+        every token: nobody waits for it all the time.
+        """
         with self._lock:
-            age = self.now() - self._asked
-            is_due = age >= (LEAST_KEYS_SECONDS if is_again else KEYS_SECONDS) or age < 0
-            if self._keys is None or is_due:
-                if not self._addresses:
-                    self._discover()
-                self._asked = self.now()
-                self._keys = _key_set(self._get(self._addresses["jwks_uri"]))
+            now = self.now()
+            is_old = not 0 <= now - self._fetched < KEYS_SECONDS
+            was_tried = 0 <= now - self._asked < LEAST_KEYS_SECONDS
+            if (self._keys is None or is_old or is_again) and not was_tried:
+                self._asked, self._trouble = now, ""
+                try:
+                    if not self._addresses:
+                        self._discover()
+                    self._keys = _key_set(self._get(self._addresses["jwks_uri"]))
+                    self._fetched = now
+                except AccessProblem as error:
+                    self._trouble = str(error)
+            if self._keys is None or not 0 <= now - self._fetched < MOST_KEYS_SECONDS:
+                raise AccessProblem(self._trouble or "the identity provider's keys are too old")
             return self._keys
 
     def tokens_for(self, code: str, verifier: str, redirect: str) -> Mapping[str, Any]:

@@ -31,9 +31,12 @@ from hub.inspection.web.page_request import Page, PageRequest, download
 from hub.inspection.web.pages.work import begin_job
 from hub.installer import InstallationError, consent_terms
 from hub.machine.bundle import Bundle
+from hub.offers import Offer, find_offer, offers_of
 from hub.vault.secret_file import read_secret
 
 LARGEST_KEY: Final = 4096
+MOST_HEXADECIMAL: Final = 64
+"""Digits of what a form or a path names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,7 @@ def show_applets(request: PageRequest) -> Response:
             applets=applets,
             touched={applet.aid: _touched(device, applet.aid) for applet in applets},
             vendors=[vendor for vendor, _ in vendors_of(device)],
+            versions=_offers(device),
             waiting={
                 applet.aid.hex()
                 for applet in applets
@@ -226,6 +230,50 @@ def remove(request: PageRequest) -> Response:
     return _manage(request, "remove", "applet removed")
 
 
+def _offers(device: Device) -> list[Offer]:
+    """Return what waits; nothing where it cannot be read any more, and so not be accepted."""
+    try:
+        return offers_of(device)
+    except InstallationError:
+        return []
+
+
+def show_version(request: PageRequest) -> Response:
+    """Show what a version asks for that a recipient has brought."""
+    with request.device() as device:
+        return request.page("version.html", offer=find_offer(device, _package(request)))
+
+
+def accept_version(request: PageRequest) -> Response:
+    """Consent to the version that was shown, which is in place then."""
+    return _decide(request, "accept", "version accepted")
+
+
+def refuse_version(request: PageRequest) -> Response:
+    """Refuse the version that was shown; the one in place stays."""
+    return _decide(request, "refuse", "version refused")
+
+
+def _decide(request: PageRequest, what: str, event: str) -> Response:
+    settings, package = request.parts.settings, _package(request)
+    digest = _hexadecimal(request.fields.get("digest", ""))
+    change = Change(settings.folder, settings.open_machine, what, package, digest)
+    carry_out(change, lambda done, total: None)
+    request.record(event, package=package.hex(), digest=digest.hex())
+    return request.see("/applets")
+
+
+def _package(request: PageRequest) -> bytes:
+    return _hexadecimal(request.http.path_params["aid"])
+
+
+def _hexadecimal(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text[:MOST_HEXADECIMAL])
+    except ValueError:
+        return b""
+
+
 def _manage(request: PageRequest, what: str, event: str) -> Response:
     settings, aid = request.parts.settings, _applet(request)
     carry_out(Change(settings.folder, settings.open_machine, what, aid), lambda done, total: None)
@@ -268,6 +316,21 @@ PAGES: Final = (
     Page("/applets/install", install, ResidentRole.OWNER, "POST", show_offer),
     Page("/applets/{aid}/remove", show_removal, ResidentRole.OWNER),
     Page("/applets/{aid}/remove", remove, ResidentRole.OWNER, "POST", show_removal),
+    Page("/applets/{aid}/version", show_version, ResidentRole.OWNER),
+    Page(
+        "/applets/{aid}/version/accept",
+        accept_version,
+        ResidentRole.OWNER,
+        "POST",
+        show_version,
+    ),
+    Page(
+        "/applets/{aid}/version/refuse",
+        refuse_version,
+        ResidentRole.OWNER,
+        "POST",
+        show_version,
+    ),
     Page("/applets/{aid}/lock", lock, ResidentRole.OWNER, "POST", show_applets),
     Page("/applets/{aid}/unlock", unlock, ResidentRole.OWNER, "POST", show_applets),
     Page("/applets/{aid}/enrolment", hand_over, ResidentRole.OWNER, "POST", show_applets),
