@@ -22,6 +22,8 @@ from hub.installer import InstallationError, Installer
 from hub.machine.machine import AppletMachine
 from hub.offers import accept_offer, find_offer, let_manage, offers_of, refuse_offer
 from protocols.enrolment import Enrolment
+from protocols.iso7816.apdu import CommandApdu
+from protocols.iso7816.tlv import encode_lv
 from tests.support.sharing import AIDS, APRIL, Home, new_home
 from tests.support.versions import NARROWER, WIDER, Bringer, version
 
@@ -218,12 +220,18 @@ def test_a_recipient_reaches_no_other_applet_and_nothing_once_the_resident_withd
     assert dog is not None
     for p1 in (0x01, 0x04, 0x08, 0x10):
         assert brought.recipient.upgrade(p1, dog.package) == 0x6985
+    # Nor does it put its applet into another's domain, by extradition or registry update.
+    other = home.enrolments["dog"].security_domain
+    for p1 in (0x10, 0x40):
+        fields = encode_lv(other, b"", CAT, b"", b"", b"")
+        command = CommandApdu(0x80, 0xE6, p1, 0, fields, le=256)
+        assert brought.recipient.client().send(command).sw == 0x6985
     # Nor does what it has begun stand in another's way.
     assert brought.recipient.upgrade(0x01, brought.package) == 0x9000
-    other = Bringer(home.card, home.enrolments["dog"])
-    assert other.bring(version(home, "0.2.0", name="dog")) == 0x6985  # nobody has let it
+    neighbour = Bringer(home.card, home.enrolments["dog"])
+    assert neighbour.bring(version(home, "0.2.0", name="dog")) == 0x6985  # nobody has let it
     let_manage(brought.installer(), AIDS["dog"], is_allowed=True)
-    assert other.bring(version(home, "0.2.0", name="dog")) == 0x9000
+    assert neighbour.bring(version(home, "0.2.0", name="dog")) == 0x9000
     let_manage(brought.installer(), CAT, is_allowed=False)
     assert brought.recipient.bring(version(home, "0.2.0")) == 0x6985
     assert brought.recipient.upgrade(0x10, brought.package) == 0x6985

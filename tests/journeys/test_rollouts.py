@@ -14,7 +14,6 @@ import pytest
 from tests.support import dialling
 from tests.support.command import ROOT, environment
 from tests.support.quick_program import program
-from tests.support.soak import IS_SOAKING
 from tests.support.town import METER, Town, done, refused
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -121,11 +120,12 @@ def test_a_version_goes_out_asks_for_what_is_more_and_comes_back(town: Town) -> 
     assert len(dialling.bills(town)) == 2  # by the version that came back, in the new channel
 
 
+@pytest.mark.soak
 def test_a_gateway_that_is_killed_leaves_a_hub_that_the_next_one_finishes_with(
     town: Town,
 ) -> None:
     random = Random(18)
-    for count in range(20 if IS_SOAKING else 1):
+    for count in range(20):
         number = begun(town, build(town, f"0.{6 + count}.0"))
         killed_in_the_midst(town, 0.3 + random.random())
         assert in_place(town) in (f"0.{5 + count}.0", f"0.{6 + count}.0")

@@ -288,7 +288,7 @@ class Rollouts:
     def begin(self, due: Due) -> bool:
         """Note that a hub is spoken to from now on; False where it is not to be, by now."""
         number, meter = due.rollout.number, due.hub.meter
-        with writing(self.engine) as connection:
+        with writing(self.engine, _scope(number)) as connection:
             where = self._is_due(), hubs.c.number == number, hubs.c.meter == meter
             row = connection.execute(select(hubs).where(*where)).one_or_none()
             rollout = self._find(connection, number)
@@ -317,7 +317,7 @@ class Rollouts:
         """
         number, meter = due.rollout.number, due.hub.meter
         detail = outcome.detail[:LONGEST_DETAIL]
-        with writing(self.engine) as connection:
+        with writing(self.engine, _scope(number)) as connection:
             rollout = self._find(connection, number)
             goal = "back" if due.is_back else "forward"
             self._keep_answer(connection, number, meter, goal, outcome, detail)
@@ -348,7 +348,7 @@ class Rollouts:
             ).scalars().all()  # fmt: skip
             may_move = [one for one in numbers if self._next(connection, one) is not None]
         for number in may_move:
-            with writing(self.engine) as connection:
+            with writing(self.engine, _scope(number)) as connection:
                 self._advance(connection, number)
 
     # What is shown
@@ -501,6 +501,11 @@ class Rollouts:
 def _require(rollout: RolloutFacts, *states: RolloutState, word: str) -> None:
     if rollout.state not in states:
         raise RolloutRefused(f"roll-out {rollout.number} is {rollout.state} and cannot be {word}")
+
+
+def _scope(number: int) -> bytes:
+    """Name what hubs of one roll-out change: those of another, and bills, need not wait for it."""
+    return b"rollout %d" % number
 
 
 def _the(number: int) -> Any:

@@ -366,6 +366,7 @@ def _for_extradition(card: CardParts, call: CardCall, data: bytes) -> ResponseAp
     target = card.content.domain(domain)
     if target.is_locked or (entry.is_domain and within(card, entry, target)):
         raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the target is locked or below what moves")
+    _require_own_hierarchy(card, call, target)
     card.content.require_move(entry.domain, target)
     before = entry.domain
     card.content.change(replace(entry, domain=target.aid))
@@ -403,11 +404,23 @@ def _for_registry_update(card: CardParts, call: CardCall, data: bytes) -> Respon
         target = card.content.domain(domain)
         if entry.is_domain and within(card, entry, target):
             raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the target is below what moves")
+        _require_own_hierarchy(card, call, target)
         card.content.require_move(entry.domain, target)
         changed = replace(changed, domain=target.aid)
     card.content.change(changed)
     receipt = confirm(card, call, entry.domain, aid, domain, privileges, parameters)
     return ResponseApdu(receipt, Sw.SUCCESS)
+
+
+def _require_own_hierarchy(card: CardParts, call: CardCall, target: RegistryEntry) -> None:
+    """Return unless a domain that manages its own content puts something into another's.
+
+    With a token, it is the issuer who has allowed it.
+    """
+    manages = call.domain.has(Privilege.AUTHORIZED_MANAGEMENT)
+    is_issuer = call.domain.kind is Kind.ISSUER_DOMAIN
+    if manages and not is_issuer and not within(card, call.domain, target):
+        raise CardRefusal(Sw.CONDITIONS_NOT_SATISFIED, "the target belongs to another hierarchy")
 
 
 def _own_application(card: CardParts, call: CardCall, aid: bytes) -> RegistryEntry:

@@ -172,8 +172,9 @@ def test_hubs_that_were_never_spoken_to_are_left_alone_when_it_is_rolled_back(
 
 
 def test_where_a_version_asks_for_more_each_hub_waits_for_its_resident(
-    town: Fleet, versions: Versions
+    town: Fleet, versions: Versions, database_kind: str
 ) -> None:
+    once_is_enough(database_kind)
     before = town.in_place(town.meters[0])[0]
     plan = town.plan(versions.next(dict(WIDER)))
     town.rollouts.start(plan.number)
@@ -201,8 +202,9 @@ def test_where_a_version_asks_for_more_each_hub_waits_for_its_resident(
 
 
 def test_going_back_to_what_asks_for_more_waits_for_the_resident(
-    town: Fleet, versions: Versions
+    town: Fleet, versions: Versions, database_kind: str
 ) -> None:
+    once_is_enough(database_kind)
     before = town.in_place(town.meters[0])[0]
     one, *_ = town.meters
     plan = town.rollouts.plan(
@@ -223,8 +225,9 @@ def test_going_back_to_what_asks_for_more_waits_for_the_resident(
 
 
 def test_a_resident_who_allows_no_versions_keeps_the_one_there_is(
-    town: Fleet, versions: Versions
+    town: Fleet, versions: Versions, database_kind: str
 ) -> None:
+    once_is_enough(database_kind)
     before = town.in_place(town.meters[0])[0]
     one, *_ = town.meters
     with town.opened(one) as installer:
