@@ -16,7 +16,7 @@ where something was paid in advance, and "last" where the contract ends with it.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 from typing import Final, Self
 
@@ -100,9 +100,10 @@ class Invoice:
     def sign(self, private_key: Ed25519PrivateKey, key_id: bytes) -> bytes:
         """Return the signed document."""
         members: dict[str, CborValue] = {
-            name: value for name, value in asdict(self).items() if value is not None
+            one.name: value
+            for one in fields(self)
+            if one.name != "corrected" and (value := getattr(self, one.name)) is not None
         }
-        del members["corrected"]
         if self.corrected:
             members["corrected"] = [[one.day.isoformat(), one.slots] for one in self.corrected]
         if self.exact is not None:  # an exact amount need not fit a document's integers of 64 bits

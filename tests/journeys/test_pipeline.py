@@ -83,4 +83,5 @@ def test_killed_at_random_each_answer_becomes_its_bill_once() -> None:
         require_each_once(line, crowd)
         assert line.restarts == dict.fromkeys(KINDS, KILLS)
         events = [json.loads(one) for one in line.log.read_text().splitlines() if one[:1] == "{"]
-        assert {"ready", "entered"} <= {one["event"] for one in events}
+        # One that was stopped while it waited for a server says which, as commands do.
+        assert {"ready", "entered"} <= {one.get("event") for one in events}
