@@ -38,8 +38,8 @@ from meterlet.commands.lazy import LazyGroup
 from meterlet.commands.profile import load_profiles
 from meterlet.commands.settle import settle
 from meterlet.commands.tariff_files import write_new
-from meterlet.commands.utility_audit import audit
 from meterlet.commands.utility_chain import chain
+from meterlet.commands.utility_check_ledger import check_ledger
 from meterlet.commands.utility_contract import contract
 from meterlet.commands.utility_database import backup, database_option, move
 from meterlet.commands.utility_deliver import deliver, status, withdraw
@@ -102,8 +102,8 @@ utility.add_command(rollout)
 
 
 for command in (
-    audit, backup, certify_hub, chain, contract, deliver, gateway, hub_certificates, move, publish,
-    retry, stack, status, utility_published, withdraw, withdraw_certificate, worker,
+    backup, certify_hub, chain, check_ledger, contract, deliver, gateway, hub_certificates, move,
+    publish, retry, stack, status, utility_published, withdraw, withdraw_certificate, worker,
 ):  # fmt: skip
     utility.add_command(command)
 

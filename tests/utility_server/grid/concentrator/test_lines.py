@@ -20,7 +20,7 @@ from utility_server.grid.concentrator.errors import (
     ConcentratorRefused,
     LineError,
 )
-from utility_server.grid.concentrator.hubs import read_hubs
+from utility_server.grid.concentrator.hubs import read_dialled_hubs, read_hubs, read_listening_hubs
 from utility_server.grid.concentrator.service import Concentrator
 from utility_server.grid.pinned_line import CHALLENGE_SIZE, PROOF_SIZE
 from utility_server.grid.rpc import LARGEST_FRAME, Connection, decode, encode, read_message
@@ -161,7 +161,7 @@ def test_a_concentrator_that_is_not_there_is_named() -> None:
     [
         ("{", "not JSON"),
         ("[]", "not a file of"),
-        ('{"format": "meterlet hubs 2", "hubs": []}', "not a file of"),
+        ('{"format": "meterlet hubs 3", "hubs": []}', "not a file of"),
         ([{**GOOD, "more": 1}], "hub 1: it needs just"),
         ([GOOD, GOOD], "twice"),
         ([GOOD, {**GOOD, "meter": "xy"}], "hub 2"),
@@ -177,3 +177,37 @@ def test_a_list_of_hubs_is_read_strictly(tmp_path: Path, content: object, why: s
     path.write_text(str(text))
     with pytest.raises(ConcentratorError, match=why):
         read_hubs(path)
+
+
+DIALS = {"meter": "aa", "region": "any", "certifier": "00" * 32}
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ([GOOD], "just meter, region and certifier"),
+        ([{**DIALS, "address": "127.0.0.1:1"}], "just meter, region and certifier"),
+        ([{**DIALS, "certifier": "00"}], "hub 1: a certifier's key has 32 bytes"),
+        ([{**DIALS, "certifier": "x"}], "hub 1"),
+        ([DIALS, DIALS], "twice"),
+    ],
+)
+def test_a_list_of_hubs_that_dial_is_read_strictly(
+    tmp_path: Path, content: object, why: str
+) -> None:
+    path = tmp_path / "hubs.json"
+    path.write_text(json.dumps({"format": "meterlet hubs 2", "hubs": content}))
+    with pytest.raises(ConcentratorError, match=why):
+        read_hubs(path)
+
+
+def test_a_list_is_of_hubs_that_listen_or_of_such_that_dial(tmp_path: Path) -> None:
+    path = tmp_path / "hubs.json"
+    path.write_text(json.dumps({"format": "meterlet hubs 2", "hubs": [DIALS]}))
+    assert read_dialled_hubs(path)[0].certifier == bytes(32)
+    with pytest.raises(ConcentratorError, match="its hubs dial"):
+        read_listening_hubs(path)
+    path.write_text(json.dumps({"format": "meterlet hubs 1", "hubs": [GOOD]}))
+    assert read_listening_hubs(path)[0].address is not None
+    with pytest.raises(ConcentratorError, match="hubs 2"):
+        read_dialled_hubs(path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`meterlet utility audit`: the whole ledger verified again, on several processors."""
+"""`meterlet utility check-ledger`: the whole ledger verified again, on several processors."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ from utility_server.retail.parted_audit import audit as audit_ledger
 from utility_server.retail.utility import Utility
 
 
-@click.command("audit")
+@click.command("check-ledger")
 @utility_option
 @click.option(
     "--processes", type=click.IntRange(1, 256), default=lambda: os.cpu_count() or 1,
@@ -27,8 +27,8 @@ from utility_server.retail.utility import Utility
     "--progress", type=FILE,
     help="A file that keeps how far it has come: goes on from there, and is deleted at the end.",
 )  # fmt: skip
-@json_or_text("meterlet.utility.audit/1")
-def audit(folder: Path, processes: int, is_on_ray: bool, progress: Path | None) -> Shown:
+@json_or_text("meterlet.utility.check-ledger/1")
+def check_ledger(folder: Path, processes: int, is_on_ray: bool, progress: Path | None) -> Shown:
     """Check the ledger's chain, and verify every entry again from its evidence, in parts.
 
     As `utility ledger` does, without listing the entries. Exit code 3 at the first wrong one.
