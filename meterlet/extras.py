@@ -49,6 +49,7 @@ EXTRAS: Final = {
     "prometheus_client": "api",
     "pydantic": "api",
     "psycopg": "postgresql",
+    "ray": "ray",
     "reportlab": "einvoice",
     "serial": "serial",
     "sqlalchemy": "utility",

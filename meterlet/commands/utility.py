@@ -38,6 +38,7 @@ from meterlet.commands.lazy import LazyGroup
 from meterlet.commands.profile import load_profiles
 from meterlet.commands.settle import settle
 from meterlet.commands.tariff_files import write_new
+from meterlet.commands.utility_audit import audit
 from meterlet.commands.utility_chain import chain
 from meterlet.commands.utility_contract import contract
 from meterlet.commands.utility_database import backup, database_option, move
@@ -101,8 +102,8 @@ utility.add_command(rollout)
 
 
 for command in (
-    backup, certify_hub, chain, contract, deliver, gateway, hub_certificates, move, publish, retry,
-    stack, status, utility_published, withdraw, withdraw_certificate, worker,
+    audit, backup, certify_hub, chain, contract, deliver, gateway, hub_certificates, move, publish,
+    retry, stack, status, utility_published, withdraw, withdraw_certificate, worker,
 ):  # fmt: skip
     utility.add_command(command)
 

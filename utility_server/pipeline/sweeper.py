@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from utility_server.errors import QueueUnreachable, StoreBusy, StoreUnreachable
+from utility_server.errors import QueueUnreachable, StoreError
 from utility_server.pipeline.queue import Queue
 from utility_server.pipeline.worker import Told
 from utility_server.retail.questions import Questions
@@ -50,7 +50,7 @@ class Sweeper:
         while True:
             try:
                 self.sweep()
-            except (StoreUnreachable, StoreBusy, QueueUnreachable) as error:
+            except (StoreError, QueueUnreachable) as error:  # whatever it is, it may pass
                 self.told("waits", {"why": str(error)})
             if stopping.wait(self.every_seconds):
                 return

@@ -10,7 +10,7 @@ kept beside it as evidence under its own digest, so that anyone can verify it ag
 """
 
 import hmac
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -124,7 +124,7 @@ class Ledger:
         body = encode_row([entry.sequence, entry.time, entry.kind, entry.meter, entry.content])
         return seal(_LABEL, previous, body)
 
-    def entries(self) -> Iterator[LedgerEntry]:
+    def entries(self) -> Generator[LedgerEntry, None, None]:
         """Yield all entries, checking the chain; raise `LedgerTampered` where it breaks."""
         previous = GENESIS
         query = select(ledger_table).order_by(ledger_table.c.sequence)

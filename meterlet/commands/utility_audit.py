@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`meterlet utility audit`: the whole ledger verified again, on several processors."""
+
+import os
+from pathlib import Path
+
+import rich_click as click
+
+from meterlet.commands.common import FILE, Shown, json_or_text, one_line_errors, utility_option
+from utility_server.fan_out import FanOut, InProcesses, InThisProcess, OnRay
+from utility_server.retail.parted_audit import AuditProgress
+from utility_server.retail.parted_audit import audit as audit_ledger
+from utility_server.retail.utility import Utility
+
+
+@click.command("audit")
+@utility_option
+@click.option(
+    "--processes", type=click.IntRange(1, 256), default=lambda: os.cpu_count() or 1,
+    show_default="one for each processor", help="In how many processes evidence is verified.",
+)  # fmt: skip
+@click.option(
+    "--ray", "is_on_ray", is_flag=True,
+    help="Verify it in tasks of Ray (extra `ray`), on the cluster that RAY_ADDRESS names.",
+)  # fmt: skip
+@click.option(
+    "--progress", type=FILE,
+    help="A file that keeps how far it has come: goes on from there, and is deleted at the end.",
+)  # fmt: skip
+@json_or_text("meterlet.utility.audit/1")
+def audit(folder: Path, processes: int, is_on_ray: bool, progress: Path | None) -> Shown:
+    """Check the ledger's chain, and verify every entry again from its evidence, in parts.
+
+    As `utility ledger` does, without listing the entries. Exit code 3 at the first wrong one.
+    With --progress, an audit that was cut off verifies no evidence twice.
+    """
+    how: FanOut = InThisProcess() if processes == 1 else InProcesses(processes)
+    if is_on_ray:
+        how = OnRay()
+    with one_line_errors(), Utility.open(folder.absolute()) as utility:
+        begun = AuditProgress() if progress is None else AuditProgress.read(progress)
+
+        def keep(reached: AuditProgress) -> None:
+            if progress is not None:
+                reached.write(progress)
+
+        ended = audit_ledger(utility, how, begun, keep)
+        if progress is not None:
+            progress.unlink(missing_ok=True)
+    facts = {
+        "entries": ended.checked,
+        "verified_before": begun.checked,
+        "digest": ended.digest.hex(),
+        "verified": True,
+    }
+    before = f", {begun.checked} of them before" if begun.checked else ""
+    return facts, f"{ended.checked} entries verify{before}; the chain holds"
