@@ -121,7 +121,8 @@ def _reached(open_it: Callable[[], OpenedT], told: Told, stopping: threading.Eve
         except (StoreUnreachable, QueueUnreachable) as error:
             told("waits", {"why": str(error)})
             if stopping.wait(_RETRY_SECONDS):
-                raise
+                told("stopped", {})
+                raise SystemExit(0) from None
 
 
 class EventPrinter:

@@ -162,7 +162,7 @@ class JetStreamQueue:
         jetstream = self._ready()
         for attempt in range(2):
             try:
-                await asyncio.gather(*(jetstream.publish(SUBJECT, nonce) for nonce in nonces))
+                await asyncio.gather(*(_publish_once(jetstream, nonce) for nonce in nonces))
                 return
             except NotFoundError:
                 if attempt:
@@ -249,6 +249,11 @@ class JetStreamQueue:
         for task in asyncio.all_tasks(self._loop):
             task.cancel()
         self._loop.call_soon(self._loop.stop)
+
+
+async def _publish_once(jetstream: JetStreamContext, nonce: bytes) -> None:
+    """Publish a nonce under its own name, so that the server tells a repeat."""
+    await jetstream.publish(SUBJECT, nonce, headers={"Nats-Msg-Id": nonce.hex()})
 
 
 async def _ignore(_error: Exception) -> None:
