@@ -47,6 +47,12 @@ NOT_RUN: Final[Mapping[str, list[str]]] = {
         "not run: needs GlobalPlatformPro, PC/SC and a virtual reader",
         "not run: needs GlobalPlatformPro, PC/SC and a virtual reader",
     ],
+    "docs/fleet-management.md": [
+        "soak: the same as tests/journeys/test_rollouts.py",
+        "soak: the same as tests/journeys/test_rollouts.py",
+        "soak: the same as tests/journeys/test_rollouts.py",
+        "soak: the same as tests/journeys/test_rollouts.py",
+    ],
     "docs/fleet.md": [
         "soak: makes hubs for half a minute",
         "not run: takes a quarter of an hour",
@@ -72,6 +78,12 @@ NOT_RUN: Final[Mapping[str, list[str]]] = {
     "docs/settlement.md": [
         "not run: needs two groups of homes; tests/journeys/test_group_settlement.py does it",
         "not run: needs two groups of homes; tests/journeys/test_settlement.py does it",
+    ],
+    "docs/scale.md": [
+        "not run: serves until it is stopped; tests/journeys/test_stack.py does it",
+        "not run: needs a database",
+        "not run: needs a database",
+        "not run: needs a server of NATS; tests/journeys/test_pipeline.py does it",
     ],
 }
 """What is not run, and why: whoever adds to it says so here."""
