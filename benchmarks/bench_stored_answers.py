@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
-from sqlalchemy import text
 
 from applets.billing.messages import BillQuestion
 from benchmarks.bench_pipeline import processor_seconds, unit
@@ -29,11 +29,11 @@ from protocols.metrology import Period
 from tariffs.source import load_toml
 from tests.support import crowd
 from tests.support.pipeline import Pipeline, pipeline
-from utility_server.database import reading
 from utility_server.pipeline.jetstream import JetStreamQueue
 from utility_server.pipeline.worker import Worker
 from utility_server.retail.utility import Utility
 from utility_server.retail.verification import BillBundle
+from utility_server.stack.postgresql_server import USER
 
 TARIFF = Path("examples/tariffs/de-modul3-2025.toml")
 MONTH = Period.month(2025, 3)
@@ -80,6 +80,16 @@ def work(
         return time.process_time() - begin, worker.counts["entered"], tuple(sizes[1:])
 
 
+def database_bytes(line: Pipeline) -> int:
+    """Return what PostgreSQL's tables take on the disk, without what is deleted."""
+    with psycopg.connect(
+        host=str(line.postgresql.folder), user=USER, dbname="postgres", autocommit=True
+    ) as connection:
+        connection.execute("VACUUM FULL")
+        row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
+    return 0 if row is None else int(row[0])
+
+
 def kept(line: Pipeline, meters: int, homes: int, minutes: int) -> Iterator[tuple[bytes, int]]:
     """Make the answers and keep them; yield each one's nonce and size."""
     tariff = load_toml(TARIFF.read_text())
@@ -98,7 +108,7 @@ def kept(line: Pipeline, meters: int, homes: int, minutes: int) -> Iterator[tupl
 def measure(meters: int, homes: int, minutes: int, workers: int = 2) -> Run:
     """Do it."""
     with pipeline(workers=0) as line:
-        made = []
+        made, empty = [], database_bytes(line)
         for one in kept(line, meters, homes, minutes):
             made.append(one)
             if not len(made) % 500:
@@ -116,15 +126,15 @@ def measure(meters: int, homes: int, minutes: int, workers: int = 2) -> Run:
         seconds = time.monotonic() - begin
         assert all(isinstance(one, tuple) for one in told), told
         after = processor_seconds(database), processor_seconds(nats)
-        with Utility.open(line.utility) as utility, reading(utility.engine) as connection:
+        with Utility.open(line.utility) as utility:
             entries = sum(1 for _ in utility.ledger.entries())
-            size = connection.execute(text("SELECT pg_database_size(current_database())")).scalar()
+        size = database_bytes(line) - empty
         assert entries == sum(one[1] for one in told) == meters
         each = 1000 / meters
         return Run(
             meters, sum(one[0] for one in told) * each, (after[0] - before[0]) * each,
             (after[1] - before[1]) * each, unit(), sum(size for _, size in made) / meters,
-            float(size or 0) / meters, tuple(one[2] for one in told), seconds,
+            size / meters, tuple(one[2] for one in told), seconds,
         )  # fmt: skip
 
 
