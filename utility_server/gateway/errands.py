@@ -115,14 +115,16 @@ class BillErrands:
                 self._fresh_until = began + max(REFRESH_SECONDS, REFRESH_SHARE * took)
 
     def is_waiting(self, meter: bytes) -> bool:
-        """Whether a question is open to be asked, or an invoice waits."""
-        return bool(self._states_of(meter) & {State.ASKED, State.ENTERED})
+        """Whether a question is open to be asked, or an invoice waits or may by now.
+
+        A hub that was told to come soon is looked up by itself: what is known of all meters may
+        be a second old, and its invoice must not miss the poll that was meant for it.
+        """
+        return bool(self._states_of(meter) & {State.ASKED, State.ENTERED}) or self._is_near(meter)
 
     def waits(self, meter: bytes) -> Waits:
         """Soon, while an answer is being verified: its invoice comes next."""
-        is_fresh = self._soon_until.get(meter, float("-inf")) > self.monotonic()
-        is_near = is_fresh and State.ANSWERED in self._states_of(meter)
-        return Waits(PAUSE_SECONDS, SOON_SECONDS if is_near else self.poll_seconds)
+        return Waits(PAUSE_SECONDS, SOON_SECONDS if self._is_near(meter) else self.poll_seconds)
 
     def next(self, meter: bytes) -> Errand | None:
         """Return the next question to ask or invoice to deliver; questions come first."""
@@ -216,6 +218,11 @@ class BillErrands:
             self._not_before[question.about.nonce] = now + seconds
         if self.failed is not None:
             self.failed(question, error)
+
+    def _is_near(self, meter: bytes) -> bool:
+        """Whether a bill of this meter is being verified, and its answer came of late."""
+        is_fresh = self._soon_until.get(meter, float("-inf")) > self.monotonic()
+        return is_fresh and State.ANSWERED in self._states_of(meter)
 
     def _states_of(self, meter: bytes) -> frozenset[State]:
         return self._states.get(meter, frozenset())

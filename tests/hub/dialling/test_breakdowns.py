@@ -147,6 +147,21 @@ def test_the_answer_is_kept_before_the_hub_is_sent_its_next_command(home: Dialle
     billed_once(home, 1)
 
 
+def test_an_invoice_that_is_entered_just_before_the_hub_comes_again_goes_with_that_poll(
+    home: DialledHome,
+) -> None:
+    question = home.ask(MONTHS[0])
+    home.errands.monotonic = lambda: 0.0  # all of it within one second
+    home.errands.answered = lambda _asked: None
+    home.dial()
+    answer = home.home.utility.questions.answer(question)
+    assert answer is not None
+    assert home.errands.is_fresh()  # the list of all meters is not read again
+    home.home.utility.verify(question, answer)
+    home.dial()
+    billed_once(home, 1)
+
+
 class Working:
     """The card, while it works on a proof: the question is answered with 9300 so many times."""
 
