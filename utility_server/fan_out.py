@@ -14,10 +14,12 @@ Errors: FanOutFailed; what work raises comes through
 """
 
 import multiprocessing
+import signal
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, Protocol, TypeVar
@@ -69,7 +71,8 @@ class InProcesses:
             try:
                 while True:
                     for item in islice(source, AHEAD * self.count - len(waiting)):
-                        waiting.append(pool.submit(work, item))
+                        with _interrupts_later():
+                            waiting.append(pool.submit(work, item))
                     if not waiting:
                         return
                     yield waiting.popleft().result()
@@ -77,6 +80,19 @@ class InProcesses:
                 raise FanOutFailed("a process that worked on a part has died") from None
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Let processes that the block starts be spared a Ctrl-C: whoever started them ends them.
+
+    They inherit what is blocked. What comes to this process meanwhile comes when the block is done.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @dataclass(frozen=True, slots=True)
