@@ -29,6 +29,7 @@ from meterlet.commands.tariff_files import write_new
 from protocols.metrology import SLOT_MINUTES, Period
 from tariffs import PriceIndex
 from utility_server.errors import CannotVerify
+from utility_server.grid.concentrator.service import MOST_ROUNDS
 from utility_server.grid.private_settlement import (
     PrivateSettlement,
     PrivateSettlementRequest,
@@ -86,6 +87,10 @@ WORST: Final = (Exit.UNVERIFIABLE, Exit.FORBIDDEN, Exit.REFUTED)
     "--again", is_flag=True,
     help="With --private: ask the hubs although the number is known; they count it.",
 )  # fmt: skip
+@click.option(
+    "--regions-at-once", type=click.IntRange(1, MOST_ROUNDS), default=1, show_default=True,
+    help="With --private: so many regions at a time, if the MDMS serves with --rounds-at-once.",
+)  # fmt: skip
 @unpublished_option
 @click.option(
     "--hubs-at-once", type=click.IntRange(1, 64), default=HUBS_AT_ONCE, show_default=True,
@@ -109,6 +114,7 @@ def settle(
     resolution: str | None,
     bits: int,
     again: bool,
+    regions_at_once: int,
     unpublished: bool,
     hubs_at_once: int,
     processes: int,
@@ -143,7 +149,7 @@ def settle(
                 _regions(regions), period, zone, minutes, bits, again
             )
             private = settle_privately(
-                mdms, found, request, lambda line: click.echo(line, err=True)
+                mdms, found, request, lambda line: click.echo(line, err=True), regions_at_once
             )
             _print(_private_facts(found, request, private), as_json=as_json)
             private.require_whole()

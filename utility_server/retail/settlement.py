@@ -15,13 +15,12 @@ the hubs, and stays in this process.
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Lock
 from typing import Final, TypeAlias
 
 from applets.settlement.messages import AID, SettlementQuestion
@@ -35,7 +34,7 @@ from utility_server.errors import (
     UtilityError,
     VerificationFailed,
 )
-from utility_server.fan_out import FanOut, InThisProcess
+from utility_server.fan_out import FanOut, InThisProcess, InThreads
 from utility_server.head_end import Address, HeadEnd, Traffic
 from utility_server.retail.batches import check_answers
 from utility_server.retail.claims import (
@@ -205,41 +204,25 @@ class _Asking:
         self, members: Sequence[Member], pending: "deque[deque[_Asked]]"
     ) -> Generator[SettlementPart, None, None]:
         """Yield what is to be verified together; who belongs to it is put into `pending`."""
-        with closing(self._asked(members)) as asked:
+        with closing(InThreads(self.hubs_at_once).run(self._ask, self._to_ask(members))) as asked:
             while (first := next(asked, None)) is not None:
                 part = deque([first])
                 pending.append(part)
                 part.extend(islice(asked, PART - 1))
                 yield _to_check(part)
 
-    def _asked(self, members: Sequence[Member]) -> Generator[_Asked, None, None]:
-        waiting, source = deque[Future[_Asked]](), iter(members)
-        while True:
-            for member in islice(source, self.hubs_at_once - len(waiting)):
-                waiting.append(self._begin(member))
-            if not waiting:
-                return
-            yield waiting.popleft().result()
-
-    def _begin(self, member: Member) -> "Future[_Asked]":
-        answer = Future[_Asked]()
-        try:
-            question = ask_for(self.utility, self.index, self.period, member.meter)
-        except _LEFT_OUT as error:
-            answer.set_result(_Asked(member, error=error))
-            return answer
-
-        def ask_and_tell() -> None:
+    def _to_ask(self, members: Sequence[Member]) -> Iterator[_Asked]:
+        for member in members:
             try:
-                answer.set_result(self._ask(member, question))
-            except BaseException as error:  # noqa: BLE001 - for whoever waits, whatever it is
-                answer.set_exception(error)
+                question = ask_for(self.utility, self.index, self.period, member.meter)
+                yield _Asked(member, question)
+            except _LEFT_OUT as error:
+                yield _Asked(member, error=error)
 
-        # A daemon: who interrupts the settlement does not wait for a hub that hangs.
-        Thread(target=ask_and_tell, name="settlement", daemon=True).start()
-        return answer
-
-    def _ask(self, member: Member, question: SettlementQuestion) -> _Asked:
+    def _ask(self, asked: _Asked) -> _Asked:
+        member, question = asked.member, asked.question
+        if question is None:
+            return asked
         utility, head_end = self.utility, replace(self.head_end, traffic=Traffic())
         try:
             answer = ask(utility, SETTLEMENT, question, head_end, member.address)
