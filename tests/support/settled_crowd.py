@@ -38,6 +38,9 @@ class SettledHomes(HeadEnd):
     """Answers for homes; some are away, and some use another's answer."""
 
     homes: dict[bytes, AnsweringHome] = field(default_factory=dict)
+    index: PriceIndex = field(default_factory=lambda: hourly_index())
+    known: dict[bytes, bytes] = field(default_factory=dict)
+    """Answers that need not be made again, by their questions."""
     away: frozenset[bytes] = frozenset()
     wrong: frozenset[bytes] = frozenset()
     asked: Callable[[bytes], object] = lambda _meter: None
@@ -56,17 +59,21 @@ class SettledHomes(HeadEnd):
                 raise HeadEndError(f"{address}: away")
             self.traffic.sent += len(command.data)
             question = SettlementQuestion.decode(command.data)
-            is_wrong = enrolment.meter in self.wrong
-            return answer(self.homes[enrolment.meter], question, is_wrong=is_wrong)
+            if command.data not in self.known:
+                home, is_wrong = self.homes[enrolment.meter], enrolment.meter in self.wrong
+                self.known[command.data] = answer(home, question, self.index, is_wrong=is_wrong)
+            return self.known[command.data]
         finally:
             with self._lock:
                 self.at_once[0] -= 1
 
 
-def answer(home: AnsweringHome, question: SettlementQuestion, *, is_wrong: bool = False) -> bytes:
+def answer(
+    home: AnsweringHome, question: SettlementQuestion, index: PriceIndex, *, is_wrong: bool = False
+) -> bytes:
     """Return what applet and platform make of a question; a wrong one is proved for another."""
     about = question.about
-    part = hourly_index().between(about.begin, about.end)
+    part = index.between(about.begin, about.end)
     days = [one for one in home.certified if about.begin <= one.use.grid.begin < about.end]
     starts = [t for one in days for t in one.use.grid.boundaries()[:-1]]
     nonce = bytes(len(about.nonce)) if is_wrong else about.nonce
@@ -80,16 +87,27 @@ def answer(home: AnsweringHome, question: SettlementQuestion, *, is_wrong: bool 
     return SettlementAnswer(about, proof, part.digest, encoded).encode()
 
 
-def settled_crowd(folder: Path, count: int) -> tuple[Utility, list[Member], SettledHomes]:
-    """Make a utility with so many customers; the same keys and nonces each time."""
+def settled_crowd(
+    folder: Path, homes: Sequence[AnsweringHome], period: Period = WEEK
+) -> tuple[Utility, list[Member], SettledHomes]:
+    """Make a utility with these customers; the same keys and nonces each time."""
     dice = random.Random(7)
     utility = Utility.create(folder, randomness=dice.randbytes, now=lambda: NOW)
-    homes = [AnsweringHome.make(number, WEEK) for number in range(count)]
     members = []
     for number, home in enumerate(homes):
         utility.customers.enrol(replace(home.enrolment, applet=AID).encode())
         members.append(Member(home.meter, "AB"[number % 2], Address("127.0.0.1", 7816)))
-    return utility, members, SettledHomes(dice.randbytes, homes={one.meter: one for one in homes})
+    by_meter = {home.meter: home for home in homes}
+    return (
+        utility,
+        members,
+        SettledHomes(dice.randbytes, homes=by_meter, index=hourly_index(period)),
+    )
+
+
+def certified_crowd(count: int, period: Period = WEEK, minutes: int = 60) -> list[AnsweringHome]:
+    """Make so many homes that have certified a period."""
+    return [AnsweringHome.make(number, period, minutes) for number in range(count)]
 
 
 def only(members: Sequence[Member], *numbers: int) -> frozenset[bytes]:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.answered_crowd import WEEK
 from tests.support.ray import on_ray
-from tests.support.settled_crowd import hourly_index, only, settled_crowd
+from tests.support.settled_crowd import certified_crowd, hourly_index, only, settled_crowd
 from utility_server.errors import HeadEndError, VerificationFailed
 from utility_server.fan_out import FanOut, InProcesses, InThisProcess
 from utility_server.retail import settlement
@@ -24,7 +24,7 @@ def parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def settled(folder: Path, how: FanOut, hubs_at_once: int) -> tuple[Settlement, list[bytes], int]:
     """Settle the same homes, one of them away, one wrong; return the ledger's digests, too."""
-    utility, members, hubs = settled_crowd(folder, MEMBERS)
+    utility, members, hubs = settled_crowd(folder, certified_crowd(MEMBERS))
     hubs.away, hubs.wrong = only(members, 1), only(members, 4)
     told = list[int]()
     with utility:
@@ -58,7 +58,7 @@ def test_other_processes_come_to_the_same_to_the_last_bit(
 
 
 def test_what_has_come_when_it_is_interrupted_is_entered(tmp_path: Path) -> None:
-    utility, members, hubs = settled_crowd(tmp_path / "utility", MEMBERS)
+    utility, members, hubs = settled_crowd(tmp_path / "utility", certified_crowd(MEMBERS))
     with utility:
 
         def interrupted(done: int) -> None:
