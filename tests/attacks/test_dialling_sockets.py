@@ -361,8 +361,64 @@ def test_a_client_that_takes_its_time_is_hung_up_on(
                 context.wrap_socket(line, server_hostname="localhost") as tls,
             ):
                 tls.sendall(start)
-                with suppress(OSError):
+                with suppress(ConnectionError, ssl.SSLError):  # but no time-out
                     assert tls.recv(100) == b""  # whatever it waits for has not come
+
+
+def test_a_line_break_does_not_hold_a_connection_after_a_reply(
+    home: DialledHome, pki: tuple[CertificateAuthority, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority, folder = pki
+    monkeypatch.setattr(serving, "IDLE_SECONDS", 1)
+    context = connection(folder, 1).context
+    home.gateway.register = authority
+    poll = first(home.home.meter)
+    fields = b"".join(b"%b: %b\r\n" % field for field in poll.headers())
+    post = b"POST %b HTTP/1.1\r\nHost: localhost\r\n%b\r\n" % (poll.uri.encode(), fields)
+    with listening(home, authority) as port:
+        for polls in (0, 1, 2):
+            with (
+                socket.create_connection(("127.0.0.1", port), PATIENCE) as line,
+                context.wrap_socket(line, server_hostname="localhost") as tls,
+            ):
+                for _ in range(polls):
+                    tls.sendall(post)
+                    assert tls.recv(1000).startswith(b"HTTP/1.1 204")
+                tls.sendall(b"\r\n")
+                with suppress(ConnectionError, ssl.SSLError):  # but no time-out
+                    assert tls.recv(1000) == b""
+
+
+@pytest.mark.parametrize(
+    ("start", "more"),
+    [
+        (b"0\r\n", b"A:b\r\n" * 4000),
+        (b"0\r\nA: ", b"b" * 20_000),
+        (b"1;", b"x" * 20_000),
+        (b"1\r\nx\r\n1;", b"x" * 20_000),
+    ],
+)
+def test_trailers_and_extensions_of_chunks_are_counted(
+    home: DialledHome,
+    pki: tuple[CertificateAuthority, Path],
+    start: bytes,
+    more: bytes,
+) -> None:
+    authority, folder = pki
+    context = connection(folder, 1).context
+    home.gateway.register = authority
+    path = f"/gp/{home.home.meter.hex()}".encode()
+    head = b"POST " + path + b" HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with (
+        listening(home, authority) as port,
+        socket.create_connection(("127.0.0.1", port), PATIENCE) as line,
+        context.wrap_socket(line, server_hostname="localhost") as tls,
+        suppress(ConnectionError, ssl.SSLError),  # but no time-out
+    ):
+        tls.sendall(head + start)
+        for _ in range(20):
+            tls.sendall(more)
+        assert tls.recv(1000) == b""
 
 
 def test_one_certificate_has_few_connections(
@@ -378,7 +434,7 @@ def test_one_certificate_has_few_connections(
             lines.append(
                 stack.enter_context(context.wrap_socket(line, server_hostname="localhost"))
             )
-        with suppress(OSError):
+        with suppress(ConnectionError, ssl.SSLError):  # but no time-out
             assert lines[-1].recv(1) == b""
         lines[0].sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert lines[0].recv(100).startswith(b"HTTP/1.1 404")
