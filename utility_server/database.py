@@ -435,6 +435,30 @@ bill_schedule_table: Final = declare(
 """Bill runs that come again."""
 
 
+question_failure_table: Final = declare(
+    _metadata,
+    "question_failure",
+    {"nonce": LargeBinary},
+    {"state": String, "kind": String, "why": String, "time": BigInteger},
+)
+"""Why a question's hub did not do last what it was asked (`retail.failures`); `state` is what the
+question was in then, and the row means nothing once it is in another."""
+
+hub_delivery_table: Final = declare(
+    _metadata,
+    "hub_delivery",
+    {"meter": LargeBinary},
+    {
+        "holder": String,
+        "lease": BigInteger,
+        "tries": BigInteger,
+        "failed": BigInteger,
+        "due": BigInteger,
+    },
+)
+"""Hubs to which invoices are being delivered, or which were not reached (`retail.deliveries`)."""
+
+
 def _migrate(connection: Connection) -> None:
     """Bring a database of an earlier version to this one."""
     version = connection.execute(select(schema_table.c.version)).scalar_one()

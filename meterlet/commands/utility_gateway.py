@@ -63,7 +63,7 @@ def rollouts_of(utility: Utility) -> Rollouts:
 def hub_errands(
     utility: Utility,
     answered: Callable[[BillQuestion], object],
-    failed: Callable[[BillQuestion, UtilityError], object],
+    failed: Callable[[BillQuestion, UtilityError], object] | None = None,
     poll_seconds: int = POLL_SECONDS,
 ) -> AllErrands:
     """Return all that hubs are asked when they dial: roll-outs, then bills."""

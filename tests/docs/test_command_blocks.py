@@ -84,6 +84,7 @@ NOT_RUN: Final[Mapping[str, list[str]]] = {
         "not run: needs a database",
         "not run: needs a database",
         "not run: needs a server of NATS; tests/journeys/test_pipeline.py does it",
+        "not run: serves until it is stopped; tests/journeys/test_bills_once.py does it",
     ],
 }
 """What is not run, and why: whoever adds to it says so here."""

@@ -15,6 +15,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -24,7 +25,7 @@ from protocols.iso7816.errors import WireError
 from protocols.metrology import Period
 from protocols.remote_admin.server import Errand, Waits
 from protocols.secure_channel.conversation import Conversation
-from utility_server.errors import HeadEndError, HubRefused, UtilityError
+from utility_server.errors import HeadEndError, HubRefused, StoreError, UtilityError
 from utility_server.hub_conversation import INCOMPLETE, HubConversations
 from utility_server.retail.claims import BILL, UNATTRIBUTED, command_of, saying_what_to_do
 from utility_server.retail.limits import (
@@ -87,7 +88,8 @@ class BillErrands:
     """The bills of one utility.
 
     `answered` is told of each question whose answer is kept now; by default the bill is verified
-    and entered at once. `failed` is told what went wrong with which question.
+    and entered at once. What went wrong with a question is kept with it (`retail.failures`), for
+    whoever shows how far it is; `failed` is told, too.
     """
 
     utility: Utility
@@ -187,7 +189,7 @@ class BillErrands:
         try:
             self.utility.verify(question, answer)
         except UtilityError as error:
-            self._note(question, error)
+            self._note(question, State.ANSWERED, error)
 
     def _bounding(self, question: BillQuestion) -> Conversation[None]:
         """Have a period's unattributed energy bounded first, where the utility has a limit."""
@@ -222,11 +224,12 @@ class BillErrands:
             yield from conversation
         except (UtilityError, WireError) as error:
             known = error if isinstance(error, UtilityError) else HeadEndError(str(error))
-            self._note(kept.question, known)
+            self._note(kept.question, kept.state, known)
         except TimeoutError:
-            self._note(kept.question, HeadEndError("the hub took too long to show its log"))
+            late = HeadEndError("the hub took too long to show its log")
+            self._note(kept.question, kept.state, late)
 
-    def _note(self, question: BillQuestion, error: UtilityError) -> None:
+    def _note(self, question: BillQuestion, state: State, error: UtilityError) -> None:
         seconds = FAILED_SECONDS
         if isinstance(error, HubRefused):
             is_early = error.status_word == INCOMPLETE
@@ -238,6 +241,8 @@ class BillErrands:
                 del self._not_before[nonce]
                 self._unattributed.pop(nonce, None)
             self._not_before[question.about.nonce] = now + seconds
+        with suppress(StoreError):  # what has failed is tried again, and then kept
+            self.utility.failures.note(question.about.nonce, state, error)
         if self.failed is not None:
             self.failed(question, error)
 

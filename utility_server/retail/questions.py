@@ -34,7 +34,13 @@ from sqlalchemy import (
 )
 
 from applets.billing.messages import BillQuestion
-from utility_server.database import answer_table, invoice_table, reading, writing
+from utility_server.database import (
+    answer_table,
+    invoice_table,
+    question_failure_table,
+    reading,
+    writing,
+)
 from utility_server.database import aside_table as aside
 from utility_server.database import question_table as table
 from utility_server.errors import QuestionClosed, StoreError
@@ -353,9 +359,8 @@ class Questions:
         if changed.rowcount != 1:
             raise StoreError("another process has changed the question at the same time")
         if state not in OPEN:
-            connection.execute(
-                delete(answer_table).where(answer_table.c.nonce == question.about.nonce)
-            )
+            for over in (answer_table, question_failure_table):
+                connection.execute(delete(over).where(over.c.nonce == question.about.nonce))
 
     def keep_invoice(self, writes: Writes, question: BillQuestion, invoice: KeptInvoice) -> None:
         """Keep a signed invoice in the transaction that enters its bill, until it is delivered."""

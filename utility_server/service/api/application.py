@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from utility_server.database import reading, schema_table
-from utility_server.errors import StoreError
+from utility_server.errors import StoreError, kind_of
 from utility_server.service.api.operation import ANYONE, ServiceRoute, operation, parts_of
 from utility_server.service.api.problems import OURS, Problem, problem_response
 from utility_server.service.api.routes import (
@@ -34,7 +34,6 @@ from utility_server.service.api.routes import (
     tariffs,
 )
 from utility_server.service.parts import ServiceParts
-from utility_server.service.words import kind_of
 
 VERSION: Final = "1"
 LARGEST_BODY: Final = 1 << 20

@@ -185,6 +185,11 @@ class Bill(Model):
     since: str
     address: str | None
     invoice: int | None
+    reason: str | None = Field(
+        description="In a word, why it does not go on: `hub-6985` is a hub's refusal."
+    )
+    why: str | None = Field(description="The same in a sentence.")
+    failed: str | None = Field(description="When that was.")
 
 
 class LedgerLine(Model):
