@@ -6,7 +6,9 @@ from pathlib import Path
 
 import rich_click as click
 
+from meterlet.commands.chain_end import noted_option
 from meterlet.commands.common import FILE, Shown, json_or_text, one_line_errors, utility_option
+from utility_server.chain_head import ChainHead
 from utility_server.fan_out import FanOut, InProcesses, InThisProcess, OnRay
 from utility_server.retail.parted_audit import AuditProgress
 from utility_server.retail.parted_audit import audit as audit_ledger
@@ -27,12 +29,16 @@ from utility_server.retail.utility import Utility
     "--progress", type=FILE,
     help="A file that keeps how far it has come: goes on from there, and is deleted at the end.",
 )  # fmt: skip
+@noted_option
 @json_or_text("meterlet.utility.check-ledger/1")
-def check_ledger(folder: Path, processes: int, is_on_ray: bool, progress: Path | None) -> Shown:
+def check_ledger(
+    folder: Path, processes: int, is_on_ray: bool, progress: Path | None, noted: ChainHead | None
+) -> Shown:
     """Check the ledger's chain, and verify every entry again from its evidence, in parts.
 
     As `utility ledger` does, without listing the entries. Exit code 3 at the first wrong one.
-    With --progress, an audit that was cut off verifies no evidence twice.
+    With --progress, an audit that was cut off verifies no evidence twice. With --noted, a ledger
+    whose end was cut off, or that was written anew, is found, too.
     """
     how: FanOut = InThisProcess() if processes == 1 else InProcesses(processes)
     if is_on_ray:
@@ -45,12 +51,15 @@ def check_ledger(folder: Path, processes: int, is_on_ray: bool, progress: Path |
                 reached.write(progress)
 
         ended = audit_ledger(utility, how, begun, keep)
+        if noted is not None:
+            utility.ledger.require_noted(noted)
         if progress is not None:
             progress.unlink(missing_ok=True)
     facts = {
         "entries": ended.checked,
         "verified_before": begun.checked,
         "digest": ended.digest.hex(),
+        "head": str(ChainHead(ended.checked, ended.digest)),
         "verified": True,
     }
     before = f", {begun.checked} of them before" if begun.checked else ""

@@ -32,6 +32,7 @@ from tariffs import MalformedTariff
 from tariffs.ar2418 import read_meter_series
 from tariffs.importers._writing import read_json as read_import
 from tariffs.source import load_toml
+from tests.support.waiting import PATIENCE
 from utility_server.errors import AccessProblem, ServiceRefused, StoreError
 from utility_server.grid.concentrator.errors import ConcentratorError
 from utility_server.grid.concentrator.hubs import read_hubs
@@ -110,10 +111,10 @@ def test_no_json_file_ends_who_reads_it(number: int, tmp_path: Path) -> None:
     for error, read in refusals:
         with pytest.raises(error):
             read()
-    assert answered(tmp_path, text.encode()[:60_000] + b"\n") is None
+    refuse_answer(tmp_path, text.encode()[:60_000] + b"\n")
 
 
-def answered(folder: Path, line: bytes) -> None:
+def refuse_answer(folder: Path, line: bytes) -> None:
     """Ask a hub's service that answers so; whoever asks is told that it is none."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(folder / SOCKET))
@@ -131,7 +132,7 @@ def answered(folder: Path, line: bytes) -> None:
             with pytest.raises(ServiceError):
                 ask_status(folder)
         finally:
-            thread.join(10)
+            thread.join(PATIENCE)
 
 
 @pytest.mark.parametrize("number", range(len(XML)))
