@@ -188,6 +188,17 @@ class TariffState(Model):
     withdrawn: str | None
 
 
+class PublishedLine(Model):
+    """What customers were asked under, on the utility's public list."""
+
+    number: int
+    time: str
+    kind: str
+    name: str
+    meters: int = Field(description="How many meters may be asked under it.")
+    digest: str
+
+
 class NewQuestion(Model):
     """A bill to ask for."""
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from protocols.metrology import MetrologyError, Period
+from protocols.published import DocumentKind
 from utility_server.errors import CannotVerify, UnknownCustomer, VerificationFailed
 from utility_server.retail.audit import check_entry
 from utility_server.retail.ledger import LedgerEntry
@@ -18,10 +19,11 @@ from utility_server.service.api.models import (
     LedgerLine,
     MeterText,
     Page,
+    PublishedLine,
     Share,
     Verdict,
 )
-from utility_server.service.api.operation import ServiceRoute, operation, parts_of
+from utility_server.service.api.operation import ANYONE, ServiceRoute, operation, parts_of
 from utility_server.service.api.paging import OLDEST, Cursor, Limit, Order, days_model, page_of
 from utility_server.service.api.problems import Problem
 from utility_server.service.api.routes.bills import LARGEST_NUMBER
@@ -142,6 +144,32 @@ def list_profiles(
 ) -> Any:  # fmt: skip
     """List which standard profile customers are like, as their hubs have proved it."""
     return _lines(request, "profiles", cursor, limit, meter, "profile", order)
+
+
+@operation(router, "GET", "/published", ANYONE, response_model=Page[PublishedLine])
+def list_published(
+    request: Request,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    kind: Annotated[DocumentKind | None, Query(description="Of this kind alone.")] = None,
+) -> Any:
+    """List what customers were asked under, whoever asked: also tariffs that are not registered."""
+    entries = parts_of(request).utility.publications.list().entries
+    lines = [
+        PublishedLine(
+            number=number, time=utc_text(one.time), kind=str(one.kind), name=one.name,
+            meters=one.meters, digest=one.digest.hex(),
+        )
+        for number, one in enumerate(entries, 1)
+        if kind in (None, one.kind)
+    ]  # fmt: skip
+    return page_of(
+        request, ["published", kind or ""], cursor, limit,
+        lambda after, count: [
+            one for one in lines if after is None or one.number > int(after[0])
+        ][:count],
+        lambda one: [one.number], lambda one: one,
+    )  # fmt: skip
 
 
 def _lines(
