@@ -10,11 +10,15 @@ from typing import Any, Final, TextIO
 
 import rich_click as click
 
+from meterlet.commands.chain_end import noted_option
 from meterlet.commands.common import Shown, json_or_text, one_line_errors, utility_option
 from meterlet.secret_files import SecretText
+from protocols.canonical.hash_chain import GENESIS
+from utility_server.chain_head import ChainHead
+from utility_server.errors import AccessProblem
 from utility_server.retail.utility import Utility
 from utility_server.service.access.api_keys import ApiKey, ApiKeys
-from utility_server.service.access.audit import AuditLog
+from utility_server.service.access.audit import BEGUN, CUT_OFF, AuditLog
 from utility_server.service.access.operators import Operators
 from utility_server.service.access.roles import Role, parse_roles
 from utility_server.service.words import utc_text
@@ -38,10 +42,20 @@ def _utility(folder: Path, action: str = "", target: str = "") -> Iterator[Utili
     """Open the utility; what changes something is on record before it is done."""
     with one_line_errors(), Utility.open(folder) as utility:
         if action:
-            AuditLog(utility.engine, _now).append(COMMAND, action, target, "begun", "command")
-        yield utility
-        if action:
-            AuditLog(utility.engine, _now).append(COMMAND, action, target, "done", "command")
+            AuditLog(utility.engine, _now).append(COMMAND, action, target, BEGUN, "command")
+        outcome = CUT_OFF  # whatever ends it, it has an outcome
+        try:
+            yield utility
+            outcome = "done"
+        except AccessProblem:
+            outcome = "refused"
+            raise
+        except Exception:
+            outcome = "failed"
+            raise
+        finally:
+            if action:
+                AuditLog(utility.engine, _now).append(COMMAND, action, target, outcome, "command")
 
 
 def _keys(utility: Utility) -> ApiKeys:
@@ -125,18 +139,49 @@ def operator() -> None:
 def add_operator(
     folder: Path, name: str, roles: tuple[str, ...], password_file: TextIO | None
 ) -> Shown:
-    """Add the operator NAME, or give NAME another password and other roles.
-
-    Whoever is signed in as NAME is signed out.
-    """
-    if password_file is not None:
-        password = password_file.readline().rstrip("\r\n")
-    else:
-        password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    """Add the operator NAME; a name that somebody has is refused."""
+    password = _password(password_file)
     with _utility(folder, "add_operator", f"operator={name[:40]}") as utility:
         operators = Operators(utility.engine, _now, os.urandom)
         added = operators.add(name, password, parse_roles(roles))
     return {"name": added.name, "roles": sorted(added.roles)}, f"added {added.name}"
+
+
+def _password(file: TextIO | None) -> str:
+    if file is not None:
+        return file.readline().rstrip("\r\n")
+    asked: str = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    return asked
+
+
+@operator.command("change")
+@utility_option
+@click.argument("name", help="The operator's name.")
+@click.option(
+    "--role", "roles", type=click.Choice(ROLES), multiple=True,
+    help="What it may from now on, instead of before; several times for several.",
+)  # fmt: skip
+@click.option("--password", "asks", is_flag=True, help="Ask for another password.")
+@click.option(
+    "--password-file", type=SecretText("r", encoding="utf-8"),
+    help="Where another password is (its first line; - is standard input).",
+)  # fmt: skip
+@json_or_text("meterlet.utility.operator/1")
+def change_operator(
+    folder: Path, name: str, roles: tuple[str, ...], asks: bool, password_file: TextIO | None
+) -> Shown:
+    """Give the operator NAME other roles, another password, or both.
+
+    Whoever is signed in as NAME is signed out. Whoever has guessed at the password until now makes
+    NAME wait no longer.
+    """
+    if not roles and not asks and password_file is None:
+        raise click.UsageError("say what changes: --role, --password or --password-file")
+    password = _password(password_file) if asks or password_file is not None else None
+    with _utility(folder, "change_operator", f"operator={name[:40]}") as utility:
+        operators = Operators(utility.engine, _now, os.urandom)
+        changed = operators.change(name, password, parse_roles(roles) if roles else None)
+    return {"name": changed.name, "roles": sorted(changed.roles)}, f"changed {changed.name}"
 
 
 @operator.command("list")
@@ -164,11 +209,20 @@ def remove_operator(folder: Path, name: str) -> Shown:
 
 @click.command()
 @utility_option
+@noted_option
+@click.option("--head", "only_head", is_flag=True, help="Show the chain's end alone, to be noted.")
 @json_or_text("meterlet.utility.audit/1")
-def audit(folder: Path) -> Shown:
-    """Check the chain of the operators' audit log, and list who asked for what."""
+def audit(folder: Path, noted: ChainHead | None, only_head: bool) -> Shown:
+    """Check the chain of the operators' audit log, and list who asked for what.
+
+    The chain has no key: whoever can write the database can cut off its end or write it anew, and
+    it holds. Note its end now and then where he cannot write, and check with --noted.
+    """
     with _utility(folder) as utility:
-        entries = list(AuditLog(utility.engine, _now).entries())
+        entries = list(AuditLog(utility.engine, _now).entries(noted))
+    head = ChainHead(entries[-1].sequence, entries[-1].digest) if entries else ChainHead(0, GENESIS)
+    if only_head:
+        return {"verified": True, "head": str(head)}, str(head)
     facts = [
         {
             "number": one.sequence,
@@ -185,4 +239,5 @@ def audit(folder: Path) -> Shown:
         f"{one.sequence:5} {utc_text(one.time)} {one.who} {one.action} {one.target}: {one.outcome}"
         for one in entries
     ]
-    return {"verified": True, "entries": facts}, [*lines, f"{len(lines)} entries; the chain holds"]
+    ending = [f"{len(lines)} entries; the chain holds", f"its end: {head}"]
+    return {"verified": True, "head": str(head), "entries": facts}, [*lines, *ending]

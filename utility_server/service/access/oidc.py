@@ -14,7 +14,6 @@ Errors: AccessProblem
 
 import base64
 import hmac
-import json
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet, KeySetSerialization
 from sqlalchemy import Engine, delete, insert, select
 
+from protocols.canonical.foreign_text import ForeignTextRefused, read_json
 from utility_server.database import sign_in_table, writing
 from utility_server.errors import AccessProblem
 from utility_server.service.access.roles import Principal
@@ -143,11 +143,11 @@ class Provider:
                     if len(content) > LARGEST_ANSWER:
                         raise AccessProblem("the identity provider says too much")
                 status = answer.status_code
-            said = json.loads(content)
+            said = read_json(content)
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
             kind = type(error).__name__  # its text may have what was sent
             raise AccessProblem(f"the identity provider is not reached: {kind}") from None
-        except (ValueError, RecursionError):
+        except ForeignTextRefused:
             raise AccessProblem("the identity provider answers no JSON") from None
         if status != 200 or not isinstance(said, dict):
             raise AccessProblem(f"the identity provider refuses, with status {status}")

@@ -89,8 +89,19 @@ class Visit:
         """Return a field of the address."""
         return self.http.query_params.get(name, default)[:1024]
 
-    def page(self, template: str, status: int = 200, **context: Any) -> Response:
-        """Return a page."""
+    def page(
+        self, template: str, status: int = 200, refused: InsideAnswer | str = "", **context: Any
+    ) -> Response:
+        """Return a page; where its form was refused, with why and with all that was filled in."""
+        reason = refused
+        if isinstance(refused, InsideAnswer):
+            status, reason = refused.status, refused.problem
+
+        def entered(name: str, usual: str = "", form: str = "") -> str:
+            """Return what a field has: as it was sent, if this is its form, shown again."""
+            was_sent = bool(reason) and self.http.url.path.endswith(form)
+            return self.fields.get(name, "") if was_sent else usual
+
         session, path = self.session, self.http.url.path
         shown = [
             (address, name)
@@ -101,7 +112,8 @@ class Visit:
         current = "/" if first == "/runs" else first
         text = self.console.templates.get_template(template).render(
             visit=self, session=session, navigation=shown, current=current,
-            once=self.parts.settings.randomness(16).hex(), Role=Role, **context,
+            once=self.parts.settings.randomness(16).hex(), Role=Role, refused=reason,
+            entered=entered, **context,
         )  # fmt: skip
         return HTMLResponse(text, status)
 
