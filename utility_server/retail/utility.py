@@ -17,7 +17,7 @@ invoice is written.
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -53,6 +53,7 @@ from utility_server.retail.ledger import Ledger, LedgerEntry
 from utility_server.retail.limits import BillLimits
 from utility_server.retail.published import AskedUnder, Publications
 from utility_server.retail.questions import KeptInvoice, Questions, State
+from utility_server.retail.standings import Standing, standings
 from utility_server.revocations import read_authorities, read_revocations
 
 
@@ -181,6 +182,10 @@ class Utility:
     def sign_document(self, payload: bytes, content_type: str) -> bytes:
         """Return a document of this type, signed by the utility."""
         return sign_document(payload, content_type, self.keys.signing, key_id_of(self.keys.public))
+
+    def standings(self, meters: Iterable[bytes]) -> dict[int, Standing]:
+        """Return which invoices of some meters stand, and which are void, by number."""
+        return standings(self.engine, self.ledger, meters)
 
     @property
     def carried_states(self) -> CarriedStates:
