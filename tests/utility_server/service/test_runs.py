@@ -91,8 +91,8 @@ def service(home: YearHome, trouble: list[Exception]) -> Iterator[Served]:
         yield service
 
 
-def begin(service: Served, home: YearHome, **more: Any) -> str:
-    digest, _ = service.parts.tariffs.sign(TARIFF)
+def begin(service: Served, home: YearHome, tariff: Tariff = TARIFF, **more: Any) -> str:
+    digest, _ = service.parts.tariffs.sign(tariff)
     order = {
         "tariff": digest.digest.hex(), "period": MARCH, "addresses": {home.meter.hex(): ADDRESS},
         **more,
@@ -226,7 +226,9 @@ def test_what_a_hub_has_refused_a_gateway_elsewhere_is_seen_by_the_run(
         return dict(item)
 
     early = refused(0x6A83, "days are missing")
-    assert (early["state"], early["reason"]) == ("asked", "hub-6a83")
+    assert (early["state"], early["reason"]) == ("not-ready", "hub-6a83")
+    state = service.get(f"/v1/runs/{run}")
+    assert (state["state"], state["counts"]) == ("running", {"not-ready": 1}), "it is no waiting"
     no = refused(0x6985, "the resident\nhas not consented")
     assert (no["state"], no["reason"]) == ("declined", "hub-6985")
     assert (
@@ -241,6 +243,10 @@ def test_what_a_hub_has_refused_a_gateway_elsewhere_is_seen_by_the_run(
     later = begin(service, home, addresses={})
     service.run()
     assert items(service, later) == {home.meter.hex(): "asked"}
+    home.utility.failures.note(nonce, "asked", HubRefused(0x6A83, "days are missing"))
+    service.clock.now += 60
+    service.run()
+    assert items(service, later) == {home.meter.hex(): "not-ready"}
     kept = home.utility.questions.of_nonce(nonce)
     home.utility.verify(kept.question, home.ask(kept.question))
     service.clock.now += 60
@@ -317,6 +323,60 @@ def test_a_check_of_the_records_finds_what_is_wrong(service: Served, home: YearH
     state = service.get(f"/v1/runs/{broken}")
     assert state["facts"]["verified"] is False
     assert state["faults"] == ["entry 1: it is not what was written"]
+
+
+def test_a_replaced_invoice_says_so_wherever_it_is_shown(
+    service: Served, home: YearHome, tmp_path: Path
+) -> None:
+    home.utility.folder.joinpath("seller.toml").write_text(SELLER_FILE)
+    contract = {"from": "2025-03-01"}
+    customer = f"/v1/customers/{home.meter.hex()}"
+    account = service.post(f"{customer}/contracts", 201, json=contract)["account"]
+    party = {"name": "Erika", "street": "Weg 1", "postcode": "1", "city": "Ort", "country": "DE"}
+    path = f"{customer}/contracts/{account}/party"
+    assert service.ask("PUT", path, json={**party, "reference": ""}).status_code in (200, 204)
+    begin(service, home, TAXED)
+    service.run()
+    assert (service.get("/v1/invoices/1")["replaced_by"], service.get("/v1/ledger/1")["void"]) == (
+        None, False,
+    )  # fmt: skip
+    assert "To be paid until" in pdf_of(service, 1)
+    begin(service, home, TAXED, replaces=True)
+    service.run()
+    old, new = service.get("/v1/invoices")["items"]
+    assert [old, new] == [service.get("/v1/invoices/1"), service.get("/v1/invoices/2")]
+    assert (old["replaces"], old["replaced_by"], old["void"]) == (None, 2, True)
+    assert (new["replaces"], new["replaced_by"], new["void"]) == (1, None, False)
+    bills = {one["invoice"]: one for one in service.get("/v1/bills")["items"]}
+    assert (bills[1]["replaced_by"], bills[1]["void"], bills[2]["replaces"]) == (2, True, 1)
+    assert bills[1] == service.get(f"/v1/bills/{bills[1]['question']}")
+    for order in ("oldest", "newest"):
+        lines = service.get(f"/v1/ledger?order={order}&kind=bill")["items"]
+        assert {one["number"]: one["replaced_by"] for one in lines} == {1: 2, 2: None}
+    assert service.get("/v1/ledger/1")["replaced_by"] == 2
+    shown = pdf_of(service, 1)
+    assert "Not to be paid: replaced by invoice 2." in shown
+    assert "To be paid until" not in shown
+    assert SELLER_IBAN not in shown
+    assert "To be paid until" in pdf_of(service, 2)
+    xml = service.ask("GET", "/v1/invoices/1/en16931").text
+    assert "Not to be paid: replaced by invoice 2." in xml
+    assert SELLER_IBAN not in xml
+    assert "DueDateDateTime" not in xml
+    pages = console_of(service)
+    page = pages("/invoices/1")
+    assert 'replaced by <a href="/invoices/2">invoice 2</a>' in page
+    assert "Not to be paid" not in pages("/invoices/2")
+    page = pages(f"/customers/{home.meter.hex()}")
+    assert "delivered; not to be paid: replaced by invoice 2" in page
+    assert "delivered; replaces invoice 1" in page
+    assert "not to be paid: replaced by entry 2" in page
+
+
+def pdf_of(service: Served, number: int) -> str:
+    answer = service.ask("GET", f"/v1/invoices/{number}/pdf")
+    assert answer.status_code == 200, answer.text
+    return str(pypdf.PdfReader(io.BytesIO(answer.content)).pages[0].extract_text())
 
 
 def test_what_is_due_is_billed_each_month(service: Served, home: YearHome) -> None:

@@ -3,6 +3,7 @@
 
 new --> asked --> billed | refused
  |        +--> unreachable, not-ready: tried again when due --> given-up
+ |        |    (a hub that dials in and is not ready: when it dials again)
  +--> declined      the hub said no: no consent, too often, too few days
  +--> refused       there is nothing to ask, or the answer was wrong
  +--> given-up      not reached as often as the run tries, or until its end
@@ -14,7 +15,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Engine, Row, func, insert, or_, select, update
+from sqlalchemy import Engine, Row, and_, func, insert, not_, or_, select, update
 
 from utility_server.database import bill_run_item_table as table
 from utility_server.database import question_failure_table as failures
@@ -41,6 +42,8 @@ class ItemState(StrEnum):
 TO_TRY: Final = (ItemState.NEW, ItemState.UNREACHABLE, ItemState.NOT_READY)
 TO_RETRY: Final = (ItemState.GIVEN_UP, ItemState.REFUSED, ItemState.CANCELLED)
 """What a run that begins again tries anew; nobody who has declined is asked again by it."""
+WAITED_FOR: Final = (ItemState.ASKED, ItemState.NOT_READY, ItemState.DECLINED)
+"""Whose question may go on without the run: their hub has dialled in, whatever it said before."""
 OPEN: Final = (*TO_TRY, ItemState.ASKED)
 """What is not at its end."""
 
@@ -103,7 +106,7 @@ class BillRunItems:
         """Return items that are due to be asked for."""
         query = (
             select(table)
-            .where(table.c.job == job, table.c.state.in_(TO_TRY), table.c.due <= now)
+            .where(table.c.job == job, _is_tried(), table.c.due <= now)
             .order_by(table.c.due, table.c.meter, table.c.begin)
             .limit(limit)
         )
@@ -112,7 +115,7 @@ class BillRunItems:
 
     def next_due(self, job: str) -> int | None:
         """Return when the next one is to be tried; None where none is."""
-        query = select(func.min(table.c.due)).where(table.c.job == job, table.c.state.in_(TO_TRY))
+        query = select(func.min(table.c.due)).where(table.c.job == job, _is_tried())
         with reading(self.engine) as connection:
             found: int | None = connection.execute(query).scalar_one()
         return found
@@ -134,7 +137,7 @@ class BillRunItems:
             .join(question_table, question_table.c.nonce == table.c.nonce)
             .where(
                 table.c.job == job,
-                table.c.state.in_((ItemState.ASKED, ItemState.DECLINED)),
+                table.c.state.in_(WAITED_FOR),
                 failures.c.time >= since,
                 question_table.c.state == failures.c.state,
                 question_table.c.state == State.ASKED,
@@ -156,7 +159,7 @@ class BillRunItems:
             .join(question_table, question_table.c.nonce == table.c.nonce)
             .where(
                 table.c.job == job,
-                table.c.state.in_((ItemState.ASKED, ItemState.DECLINED)),
+                table.c.state.in_(WAITED_FOR),
                 question_table.c.state.in_(("entered", "delivered", "refused", "withdrawn")),
             )
             .limit(limit)
@@ -187,6 +190,12 @@ class BillRunItems:
 
 def _is_after(meter: bytes, begin: int) -> Any:
     return or_(table.c.meter > meter, (table.c.meter == meter) & (table.c.begin > begin))
+
+
+def _is_tried() -> Any:
+    """Tell what the run itself asks: a hub that is not ready and dials in is asked when it does."""
+    is_waited_for = (table.c.state == ItemState.NOT_READY) & (table.c.address == "")
+    return and_(table.c.state.in_(TO_TRY), not_(is_waited_for))
 
 
 def _is(item: BillRunItem) -> tuple[Any, ...]:

@@ -320,7 +320,7 @@ def _item(request: Request, item: BillRunItem) -> RunItem:
         state=str(item.state),
         question=item.nonce.hex() or None,
         tries=item.tries,
-        next_try=utc_text(item.due) if item.due and item.state != ItemState.GIVEN_UP else None,
+        next_try=utc_text(item.due) if item.due and item.state in TO_TRY else None,
         reason=item.reason or None,
         why=item.why or None,
         invoice=item.entry if item.entry and item.state == ItemState.BILLED else None,
