@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from starlette.testclient import TestClient
 
+from meterlet.commands.utility_serve import service_config
 from tests.support.console import OWN, PASSWORD, come_in, form_token, refusal, send
 from tests.support.oidc_provider import SECRET, OidcProvider, oidc_provider, settings_text
 from tests.support.service import ENROLMENT, METER, ORIGIN, Clock, Served, new_utility, served
@@ -367,3 +368,58 @@ def test_a_month_that_is_none_or_not_the_tariff_s_begins_no_run(
     )
     assert re.search(r'name="replaces" value="1" checked', answer.text)
     assert service.get("/v1/runs")["items"] == before
+
+
+def guesses(service: Served, client: TestClient, count: int, name: str = "anna") -> int:
+    """Guess at a name in a browser that is nobody's; return the last answer's status."""
+    status = 0
+    for _ in range(count):
+        client.cookies.clear()
+        token = form_token(client.get("/sign-in"))
+        form = {"token": token, "name": name, "password": "wrong wrong wrong"}
+        status = client.post("/sign-in", data=form, headers=OWN).status_code
+    return status
+
+
+def test_strangers_behind_the_same_address_keep_nobody_out_of_his_own_browser(
+    service: Served, clock: Clock
+) -> None:
+    clock.now += 86_401
+    assert come_in(service).status_code == 200
+    own = dict(service.client.cookies)
+    assert guesses(service, service.client, 2 * FREE_FAILURES) == 429
+    service.client.cookies.clear()
+    assert come_in(service).status_code == 429, "another browser"
+    service.client.cookies.update({n: one for n, one in own.items() if "_known_" in n})
+    assert come_in(service, password="wrong wrong wrong").status_code == 403
+    assert come_in(service).status_code == 200
+    service.client.cookies.clear()
+    service.client.cookies.update({n: one for n, one in own.items() if "_known_" in n})
+    assert come_in(service, "grid").status_code == 429, "it is of one name"
+    clock.now += 86_401
+
+
+def test_who_called_a_trusted_proxy_is_counted_and_nobody_else_says_who_called(
+    service: Served, clock: Clock
+) -> None:
+    app = Entrance(create_console(service.parts, create_api(service.parts)), service.parts)
+    for proxies, peer, is_open in (
+        (("127.0.0.1",), "127.0.0.1", True),
+        (("127.0.0.1",), "10.0.0.9", False),
+        ((), "127.0.0.1", False),
+    ):
+        clock.now += 86_401
+        config = service_config(app, None, proxies)
+        config.load()
+        clients = [
+            TestClient(config.loaded_app, ORIGIN, client=(peer, 1), follow_redirects=False,
+                       headers={"X-Forwarded-For": f"6.6.6.6, {source}"})
+            for source in ("203.0.113.5", "203.0.113.6")
+        ]  # fmt: skip
+        names = (f"nobody-{number}" for number in range(100))
+        for _ in range(2 * FREE_FAILURES):
+            guesses(service, clients[0], 1, next(names))
+        assert guesses(service, clients[0], 1, next(names)) == 429
+        status = guesses(service, clients[1], 1, next(names))
+        assert status == (403 if is_open else 429), (proxies, peer)
+    clock.now += 86_401
