@@ -23,7 +23,9 @@ from starlette.types import ASGIApp
 
 from applets.billing.messages import BillQuestion
 from hub.page_address import EVERYWHERE, bracketed, is_loopback
-from hub.web_listener import QuietServer, listen, tls_context
+from hub.web_listener import tls_context
+from listeners.acceptor import listen
+from listeners.pages import PagesServer
 from meterlet.commands.common import (
     PRESENT_FILE,
     PRESENT_FOLDER,
@@ -229,7 +231,6 @@ def service_config(
         ws="none",
         http="h11",
         loop="asyncio",
-        limit_concurrency=MOST_CONNECTIONS,
         h11_max_incomplete_event_size=16 * 1024,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=10,
@@ -244,7 +245,7 @@ async def _serve(
     hubs: HubDoor | None,
     announce: Callable[[str], None],
 ) -> None:
-    server, stop = QuietServer(config), asyncio.Event()
+    server, stop = PagesServer(config, MOST_CONNECTIONS), asyncio.Event()
 
     def end() -> None:
         server.should_exit = True
