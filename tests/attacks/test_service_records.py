@@ -1,27 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the service keeps says no more than it must, and cannot be cut off or locked unseen."""
 
+import asyncio
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode, urlsplit
 
 import pytest
+from anyio import to_thread
 from fastapi.routing import APIRoute
 from sqlalchemy import delete, select, update
+from starlette.types import ASGIApp, Message
 
 from protocols.canonical.hash_chain import GENESIS, seal
 from protocols.canonical.stored import decode_row, encode_row
-from tests.support.service import ENROLMENT, METER, Clock, Served, new_utility, served
+from tests.support.service import ENROLMENT, METER, ORIGIN, Clock, Served, new_utility, served
 from utility_server.chain_head import ChainHead
 from utility_server.database import audit_table, repeated_request_table, writing
 from utility_server.errors import LedgerTampered, TooManySignIns
 from utility_server.service.access.known_browsers import LIFE_SECONDS
 from utility_server.service.access.operators import FREE_FAILURES, LONGEST_WAIT_SECONDS
 from utility_server.service.access.roles import Role
-from utility_server.service.api.application import ROUTERS
+from utility_server.service.api.application import (
+    ROUTERS,
+    Entrance,
+    create_api,
+    create_service_api,
+)
 from utility_server.service.api.models import PartyModel
+from utility_server.service.console.application import create_console
 
 PASSWORD = "correct horse battery"
 PARTY = {
@@ -280,3 +290,77 @@ def test_a_name_that_is_none_signs_nobody_in_and_is_asked_for_nowhere(
 ) -> None:
     assert service.parts.operators.find(name) is None
     assert service.parts.operators.sign_in(name, PASSWORD, "10.\0.0.1") is None
+
+
+# What ends, ends also for what had begun
+
+
+def late(app: ASGIApp, scope: dict[str, Any], body: bytes, meanwhile: Callable[[], object]) -> int:
+    """Ask with a body whose last byte comes after something has happened; return the status."""
+    parts = [body[:-1], body[-1:]]
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        if len(parts) == 1:
+            await to_thread.run_sync(meanwhile)
+        part = parts.pop(0)
+        return {"type": "http.request", "body": part, "more_body": bool(parts)}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    whole = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "http",
+        "method": "POST", "query_string": b"", "root_path": "", "client": ("127.0.0.1", 1),
+        "server": None, "raw_path": scope["path"].encode(), **scope,
+    }  # fmt: skip
+    whole["headers"] = [
+        (b"host", urlsplit(ORIGIN).netloc.encode()), (b"content-length", b"%d" % len(body)),
+        *scope["headers"],
+    ]  # fmt: skip
+    asyncio.run(app(whole, receive, send))
+    return int(next(one["status"] for one in sent if one["type"] == "http.response.start"))
+
+
+@pytest.mark.parametrize("is_revoked", [False, True])
+def test_a_key_that_was_revoked_while_its_request_came_changes_nothing(
+    service: Served, is_revoked: bool
+) -> None:
+    keys = service.parts.api_keys
+    leaving, text = keys.create("leaving", frozenset({Role.ADMIN}))
+    body = b'{"name": "successor", "roles": ["admin"], "days": 3650}'
+    scope = {
+        "path": "/v1/api-keys",
+        "headers": [
+            (b"authorization", f"Bearer {text}".encode()), (b"content-type", b"application/json"),
+        ],
+    }  # fmt: skip
+    app = create_service_api(service.parts)
+    meanwhile = (lambda: keys.revoke(leaving.identification)) if is_revoked else keys.all
+    status = late(app, scope, body, meanwhile)
+    made = [one.name for one in keys.all() if one.name == "successor"]
+    assert (status, made) == ((401, []) if is_revoked else (201, ["successor"]))
+
+
+@pytest.mark.parametrize("is_removed", [False, True])
+def test_an_operator_who_was_removed_while_his_form_came_changes_nothing(
+    service: Served, is_removed: bool
+) -> None:
+    parts = service.parts
+    anna = parts.operators.add("anna", PASSWORD, frozenset({Role.ADMIN}))
+    cookie = parts.sessions.begin(anna.principal, anna.epoch)
+    session = parts.sessions.find(cookie)
+    assert session is not None
+    form = {"name": "successor", "role-admin": "1", "days": "30", "token": session.form_token}
+    scope = {
+        "path": "/keys",
+        "headers": [
+            (b"cookie", f"meterlet_console={cookie}".encode()), (b"origin", ORIGIN.encode()),
+            (b"content-type", b"application/x-www-form-urlencoded"),
+        ],
+    }  # fmt: skip
+    app = Entrance(create_console(parts, create_api(parts)), parts)
+    meanwhile = (lambda: parts.operators.remove("anna")) if is_removed else parts.operators.all
+    status = late(app, scope, urlencode(form).encode(), meanwhile)
+    made = [one.name for one in parts.api_keys.all() if one.name == "successor"]
+    assert (status, made) == ((303, []) if is_removed else (200, ["successor"]))

@@ -83,8 +83,8 @@ class Operators:
         with writing(self.engine, name.encode()) as connection:
             if connection.execute(select(table.c.name).where(table.c.name == name)).first():
                 raise AccessProblem(
-                    f"there is an operator {name} already; `meterlet utility operator change` gives"
-                    " another password or other roles"
+                    f"there is an operator {name} already; for another password or other roles:"
+                    f" `meterlet utility operator change {name}`"
                 )
             connection.execute(insert(table).values(name=name, **values))
         return Operator(name, roles, values["epoch"])

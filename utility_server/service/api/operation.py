@@ -147,6 +147,11 @@ class _Passage:
     async def answer(self, inner: Callable[[Request], Coroutine[Any, Any, Response]]) -> Response:
         request, parts = self.request, self.parts
         principal = await to_thread.run_sync(_authenticated, parts, request)
+        if self.changes:
+            # A last byte can come late: whether the key counts is asked once all is there, and
+            # before that only so that nobody unknown has a body read.
+            await request.body()
+            principal = await to_thread.run_sync(_authenticated, parts, request)
         request.state.principal = principal
         if not principal.may(self.roles):
             parts.metrics.refused("role")

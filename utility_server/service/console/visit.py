@@ -151,10 +151,11 @@ class ConsolePage:
 
 async def _answer(page: ConsolePage, console: Console, http: Request) -> Response:
     cookie, is_poll = http.cookies.get(console.cookie), POLL_HEADER in http.headers
+    # The form first: its last byte can come after the session's end, and then it changes nothing.
+    fields, files = await _form(http) if page.method == "POST" else ({}, {})
     session = await to_thread.run_sync(lambda: console.parts.sessions.find(cookie, is_poll=is_poll))
     if session is not None:
         http.state.principal = session.principal
-    fields, files = await _form(http) if page.method == "POST" else ({}, {})
     visit = Visit(console, http, session, fields, files)
     if page.roles is not None:
         if session is None:

@@ -13,7 +13,8 @@ GROUPS: Final[Mapping[str, Sequence[str]]] = {
     "waiting": ("new", "asked"),
     "unreachable": ("unreachable", "not-ready", "given-up"),
     "declined": ("declined",),
-    "refused": ("refused", "cancelled"),
+    "refused": ("refused",),
+    "cancelled": ("cancelled",),
 }
 """How the states of a run's customers stand on the page."""
 NAMES: Final[Mapping[str, str]] = {
@@ -22,6 +23,7 @@ NAMES: Final[Mapping[str, str]] = {
     "unreachable": "not reached, or not ready",
     "declined": "the hub said no",
     "refused": "not to be billed so",
+    "cancelled": "ended with the run",
 }
 LIVE: Final = frozenset({"waiting", "running", "cancelling"})
 _NANO: Final = -9
@@ -56,6 +58,15 @@ def run_mood(run: Mapping[str, Any]) -> str:
     if run["kind"] == "bill-run" and grouped(run)["billed"] < run["total"]:
         return "guessed"
     return "good"
+
+
+def item_why(item: Mapping[str, Any]) -> str:
+    """Say why a customer of a run stands as he does."""
+    reason = str(item["reason"] or "")
+    return str(item["why"] or _REASONS.get(reason, reason.replace("-", " ")))
+
+
+_REASONS: Final = {"billed-before": "billed already, by another run or command"}
 
 
 def run_what(run: Mapping[str, Any], tariffs: Mapping[str, str]) -> str:
