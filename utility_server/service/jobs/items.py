@@ -42,8 +42,10 @@ class ItemState(StrEnum):
 TO_TRY: Final = (ItemState.NEW, ItemState.UNREACHABLE, ItemState.NOT_READY)
 TO_RETRY: Final = (ItemState.GIVEN_UP, ItemState.REFUSED, ItemState.CANCELLED)
 """What a run that begins again tries anew; nobody who has declined is asked again by it."""
-WAITED_FOR: Final = (ItemState.ASKED, ItemState.NOT_READY, ItemState.DECLINED)
-"""Whose question may go on without the run: their hub has dialled in, whatever it said before."""
+FOLLOWED: Final = (
+    ItemState.ASKED, ItemState.UNREACHABLE, ItemState.NOT_READY, ItemState.DECLINED,
+)  # fmt: skip
+"""Whose question may go on without the run, whatever was said before: another process has asked."""
 OPEN: Final = (*TO_TRY, ItemState.ASKED)
 """What is not at its end."""
 
@@ -137,7 +139,7 @@ class BillRunItems:
             .join(question_table, question_table.c.nonce == table.c.nonce)
             .where(
                 table.c.job == job,
-                table.c.state.in_(WAITED_FOR),
+                _is_waited_for(),
                 failures.c.time >= since,
                 question_table.c.state == failures.c.state,
                 question_table.c.state == State.ASKED,
@@ -152,14 +154,15 @@ class BillRunItems:
     def moved(self, job: str, limit: int) -> list[tuple[BillRunItem, str, int]]:
         """Return asked items whose question has gone on, its state and its ledger entry.
 
-        Of those that a hub has declined, too: its resident may have consented since.
+        Of those that a hub has declined, too: its resident may have consented since. And of those
+        that are to be tried again: they may have dialled in meanwhile.
         """
         query = (
             select(table, question_table.c.state.label("now"), question_table.c.entry.label("at"))
             .join(question_table, question_table.c.nonce == table.c.nonce)
             .where(
                 table.c.job == job,
-                table.c.state.in_(WAITED_FOR),
+                table.c.state.in_(FOLLOWED),
                 question_table.c.state.in_(("entered", "delivered", "refused", "withdrawn")),
             )
             .limit(limit)
@@ -192,10 +195,19 @@ def _is_after(meter: bytes, begin: int) -> Any:
     return or_(table.c.meter > meter, (table.c.meter == meter) & (table.c.begin > begin))
 
 
+def _is_early() -> Any:
+    """Tell which hubs were not ready when they dialled in: they are asked when they do again."""
+    return (table.c.state == ItemState.NOT_READY) & (table.c.address == "")
+
+
 def _is_tried() -> Any:
-    """Tell what the run itself asks: a hub that is not ready and dials in is asked when it does."""
-    is_waited_for = (table.c.state == ItemState.NOT_READY) & (table.c.address == "")
-    return and_(table.c.state.in_(TO_TRY), not_(is_waited_for))
+    """Tell whom the run itself asks."""
+    return and_(table.c.state.in_(TO_TRY), not_(_is_early()))
+
+
+def _is_waited_for() -> Any:
+    """Tell whose hub is asked when it dials in."""
+    return or_(table.c.state.in_((ItemState.ASKED, ItemState.DECLINED)), _is_early())
 
 
 def _is(item: BillRunItem) -> tuple[Any, ...]:

@@ -35,7 +35,7 @@ from utility_server.service.api.paging import Cursor, Limit, day_of, days_model,
 from utility_server.service.api.problems import Problem
 from utility_server.service.jobs import bill_run, record_check
 from utility_server.service.jobs.bill_run import BillRunOrder
-from utility_server.service.jobs.items import TO_RETRY, BillRunItem, ItemState
+from utility_server.service.jobs.items import TO_RETRY, TO_TRY, BillRunItem, ItemState
 from utility_server.service.jobs.schedules import Schedule
 from utility_server.service.jobs.store import Job
 from utility_server.service.words import utc_text
