@@ -54,6 +54,7 @@ from utility_server.retail.limits import BillLimits
 from utility_server.retail.published import AskedUnder, Publications
 from utility_server.retail.questions import KeptInvoice, Questions, State
 from utility_server.retail.standings import Standing, standings
+from utility_server.retail.withdrawn_tariffs import require_not_withdrawn
 from utility_server.revocations import read_authorities, read_revocations
 
 
@@ -201,7 +202,8 @@ class Utility:
         since the bill before, in 10^-6 of the currency; None: what was paid with the bill that this
         one replaces, if there is one. Raises `CannotVerify` if the question makes no sense,
         `AlreadyBilled` where the period overlaps one that was billed; a second bill for
-        just the same period replaces the first. Under a tariff with memory it goes on from the
+        just the same period replaces the first. Raises `TariffWithdrawn` where the tariff was
+        withdrawn, unless just this is asked already. Under a tariff with memory it goes on from the
         account's last bill; raises `BillOutOfOrder` where another one has to come first. If the
         contract ends with the period, the bill is its last one, and settles all.
         """
@@ -232,6 +234,8 @@ class Utility:
         if state is not None:
             more = {"state": state.encode(), "paid": paid, "is_last": is_last}
         question = question_of(self, BILL, meter, bounds, signed_tariff, more)
+        if not self.questions.is_open(question):
+            require_not_withdrawn(self.engine, tariff.digest)
         self.publish(tariff)
         return self.questions.ask(question)
 

@@ -309,12 +309,13 @@ class BillRun:
         nothing.
         """
         for item, kind, why in self.items.failed(job.identification, job.begun, LISTED):
-            state, due = ItemState.ASKED, item.due
+            due = item.due
             if kind == _NOT_CERTIFIED_KIND:
                 state = ItemState.NOT_READY
                 due = self.now() + order.retry_seconds if item.address else 0
-            elif kind.startswith(REFUSED_BY_HUB):
-                state = ItemState.DECLINED
+            else:
+                is_no = kind.startswith(REFUSED_BY_HUB)
+                state = ItemState.DECLINED if is_no else ItemState.ASKED
             self.items.put(item, state=state, due=due, reason=kind, why=why)
         for item, state, entry in self.items.moved(job.identification, LISTED):
             match State(state):
