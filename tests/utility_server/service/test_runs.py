@@ -271,6 +271,10 @@ def test_what_a_hub_has_refused_a_gateway_elsewhere_is_seen_by_the_run(
     assert (bill["state"], bill["reason"], bill["why"]) == ("asked", "hub-6985", no["why"])
     assert service.get("/v1/bills")["items"] == [bill]
     assert service.get(f"/v1/runs/{run}")["state"] == "done"
+    service.parts.operators.add("anna", PASSWORD, frozenset({Role.BILLING}))
+    come_in(service)
+    page = service.client.get(f"/customers/{home.meter.hex()}").text
+    assert f"{no['why']} ({bill['failed']})" in page
     # A run that begins later waits for the hub to be asked again.
     later = begin(service, home, addresses={})
     service.run()
