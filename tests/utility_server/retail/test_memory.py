@@ -41,6 +41,8 @@ from utility_server.retail.claims import BILL, verify
 from utility_server.retail.contracts import Cycle
 from utility_server.retail.standings import CUT_OFF
 
+pytestmark = pytest.mark.one_database
+
 HEAD = f"""
 format = 1
 name = "budget"
