@@ -317,8 +317,8 @@ class BillRun:
                 is_no = kind.startswith(REFUSED_BY_HUB)
                 state = ItemState.DECLINED if is_no else ItemState.ASKED
             self.items.put(item, state=state, due=due, reason=kind, why=why)
-        for item, state, entry in self.items.moved(job.identification, LISTED):
-            match State(state):
+        for item, now, entry in self.items.moved(job.identification, LISTED):
+            match State(now):
                 case State.ENTERED | State.DELIVERED:
                     self.items.put(item, state=ItemState.BILLED, entry=entry)
                 case State.REFUSED:
