@@ -181,7 +181,7 @@ def _lines(result: FleetResult) -> list[str]:
     if result.dialled.refused:
         refused = Counter(one.why for one in result.dialled.refused)
         for why, count in refused.most_common(5):
-            lines.append(f"nothing more can come: {count:,} times {why}")
+            lines.append(f"nothing more can come: for {count:,} homes, {why}")
     if result.dialled.waiting:
         lines.append(f"waiting still: {result.dialled.waiting:,} homes")
     return lines + [f"failed {count} times: {why}" for why, count in facts["why"].items()]

@@ -346,9 +346,10 @@ def waits_for(
 ) -> str:
     """Say what is waited for: how many homes, what was refused, and why sessions end."""
     parts = [f"waiting for {waiting:,} homes"]
-    refused = Counter(why.why for why in known if why is not None)
+    # Without what explains it, which comes once at the end.
+    refused = Counter(why.why.partition(" (")[0] for why in known if why is not None)
     for why, count in refused.most_common(2):
-        parts.append(f"{count:,} times {why}")
+        parts.append(f"{count:,} of them: {why}")
     sessions, failed = (
         sum(getattr(one, name) for one in reports) for name in ("sessions", "failed")
     )
