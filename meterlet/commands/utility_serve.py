@@ -46,6 +46,7 @@ from meterlet.secret_files import SECRET_FILE
 from utility_server.gateway.serving import gateway_app, serve_gateway, server_context
 from utility_server.pipeline.in_process import verifying
 from utility_server.pipeline.worker import Told
+from utility_server.retail.utility import Utility
 from utility_server.service.application import create_service
 from utility_server.service.log import JsonLog
 from utility_server.service.parts import LOOPBACK_NAMES, ServiceParts, ServiceSettings
@@ -140,6 +141,7 @@ def serve(
     if host in EVERYWHERE and not names:
         raise click.UsageError(f"{host}: say what clients call the service, --name HOST")
     with one_line_errors():
+        Utility.location(folder)  # the first thing to be wrong with, before any port
         tls = None if tls_cert is None or tls_key is None else tls_context(tls_cert, tls_key)
         listener = listen(host, port, MOST_CONNECTIONS)
         try:

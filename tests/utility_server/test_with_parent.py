@@ -39,8 +39,8 @@ if __name__ == "__main__":
 """
 A_PROGRAM = """
 import subprocess, sys, time
-with subprocess.Popen([sys.executable, "-m", "utility_server.with_parent", "program", "an argument"],
-                      stdin=subprocess.PIPE):
+command = [sys.executable, "-m", "utility_server.with_parent", "program", "an argument"]
+with subprocess.Popen(command, stdin=subprocess.PIPE):
     time.sleep(600)
 """
 PROGRAM = """

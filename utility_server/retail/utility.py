@@ -101,11 +101,20 @@ class Utility:
         now: Callable[[], int] = lambda: int(time.time()),
     ) -> Self:
         """Open the utility in `folder`; raise `StoreError` where there is none."""
+        location = cls.location(folder)
+        keys = UtilityKeys.load(folder / "keys")
+        return cls(folder, keys, open_database(location), now, randomness)
+
+    @staticmethod
+    def location(folder: Path) -> URL | Path:
+        """Return where the tables of the utility in `folder` are; raise as `open` does.
+
+        So that somebody finds out that there is none before anything else is tried.
+        """
         location = location_in(folder, "utility.db")
         if location is None:
             raise StoreError(f"{folder}: there is no utility; `meterlet utility init` makes one")
-        keys = UtilityKeys.load(folder / "keys")
-        return cls(folder, keys, open_database(location), now, randomness)
+        return location
 
     def close(self) -> None:
         """Close the database."""
