@@ -318,7 +318,11 @@ def late(app: ASGIApp, scope: dict[str, Any], body: bytes, meanwhile: Callable[[
         (b"host", urlsplit(ORIGIN).netloc.encode()), (b"content-length", b"%d" % len(body)),
         *scope["headers"],
     ]  # fmt: skip
-    asyncio.run(app(whole, receive, send))
+
+    async def ask() -> None:
+        await app(whole, receive, send)
+
+    asyncio.run(ask())
     return int(next(one["status"] for one in sent if one["type"] == "http.response.start"))
 
 
