@@ -49,13 +49,14 @@ class TariffRegister:
     def register(self, document: bytes) -> tuple[RegisteredTariff, bool]:
         """Return a signed tariff on record, and whether it is new there.
 
-        Raises `TariffError` for anything that this utility has not signed.
+        Raises `TariffError` for anything that this utility has not signed, `ServiceRefused` for
+        one that was withdrawn.
         """
         tariff = verify_signed_tariff(document, self.keys.public)
         return self._put(tariff, document)
 
     def sign(self, tariff: Tariff) -> tuple[RegisteredTariff, bool]:
-        """Sign a tariff and put it on record."""
+        """Sign a tariff and put it on record; raise `ServiceRefused` if it was withdrawn."""
         public = key_id_of(self.keys.public)
         content = BillQuestion.content_type
         document = sign_document(tariff.encode(), content, self.keys.signing, public)
@@ -79,6 +80,11 @@ class TariffRegister:
                     )
                 )
                 return _tariff(connection.execute(select(table).where(where)).one()), True
+        if row.withdrawn:  # else it would seem as if it could be asked under again
+            raise ServiceRefused(
+                f"{row.name}, revision {row.revision}, was withdrawn: sign it anew as a further"
+                " revision"
+            )
         return _tariff(row), False
 
     def find(self, digest: bytes) -> RegisteredTariff | None:

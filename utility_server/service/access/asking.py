@@ -34,13 +34,24 @@ def ask_json(
         )
         said = read_json(content)
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:  # a time-out is an OSError
-        kind = type(error).__name__  # its text may have what was sent
-        raise AccessProblem(f"the identity provider is not reached: {kind}") from None
+        raise AccessProblem(f"the identity provider {_in_words(error)}") from None
     except ForeignTextRefused:
         raise AccessProblem("the identity provider answers no JSON") from None
     if not isinstance(said, dict):
         raise AccessProblem(f"the identity provider refuses, with status {status}")
     return status, said
+
+
+def _in_words(error: Exception) -> str:
+    """Say what went wrong; an error's own text may have what was sent."""
+    match error:
+        case TimeoutError():
+            return f"is not reached: it has not answered in time ({type(error).__name__})"
+        case httpx2.ConnectError():
+            return "is not reached: nothing takes the connection, or TLS does not trust it"
+        case httpx2.InvalidURL():
+            return "has an address that is none"
+    return f"is not reached: the connection broke off ({type(error).__name__})"
 
 
 async def _asked(
