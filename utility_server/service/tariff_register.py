@@ -49,14 +49,13 @@ class TariffRegister:
     def register(self, document: bytes) -> tuple[RegisteredTariff, bool]:
         """Return a signed tariff on record, and whether it is new there.
 
-        Raises `TariffError` for anything that this utility has not signed, `ServiceRefused` for
-        one that was withdrawn.
+        Raises `TariffError` for anything that this utility has not signed.
         """
         tariff = verify_signed_tariff(document, self.keys.public)
         return self._put(tariff, document)
 
     def sign(self, tariff: Tariff) -> tuple[RegisteredTariff, bool]:
-        """Sign a tariff and put it on record; raise `ServiceRefused` if it was withdrawn."""
+        """Sign a tariff and put it on record."""
         public = key_id_of(self.keys.public)
         content = BillQuestion.content_type
         document = sign_document(tariff.encode(), content, self.keys.signing, public)
@@ -80,11 +79,6 @@ class TariffRegister:
                     )
                 )
                 return _tariff(connection.execute(select(table).where(where)).one()), True
-        if row.withdrawn:  # else it would seem as if it could be asked under again
-            raise ServiceRefused(
-                f"{row.name}, revision {row.revision}, was withdrawn: sign it anew as a further"
-                " revision"
-            )
         return _tariff(row), False
 
     def find(self, digest: bytes) -> RegisteredTariff | None:

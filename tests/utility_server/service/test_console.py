@@ -189,27 +189,3 @@ def test_what_was_done_is_said_once_and_no_made_up_link_says_it(service: Served)
     for made_up in (f"key-revoked.{mark}", "key-revoked.", "key-revoked", "x." + "0" * 32, "é.é"):
         page = service.client.get(CUSTOMER, params={"done": made_up})
         assert (page.status_code, 'id="done"' in page.text) == (200, False)
-
-
-def test_a_withdrawn_tariff_is_not_registered_again_without_a_word(service: Served) -> None:
-    source = TARIFF.replace('name = "flat"', 'name = "short-lived"')
-    digest = service.tariff(source)
-    assert service.tariff(source) == digest, "again changes nothing"
-    page = service.client.get("/tariffs").text
-    assert re.search(r"<details[^>]*><summary>Withdraw.*?Withdraw for good", page, re.DOTALL)
-    done = send(service, f"/tariffs/{digest}/withdrawal", "/tariffs")
-    assert "The tariff is withdrawn" in service.client.get(done.headers["location"]).text
-    again = send(service, "/tariffs", "/tariffs", source=source)
-    assert again.status_code == 409
-    assert "was withdrawn: sign it anew as a further revision" in refusal(again)
-    assert service.tariff(source.replace("revision = 1", "revision = 2")) != digest
-
-
-def test_a_check_s_page_speaks_of_the_check(service: Served) -> None:
-    sent = send(service, "/record-checks", "/ledger")
-    page = service.client.get(sent.headers["location"]).text
-    assert "End the check" in page
-    assert "why a resident has said no" not in page
-    ended = send(service, f"{sent.headers['location']}/cancellation", "/ledger")
-    assert "being ended" in service.client.get(ended.headers["location"]).text
-    service.run()
