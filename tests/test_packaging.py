@@ -68,7 +68,7 @@ GUEST: Final = re.compile(r"applets\.sdk\.guest(\.\w+)*")
 GUEST_LIBRARIES: Final = frozenset({"componentize_py_types", "wit_world"})
 
 APART: Final = "ray"
-"""An extra that `all` leaves out: it is large, and one option of one command needs it."""
+"""An extra that `all` leaves out: it is large, and one option of some commands needs it."""
 
 NOT_IMPORTED: Final = {
     "componentize-py": "it is a program that builds the applet machine",
