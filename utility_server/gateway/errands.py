@@ -25,6 +25,7 @@ from protocols.metrology import Period
 from protocols.remote_admin.server import Errand, Waits
 from protocols.secure_channel.conversation import Conversation
 from utility_server.errors import HeadEndError, HubRefused, UtilityError
+from utility_server.gateway.gathering import Gathering
 from utility_server.hub_conversation import INCOMPLETE, HubConversations
 from utility_server.retail.claims import BILL, UNATTRIBUTED, command_of, saying_what_to_do
 from utility_server.retail.limits import (
@@ -105,9 +106,13 @@ class BillErrands:
         default_factory=OrderedDict
     )
     """By meter, the last one at the end: when nothing could be done, and the states then."""
+    _gathering: Gathering = field(init=False, repr=False)
     _unattributed: dict[bytes, UnattributedQuestion] = field(default_factory=dict)
     """By the bill's nonce: asked again byte for byte, so that the hub counts it once."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def __post_init__(self) -> None:
+        self._gathering = Gathering(self.utility.questions.answered_together)
 
     def is_fresh(self) -> bool:
         """Whether the states of questions were read of late."""
@@ -169,7 +174,7 @@ class BillErrands:
 
         def accept(answer: bytes) -> None:
             # On the disk before the hub is sent anything more.
-            self.utility.questions.answered(question, answer)
+            self._gathering.keep(question, answer)
             self._answered(question, answer)
 
         with saying_what_to_do(question):
