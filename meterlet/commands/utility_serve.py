@@ -31,7 +31,8 @@ from meterlet.commands.common import (
     utility_option,
 )
 from meterlet.commands.serving import host_option, port_option
-from meterlet.commands.utility_gateway import authority_of, hub_errands
+from meterlet.commands.utility_gateway import hub_errands, rollouts_of
+from meterlet.commands.utility_wake import authority_of, wake_option, waker_of
 from meterlet.commands.utility_worker import (
     nats_credentials_option,
     nats_option,
@@ -39,7 +40,9 @@ from meterlet.commands.utility_worker import (
     open_queue,
 )
 from meterlet.secret_files import SECRET_FILE
+from protocols.remote_admin.wake import BrokerAddress
 from utility_server.gateway.serving import gateway_app, serve_gateway, server_context
+from utility_server.gateway.waking import waking
 from utility_server.pipeline.in_process import verifying
 from utility_server.pipeline.worker import Told
 from utility_server.service.application import create_service
@@ -71,6 +74,7 @@ SHOWN: Final = frozenset({"answers", "entry", "times"})
     "--hubs-name", "hubs_names", multiple=True, default=("localhost", "127.0.0.1"),
     show_default=True, help="A name or address under which hubs reach it. Repeatable.",
 )  # fmt: skip
+@wake_option
 @click.option("--no-hubs", is_flag=True, help="Wait for no hubs; another process is their door.")
 @click.option(
     "--no-worker", is_flag=True, help="Verify no answers; `meterlet utility worker` does elsewhere."
@@ -94,6 +98,7 @@ def serve(
     hubs_host: str,
     hubs_port: int,
     hubs_names: tuple[str, ...],
+    broker: BrokerAddress | None,
     no_hubs: bool,
     no_worker: bool,
     nats: str | None,
@@ -110,6 +115,8 @@ def serve(
     otherwise, and then over TLS only. Hubs are waited for over TLS with certificates of the
     utility's own authority. It logs JSON to stderr.
     """
+    if no_hubs and broker is not None:
+        raise click.UsageError("--wake goes with the door for hubs, and not with --no-hubs")
     if (tls_cert is None) != (tls_key is None):
         raise click.UsageError("TLS needs both --tls-cert and --tls-key")
     if tls_cert is None and not is_loopback(host):
@@ -141,7 +148,7 @@ def serve(
             ):
                 hubs = None
                 if not no_hubs:
-                    hubs = HubDoor(parts, answered, hubs_host, hubs_port, hubs_names)
+                    hubs = HubDoor(parts, answered, hubs_host, hubs_port, hubs_names, broker)
                 asyncio.run(
                     _serve(
                         parts, listener, tls, hubs,
@@ -173,6 +180,8 @@ class HubDoor:
     host: str
     port: int
     names: tuple[str, ...]
+    broker: BrokerAddress | None
+    """Where hubs are woken."""
 
     async def serve(self, ready: Callable[[str, int], None], stop: asyncio.Event) -> None:
         """Ask hubs for the bills that wait, as they dial in, until told to stop."""
@@ -184,7 +193,17 @@ class HubDoor:
         errands = hub_errands(utility, self.answered, self.parts.bill_runs.tell_failed)
         with ThreadPoolExecutor(thread_name_prefix="gateway") as workers:
             app = gateway_app(errands, authority, workers)
-            await serve_gateway(app, context, self.host, self.port, ready, stop)
+            rollouts, log = rollouts_of(utility), self.parts.settings.log
+            waker = waker_of(
+                utility,
+                authority,
+                rollouts,
+                errands,
+                self.broker,
+                lambda why: log("broker", {"why": why}),
+            )
+            async with waking(waker):
+                await serve_gateway(app, context, self.host, self.port, ready, stop)
 
 
 async def _serve(

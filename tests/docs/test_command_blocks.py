@@ -47,6 +47,7 @@ NOT_RUN: Final[Mapping[str, list[str]]] = {
         "not run: needs GlobalPlatformPro, PC/SC and a virtual reader",
         "not run: needs GlobalPlatformPro, PC/SC and a virtual reader",
     ],
+    "docs/dialling-out.md": ["not run: needs a broker; tests/journeys/test_waking.py does it"],
     "docs/fleet-management.md": [
         "soak: the same as tests/journeys/test_rollouts.py",
         "soak: the same as tests/journeys/test_rollouts.py",
