@@ -60,7 +60,7 @@ def events(log: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("\n")]
 
 
-def wait_for(log: Path, event: str, count: int = 1) -> None:
+def until_told(log: Path, event: str, count: int = 1) -> None:
     def has_come() -> bool:
         return len([one for one in events(log) if one["event"] == event]) >= count
 
@@ -76,22 +76,22 @@ def test_a_woken_hub_is_billed_long_before_its_next_poll_and_without_the_broker_
         dialling.gateway(town, "--poll", 86_400, "--wake", broker.url) as url,
         hub_process(log, "hub", "dial", "--hub", town.hub, url, "--wake", broker.url, "--json"),
     ):
-        wait_for(log, "wake-up")
-        wait_for(log, "ended")
+        until_told(log, "wake-up")
+        until_told(log, "ended")
         dialling.ask(town, "2025-03")
         wait_until(lambda: not dialling.states(town), "the bill")
         assert dialling.bills(town) == [1]
-        wait_for(log, "woken")
+        until_told(log, "woken")
 
         # The broker goes away and comes back: hub and gateway find it again by themselves.
         broker.stop()
-        wait_for(log, "wake-down")
+        until_told(log, "wake-down")
         broker.start()
-        wait_for(log, "wake-up", 2)
+        until_told(log, "wake-up", 2)
         before = [one["event"] for one in events(log)]
         dialling.ask(town, "2025-02")  # days that the hub does not have: asked, and refused
-        wait_for(log, "woken", before.count("woken") + 1)
-        wait_for(log, "ended", before.count("ended") + 1)
+        until_told(log, "woken", before.count("woken") + 1)
+        until_told(log, "ended", before.count("ended") + 1)
         assert "failed" not in before
         # What goes through the broker has the meter in its topic, and two bytes.
         assert "'meterlet/wake/0a014d544c0000000001', ... (2 bytes))" in broker.log()
@@ -106,7 +106,7 @@ def test_without_a_broker_the_gateway_and_a_hub_do_what_they_did(town: Town) -> 
         hub_process(log, "hub", "dial", "--hub", town.hub, url, "--wake", nowhere, "--json"),
     ):
         wait_until(lambda: not dialling.states(town), "the bill")
-        wait_for(log, "wake-down")
+        until_told(log, "wake-down")
     assert dialling.bills(town) == [1]
 
 
