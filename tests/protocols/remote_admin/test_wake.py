@@ -14,7 +14,7 @@ ELSEWHERE = Trigger(SessionParameters(post=PostParameters(host="evil.example", u
 
 def test_a_wake_up_is_a_trigger_that_leaves_all_to_what_is_stored() -> None:
     # GPC_SPE_011 v1.2, 3.7: tag 81, "length 0 allowed"
-    assert WAKE == bytes.fromhex("8100")
+    assert bytes.fromhex("8100") == WAKE
     require_wake(WAKE)
     assert wake_topic(bytes.fromhex("0a01")) == "meterlet/wake/0a01"
 
