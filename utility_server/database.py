@@ -434,6 +434,22 @@ bill_schedule_table: Final = declare(
 )
 """Bill runs that come again."""
 
+client_certificate_table: Final = declare(
+    _metadata,
+    "client_certificate",
+    {"fingerprint": String},
+    {
+        "name": String,
+        "roles": String,
+        "registered": BigInteger,
+        "begins": BigInteger,
+        "expires": BigInteger,
+        "withdrawn": BigInteger,
+        "certificate": LargeBinary,
+    },
+)
+"""Certificates with which systems ask the service; `withdrawn` is 0 while one counts."""
+
 
 def _migrate(connection: Connection) -> None:
     """Bring a database of an earlier version to this one."""

@@ -77,6 +77,7 @@ METHODS = [method.value for method in Method]
 SERVICE = {
     "api-key": "meterlet.commands.utility_access:api_key",
     "audit": "meterlet.commands.utility_access:audit",
+    "client-certificate": "meterlet.commands.utility_client_certificate:client_certificate",
     "operator": "meterlet.commands.utility_access:operator",
     "serve": "meterlet.commands.utility_serve:serve",
 }

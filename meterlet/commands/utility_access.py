@@ -29,23 +29,24 @@ role_option = click.option(
 )  # fmt: skip
 
 
-def _now() -> int:
+def now_of() -> int:
+    """Return the time, in epoch seconds."""
     return int(time.time())
 
 
 @contextmanager
-def _utility(folder: Path, action: str = "", target: str = "") -> Iterator[Utility]:
+def opened_on_record(folder: Path, action: str = "", target: str = "") -> Iterator[Utility]:
     """Open the utility; what changes something is on record before it is done."""
     with one_line_errors(), Utility.open(folder) as utility:
         if action:
-            AuditLog(utility.engine, _now).append(COMMAND, action, target, "begun", "command")
+            AuditLog(utility.engine, now_of).append(COMMAND, action, target, "begun", "command")
         yield utility
         if action:
-            AuditLog(utility.engine, _now).append(COMMAND, action, target, "done", "command")
+            AuditLog(utility.engine, now_of).append(COMMAND, action, target, "done", "command")
 
 
 def _keys(utility: Utility) -> ApiKeys:
-    return ApiKeys(utility.engine, _now, os.urandom)
+    return ApiKeys(utility.engine, now_of, os.urandom)
 
 
 @click.group("api-key")
@@ -64,7 +65,7 @@ def api_key() -> None:
 @json_or_text("meterlet.utility.api-key/1")
 def create_key(folder: Path, name: str, roles: tuple[str, ...], days: int) -> Shown:
     """Make a key called NAME. It is shown this once; only its hash is kept."""
-    with _utility(folder, "create_api_key") as utility:
+    with opened_on_record(folder, "create_api_key") as utility:
         key, text = _keys(utility).create(name, parse_roles(roles), days * DAY_SECONDS)
     return {**_facts(key), "secret": text}, text
 
@@ -74,8 +75,8 @@ def create_key(folder: Path, name: str, roles: tuple[str, ...], days: int) -> Sh
 @json_or_text("meterlet.utility.api-keys/1")
 def list_keys(folder: Path) -> Shown:
     """List the keys, without their secrets."""
-    with _utility(folder) as utility:
-        now = _now()
+    with opened_on_record(folder) as utility:
+        now = now_of()
         found = [(key, key.holds(now)) for key in _keys(utility).all()]
     lines = [
         f"{key.identification}  {' '.join(sorted(key.roles)):24} {key.name}"
@@ -92,7 +93,7 @@ def list_keys(folder: Path) -> Shown:
 @json_or_text("meterlet.utility.api-key/1")
 def revoke_key(folder: Path, key: str) -> Shown:
     """Let KEY count no more, from the next request on."""
-    with _utility(folder, "revoke_api_key", f"key={key[:40]}") as utility:
+    with opened_on_record(folder, "revoke_api_key", f"key={key[:40]}") as utility:
         revoked = _keys(utility).revoke(key)
     return _facts(revoked), f"revoked {revoked.identification}"
 
@@ -133,8 +134,8 @@ def add_operator(
         password = password_file.readline().rstrip("\r\n")
     else:
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
-    with _utility(folder, "add_operator", f"operator={name[:40]}") as utility:
-        operators = Operators(utility.engine, _now, os.urandom)
+    with opened_on_record(folder, "add_operator", f"operator={name[:40]}") as utility:
+        operators = Operators(utility.engine, now_of, os.urandom)
         added = operators.add(name, password, parse_roles(roles))
     return {"name": added.name, "roles": sorted(added.roles)}, f"added {added.name}"
 
@@ -144,8 +145,8 @@ def add_operator(
 @json_or_text("meterlet.utility.operators/1")
 def list_operators(folder: Path) -> Shown:
     """List the operators."""
-    with _utility(folder) as utility:
-        found = Operators(utility.engine, _now, os.urandom).all()
+    with opened_on_record(folder) as utility:
+        found = Operators(utility.engine, now_of, os.urandom).all()
     lines = [f"{one.name:20} {' '.join(sorted(one.roles))}" for one in found]
     facts = [{"name": one.name, "roles": sorted(one.roles)} for one in found]
     return {"operators": facts}, lines or "there is no operator"
@@ -157,8 +158,8 @@ def list_operators(folder: Path) -> Shown:
 @json_or_text("meterlet.utility.operator/1")
 def remove_operator(folder: Path, name: str) -> Shown:
     """Remove the operator NAME, who is signed out everywhere."""
-    with _utility(folder, "remove_operator", f"operator={name[:40]}") as utility:
-        Operators(utility.engine, _now, os.urandom).remove(name)
+    with opened_on_record(folder, "remove_operator", f"operator={name[:40]}") as utility:
+        Operators(utility.engine, now_of, os.urandom).remove(name)
     return {"name": name, "removed": True}, f"removed {name}"
 
 
@@ -167,8 +168,8 @@ def remove_operator(folder: Path, name: str) -> Shown:
 @json_or_text("meterlet.utility.audit/1")
 def audit(folder: Path) -> Shown:
     """Check the chain of the operators' audit log, and list who asked for what."""
-    with _utility(folder) as utility:
-        entries = list(AuditLog(utility.engine, _now).entries())
+    with opened_on_record(folder) as utility:
+        entries = list(AuditLog(utility.engine, now_of).entries())
     facts = [
         {
             "number": one.sequence,

@@ -45,6 +45,11 @@ from utility_server.gateway.serving import gateway_app, serve_gateway, server_co
 from utility_server.gateway.waking import waking
 from utility_server.pipeline.in_process import verifying
 from utility_server.pipeline.worker import Told
+from utility_server.service.access.tls_clients import (
+    CertificateProtocol,
+    TrustedClients,
+    ask_for_certificates,
+)
 from utility_server.service.application import create_service
 from utility_server.service.log import JsonLog
 from utility_server.service.parts import LOOPBACK_NAMES, ServiceParts, ServiceSettings
@@ -63,6 +68,10 @@ SHOWN: Final = frozenset({"answers", "entry", "times"})
 @click.option("--name", "names", multiple=True, help="A further name that clients use for it.")
 @click.option("--tls-cert", type=PRESENT_FILE, help="TLS: the certificate and its chain (PEM).")
 @click.option("--tls-key", type=SECRET_FILE, help="TLS: its private key (PEM, mode 0600).")
+@click.option(
+    "--client-certificates", is_flag=True,
+    help="Let systems show certificates, too: `meterlet utility client-certificate`.",
+)  # fmt: skip
 @click.option(
     "--hubs-host", default="127.0.0.1", show_default=True, help="Address to wait for hubs on."
 )
@@ -95,6 +104,7 @@ def serve(
     names: tuple[str, ...],
     tls_cert: Path | None,
     tls_key: Path | None,
+    client_certificates: bool,
     hubs_host: str,
     hubs_port: int,
     hubs_names: tuple[str, ...],
@@ -121,6 +131,8 @@ def serve(
         raise click.UsageError("TLS needs both --tls-cert and --tls-key")
     if tls_cert is None and not is_loopback(host):
         raise click.UsageError(f"{host} is not loopback: say --tls-cert and --tls-key")
+    if client_certificates and tls_cert is None:
+        raise click.UsageError("--client-certificates needs TLS: say --tls-cert and --tls-key")
     if host in EVERYWHERE and not names:
         raise click.UsageError(f"{host}: say what clients call the service, --name HOST")
     with one_line_errors():
@@ -139,6 +151,11 @@ def serve(
             )
             parts = ServiceParts.open(settings)
             log.take_libraries()
+            clients = None
+            if tls is not None and client_certificates:
+                ask_for_certificates(tls)
+                clients = TrustedClients(tls, parts.client_certificates.all)
+                clients.refresh()
             scheme = "http" if tls is None else "https"
             queue = open_queue(nats, token_file, credentials)
             address = f"{scheme}://{bracketed(host)}:{number}/"
@@ -151,7 +168,7 @@ def serve(
                     hubs = HubDoor(parts, answered, hubs_host, hubs_port, hubs_names, broker)
                 asyncio.run(
                     _serve(
-                        parts, listener, tls, hubs,
+                        parts, listener, tls, clients, hubs,
                         lambda where: _announce(parts, address, where, as_json),
                         has_console=not no_console,
                     )
@@ -210,6 +227,7 @@ async def _serve(
     parts: ServiceParts,
     listener: socket.socket,
     tls: ssl.SSLContext | None,
+    clients: TrustedClients | None,
     hubs: HubDoor | None,
     announce: Callable[[str], None],
     *,
@@ -222,7 +240,7 @@ async def _serve(
         server_header=False,
         proxy_headers=False,
         ws="none",
-        http="h11",
+        http=CertificateProtocol,
         loop="asyncio",
         limit_concurrency=MOST_CONNECTIONS,
         h11_max_incomplete_event_size=16 * 1024,
@@ -238,15 +256,29 @@ async def _serve(
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, end)
+
+    async def people_and_systems() -> None:
+        log = parts.settings.log
+
+        def failed(error: Exception) -> None:
+            log("certificates-not-read", {"why": type(error).__name__})
+
+        trusting = None if clients is None else asyncio.create_task(clients.keep_up(failed))
+        try:
+            await server.serve(sockets=[listener])
+        finally:
+            if trusting is not None:
+                trusting.cancel()
+
     if hubs is None:
         announce("")
-        await server.serve(sockets=[listener])
+        await people_and_systems()
         return
 
     async def both() -> None:
         """Serve people and systems; the doors close together."""
         try:
-            await server.serve(sockets=[listener])
+            await people_and_systems()
         finally:
             stop.set()
 

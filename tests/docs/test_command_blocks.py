@@ -86,6 +86,10 @@ NOT_RUN: Final[Mapping[str, list[str]]] = {
         "not run: needs a database",
         "not run: needs a server of NATS; tests/journeys/test_pipeline.py does it",
     ],
+    "docs/utility-service.md": [
+        "not run: needs a certificate of the service;"
+        " tests/journeys/test_client_certificates.py does it"
+    ],
 }
 """What is not run, and why: whoever adds to it says so here."""
 PORT: Final = re.compile(

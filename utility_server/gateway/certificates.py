@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
     EllipticCurvePublicKey,
     derive_private_key,
 )
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -62,6 +63,8 @@ SERVER_KEY: Final = "gateway.key"
 SERVER_FILE: Final = "gateway.pem"
 WAKE_KEY: Final = "wake.key"
 WAKE_FILE: Final = "wake.pem"
+SYSTEM: Final = "system: "
+"""Begins the name of each system in its certificate."""
 WAKER: Final = "meterlet-gateway"
 """Whom the gateway's certificate for the broker names; no meter's identification looks so."""
 HUB_DAYS: Final = 400
@@ -164,17 +167,35 @@ class CertificateAuthority:
             raise CertificateRefused("it is too early for another certificate")
         return self.renew(signing_request, current.meter)
 
-    def _issue(self, meter: bytes, key: EllipticCurvePublicKey, days: int) -> HubCertificate:
+    def issue_to_system(
+        self, name: str, key: CertificatePublicKeyTypes, days: int
+    ) -> x509.Certificate:
+        """Issue the certificate of a system that asks the service; it is kept by whom it is for.
+
+        Its subject is no meter and not the gateway, so that neither gateway nor broker takes it
+        for theirs, whatever the system is called.
+        """
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{SYSTEM}{name}"[:64])])
+        ends = self.now() + 86_400 * days
+        return self._client(self._serial(), subject, key, self.now(), ends)
+
+    def _client(
+        self, serial: bytes, subject: x509.Name, key: CertificatePublicKeyTypes, now: int, ends: int
+    ) -> x509.Certificate:
         issuer_key, issuer = self.open()
-        serial = self._serial()
-        now = self.now()
-        ends = min(now + 86_400 * days, int(issuer.not_valid_after_utc.timestamp()))
-        signed = (
-            _builder(serial, now, ends, subject_of(meter), issuer.subject, key)
+        ends = min(ends, int(issuer.not_valid_after_utc.timestamp()))
+        return (
+            _builder(serial, now, ends, subject, issuer.subject, key)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=True)
             .add_extension(_issued_by(issuer), critical=False)
             .sign(issuer_key, SHA256())
         )
+
+    def _issue(self, meter: bytes, key: EllipticCurvePublicKey, days: int) -> HubCertificate:
+        serial = self._serial()
+        now = self.now()
+        signed = self._client(serial, subject_of(meter), key, now, now + 86_400 * days)
+        ends = int(signed.not_valid_after_utc.timestamp())
         made = HubCertificate(serial, meter, now, ends, 0, signed.public_bytes(Encoding.DER))
         with writing(self.engine) as connection:
             connection.execute(
@@ -349,7 +370,7 @@ def _builder(
     ends: int,
     subject: x509.Name,
     issuer: x509.Name,
-    key: EllipticCurvePublicKey,
+    key: CertificatePublicKeyTypes,
     *,
     path_length: int | None = None,
 ) -> x509.CertificateBuilder:

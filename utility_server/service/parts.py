@@ -15,6 +15,7 @@ from utility_server.head_end import HeadEnd
 from utility_server.retail.utility import Utility
 from utility_server.service.access.api_keys import ApiKeys
 from utility_server.service.access.audit import AuditLog
+from utility_server.service.access.client_certificates import ClientCertificates
 from utility_server.service.access.oidc import Provider, StaffSignIn, StaffTokens
 from utility_server.service.access.operators import Operators
 from utility_server.service.access.sessions import ConsoleSessions
@@ -75,6 +76,7 @@ class ServiceParts:
     settings: ServiceSettings
     utility: Utility
     api_keys: ApiKeys
+    client_certificates: ClientCertificates
     operators: Operators
     sessions: ConsoleSessions
     audit: AuditLog
@@ -120,6 +122,7 @@ class ServiceParts:
             settings=settings,
             utility=utility,
             api_keys=ApiKeys(engine, now, randomness),
+            client_certificates=ClientCertificates(engine, now),
             operators=operators,
             sessions=ConsoleSessions(engine, operators, now, randomness),
             audit=audit,
