@@ -35,6 +35,7 @@ from protocols.remote_admin.server import Errand, Waits
 from protocols.secure_channel.conversation import Conversation, Transmit
 from utility_server.gateway.application import Gateway
 from utility_server.gateway.certificates import CertificateAuthority
+from utility_server.gateway.limits import Pace
 from utility_server.gateway.serving import serve_gateway, server_context
 from utility_server.retail.utility import Utility
 
@@ -90,7 +91,8 @@ def serve(folder: Path, pipe: Connection) -> None:
         authority = authority_of(utility)
         certificate, key = authority.server_files(["localhost"])
         errands = Answers(utility)
-        gateway = Gateway(errands, authority, os.urandom, workers, posts_per_second=1e9)
+        pace = Pace(per_second=1e9, at_once=1e9)
+        gateway = Gateway(errands, authority, os.urandom, workers, pace=pace)
         apps: dict[str, Any] = {"gateway": gateway, "nothing": nothing}
         current: list[Any] = [gateway]
 

@@ -84,6 +84,8 @@ class AdminDialogue:
         self._step = self._errands = 0
         self._last: _Answered | None = None
         self.is_over = False
+        self.held = 0
+        """Bytes of answers that the errand of the moment has been given, and may hold."""
 
     def receive(self, post: AgentPost) -> ServerReply:
         """Return the reply to a POST.
@@ -112,7 +114,7 @@ class AdminDialogue:
 
     def close(self) -> None:
         """Drop what is under way."""
-        self.is_over = True
+        self.is_over, self.held = True, 0
         if self._errand is not None:
             self._errand.close()
             self._errand = None
@@ -130,6 +132,7 @@ class AdminDialogue:
 
     def _take(self, post: AgentPost, status: ScriptStatus) -> ServerReply:
         expected, self._expected = self._expected, 0
+        self.held += len(post.body)
         if status is not ScriptStatus.OK:
             return self._fail(_refusal(status))
         try:
@@ -170,7 +173,7 @@ class AdminDialogue:
         self._target = None
         while self._errands < MOST_ERRANDS and self._step < MOST_STEPS:
             self._errands += 1
-            self._pauses = 0
+            self._pauses = self.held = 0
             self._errand = self._next_errand()
             if self._errand is None:
                 break

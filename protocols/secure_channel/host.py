@@ -22,6 +22,8 @@ from protocols.secure_channel.session import Role, SecureSession, SecurityLevel,
 
 MAX_ANSWER: Final = 1 << 24
 """The longest answer a client collects; a card that goes on is refused."""
+MAX_OPEN_ANSWER: Final = 1 << 16
+"""The same without a secure channel: whoever sends it has not shown who it is."""
 INS_SELECT: Final = 0xA4
 INS_GET_RESPONSE: Final = 0xC0
 _SHORT: Final = 0xFF
@@ -224,7 +226,8 @@ class _Batch:
                 raise RemoteChannelError(f"{len(answers)} answers to one command")
             response = _decode(answers[0])
             collected += response.data
-            if len(collected) > MAX_ANSWER or (response.sw >> 8 == 0x61 and not response.data):
+            most = MAX_OPEN_ANSWER if self._dialogue.session is None else MAX_ANSWER
+            if len(collected) > most or (response.sw >> 8 == 0x61 and not response.data):
                 raise RemoteChannelError("the card's answer does not end")
         return replace(response, data=bytes(collected))
 

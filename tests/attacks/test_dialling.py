@@ -3,6 +3,7 @@
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,7 +41,7 @@ from tests.support.dialled_home import (
 from utility_server.database import hub_certificate_table, writing
 from utility_server.errors import CertificateRefused, UnknownCustomer
 from utility_server.gateway import application
-from utility_server.gateway.application import Peer
+from utility_server.gateway.limits import MOST_POSTS_AT_ONCE, Peer, Pot
 from utility_server.retail.questions import State
 
 STRANGER: Final = bytes.fromhex("0a014d544c0000000099")
@@ -108,7 +109,7 @@ def test_a_certificate_that_the_database_does_not_have_counts_for_nothing(
 
 def test_a_certificate_that_is_over_or_withdrawn_counts_no_more(home: DialledHome) -> None:
     peer = home.peer
-    assert status(home, peer, first(home.home.meter)) == 204
+    assert status(home, home.peer, first(home.home.meter)) == 204
     assert home.authority.withdraw(home.home.meter, home.certificate.serial) == 1
     # On a connection that is kept, too, once what is known of it is ten seconds old.
     for _ in range(10):
@@ -182,10 +183,59 @@ def test_a_body_that_is_too_long_is_refused_before_and_while_it_is_read(
     assert status(home, home.peer, post) == 413
     announced = [*first(meter).headers(), (b"content-length", b"1001")]
     assert request(home.gateway, home.peer, first(meter).uri, announced)[0] == 413
-    monkeypatch.setattr(application, "MOST_BODIES_BYTES", 900)
+    home.gateway._receiving = Pot(900)
     short = AgentPost(post.uri, meter.hex(), ScriptStatus.OK, body=bytes(901))
     assert status(home, home.peer, short) == 503
-    assert home.gateway._receiving == 0
+    assert home.gateway._receiving.held == 0
+
+
+def test_a_body_that_does_not_end_gives_way_before_anybody_elses(home: DialledHome) -> None:
+    """Four connections of one hub send without an end; another hub's answer is taken."""
+    pot: Pot[Peer] = Pot(900)
+    home.gateway._receiving = pot
+    greedy = certified(home, STRANGER).certificate
+    cut_off: list[int] = []
+    for number in range(4):
+        pot.add(Peer(greedy, partial(cut_off.append, number)), 200)
+    pot.add(certified(home, bytes(9) + b"\1"), 50)
+    meter = home.home.meter
+    post = AgentPost(f"/gp/{meter.hex()}?step=0", meter.hex(), ScriptStatus.OK, body=bytes(300))
+    assert status(home, home.peer, post) == 204
+    assert cut_off == [0, 1, 2, 3]
+    assert pot.held == 50
+
+
+def test_an_answer_that_does_not_end_gives_way_before_anybody_elses_dialogue(
+    home: DialledHome,
+) -> None:
+    home.ask(MONTHS[0])
+    pot: Pot[bytes] = Pot(100_000)
+    home.gateway._held = pot
+    pot.hold(STRANGER, 90_000)
+    home.gateway._begin(STRANGER, None, home.clock.now)
+    pot.hold(STRANGER, 90_000)
+    wire = home.dial()
+    assert STRANGER not in home.gateway._open
+    assert home.home.utility.questions.waiting() == []
+    assert len(wire.posts) == 9
+    assert pot.held == 0
+
+
+def test_whoever_has_not_authenticated_is_not_collected_from_for_long(home: DialledHome) -> None:
+    home.ask(MONTHS[0])
+    failed: list[str] = []
+    home.errands.failed = lambda _question, error: failed.append(str(error))
+    meter = home.home.meter
+    reply = asked(home.gateway, home.peer, first(meter))
+    posts = 0
+    while reply.next_uri is not None:
+        more = ResponseScript((bytes(30_000) + b"\x61\x00",)).encode()
+        post = AgentPost(reply.next_uri, meter.hex(), ScriptStatus.OK, body=more)
+        reply = asked(home.gateway, home.peer, post)
+        posts += 1
+    assert posts == 3
+    assert "does not end" in failed[0]
+    assert home.gateway._held.held == 0
 
 
 @pytest.mark.parametrize(
@@ -211,15 +261,16 @@ def test_what_is_no_post_of_an_agent_is_refused(
     assert told[2] == b""
 
 
-def test_a_connection_that_posts_without_end_is_held_back(home: DialledHome) -> None:
-    peer = home.peer
+def test_a_hub_that_posts_without_end_is_held_back_on_new_connections_too(
+    home: DialledHome,
+) -> None:
     home.gateway.monotonic = lambda: home.clock.now
-    many = range(int(application.MOST_POSTS_AT_ONCE) + 5)
-    statuses = [status(home, peer, first(home.home.meter)) for _ in many]
+    many = range(int(MOST_POSTS_AT_ONCE) + 5)
+    statuses = [status(home, home.peer, first(home.home.meter)) for _ in many]
     assert statuses[-5:] == [429] * 5
     assert set(statuses[:-5]) == {204}
     home.clock.now += 1
-    assert status(home, peer, first(home.home.meter)) == 204
+    assert status(home, home.peer, first(home.home.meter)) == 204
 
 
 def test_dialogues_have_a_limit_and_the_oldest_gives_way(

@@ -31,9 +31,10 @@ from protocols.remote_admin.agent import RetryPolicy
 from protocols.remote_admin.http import AgentPost, Headers, ServerReply
 from tests.support.answered_home import KNOWN, TARIFF
 from tests.support.year_home import YearHome, make_year_home, opened
-from utility_server.gateway.application import Gateway, Peer
+from utility_server.gateway.application import Gateway
 from utility_server.gateway.certificates import CertificateAuthority, HubCertificate
 from utility_server.gateway.errands import BillErrands, Errands
+from utility_server.gateway.limits import Peer
 
 NOWHERE: Final = Path("/nonexistent")
 RETRYING: Final = RetryPolicy(connections=3, sessions=12)

@@ -8,7 +8,7 @@
 
     403  another meter than the certificate's, or one that does not count any more
     404  any other path      405  any other method      400  not a POST of an agent
-    413  answers of more than `MOST_BODY_BYTES`          429  too many POSTs on a connection
+    413  answers of more than `MOST_BODY_BYTES`          429  too many POSTs of one hub
     503  no room at the moment
 
 A hub that nothing waits for gets 204 and is gone; nothing is kept of it. A dialogue lives in memory
@@ -41,17 +41,18 @@ from protocols.remote_admin.server import AdminDialogue
 from utility_server.errors import CertificateRefused
 from utility_server.gateway.certificates import HubCertificate
 from utility_server.gateway.errands import Errands
+from utility_server.gateway.limits import Pace, Peer, Pot
 
 PATH: Final = "/gp/"
 MOST_BODY_BYTES: Final = 1 << 24
 MOST_BODIES_BYTES: Final = 1 << 28
 """Of all that is being received at the same time."""
+MOST_HELD_BYTES: Final = 1 << 28
+"""Of all answers that dialogues have taken and not come to the end of."""
 MOST_DIALOGUES: Final = 20_000
 DIALOGUE_SECONDS: Final = 300.0
 MOST_WAITING: Final = 2
 """POSTs of one hub that wait for another one of its own."""
-POSTS_PER_SECOND: Final = 50.0
-MOST_POSTS_AT_ONCE: Final = 200.0
 CERTIFICATE_SECONDS: Final = 10.0
 """How old it may be what is known of a certificate's withdrawal."""
 BUSY_SECONDS: Final = 30
@@ -77,19 +78,6 @@ class Register(Protocol):
     def renew_by(self, current: HubCertificate, signing_request: bytes) -> HubCertificate:
         """Return the next certificate of a hub; raise `CertificateRefused` where it may not be."""
         ...
-
-
-@dataclass(slots=True)
-class Peer:
-    """Whoever is at the other end of a connection; the server makes one for each."""
-
-    certificate: bytes
-    """DER; TLS has verified it."""
-    known: HubCertificate | None = None
-    """None: it does not count, or nobody has looked yet."""
-    looked_at: float = float("-inf")
-    allowance: float = MOST_POSTS_AT_ONCE
-    allowed_at: float = 0.0
 
 
 @dataclass(slots=True, eq=False)
@@ -132,12 +120,13 @@ class Gateway:
     randomness: Callable[[int], bytes] = field(repr=False)
     workers: Executor = field(repr=False)
     monotonic: Callable[[], float] = field(default=time.monotonic, repr=False)
-    posts_per_second: float = POSTS_PER_SECOND
-    """How many POSTs a connection may bring for long; `MOST_POSTS_AT_ONCE` at first."""
+    pace: Pace = field(default_factory=Pace)
     posts: int = 0
     """POSTs that were answered so far."""
     _open: "OrderedDict[bytes, _Open]" = field(default_factory=OrderedDict)
-    _receiving: int = 0
+    _receiving: "Pot[Peer]" = field(default_factory=lambda: Pot(MOST_BODIES_BYTES))
+    _held: "Pot[bytes]" = field(default_factory=lambda: Pot(MOST_HELD_BYTES))
+    """By meter."""
     _forgotten_at: float = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -165,7 +154,8 @@ class Gateway:
     async def _answer(self, scope: Scope, receive: Receive) -> "ServerReply | _Renewed":
         peer: Peer = scope["state"]["peer"]
         now = self.monotonic()
-        self._require_rate(peer, now)
+        if not self.pace.admits(peer.certificate, now):
+            raise _Refused(429, BUSY_SECONDS)
         path: str = scope["path"]
         if not path.startswith(PATH) and path != RENEWAL_PATH:
             raise _Refused(404)
@@ -175,13 +165,13 @@ class Gateway:
         if known is None:
             raise _Refused(403)
         if path == RENEWAL_PATH:
-            return await self._renewed(known, await self._body(scope, receive))
+            return await self._renewed(known, await self._body(peer, scope, receive))
         meter = known.meter
         # The meter in the certificate is the meter in the URL, to the letter.
         if path != PATH + meter.hex():
             raise _Refused(403)
         query: bytes = scope["query_string"]
-        body = await self._body(scope, receive)
+        body = await self._body(peer, scope, receive)
         try:
             uri = f"{path}?{query.decode('ascii')}" if query else path
             post = AgentPost.read(uri, scope["headers"], body)
@@ -191,15 +181,6 @@ class Gateway:
         if post.agent != meter.hex():
             raise _Refused(403)
         return await self._reply(meter, post, now)
-
-    def _require_rate(self, peer: Peer, now: float) -> None:
-        """Count a POST against what a connection may bring; refuse it where that is used up."""
-        gained = (now - peer.allowed_at) * self.posts_per_second
-        peer.allowance = min(MOST_POSTS_AT_ONCE, peer.allowance + gained)
-        peer.allowed_at = now
-        if peer.allowance < 1:
-            raise _Refused(429, BUSY_SECONDS)
-        peer.allowance -= 1
 
     async def _known(self, peer: Peer, now: float) -> HubCertificate | None:
         if now - peer.looked_at >= CERTIFICATE_SECONDS:
@@ -215,7 +196,7 @@ class Gateway:
             raise _Refused(400) from None
         return _Renewed(encode_renewed(made.certificate))
 
-    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+    async def _body(self, peer: Peer, scope: Scope, receive: Receive) -> bytes:
         announced = _announced(scope)
         if announced is not None and announced > MOST_BODY_BYTES:
             raise _Refused(413)
@@ -229,16 +210,23 @@ class Gateway:
                 chunk: bytes = message.get("body", b"")
                 if chunk:
                     held += len(chunk)
-                    self._receiving += len(chunk)
+                    self._receiving.add(peer, len(chunk))
                     chunks.append(chunk)
                 if held > MOST_BODY_BYTES:
                     raise _Refused(413)
-                if self._receiving > MOST_BODIES_BYTES:
-                    raise _Refused(503, BUSY_SECONDS)
+                self._make_room(peer)
                 if not message.get("more_body", False):
                     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
         finally:
-            self._receiving -= held
+            self._receiving.hold(peer, 0)
+
+    def _make_room(self, receiving: Peer) -> None:
+        """Cut off the certificate that sends the most, where all bodies together are too long."""
+        for peer in self._receiving.greediest(lambda one: one.certificate):
+            self._receiving.hold(peer, 0)
+            peer.abort()
+            if peer is receiving:
+                raise _Refused(503, BUSY_SECONDS)
 
     async def _reply(self, meter: bytes, post: AgentPost, now: float) -> ServerReply:
         known = self._open.get(meter)
@@ -261,8 +249,13 @@ class Gateway:
             raise
         finally:
             known.waiting -= 1
+        self._held.hold(meter, known.dialogue.held)
         if known.dialogue.is_over:
             self._close(meter)
+        for greedy in self._held.greediest(bytes):
+            # It begins anew at its next POST, as after a gateway's end.
+            self._held.hold(greedy, 0)
+            self._close(greedy)
         return reply
 
     def _begin(self, meter: bytes, known: _Open | None, now: float) -> _Open:
@@ -301,6 +294,7 @@ class Gateway:
         known = self._open.get(meter)
         if known is not None and not known.turn.locked():
             del self._open[meter]
+            self._held.hold(meter, 0)
             known.dialogue.close()
 
     async def _in_thread(

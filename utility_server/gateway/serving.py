@@ -29,9 +29,10 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from utility_server.gateway.application import Application, Gateway, Peer
+from utility_server.gateway.application import Application, Gateway
 from utility_server.gateway.certificates import CertificateAuthority
 from utility_server.gateway.errands import Errands
+from utility_server.gateway.limits import Peer
 
 HANDSHAKE_SECONDS: Final = 15.0
 SHUTDOWN_SECONDS: Final = 5.0
@@ -90,7 +91,7 @@ class GatewayProtocol(HttpToolsProtocol):
             transport.abort()
             return
         self._certificate = certificate
-        self.app_state = {"peer": Peer(certificate)}
+        self.app_state = {"peer": Peer(certificate, transport.abort)}
         super().connection_made(transport)
         self._within(IDLE_SECONDS)
 
@@ -127,9 +128,19 @@ class GatewayProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """Nothing more is waited for; the next request has uvicorn's own idle limit."""
-        self._within(None)
+        """Nothing more is waited for until it is answered."""
+        is_answered = self.cycle is not None and self.cycle.response_complete
+        self._within(IDLE_SECONDS if is_answered else None)
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request, unless it has begun.
+
+        By a limit of our own: any byte ends uvicorn's, and a bare line break begins no head.
+        """
+        if self._deadline is None and not self.pipeline:
+            self._within(IDLE_SECONDS)
+        super().on_response_complete()
 
     def _within(self, seconds: float | None) -> None:
         if self._deadline is not None:

@@ -31,7 +31,7 @@ from tests.support.dialled_home import (
     InProcessWire,
     request,
 )
-from utility_server.gateway.application import Peer
+from utility_server.gateway.limits import Peer
 
 DAY = 86_400
 NAME = "supplier"
