@@ -450,6 +450,16 @@ client_certificate_table: Final = declare(
 )
 """Certificates with which systems ask the service; `withdrawn` is 0 while one counts."""
 
+operator_factor_table: Final = declare(
+    _metadata, "operator_factor", {"name": String}, {"sealed": LargeBinary, "step": BigInteger}
+)
+"""Operators' second factors; `step` is that of the last code which was used."""
+
+operator_recovery_table: Final = declare(
+    _metadata, "operator_recovery", {"name": String, "digest": LargeBinary}, {}
+)
+"""Their recovery codes that are left, hashed."""
+
 
 def _migrate(connection: Connection) -> None:
     """Bring a database of an earlier version to this one."""

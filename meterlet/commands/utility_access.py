@@ -17,6 +17,7 @@ from utility_server.service.access.api_keys import ApiKey, ApiKeys
 from utility_server.service.access.audit import AuditLog
 from utility_server.service.access.operators import Operators
 from utility_server.service.access.roles import Role, parse_roles
+from utility_server.service.access.second_factor import SecondFactors
 from utility_server.service.words import utc_text
 
 DAY_SECONDS: Final = 86_400
@@ -47,6 +48,11 @@ def opened_on_record(folder: Path, action: str = "", target: str = "") -> Iterat
 
 def _keys(utility: Utility) -> ApiKeys:
     return ApiKeys(utility.engine, now_of, os.urandom)
+
+
+def _operators(utility: Utility) -> Operators:
+    factors = SecondFactors(utility.engine, utility.keys.storage, now_of, os.urandom)
+    return Operators(utility.engine, now_of, os.urandom, factors)
 
 
 @click.group("api-key")
@@ -135,7 +141,7 @@ def add_operator(
     else:
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     with opened_on_record(folder, "add_operator", f"operator={name[:40]}") as utility:
-        operators = Operators(utility.engine, now_of, os.urandom)
+        operators = _operators(utility)
         added = operators.add(name, password, parse_roles(roles))
     return {"name": added.name, "roles": sorted(added.roles)}, f"added {added.name}"
 
@@ -146,9 +152,22 @@ def add_operator(
 def list_operators(folder: Path) -> Shown:
     """List the operators."""
     with opened_on_record(folder) as utility:
-        found = Operators(utility.engine, now_of, os.urandom).all()
-    lines = [f"{one.name:20} {' '.join(sorted(one.roles))}" for one in found]
-    facts = [{"name": one.name, "roles": sorted(one.roles)} for one in found]
+        operators = _operators(utility)
+        found, left = operators.all(), operators.factors.left()
+    facts = [
+        {
+            "name": one.name,
+            "roles": sorted(one.roles),
+            "second_factor": one.name in left,
+            "recovery_codes": left.get(one.name, 0),
+        }
+        for one in found
+    ]
+    lines = [
+        f"{one.name:20} {' '.join(sorted(one.roles)):24}"
+        + (f" second factor, {left[one.name]} recovery codes" if one.name in left else "")
+        for one in found
+    ]
     return {"operators": facts}, lines or "there is no operator"
 
 
@@ -159,8 +178,46 @@ def list_operators(folder: Path) -> Shown:
 def remove_operator(folder: Path, name: str) -> Shown:
     """Remove the operator NAME, who is signed out everywhere."""
     with opened_on_record(folder, "remove_operator", f"operator={name[:40]}") as utility:
-        Operators(utility.engine, now_of, os.urandom).remove(name)
+        _operators(utility).remove(name)
     return {"name": name, "removed": True}, f"removed {name}"
+
+
+@operator.command("add-factor")
+@utility_option
+@click.argument("name", help="The operator's name.")
+@json_or_text("meterlet.utility.operator-factor/1")
+def add_factor(folder: Path, name: str) -> Shown:
+    """Give the operator NAME a second factor: codes of an authenticator app (TOTP).
+
+    The secret and ten recovery codes are shown this once. They take the place of any before.
+    Whoever is signed in as NAME is signed out.
+    """
+    with opened_on_record(folder, "add_operator_factor", f"operator={name[:40]}") as utility:
+        made = _operators(utility).add_factor(name)
+    facts = {
+        "name": name,
+        "secret": made.secret,
+        "uri": made.uri,
+        "recovery_codes": list(made.recovery),
+    }
+    lines = [
+        f"secret for the app  {made.secret}",
+        f"the same as address {made.uri}",
+        "recovery codes, each good once in the place of a code:",
+        *(f"  {code}" for code in made.recovery),
+    ]
+    return facts, lines
+
+
+@operator.command("remove-factor")
+@utility_option
+@click.argument("name", help="The operator's name.")
+@json_or_text("meterlet.utility.operator/1")
+def remove_factor(folder: Path, name: str) -> Shown:
+    """Take the second factor of the operator NAME away, who is signed out everywhere."""
+    with opened_on_record(folder, "remove_operator_factor", f"operator={name[:40]}") as utility:
+        _operators(utility).remove_factor(name)
+    return {"name": name, "second_factor": False}, f"{name} has no second factor any more"
 
 
 @click.command()
