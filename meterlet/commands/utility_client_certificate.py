@@ -7,12 +7,14 @@ from typing import Any, Final
 import rich_click as click
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from meterlet.commands.common import (
     PRESENT_FILE,
     Shown,
     json_or_text,
+    one_line_errors,
     output_option,
     utility_option,
 )
@@ -62,7 +64,8 @@ def issue(
     The REQUEST shows that the system has the key. Nothing else of it is taken over.
     """
     data = _read(request)
-    with opened_on_record(folder, "issue_client_certificate") as utility:
+    system = "".join(one if one.isprintable() else "?" for one in name[:64])
+    with opened_on_record(folder, "issue_client_certificate", f"system={system}") as utility:
         key = _key_requested(data)
         if output.exists():
             raise AccessProblem(f"{output}: exists already")
@@ -84,9 +87,10 @@ def register(folder: Path, name: str, certificate: Path, roles: tuple[str, ...])
 
     This certificate alone counts, by its fingerprint: no other one of its issuer.
     """
-    data = _read(certificate)
-    with opened_on_record(folder, "register_client_certificate") as utility:
-        found = read_certificate(data)
+    with one_line_errors():
+        found = read_certificate(_read(certificate))
+    target = f"fingerprint={found.fingerprint(SHA256()).hex()}"
+    with opened_on_record(folder, "register_client_certificate", target) as utility:
         made = _certificates(utility).register(name, parse_roles(roles), found)
     return _facts(made), f"registered {made.fingerprint} until {utc_text(made.expires)}"
 
@@ -114,7 +118,7 @@ def list_all(folder: Path) -> Shown:
 @json_or_text("meterlet.utility.client-certificate/1")
 def withdraw(folder: Path, fingerprint: str) -> Shown:
     """Let the certificate with this FINGERPRINT count no more, from the next request on."""
-    target = f"certificate={fingerprint[:64]}"
+    target = f"fingerprint={fingerprint[:64]}"
     with opened_on_record(folder, "withdraw_client_certificate", target) as utility:
         withdrawn = _certificates(utility).withdraw(fingerprint.lower().replace(":", ""))
     return _facts(withdrawn), f"withdrew {withdrawn.fingerprint}"

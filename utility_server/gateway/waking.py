@@ -32,6 +32,8 @@ LOOK_SHARE: Final = 20
 """Looking takes at most one part in so many of the time."""
 OVERLAP_SECONDS: Final = 60
 """Looked at twice, since clocks of several processes differ; nobody is woken twice for it."""
+AGAIN_SECONDS: Final = 30
+"""Less than the overlap."""
 AT_START_SECONDS: Final = 86_400
 """What has waited for less when the gateway starts wakes its hub, too."""
 PER_SECOND: Final = 50
@@ -57,11 +59,21 @@ class WaitingQuestions(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """When something that waits was told first, and whether it was told again."""
+
+    first: int
+    is_twice: bool = False
+
+
 @dataclass(slots=True)
 class NewlyWaiting:
     """The meters that something has come to wait for since it was looked last.
 
-    What waits on, as a hub that has refused, is not told again.
+    A question or an invoice that still waits after `AGAIN_SECONDS` is told once more: the first
+    call may have been lost, or the hub may have come to a gateway that did not know of it yet. What
+    waits on, as for a hub that has refused, is not told again.
     """
 
     questions: WaitingQuestions
@@ -71,7 +83,7 @@ class NewlyWaiting:
     """Told of them before they are woken."""
     now: Callable[[], int]
     _since: int = -1
-    _told: frozenset[tuple[bytes, str]] = frozenset()
+    _told: "dict[tuple[bytes, State], _Told]" = field(default_factory=dict)
     _due: frozenset[bytes] = frozenset()
 
     def look(self) -> list[bytes]:
@@ -79,11 +91,19 @@ class NewlyWaiting:
         now = self.now()
         since = now - AT_START_SECONDS if self._since < 0 else self._since - OVERLAP_SECONDS
         found = self.questions.for_hubs(since)
-        meters = {meter: None for meter, nonce, state in found if (nonce, state) not in self._told}
+        meters: dict[bytes, None] = {}
+        told: dict[tuple[bytes, State], _Told] = {}
+        for meter, nonce, state in found:
+            known = self._told.get((nonce, state))
+            if known is None:
+                known, meters[meter] = _Told(now), None
+            elif not known.is_twice and now - known.first >= AGAIN_SECONDS:
+                known, meters[meter] = _Told(known.first, is_twice=True), None
+            told[nonce, state] = known
         due = self.due_meters()
         meters |= dict.fromkeys(sorted(due - self._due))
         # What is older than the overlap is not looked at again, so this stays small.
-        self._told = frozenset((nonce, state) for _, nonce, state in found)
+        self._told = told
         self._since, self._due = now, due
         self.expect(meters)
         return list(meters)

@@ -94,7 +94,9 @@ def register_client_certificate(request: Request, body: NewClientCertificate) ->
     """Let a system ask with a certificate that it has; TLS knows it within seconds."""
     found = read_certificate(body.certificate.encode())
     known = parts_of(request).client_certificates
-    return _certificate(known.register(body.name, frozenset(body.roles), found))
+    made = known.register(body.name, frozenset(body.roles), found)
+    request.state.target = f"fingerprint={made.fingerprint}"
+    return _certificate(made)
 
 
 @operation(
