@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attacks on the door for hubs that dial, and on the hub that does."""
 
+import asyncio
 import os
 from collections.abc import Iterator
 from functools import partial
@@ -30,6 +31,7 @@ from protocols.hub_certificates import (
 )
 from protocols.remote_admin.http import PROTOCOL, AgentPost, ScriptStatus
 from protocols.remote_admin.scripts import ResponseScript
+from protocols.remote_admin.server import Errand
 from tests.support.answered_home import MONTHS
 from tests.support.dialled_home import (
     DialledHome,
@@ -41,6 +43,7 @@ from tests.support.dialled_home import (
 from utility_server.database import hub_certificate_table, writing
 from utility_server.errors import CertificateRefused, UnknownCustomer
 from utility_server.gateway import application
+from utility_server.gateway.errands import BillErrands
 from utility_server.gateway.limits import MOST_POSTS_AT_ONCE, Peer, Pot
 from utility_server.retail.questions import State
 
@@ -219,6 +222,60 @@ def test_an_answer_that_does_not_end_gives_way_before_anybody_elses_dialogue(
     assert home.home.utility.questions.waiting() == []
     assert len(wire.posts) == 9
     assert pot.held == 0
+
+
+def test_a_certificate_that_is_withdrawn_while_a_body_comes_counts_no_more(
+    home: DialledHome,
+) -> None:
+    home.ask(MONTHS[0])
+    meter = home.home.meter
+    reply = asked(home.gateway, home.peer, first(meter))
+    assert reply.next_uri is not None
+    post = AgentPost(reply.next_uri, meter.hex(), ScriptStatus.OK, body=FINE)
+    told: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        home.authority.withdraw(meter)
+        home.clock.now += application.CERTIFICATE_SECONDS
+        return {"type": "http.request", "body": post.body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        told.append(message)
+
+    where, _, query = post.uri.partition("?")
+    scope = {
+        "type": "http", "method": "POST", "path": where, "query_string": query.encode(),
+        "headers": post.headers(), "state": {"peer": home.peer},
+    }  # fmt: skip
+    asyncio.run(home.gateway(scope, receive, send))
+    assert told[0]["status"] == 403
+
+
+def test_polls_for_a_question_that_has_to_wait_are_not_looked_up_each_time(
+    home: DialledHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.ask(MONTHS[0])
+    meter = home.home.meter
+    home.gateway.monotonic = home.errands.monotonic = lambda: 1000.0
+    reply = asked(home.gateway, home.peer, first(meter))
+    assert reply.next_uri is not None
+    forged = ResponseScript((bytes(32) + b"\x90\x00",)).encode()
+    asked(
+        home.gateway,
+        home.peer,
+        AgentPost(reply.next_uri, meter.hex(), ScriptStatus.OK, body=forged),
+    )
+    looks: list[bytes] = []
+    inner = home.errands.next
+
+    def look(_errands: BillErrands, of: bytes) -> Errand | None:
+        looks.append(of)
+        return inner(of)
+
+    monkeypatch.setattr(BillErrands, "next", look)
+    for _ in range(50):
+        assert status(home, home.peer, first(meter)) == 204
+    assert len(looks) <= 1
 
 
 def test_whoever_has_not_authenticated_is_not_collected_from_for_long(home: DialledHome) -> None:

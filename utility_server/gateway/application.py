@@ -165,13 +165,18 @@ class Gateway:
         if known is None:
             raise _Refused(403)
         if path == RENEWAL_PATH:
-            return await self._renewed(known, await self._body(peer, scope, receive))
+            body = await self._body(peer, scope, receive)
+            if await self._known(peer, self.monotonic()) is None:
+                raise _Refused(403)
+            return await self._renewed(known, body)
         meter = known.meter
         # The meter in the certificate is the meter in the URL, to the letter.
         if path != PATH + meter.hex():
             raise _Refused(403)
         query: bytes = scope["query_string"]
         body = await self._body(peer, scope, receive)
+        if await self._known(peer, self.monotonic()) is None:
+            raise _Refused(403)  # it was withdrawn while the body came
         try:
             uri = f"{path}?{query.decode('ascii')}" if query else path
             post = AgentPost.read(uri, scope["headers"], body)

@@ -36,7 +36,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from sqlalchemy import Engine, Row, insert, select, update
+from sqlalchemy import Engine, Row, func, insert, select, update
 
 from protocols.hub_certificates import (
     CertificateRequest,
@@ -72,6 +72,8 @@ SERVER_DAYS: Final = 400
 CA_DAYS: Final = 20 * 365
 RENEW_DAYS: Final = 30
 """A server's certificate is made again so long before it ends."""
+MOST_SUCCESSORS: Final = 4
+"""So often a hub gets the next certificate with one key and then another."""
 _BACKDATED: Final = timedelta(minutes=5)
 """For hubs whose clocks are late."""
 _SERIAL_SIZE: Final = 16
@@ -143,29 +145,35 @@ class CertificateAuthority:
             raise CertificateRefused("the request: signed with a certifier's key that has ended")
         return self._issue(request.meter, key, days)
 
-    def renew(self, signing_request: bytes, meter: bytes, days: int = HUB_DAYS) -> HubCertificate:
+    def renew(
+        self, signing_request: bytes, meter: bytes, days: int = HUB_DAYS, after: int | None = None
+    ) -> HubCertificate:
         """Issue the next certificate to a hub that has shown the one it has.
 
-        Asked again for the same key, as after a lost answer, it is the same certificate.
+        Asked again for the same key, as after a lost answer, it is the same certificate. Raises
+        `CertificateRefused` where `MOST_SUCCESSORS` of the meter were issued later than `after`.
         """
         try:
             key = read_signing_request(signing_request, meter)
         except HubCertificateError as error:
             raise CertificateRefused(f"the request: {error}") from None
         for known in self.of(meter):
+            if not known.counts_at(self.now()):
+                continue
             certificate = x509.load_der_x509_certificate(known.certificate)
-            if known.counts_at(self.now()) and certificate.public_key() == key:
+            if certificate.public_key() == key:
                 return known
-        return self._issue(meter, key, days)
+        return self._issue(meter, key, days, after)
 
     def renew_by(self, current: HubCertificate, signing_request: bytes) -> HubCertificate:
         """Do so for a hub that dials with `current`, once the last third of its time has begun.
 
-        Raises `CertificateRefused` before: a hub cannot fill the database with certificates.
+        Raises `CertificateRefused` before, and where it has had so many already: a hub cannot fill
+        the database with certificates.
         """
         if not is_renewal_due(current.issued, current.ends, self.now()):
             raise CertificateRefused("it is too early for another certificate")
-        return self.renew(signing_request, current.meter)
+        return self.renew(signing_request, current.meter, after=current.issued)
 
     def issue_to_system(
         self, name: str, key: CertificatePublicKeyTypes, days: int
@@ -191,13 +199,22 @@ class CertificateAuthority:
             .sign(issuer_key, SHA256())
         )
 
-    def _issue(self, meter: bytes, key: EllipticCurvePublicKey, days: int) -> HubCertificate:
+    def _issue(
+        self, meter: bytes, key: EllipticCurvePublicKey, days: int, after: int | None = None
+    ) -> HubCertificate:
         serial = self._serial()
         now = self.now()
         signed = self._client(serial, subject_of(meter), key, now, now + 86_400 * days)
         ends = int(signed.not_valid_after_utc.timestamp())
         made = HubCertificate(serial, meter, now, ends, 0, signed.public_bytes(Encoding.DER))
-        with writing(self.engine) as connection:
+        with writing(self.engine, meter) as connection:
+            if after is not None:
+                later = select(func.count()).where(table.c.meter == meter, table.c.issued > after)
+                if connection.execute(later).scalar_one() >= MOST_SUCCESSORS:
+                    raise CertificateRefused(
+                        "so many certificates were issued already; let `meterlet utility"
+                        " certify-hub` issue the next"
+                    )
             connection.execute(
                 insert(table).values(
                     serial=serial,

@@ -7,7 +7,7 @@ what a client may take its time for. These are:
     the handshake                      `HANDSHAKE_SECONDS`
     a request's head, and its body     `HEAD_SECONDS`, `BODY_SECONDS` each, from its first byte
     a first request, and the next one  `IDLE_SECONDS`
-    a request's head                   `MOST_HEAD_BYTES`
+    a request's head, and each part of its body that is no content      `MOST_HEAD_BYTES`
     connections                        `MOST_CONNECTIONS`, `MOST_OF_ONE` with one certificate
 """
 
@@ -82,6 +82,9 @@ class GatewayProtocol(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._head_bytes = 0
         self._is_in_head = False
+        self._is_in_body = False
+        self._loose_bytes = 0
+        """Of a body's framing since its last content."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take in whose certificate TLS has verified; without one there is no connection."""
@@ -113,7 +116,12 @@ class GatewayProtocol(HttpToolsProtocol):
             if self._head_bytes > MOST_HEAD_BYTES:
                 self.transport.abort()
                 return
+        if self._is_in_body:
+            # Whatever is no content is counted here: chunks' sizes, extensions, trailers.
+            self._loose_bytes += len(data)
         super().data_received(data)
+        if self._is_in_body and self._loose_bytes > MOST_HEAD_BYTES:
+            self.transport.abort()
 
     def on_message_begin(self) -> None:
         """Begin to count the time and bytes of a head."""
@@ -121,14 +129,27 @@ class GatewayProtocol(HttpToolsProtocol):
         self._within(HEAD_SECONDS)
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a field of the head; trailers are none, and nobody is meant to send them."""
+        if self._is_in_body:
+            self.transport.abort()
+            return
+        super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """Take content, which the application counts."""
+        self._loose_bytes = 0
+        super().on_body(body)
+
     def on_headers_complete(self) -> None:
         """Begin to count the time of a body."""
-        self._is_in_head = False
+        self._is_in_head, self._is_in_body, self._loose_bytes = False, True, 0
         self._within(BODY_SECONDS)
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """Nothing more is waited for until it is answered."""
+        self._is_in_body = False
         is_answered = self.cycle is not None and self.cycle.response_complete
         self._within(IDLE_SECONDS if is_answered else None)
         super().on_message_complete()

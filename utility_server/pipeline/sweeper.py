@@ -52,6 +52,8 @@ class Sweeper:
                 self.sweep()
             except (StoreError, QueueUnreachable) as error:  # whatever it is, it may pass
                 self.told("waits", {"why": str(error)})
+            except Exception as error:  # noqa: BLE001 - a sweeper that ended would sweep no more
+                self.told("failed", {"why": f"{type(error).__name__}: {error}"})
             if stopping.wait(self.every_seconds):
                 return
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -50,13 +51,22 @@ class Worker:
             self.step(WAIT_SECONDS)
 
     def step(self, wait_seconds: float) -> int:
-        """Work on one batch; return how many were fetched."""
+        """Work on one batch; return how many were fetched, 0 where it came to nothing.
+
+        Raises nothing.
+        """
+        deliveries: Sequence[Delivery] = ()
         try:
             deliveries = self.queue.fetch(self.batch, wait_seconds)
             if deliveries:
                 self._work_on(deliveries)
-        except QueueUnreachable as error:
-            self.told("waits", {"why": str(error)})
+        except Exception as error:  # noqa: BLE001 - a worker that ended would leave all unverified
+            is_outage = isinstance(error, (QueueUnreachable, StoreUnreachable, StoreBusy))
+            why = str(error) if is_outage else f"{type(error).__name__}: {error}"
+            self.told("waits" if is_outage else "failed", {"why": why})
+            with suppress(QueueUnreachable):
+                # Those that are done already are passed over when they come again.
+                self.queue.retry(deliveries, RETRY_SECONDS)
             self.sleep(_OUTAGE_SECONDS)
             return 0
         return len(deliveries)

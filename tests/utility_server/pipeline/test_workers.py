@@ -10,13 +10,13 @@ from unittest.mock import patch
 import pytest
 
 from tests.support.answered_crowd import answered_crowd
-from utility_server.errors import QueueUnreachable, StoreUnreachable
+from utility_server.errors import QueueUnreachable, StoreBusy, StoreUnreachable
 from utility_server.pipeline import worker as module
 from utility_server.pipeline.queue import MOST_DELIVERIES, LocalQueue
 from utility_server.pipeline.sweeper import Sweeper
 from utility_server.pipeline.worker import Worker
 from utility_server.retail.entering import enter_answers
-from utility_server.retail.questions import State
+from utility_server.retail.questions import Questions, State
 from utility_server.retail.utility import Utility
 
 NONCES = [bytes([one]) * 16 for one in range(5)]
@@ -124,6 +124,25 @@ def test_while_the_database_is_not_reached_everything_waits(utility: Utility) ->
     assert set(told) == {"waits"}
     assert worker.step(0.0) == 2
     assert worker.counts == {"entered": 2}
+
+
+def test_a_worker_ends_for_no_error_and_what_it_had_comes_again(utility: Utility) -> None:
+    crowd, clock, told = answered_crowd(utility, 2), Clock(), list[str]()
+    queue = LocalQueue(clock)
+    worker = Worker(utility, queue, 32, lambda event, _: told.append(event), clock.sleep)
+    queue.publish(crowd.nonces)
+    broken = patch.object(Questions, "set_aside", side_effect=StoreBusy("for a minute"))
+    with failing(crowd.nonces[1]), broken:
+        for _ in range(MOST_DELIVERIES + 1):
+            worker.step(0.0)
+            clock.sleep(1_000)
+    assert told[-1] == "waits"
+    with patch.object(LocalQueue, "acknowledge", side_effect=ZeroDivisionError):
+        worker.step(0.0)
+        clock.sleep(1_000)
+    assert told[-1] == "failed"
+    worker.step(0.0)
+    assert [entry.kind for entry in utility.ledger.entries()] == ["bill"] * 2
 
 
 def test_a_queue_that_is_not_reached_is_tried_again(utility: Utility) -> None:
