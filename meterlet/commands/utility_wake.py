@@ -89,7 +89,9 @@ def waker_of(
 
 @click.command("broker-files")
 @utility_option
-@click.option("--to", "target", type=FOLDER, required=True, help="A new folder for the files.")
+@click.option(
+    "--to", "target", type=FOLDER, required=True, help="A folder for the files, new or of before."
+)
 @click.option(
     "--name", "names", multiple=True, default=("localhost", "127.0.0.1"), show_default=True,
     help="A name or address under which hubs reach the broker. Repeatable.",
@@ -103,21 +105,27 @@ def broker_files(folder: Path, target: Path, names: tuple[str, ...], port: int) 
     """Write what Mosquitto needs to wake hubs: settings, rules of access, key and certificate.
 
     Hubs know the broker's certificate by the utility's own authority. By the rules each hub hears
-    its own topic alone, and nobody but the gateway can wake it.
+    its own topic alone, and nobody but the gateway can wake it. In a folder that it has written
+    before, it only renews a certificate that ends within a month, or is for other names.
     """
     with one_line_errors(), Utility.open(folder) as utility:
         authority = authority_of(utility)
         authority.open()
-        try:
-            target.mkdir(parents=True, mode=0o755)
-        except FileExistsError:
-            fail(f"{target}: exists already")
         where = target.resolve()
         certificate, key = where / "broker.pem", where / "broker.key"
+        is_there = key.exists()
+        if not is_there:
+            try:
+                target.mkdir(parents=True, mode=0o755)
+            except FileExistsError:
+                fail(f"{target}: exists already, and is no broker's folder")
         authority.own_files(certificate, key, names[0][:64], names)
         (where / "ca.pem").write_bytes(authority.certificate_file.read_bytes())
-        (where / "acl").write_text(RULES)
-        (where / "acl").chmod(0o600)  # Mosquitto wants its rules to be nobody else's
-        (where / "mosquitto.conf").write_text(CONFIGURATION.format(folder=where, port=port))
-    facts = {"folder": os.fspath(where), "port": port, "names": list(names)}
+        if not is_there:  # what somebody has changed in them stays
+            (where / "acl").write_text(RULES)
+            (where / "acl").chmod(0o600)  # Mosquitto wants its rules to be nobody else's
+            (where / "mosquitto.conf").write_text(CONFIGURATION.format(folder=where, port=port))
+    facts = {"folder": os.fspath(where), "port": port, "names": list(names), "new": not is_there}
+    if is_there:
+        return facts, f"the certificate in {where} is as it must be; settings and rules stay"
     return facts, f"wrote the files of a broker to {where}: `mosquitto -c {where}/mosquitto.conf`"

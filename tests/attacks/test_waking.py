@@ -207,6 +207,31 @@ def test_the_gateways_certificate_for_the_broker_opens_no_door_for_hubs(world: W
     assert world.authority.peer(parsed.public_bytes(Encoding.DER)) is None
 
 
+def test_the_broker_s_files_are_renewed_and_what_was_changed_in_them_stays(
+    world: World, tmp_path: Path
+) -> None:
+    def write(target: Path, *names: str) -> tuple[int, str]:
+        arguments = ["--utility", world.folder / "utility", "--to", target]
+        more = [word for name in names for word in ("--name", name)]
+        command = ["utility", "broker-files", *map(str, arguments), *more]
+        done = CliRunner().invoke(main, command)
+        return done.exit_code, done.output
+
+    folder = tmp_path / "broker"
+    assert write(folder, "a.example")[0] == 0
+    key = (folder / "broker.key").read_bytes()
+    assert (folder / "broker.key").stat().st_mode & 0o777 == 0o600
+    (folder / "acl").write_text("own rules\n")
+    assert write(folder, "a.example")[0] == 0
+    assert (folder / "broker.key").read_bytes() == key
+    assert write(folder, "b.example")[0] == 0
+    assert (folder / "broker.key").read_bytes() != key
+    assert (folder / "acl").read_text() == "own rules\n"
+    (tmp_path / "other").mkdir()
+    code, output = write(tmp_path / "other")
+    assert (code, "exists already" in output) == (1, True)
+
+
 # Whoever can publish
 
 
