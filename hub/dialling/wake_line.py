@@ -21,6 +21,7 @@ import random
 import ssl
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final
@@ -104,7 +105,7 @@ class WakeLine:
             began = self.monotonic()
             try:
                 why = self._hear(stop)
-            except (OSError, ValueError, DiallingError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever a broker sends, we go on
                 why = _reason(error)
             if stop.is_set():
                 return
@@ -125,6 +126,7 @@ class WakeLine:
         self._messages = TokenBucket(MOST_MESSAGES, 60)
         client = self._client()
         client.connect(self.broker.host, self.broker.port, KEEP_ALIVE, **self._connecting())
+        line = client.socket()
         deadline = self.monotonic() + CONNECT_SECONDS
         try:
             while not stop.is_set() and not self._why:
@@ -134,7 +136,10 @@ class WakeLine:
                     return "it does not answer"
             return self._why
         finally:
-            client.disconnect()
+            with suppress(OSError, ValueError):
+                client.disconnect()
+            if line is not None:  # the library leaves it where it could not say goodbye
+                line.close()
 
     def _client(self) -> "Client":
         from paho.mqtt.client import Client
@@ -212,7 +217,7 @@ def _reason(error: Exception) -> str:
         return (error.reason or "TLS refused").lower().replace("_", " ")
     if isinstance(error, OSError):
         return error.strerror or "timed out"
-    return str(error)
+    return str(error) if isinstance(error, DiallingError) else type(error).__name__
 
 
 def require_client() -> None:

@@ -5,6 +5,7 @@ A wake-up proves nothing. The worst that one may do is to have the hub poll a fe
 """
 
 import os
+import random
 import socket
 import ssl
 import threading
@@ -331,6 +332,34 @@ def test_a_packet_that_says_it_is_huge_is_not_read(world: World) -> None:
         assert "the connection ended" in hub.why()
         assert hub.dialled == 0
     assert sent < 64 << 20
+
+
+def test_junk_ends_a_connection_and_never_the_listening(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client library meets bytes that it has no error for; the hub goes on listening."""
+    monkeypatch.setattr(wake_line, "FIRST_BACKOFF", 0.002)
+    monkeypatch.setattr(wake_line, "LONGEST_BACKOFF", 0.002)
+    monkeypatch.setattr(wake_line, "SLICE_SECONDS", 0.02)
+    monkeypatch.setattr(wake_line, "CONNECT_SECONDS", 0.2)
+    dice = random.Random(7)
+    came = 0
+
+    def act(line: ssl.SSLSocket) -> None:
+        nonlocal came
+        line.recv(65_536)
+        kind, rest = dice.choice(range(0x10, 0x100, 0x10)), dice.randbytes(dice.randrange(0, 40))
+        packet = bytes((kind | dice.choice((0, 2, 3)), len(rest))) + rest
+        line.sendall(dice.choice((b"", CONNACK, CONNACK + SUBACK)) + packet)
+        came += 1
+        line.settimeout(0.05)
+        with suppress(OSError):
+            line.recv(65_536)
+            line.recv(1)
+
+    with hostile_broker(own_context(world), act) as address, listening(world, address) as hub:
+        wait_until(lambda: came >= 60)
+        assert hub.dialled == 0
 
 
 def test_a_broker_that_wakes_with_other_meters_topics_wakes_nobody(world: World) -> None:
