@@ -242,14 +242,14 @@ async def _serve(
         server_header=False,
         proxy_headers=False,
         ws="none",
-        http=CertificateProtocol,
+        http="h11",
         loop="asyncio",
         h11_max_incomplete_event_size=16 * 1024,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=10,
         ssl_context_factory=None if tls is None else lambda _config, _default: tls,
     )
-    server, stop = PagesServer(config, MOST_CONNECTIONS), asyncio.Event()
+    server, stop = PagesServer(config, MOST_CONNECTIONS, CertificateProtocol), asyncio.Event()
 
     def end() -> None:
         server.should_exit = True

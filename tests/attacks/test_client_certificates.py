@@ -23,7 +23,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from hub.web_listener import QuietServer, listen, tls_context
+from hub.web_listener import tls_context
+from listeners.acceptor import listen
+from listeners.pages import PagesServer
 from meterlet.commands.utility_wake import authority_of
 from protocols.hub_certificates import make_signing_request
 from tests.support.client_certificates import Identity, Line, identity, written
@@ -90,10 +92,10 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     clients = TrustedClients(context, parts.client_certificates.all)
     config = uvicorn.Config(
         create_service_api(parts), log_config=None, access_log=False, proxy_headers=False,
-        http=CertificateProtocol, ws="none", loop="asyncio", lifespan="off",
+        http="h11", ws="none", loop="asyncio", lifespan="off",
         ssl_context_factory=lambda _config, _default: context,
     )  # fmt: skip
-    server = QuietServer(config)
+    server = PagesServer(config, 64, CertificateProtocol)
     thread = threading.Thread(
         target=lambda: asyncio.run(server.serve(sockets=[listener])), daemon=True
     )

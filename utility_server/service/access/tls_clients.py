@@ -15,8 +15,7 @@ import ssl
 from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
-from uvicorn.protocols.http.h11_impl import H11Protocol
-
+from listeners.pages import PatientProtocol
 from utility_server.service.access.client_certificates import ClientCertificate
 
 LOOK_SECONDS: Final = 5.0
@@ -61,7 +60,7 @@ class TrustedClients:
                 failed(error)
 
 
-class CertificateProtocol(H11Protocol):
+class CertificateProtocol(PatientProtocol):
     """A connection whose requests are told which certificate it has shown."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
