@@ -8,7 +8,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -182,6 +182,12 @@ def test_a_certificate_counts_within_its_time_alone(door: Door, tmp_path: Path) 
         finally:
             door.clock.now = before
         assert line.ask("GET", "/v1/me")[0] == 200
+    # On record since before it ended: TLS refuses it, too.
+    old = identity(tmp_path / "old", begins=timedelta(days=-3), ends=timedelta(days=-1))
+    then = int(old.certificate.not_valid_before_utc.timestamp()) + 60
+    replace(door.parts.client_certificates, now=lambda: then).register("x", FULL, old.certificate)
+    door.clients.refresh()
+    assert refused_by_tls(door, old)
     for times in (
         {"begins": timedelta(days=-2), "ends": timedelta(days=-1)},
         {"begins": timedelta(days=1)},
