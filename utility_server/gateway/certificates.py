@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import (
@@ -36,7 +36,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from sqlalchemy import Engine, Row, func, insert, select, update
+from sqlalchemy import Engine, Row, Select, insert, select, update
 
 from protocols.hub_certificates import (
     CertificateRequest,
@@ -99,6 +99,25 @@ class HubCertificate:
         return not self.withdrawn and self.issued - 600 <= now < self.ends
 
 
+def _key_of(certificate: HubCertificate) -> object:
+    return x509.load_der_x509_certificate(certificate.certificate).public_key()
+
+
+def _of(meter: bytes) -> Select[Any]:
+    return select(table).where(table.c.meter == meter).order_by(table.c.issued, table.c.serial)
+
+
+def _require_successor(current: HubCertificate, known: Sequence[HubCertificate], now: int) -> None:
+    """Raise `CertificateRefused` unless a certificate may have one more successor."""
+    if not any(one.serial == current.serial and one.counts_at(now) for one in known):
+        raise CertificateRefused("the certificate counts no more")
+    if sum(one.issued > current.issued for one in known) >= MOST_SUCCESSORS:
+        raise CertificateRefused(
+            "so many certificates were issued already; let `meterlet utility certify-hub` issue"
+            " the next"
+        )
+
+
 class Certifiers(Protocol):
     """Knows who certifies which meter."""
 
@@ -146,12 +165,16 @@ class CertificateAuthority:
         return self._issue(request.meter, key, days)
 
     def renew(
-        self, signing_request: bytes, meter: bytes, days: int = HUB_DAYS, after: int | None = None
+        self,
+        signing_request: bytes,
+        meter: bytes,
+        days: int = HUB_DAYS,
+        current: HubCertificate | None = None,
     ) -> HubCertificate:
-        """Issue the next certificate to a hub that has shown the one it has.
+        """Issue the next certificate to a hub that has shown the one it has, `current`.
 
         Asked again for the same key, as after a lost answer, it is the same certificate. Raises
-        `CertificateRefused` where `MOST_SUCCESSORS` of the meter were issued later than `after`.
+        `CertificateRefused` where `current` counts no more, or has `MOST_SUCCESSORS` already.
         """
         try:
             key = read_signing_request(signing_request, meter)
@@ -163,7 +186,7 @@ class CertificateAuthority:
             certificate = x509.load_der_x509_certificate(known.certificate)
             if certificate.public_key() == key:
                 return known
-        return self._issue(meter, key, days, after)
+        return self._issue(meter, key, days, current)
 
     def renew_by(self, current: HubCertificate, signing_request: bytes) -> HubCertificate:
         """Do so for a hub that dials with `current`, once the last third of its time has begun.
@@ -173,7 +196,7 @@ class CertificateAuthority:
         """
         if not is_renewal_due(current.issued, current.ends, self.now()):
             raise CertificateRefused("it is too early for another certificate")
-        return self.renew(signing_request, current.meter, after=current.issued)
+        return self.renew(signing_request, current.meter, current=current)
 
     def issue_to_system(
         self, name: str, key: CertificatePublicKeyTypes, days: int
@@ -183,38 +206,45 @@ class CertificateAuthority:
         Its subject is no meter and not the gateway, so that neither gateway nor broker takes it
         for theirs, whatever the system is called.
         """
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{SYSTEM}{name}"[:64])])
-        ends = self.now() + 86_400 * days
-        return self._client(self._serial(), subject, key, self.now(), ends)
-
-    def _client(
-        self, serial: bytes, subject: x509.Name, key: CertificatePublicKeyTypes, now: int, ends: int
-    ) -> x509.Certificate:
         issuer_key, issuer = self.open()
-        ends = min(ends, int(issuer.not_valid_after_utc.timestamp()))
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{SYSTEM}{name}"[:64])])
+        now = self.now()
+        ends = min(now + 86_400 * days, int(issuer.not_valid_after_utc.timestamp()))
         return (
-            _builder(serial, now, ends, subject, issuer.subject, key)
+            _builder(self._serial(), now, ends, subject, issuer.subject, key)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=True)
             .add_extension(_issued_by(issuer), critical=False)
             .sign(issuer_key, SHA256())
         )
 
     def _issue(
-        self, meter: bytes, key: EllipticCurvePublicKey, days: int, after: int | None = None
+        self,
+        meter: bytes,
+        key: EllipticCurvePublicKey,
+        days: int,
+        current: HubCertificate | None = None,
     ) -> HubCertificate:
+        issuer_key, issuer = self.open()
         serial = self._serial()
         now = self.now()
-        signed = self._client(serial, subject_of(meter), key, now, now + 86_400 * days)
-        ends = int(signed.not_valid_after_utc.timestamp())
+        ends = min(now + 86_400 * days, int(issuer.not_valid_after_utc.timestamp()))
+        signed = (
+            _builder(serial, now, ends, subject_of(meter), issuer.subject, key)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=True)
+            .add_extension(_issued_by(issuer), critical=False)
+            .sign(issuer_key, SHA256())
+        )
         made = HubCertificate(serial, meter, now, ends, 0, signed.public_bytes(Encoding.DER))
         with writing(self.engine, meter) as connection:
-            if after is not None:
-                later = select(func.count()).where(table.c.meter == meter, table.c.issued > after)
-                if connection.execute(later).scalar_one() >= MOST_SUCCESSORS:
-                    raise CertificateRefused(
-                        "so many certificates were issued already; let `meterlet utility"
-                        " certify-hub` issue the next"
-                    )
+            # Under the lock that a withdrawal takes: a right that has ended grants no other.
+            known = [_kept(row) for row in connection.execute(_of(meter)).all()]
+            if any(one.withdrawn and _key_of(one) == key for one in known):
+                raise CertificateRefused(
+                    "a certificate with this key was withdrawn; `meterlet hub dial-key --new-key`"
+                    " makes another key"
+                )
+            if current is not None:
+                _require_successor(current, known, now)
             connection.execute(
                 insert(table).values(
                     serial=serial,
@@ -251,7 +281,7 @@ class CertificateAuthority:
         where = [table.c.meter == meter, table.c.withdrawn == 0]
         if serial is not None:
             where.append(table.c.serial == serial)
-        with writing(self.engine) as connection:
+        with writing(self.engine, meter) as connection:
             done = connection.execute(update(table).where(*where).values(withdrawn=self.now()))
         return done.rowcount
 
