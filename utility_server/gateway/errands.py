@@ -14,7 +14,7 @@ while.
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -331,6 +331,14 @@ class AllErrands:
     """Several kinds of errands, in order."""
 
     kinds: Sequence[Errands]
+    _expected: set[bytes] = field(default_factory=set)
+
+    def expect(self, meters: Iterable[bytes]) -> None:
+        """Look for each of these hubs by itself when it dials: it is woken for what has just come.
+
+        What is known of all meters may be older than that.
+        """
+        self._expected.update(meters)
 
     def is_fresh(self) -> bool:
         """Whether all are."""
@@ -344,7 +352,7 @@ class AllErrands:
 
     def is_waiting(self, meter: bytes) -> bool:
         """Whether any has something to do."""
-        return any(kind.is_waiting(meter) for kind in self.kinds)
+        return meter in self._expected or any(kind.is_waiting(meter) for kind in self.kinds)
 
     def waits(self, meter: bytes) -> Waits:
         """As soon as the most urgent wants."""
@@ -353,8 +361,10 @@ class AllErrands:
 
     def next(self, meter: bytes) -> Errand | None:
         """Return the first that there is."""
+        is_expected = meter in self._expected
         for kind in self.kinds:
-            errand = kind.next(meter) if kind.is_waiting(meter) else None
+            errand = kind.next(meter) if is_expected or kind.is_waiting(meter) else None
             if errand is not None:
                 return errand
+        self._expected.discard(meter)
         return None

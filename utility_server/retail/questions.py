@@ -452,6 +452,18 @@ class Questions:
                 found.setdefault(bytes(meter), set()).add(State(state))
         return {meter: frozenset(states) for meter, states in found.items()}
 
+    def for_hubs(self, since: int) -> list[tuple[bytes, bytes, State]]:
+        """Return meter, nonce and state of each question that has come to wait for its hub.
+
+        Since then: it was asked, or its invoice was entered.
+        """
+        query = select(table.c.meter, table.c.nonce, table.c.state).where(
+            table.c.state.in_((State.ASKED, State.ENTERED)), table.c.changed >= since
+        )
+        with reading(self.engine) as connection:
+            rows = connection.execute(query).all()
+        return [(bytes(meter), bytes(nonce), State(state)) for meter, nonce, state in rows]
+
     def waiting(self, meter: bytes | None = None) -> list[KeptQuestion]:
         """Return the questions that are open or not delivered, of one meter or all.
 
