@@ -48,7 +48,7 @@ ENTRIES: Final = {
     "einvoice": (r"utility_server\.service\.einvoice\.(cii|pdf)",),
     "api": (
         r"utility_server\.service(\.(?!einvoice\.(cii|pdf))\w+)*",
-        r"meterlet\.commands\.utility_(access|serve)", r"listeners\.pages",
+        r"meterlet\.commands\.utility_(access|client_certificate|serve)", r"listeners\.pages",
     ),
     "pages": (
         r"hub\.inspection\.(api|locales|web)(\.\w+)*", r"meterlet\.commands\.inspect\.pages",
