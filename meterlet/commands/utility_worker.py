@@ -91,9 +91,9 @@ def worker(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     with one_line_errors(), ExitStack() as opened:
-        utility = opened.enter_context(_reached(lambda: Utility.open(folder), told, stopping))
+        utility = opened.enter_context(reached(lambda: Utility.open(folder), told, stopping))
         queue = opened.enter_context(
-            closing(_reached(lambda: open_queue(nats, token_file, credentials), told, stopping))
+            closing(reached(lambda: open_queue(nats, token_file, credentials), told, stopping))
         )
         # By itself it finds at once what waits; beside a queue, only what that has lost.
         sweeper = Sweeper(utility, queue, told)
@@ -113,7 +113,7 @@ def worker(
     told("stopped", dict(working.counts))
 
 
-def _reached(open_it: Callable[[], OpenedT], told: Told, stopping: threading.Event) -> OpenedT:
+def reached(open_it: Callable[[], OpenedT], told: Told, stopping: threading.Event) -> OpenedT:
     """Open a database or queue, however long its server takes to come up."""
     while True:
         try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole service on one machine: PostgreSQL, NATS, workers, and both doors, each a process.
+"""The whole service on one machine: PostgreSQL, NATS, workers, a deliverer, and both doors.
 
     FOLDER/utility       the utility: keys, and where its tables are
     FOLDER/postgresql    the database's server
@@ -136,11 +136,15 @@ class Stack:
                 "--port",
                 str(self.port),
             ],
+            "deliverer": [
+                *self.program, "utility", "deliver", "--utility", str(self.utility), "--watch",
+                "--json",
+            ],
             **{
                 f"worker-{number}": [*self.program, "utility", "worker", *options]
                 for number in range(1, self.workers + 1)
             },
-        }
+        }  # fmt: skip
         for name, command in commands.items():
             part = _Part(name, command, self.folder / f"{name}.log")
             part.look_after(time.monotonic(), self.told)
