@@ -21,6 +21,7 @@ from utility_server.service.access.api_keys import ApiKey, ApiKeys
 from utility_server.service.access.audit import BEGUN, CUT_OFF, AuditLog
 from utility_server.service.access.operators import Operators
 from utility_server.service.access.roles import Role, parse_roles
+from utility_server.service.access.second_factor import SecondFactors
 from utility_server.service.words import utc_text
 
 DAY_SECONDS: Final = 86_400
@@ -33,16 +34,17 @@ role_option = click.option(
 )  # fmt: skip
 
 
-def _now() -> int:
+def now_of() -> int:
+    """Return the time, in epoch seconds."""
     return int(time.time())
 
 
 @contextmanager
-def _utility(folder: Path, action: str = "", target: str = "") -> Iterator[Utility]:
+def opened_on_record(folder: Path, action: str = "", target: str = "") -> Iterator[Utility]:
     """Open the utility; what changes something is on record before it is done."""
     with one_line_errors(), Utility.open(folder) as utility:
         if action:
-            AuditLog(utility.engine, _now).append(COMMAND, action, target, BEGUN, "command")
+            AuditLog(utility.engine, now_of).append(COMMAND, action, target, BEGUN, "command")
         outcome = CUT_OFF  # whatever ends it, it has an outcome
         try:
             yield utility
@@ -55,11 +57,16 @@ def _utility(folder: Path, action: str = "", target: str = "") -> Iterator[Utili
             raise
         finally:
             if action:
-                AuditLog(utility.engine, _now).append(COMMAND, action, target, outcome, "command")
+                AuditLog(utility.engine, now_of).append(COMMAND, action, target, outcome, "command")
 
 
 def _keys(utility: Utility) -> ApiKeys:
-    return ApiKeys(utility.engine, _now, os.urandom)
+    return ApiKeys(utility.engine, now_of, os.urandom)
+
+
+def _operators(utility: Utility) -> Operators:
+    factors = SecondFactors(utility.engine, utility.keys.storage, now_of, os.urandom)
+    return Operators(utility.engine, now_of, os.urandom, factors)
 
 
 @click.group("api-key")
@@ -78,7 +85,7 @@ def api_key() -> None:
 @json_or_text("meterlet.utility.api-key/1")
 def create_key(folder: Path, name: str, roles: tuple[str, ...], days: int) -> Shown:
     """Make a key called NAME. It is shown this once; only its hash is kept."""
-    with _utility(folder, "create_api_key") as utility:
+    with opened_on_record(folder, "create_api_key") as utility:
         key, text = _keys(utility).create(name, parse_roles(roles), days * DAY_SECONDS)
     return {**_facts(key), "secret": text}, text
 
@@ -88,8 +95,8 @@ def create_key(folder: Path, name: str, roles: tuple[str, ...], days: int) -> Sh
 @json_or_text("meterlet.utility.api-keys/1")
 def list_keys(folder: Path) -> Shown:
     """List the keys, without their secrets."""
-    with _utility(folder) as utility:
-        now = _now()
+    with opened_on_record(folder) as utility:
+        now = now_of()
         found = [(key, key.holds(now)) for key in _keys(utility).all()]
     lines = [
         f"{key.identification}  {' '.join(sorted(key.roles)):24} {key.name}"
@@ -106,7 +113,7 @@ def list_keys(folder: Path) -> Shown:
 @json_or_text("meterlet.utility.api-key/1")
 def revoke_key(folder: Path, key: str) -> Shown:
     """Let KEY count no more, from the next request on."""
-    with _utility(folder, "revoke_api_key", f"key={key[:40]}") as utility:
+    with opened_on_record(folder, "revoke_api_key", f"key={key[:40]}") as utility:
         revoked = _keys(utility).revoke(key)
     return _facts(revoked), f"revoked {revoked.identification}"
 
@@ -141,8 +148,8 @@ def add_operator(
 ) -> Shown:
     """Add the operator NAME; a name that somebody has is refused."""
     password = _password(password_file)
-    with _utility(folder, "add_operator", f"operator={name[:40]}") as utility:
-        operators = Operators(utility.engine, _now, os.urandom)
+    with opened_on_record(folder, "add_operator", f"operator={name[:40]}") as utility:
+        operators = _operators(utility)
         added = operators.add(name, password, parse_roles(roles))
     return {"name": added.name, "roles": sorted(added.roles)}, f"added {added.name}"
 
@@ -178,8 +185,8 @@ def change_operator(
     if not roles and not asks and password_file is None:
         raise click.UsageError("say what changes: --role, --password or --password-file")
     password = _password(password_file) if asks or password_file is not None else None
-    with _utility(folder, "change_operator", f"operator={name[:40]}") as utility:
-        operators = Operators(utility.engine, _now, os.urandom)
+    with opened_on_record(folder, "change_operator", f"operator={name[:40]}") as utility:
+        operators = _operators(utility)
         changed = operators.change(name, password, parse_roles(roles) if roles else None)
     return {"name": changed.name, "roles": sorted(changed.roles)}, f"changed {changed.name}"
 
@@ -189,10 +196,23 @@ def change_operator(
 @json_or_text("meterlet.utility.operators/1")
 def list_operators(folder: Path) -> Shown:
     """List the operators."""
-    with _utility(folder) as utility:
-        found = Operators(utility.engine, _now, os.urandom).all()
-    lines = [f"{one.name:20} {' '.join(sorted(one.roles))}" for one in found]
-    facts = [{"name": one.name, "roles": sorted(one.roles)} for one in found]
+    with opened_on_record(folder) as utility:
+        operators = _operators(utility)
+        found, left = operators.all(), operators.factors.left()
+    facts = [
+        {
+            "name": one.name,
+            "roles": sorted(one.roles),
+            "second_factor": one.name in left,
+            "recovery_codes": left.get(one.name, 0),
+        }
+        for one in found
+    ]
+    lines = [
+        f"{one.name:20} {' '.join(sorted(one.roles)):24}"
+        + (f" second factor, {left[one.name]} recovery codes" if one.name in left else "")
+        for one in found
+    ]
     return {"operators": facts}, lines or "there is no operator"
 
 
@@ -202,9 +222,47 @@ def list_operators(folder: Path) -> Shown:
 @json_or_text("meterlet.utility.operator/1")
 def remove_operator(folder: Path, name: str) -> Shown:
     """Remove the operator NAME, who is signed out everywhere."""
-    with _utility(folder, "remove_operator", f"operator={name[:40]}") as utility:
-        Operators(utility.engine, _now, os.urandom).remove(name)
+    with opened_on_record(folder, "remove_operator", f"operator={name[:40]}") as utility:
+        _operators(utility).remove(name)
     return {"name": name, "removed": True}, f"removed {name}"
+
+
+@operator.command("add-factor")
+@utility_option
+@click.argument("name", help="The operator's name.")
+@json_or_text("meterlet.utility.operator-factor/1")
+def add_factor(folder: Path, name: str) -> Shown:
+    """Give the operator NAME a second factor: codes of an authenticator app (TOTP).
+
+    The secret and ten recovery codes are shown this once. They take the place of any before.
+    Whoever is signed in as NAME is signed out.
+    """
+    with opened_on_record(folder, "add_operator_factor", f"operator={name[:40]}") as utility:
+        made = _operators(utility).add_factor(name)
+    facts = {
+        "name": name,
+        "secret": made.secret,
+        "uri": made.uri,
+        "recovery_codes": list(made.recovery),
+    }
+    lines = [
+        f"secret for the app  {made.secret}",
+        f"the same as address {made.uri}",
+        "recovery codes, each good once in the place of a code:",
+        *(f"  {code}" for code in made.recovery),
+    ]
+    return facts, lines
+
+
+@operator.command("remove-factor")
+@utility_option
+@click.argument("name", help="The operator's name.")
+@json_or_text("meterlet.utility.operator/1")
+def remove_factor(folder: Path, name: str) -> Shown:
+    """Take the second factor of the operator NAME away, who is signed out everywhere."""
+    with opened_on_record(folder, "remove_operator_factor", f"operator={name[:40]}") as utility:
+        _operators(utility).remove_factor(name)
+    return {"name": name, "second_factor": False}, f"{name} has no second factor any more"
 
 
 @click.command()
@@ -218,8 +276,8 @@ def audit(folder: Path, noted: ChainHead | None, only_head: bool) -> Shown:
     The chain has no key: whoever can write the database can cut off its end or write it anew, and
     it holds. Note its end now and then where he cannot write, and check with --noted.
     """
-    with _utility(folder) as utility:
-        entries = list(AuditLog(utility.engine, _now).entries(noted))
+    with opened_on_record(folder) as utility:
+        entries = list(AuditLog(utility.engine, now_of).entries(noted))
     head = ChainHead(entries[-1].sequence, entries[-1].digest) if entries else ChainHead(0, GENESIS)
     if only_head:
         return {"verified": True, "head": str(head)}, str(head)

@@ -31,6 +31,7 @@ from meterlet.commands.serving import (
     run_until_stopped,
 )
 from meterlet.commands.tariff_files import write_new
+from meterlet.commands.utility_wake import authority_of, wake_option, waker_of
 from meterlet.commands.utility_worker import (
     nats_credentials_option,
     nats_option,
@@ -38,21 +39,16 @@ from meterlet.commands.utility_worker import (
     open_queue,
 )
 from protocols.hub_certificates import LARGEST_REQUEST
+from protocols.remote_admin.wake import BrokerAddress
 from utility_server.errors import UtilityError
 from utility_server.fleet.errands import FleetErrands
 from utility_server.fleet.plans import HubState
 from utility_server.fleet.rollouts import Due, Outcome, Rollouts
-from utility_server.gateway.certificates import HUB_DAYS, CertificateAuthority, HubCertificate
+from utility_server.gateway.certificates import HUB_DAYS, HubCertificate
 from utility_server.gateway.errands import POLL_SECONDS, AllErrands, BillErrands
+from utility_server.gateway.waking import waking
 from utility_server.pipeline.in_process import verifying
 from utility_server.retail.utility import Utility
-
-
-def authority_of(utility: Utility) -> CertificateAuthority:
-    """Return the authority for hubs' certificates in a utility's folder."""
-    return CertificateAuthority(
-        utility.folder, utility.engine, utility.customers, utility.now, utility.randomness
-    )
 
 
 def rollouts_of(utility: Utility) -> Rollouts:
@@ -149,6 +145,7 @@ def withdraw_certificate(folder: Path, meter: bytes, serial: bytes | None) -> Sh
     "--worker", "by_worker", is_flag=True,
     help="Leave the answers to `meterlet utility worker`, without a queue too.",
 )  # fmt: skip
+@wake_option
 @nats_option
 @nats_token_option
 @nats_credentials_option
@@ -162,6 +159,7 @@ def gateway(
     key: Path | None,
     poll: int,
     by_worker: bool,
+    broker: BrokerAddress | None,
     nats: str | None,
     token_file: Path | None,
     credentials: Path | None,
@@ -171,7 +169,8 @@ def gateway(
 
     Without --certificate and --key the server has a certificate of the utility's own authority,
     which hubs know. A bill is asked for with `meterlet utility request bill --dialled`. Answers are
-    verified here, many at once; with --nats they wait for `meterlet utility worker`.
+    verified here, many at once; with --nats they wait for `meterlet utility worker`. With --wake
+    hubs that listen at the broker dial as soon as something waits for them.
     """
     if (certificate is None) != (key is None):
         raise click.UsageError("--certificate goes with --key")
@@ -196,8 +195,11 @@ def gateway(
         app = gateway_app(errands, authority, workers)
         ready = announce("meterlet.utility.gateway/1" if as_json else None)
 
+        waker = waker_of(utility, authority, rollouts_of(utility), errands, broker, complain)
+
         async def serve(stop: asyncio.Event) -> None:
-            await serve_gateway(app, context, host, port, ready, stop)
+            async with waking(waker):
+                await serve_gateway(app, context, host, port, ready, stop)
 
         run_until_stopped(serve)
 

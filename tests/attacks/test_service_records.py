@@ -129,7 +129,9 @@ def guess(service: Served, name: str = "anna", source: str = "10.0.0.66") -> int
 
 def comes_in(service: Served, source: str, browser: str = "") -> bool:
     try:
-        return service.parts.operators.sign_in("anna", PASSWORD, source, browser) is not None
+        return (
+            service.parts.operators.sign_in("anna", PASSWORD, source, browser=browser) is not None
+        )
     except TooManySignIns:
         return False
 
@@ -170,9 +172,9 @@ def test_a_known_browser_is_its_name_s_alone_and_guesses_in_it_cost_time(service
     for odd in ("", "é", "a" * 5_000, cookie + "\n", cookie.upper(), "." * 3):
         assert not nonce_of(odd, "anna", anna.epoch)
     for _ in range(FREE_FAILURES):
-        assert parts.operators.sign_in("anna", "wrong wrong", "10.0.0.1", known) is None
+        assert parts.operators.sign_in("anna", "wrong wrong", "10.0.0.1", browser=known) is None
     with pytest.raises(TooManySignIns):
-        parts.operators.sign_in("anna", PASSWORD, "10.0.0.1", known)
+        parts.operators.sign_in("anna", PASSWORD, "10.0.0.1", browser=known)
     clock.now += LIFE_SECONDS
     assert not nonce_of(cookie, "anna", anna.epoch)
 
@@ -318,7 +320,11 @@ def late(app: ASGIApp, scope: dict[str, Any], body: bytes, meanwhile: Callable[[
         (b"host", urlsplit(ORIGIN).netloc.encode()), (b"content-length", b"%d" % len(body)),
         *scope["headers"],
     ]  # fmt: skip
-    asyncio.run(app(whole, receive, send))
+
+    async def ask() -> None:
+        await app(whole, receive, send)
+
+    asyncio.run(ask())
     return int(next(one["status"] for one in sent if one["type"] == "http.response.start"))
 
 

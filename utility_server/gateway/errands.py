@@ -14,7 +14,7 @@ while.
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -26,6 +26,7 @@ from protocols.metrology import Period
 from protocols.remote_admin.server import Errand, Waits
 from protocols.secure_channel.conversation import Conversation
 from utility_server.errors import HeadEndError, HubRefused, StoreError, UtilityError
+from utility_server.gateway.gathering import Gathering
 from utility_server.hub_conversation import INCOMPLETE, HubConversations
 from utility_server.retail.claims import BILL, UNATTRIBUTED, command_of, saying_what_to_do
 from utility_server.retail.limits import (
@@ -107,9 +108,13 @@ class BillErrands:
         default_factory=OrderedDict
     )
     """By meter, the last one at the end: when nothing could be done, and the states then."""
+    _gathering: Gathering = field(init=False, repr=False)
     _unattributed: dict[bytes, UnattributedQuestion] = field(default_factory=dict)
     """By the bill's nonce: asked again byte for byte, so that the hub counts it once."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def __post_init__(self) -> None:
+        self._gathering = Gathering(self.utility.questions.answered_together)
 
     def is_fresh(self) -> bool:
         """Whether the states of questions were read of late."""
@@ -171,7 +176,7 @@ class BillErrands:
 
         def accept(answer: bytes) -> None:
             # On the disk before the hub is sent anything more.
-            self.utility.questions.answered(question, answer)
+            self._gathering.keep(question, answer)
             self._answered(question, answer)
 
         with saying_what_to_do(question):
@@ -331,6 +336,14 @@ class AllErrands:
     """Several kinds of errands, in order."""
 
     kinds: Sequence[Errands]
+    _expected: set[bytes] = field(default_factory=set)
+
+    def expect(self, meters: Iterable[bytes]) -> None:
+        """Look for each of these hubs by itself when it dials: it is woken for what has just come.
+
+        What is known of all meters may be older than that.
+        """
+        self._expected.update(meters)
 
     def is_fresh(self) -> bool:
         """Whether all are."""
@@ -344,7 +357,7 @@ class AllErrands:
 
     def is_waiting(self, meter: bytes) -> bool:
         """Whether any has something to do."""
-        return any(kind.is_waiting(meter) for kind in self.kinds)
+        return meter in self._expected or any(kind.is_waiting(meter) for kind in self.kinds)
 
     def waits(self, meter: bytes) -> Waits:
         """As soon as the most urgent wants."""
@@ -353,8 +366,10 @@ class AllErrands:
 
     def next(self, meter: bytes) -> Errand | None:
         """Return the first that there is."""
+        is_expected = meter in self._expected
         for kind in self.kinds:
-            errand = kind.next(meter) if kind.is_waiting(meter) else None
+            errand = kind.next(meter) if is_expected or kind.is_waiting(meter) else None
             if errand is not None:
                 return errand
+        self._expected.discard(meter)
         return None

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Invoices from the outbox to hubs at addresses: each once, whoever dies or is not reached."""
 
+import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -16,9 +18,12 @@ import pytest
 
 from protocols.enrolment import Enrolment
 from protocols.iso7816.apdu import CommandApdu
+from tests.support import crowd as processes
 from tests.support.answered_crowd import WEEK, AnsweredCrowd, answered_crowd
 from tests.support.answered_home import TARIFF
+from tests.support.delivering import deliver_until_killed
 from tests.support.postgresql import as_files, new_schema
+from tests.support.soak import IS_SOAKING
 from tests.support.waiting import PATIENCE, wait_until
 from utility_server.copying import move_database
 from utility_server.errors import (
@@ -42,6 +47,8 @@ from utility_server.retail.entering import enter_answers
 from utility_server.retail.questions import State
 from utility_server.retail.utility import Utility
 
+KILLS = 20 if IS_SOAKING else 2
+INVOICES = 160 if IS_SOAKING else 16
 HUB = "127.0.0.1:7816"
 
 
@@ -269,6 +276,39 @@ def test_several_deliver_each_invoice_once(
         (home.meter for home in crowd.homes), 1
     )
     assert sum(one.counts["delivered"] for one in crew) == 9
+
+
+@pytest.mark.process
+@pytest.mark.more_in_soak
+def test_killed_at_random_deliverers_lose_no_invoice(tmp_path: Path, database_kind: str) -> None:
+    """Two at a time, killed with -9: each invoice is delivered, and noted; few come twice."""
+    folder, taken, dice = tmp_path / "utility", tmp_path / "taken", random.Random(7)
+    with as_files(), Utility.create(folder, now=Clock()) as utility:
+        crowd = entered(utility, INVOICES)
+    if database_kind == "postgresql":
+        with as_files():
+            move_database(folder, new_schema())
+    work = partial(processes.started, deliver_until_killed, folder, taken)
+    running, kills = [work(), work()], 0
+    try:
+        with as_files(), Utility.open(folder) as utility:
+            while not _all_delivered(utility, crowd):
+                time.sleep(0.1 + dice.random() / 2)
+                if kills < KILLS and taken.exists():
+                    victim = running.pop(dice.randrange(2))
+                    victim.kill()
+                    victim.join()
+                    kills += 1
+                    running.append(work())
+    finally:
+        for one in running:
+            one.kill()
+            one.join()
+    times = Counter(taken.read_text().split())
+    assert set(times) == {home.meter.hex() for home in crowd.homes}
+    # Killed between the hub's taking it and the note of it: two hubs at a time, each once more.
+    assert times.total() <= INVOICES + 2 * kills
+    assert kills > 0
 
 
 def test_what_a_dead_deliverer_held_is_anothers_when_its_lease_is_over(

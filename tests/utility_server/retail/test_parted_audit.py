@@ -135,6 +135,6 @@ def test_other_processes_say_what_is_wrong_as_this_one_does(utility: Utility) ->
     wrong, facts = utility.ledger.evidence(refused), dict(right.content)
     del facts["evidence"]
     utility.ledger.append(1_750_000_000, "bill", refused.meter, facts, wrong)
-    here, there = outcome(utility, InThisProcess()), outcome(utility, InProcesses(2))
+    here, there = outcome(utility, InThisProcess()), outcome(utility, InProcesses(1))
     assert here[1].startswith("total: entry 8")
     assert there == here

@@ -233,3 +233,14 @@ def test_a_run_says_what_it_is_of_and_what_came_of_it() -> None:
 )  # fmt: skip
 def test_an_entry_says_amounts_with_their_currency(facts: dict[str, object], said: str) -> None:
     assert says({"facts": facts}) == said
+
+
+def test_what_was_done_is_said_once_and_no_made_up_link_says_it(service: Served) -> None:
+    sent = send(service, f"{CUSTOMER}/contracts", CUSTOMER, **{"from": "2025-02-01"})
+    where = sent.headers["location"]
+    assert "The contract is opened" in service.client.get(where).text
+    assert "The contract is opened" not in service.client.get(CUSTOMER).text
+    mark = where.rpartition(".")[2]
+    for made_up in (f"key-revoked.{mark}", "key-revoked.", "key-revoked", "x." + "0" * 32, "é.é"):
+        page = service.client.get(CUSTOMER, params={"done": made_up})
+        assert (page.status_code, 'id="done"' in page.text) == (200, False)

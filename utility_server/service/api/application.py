@@ -47,9 +47,10 @@ ROUTERS: Final = (
 ABOUT: Final = """
 The utility's interface for systems and staff.
 
-Show a key (`Authorization: Bearer mlk_...`) or an access token of the identity provider. Each
-operation says in `x-roles` who may ask for it. Errors are `application/problem+json`. Collections
-come in pages: ask again with `cursor`. An `Idempotency-Key` makes a request safe to send again.
+Show a key (`Authorization: Bearer mlk_...`), an access token of the identity provider, or a
+certificate in TLS. Each operation says in `x-roles` who may ask for it. Errors are
+`application/problem+json`. Collections come in pages: ask again with `cursor`. An `Idempotency-Key`
+makes a request safe to send again.
 """
 
 
@@ -97,7 +98,11 @@ def _described(api: FastAPI) -> dict[str, Any]:
             "scheme": "bearer",
             "description": "A key of a system (`mlk_...`), or an access token (JWT).",
         }
-        found["security"] = [{"bearer": []}]
+        schemes["certificate"] = {
+            "type": "mutualTLS",
+            "description": "A system's certificate, where the service asks for them.",
+        }
+        found["security"] = [{"bearer": []}, {"certificate": []}]
         api.openapi_schema = found
     return api.openapi_schema
 

@@ -453,6 +453,25 @@ class ShownApiKey(ApiKeyState):
     secret: str
 
 
+class NewClientCertificate(Model):
+    """A system's certificate, which is to count in the place of a key."""
+
+    name: str = Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")
+    roles: list[Role] = Field(min_length=1, max_length=5)
+    certificate: str = Field(max_length=16_384, description="In PEM; it counts until it ends.")
+
+
+class ClientCertificateState(Model):
+    """A system's certificate as it is on record."""
+
+    fingerprint: str = Field(description="SHA-256, in hex.")
+    name: str
+    roles: list[Role]
+    registered: str
+    expires: str
+    withdrawn: str | None
+
+
 class AuditLine(Model):
     """Who asked for what."""
 

@@ -101,14 +101,14 @@ async def begin_schedule(visit: Visit) -> Response:
     body: dict[str, Any] = {name: visit.fields.get(name, "") for name in ("name", "day", "hour")}
     body["order"] = {"tariff": visit.fields.get("tariff", "")}
     answer = await visit.inside.ask("POST", "/v1/bill-schedules", body)
-    return visit.see("/") if answer.is_fine else await overview(visit, answer)
+    return visit.see("/", "schedule-made") if answer.is_fine else await overview(visit, answer)
 
 
 async def remove_schedule(visit: Visit) -> Response:
     """Let a bill run come no more."""
     name = visit.http.path_params["run"]
     answer = await visit.inside.ask("DELETE", f"/v1/bill-schedules/{name}")
-    return visit.see("/") if answer.is_fine else visit.problem(answer, "/")
+    return visit.see("/", "schedule-removed") if answer.is_fine else visit.problem(answer, "/")
 
 
 async def show_run(visit: Visit) -> Response:
@@ -141,14 +141,18 @@ async def cancel_run(visit: Visit) -> Response:
         return visit.ask_first("End the run", does, f"/runs/{name}")
     kind = "runs" if run["kind"] == "bill-run" else "record-checks"
     answer = await visit.inside.ask("POST", f"/v1/{kind}/{name}/cancellation")
-    return visit.see(f"/runs/{name}") if answer.is_fine else visit.problem(answer, "/")
+    if not answer.is_fine:
+        return visit.problem(answer, f"/runs/{name}")
+    return visit.see(f"/runs/{name}", "run-ended")
 
 
 async def retry_run(visit: Visit) -> Response:
     """Let a run try again whom it has given up."""
     name = visit.http.path_params["run"]
     answer = await visit.inside.ask("POST", f"/v1/runs/{name}/retry")
-    return visit.see(f"/runs/{name}") if answer.is_fine else visit.problem(answer, "/")
+    if not answer.is_fine:
+        return visit.problem(answer, f"/runs/{name}")
+    return visit.see(f"/runs/{name}", "run-again")
 
 
 # Customers
@@ -172,7 +176,7 @@ async def enrol(visit: Visit) -> Response:
     answer = await visit.inside.ask("POST", "/v1/customers", content)
     if not answer.is_fine:
         return await customers(visit, answer)
-    return visit.see(f"/customers/{answer.json['meter']}")
+    return visit.see(f"/customers/{answer.json['meter']}", "enrolled")
 
 
 async def customer(visit: Visit, refused: InsideAnswer | str = "") -> Response:
@@ -200,7 +204,9 @@ async def move_in(visit: Visit) -> Response:
     meter = visit.http.path_params["meter"]
     body = {"from": visit.fields.get("from", "")}
     answer = await visit.inside.ask("POST", f"/v1/customers/{meter}/contracts", body)
-    return visit.see(f"/customers/{meter}") if answer.is_fine else await customer(visit, answer)
+    if not answer.is_fine:
+        return await customer(visit, answer)
+    return visit.see(f"/customers/{meter}", "contract-opened")
 
 
 async def move_out(visit: Visit) -> Response:
@@ -208,7 +214,9 @@ async def move_out(visit: Visit) -> Response:
     meter, account = visit.http.path_params["meter"], visit.http.path_params["account"]
     path = f"/v1/customers/{meter}/contracts/{account}/end"
     answer = await visit.inside.ask("POST", path, {"until": visit.fields.get("until", "")})
-    return visit.see(f"/customers/{meter}") if answer.is_fine else await customer(visit, answer)
+    if not answer.is_fine:
+        return await customer(visit, answer)
+    return visit.see(f"/customers/{meter}", "contract-closed")
 
 
 async def put_party(visit: Visit) -> Response:
@@ -223,7 +231,10 @@ async def put_party(visit: Visit) -> Response:
         answer = await visit.inside.ask(
             "PUT", path, {name: visit.fields.get(name, "") for name in PARTY}
         )
-    return visit.see(f"/customers/{meter}") if answer.is_fine else await customer(visit, answer)
+    if not answer.is_fine:
+        return await customer(visit, answer)
+    done = "party-erased" if visit.fields.get("erase") else "party-kept"
+    return visit.see(f"/customers/{meter}", done)
 
 
 async def withdraw(visit: Visit) -> Response:
@@ -238,7 +249,7 @@ async def withdraw(visit: Visit) -> Response:
     answer = await visit.inside.ask("POST", f"/v1/bills/{nonce}/withdrawal")
     if not answer.is_fine:
         return visit.problem(answer, "/customers")
-    return visit.see(f"/customers/{answer.json['meter']}")
+    return visit.see(f"/customers/{answer.json['meter']}", "question-withdrawn")
 
 
 async def invoice(visit: Visit) -> Response:
@@ -266,7 +277,9 @@ async def register_tariff(visit: Visit) -> Response:
     """Sign a tariff's source and register it."""
     source = visit.fields.get("source", "").replace("\r\n", "\n").encode()
     answer = await visit.inside.ask("POST", "/v1/tariffs", source, media="application/toml")
-    return visit.see("/tariffs") if answer.is_fine else await tariffs(visit, answer)
+    if not answer.is_fine:
+        return await tariffs(visit, answer)
+    return visit.see("/tariffs", "tariff-registered")
 
 
 async def withdraw_tariff(visit: Visit) -> Response:
@@ -277,7 +290,9 @@ async def withdraw_tariff(visit: Visit) -> Response:
         title = f"Withdraw the tariff {tariff_name(tariff)}"
         return visit.ask_first(title, WITHDRAWS_TARIFF, "/tariffs")
     answer = await visit.inside.ask("POST", f"/v1/tariffs/{digest}/withdrawal")
-    return visit.see("/tariffs") if answer.is_fine else visit.problem(answer, "/tariffs")
+    if not answer.is_fine:
+        return visit.problem(answer, "/tariffs")
+    return visit.see("/tariffs", "tariff-withdrawn")
 
 
 async def ledger(visit: Visit, refused: InsideAnswer | str = "") -> Response:
@@ -407,7 +422,9 @@ async def revoke_key(visit: Visit) -> Response:
     if not visit.is_sure:
         return visit.ask_first(f"Revoke the key {key}", REVOKES, "/keys")
     answer = await visit.inside.ask("POST", f"/v1/api-keys/{key}/revocation")
-    return visit.see("/keys") if answer.is_fine else visit.problem(answer, "/keys")
+    if not answer.is_fine:
+        return visit.problem(answer, "/keys")
+    return visit.see("/keys", "key-revoked")
 
 
 PAGES: Final = (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Signing in at the console: with a password, or at the identity provider; and out."""
+"""Signing in at the console: with a password and a code, or at the identity provider; and out."""
 
 import hmac
 from hashlib import sha256
@@ -17,6 +17,8 @@ from utility_server.service.console.visit import ConsolePage, Visit
 BACK: Final = "/sign-in/back"
 _FORM: Final = b"meterlet console sign-in 1"
 _TOKEN_SIZE: Final = 32
+REFUSED: Final = "the name, the password or the code is not right"
+"""One answer, whichever it is, and whether or not there is such an operator."""
 
 
 async def show_sign_in(visit: Visit) -> Response:
@@ -35,6 +37,7 @@ def _asked(visit: Visit, status: int, problem: str) -> Response:
     answer = visit.page(
         "sign_in.html", status, problem=problem, token=_token(browser), next=_inside(target),
         issuer=issuer, name=visit.fields.get("name", "")[:32],
+        needs_code=parts.operators.needs_factor,
     )  # fmt: skip
     _set_cookie(visit, answer, _door(visit), browser)
     return answer
@@ -52,7 +55,13 @@ async def sign_in(visit: Visit) -> Response:
     browser = parts.browsers.nonce_of(known, name, "" if named is None else named.epoch)
     try:
         operator = await to_thread.run_sync(
-            parts.operators.sign_in, name, visit.fields.get("password", ""), source, browser
+            lambda: parts.operators.sign_in(
+                name,
+                visit.fields.get("password", ""),
+                source,
+                visit.fields.get("code", ""),
+                browser=browser,
+            )
         )
     except TooManySignIns as error:
         answer = _asked(visit, 429, str(error))
@@ -61,7 +70,7 @@ async def sign_in(visit: Visit) -> Response:
     if operator is None:
         parts.metrics.refused("password")
         parts.settings.log("sign-in-refused", {"request": visit.http.state.identification})
-        return _asked(visit, 403, "the name or the password is not right")
+        return _asked(visit, 403, REFUSED)
     begun = await _begin(visit, operator.principal, operator.epoch, visit.fields.get("next", ""))
     mark = parts.browsers.make(operator.name, operator.epoch)
     _set_cookie(visit, begun, _known(visit, operator.name), mark, KNOWN_SECONDS, site="strict")

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """One request of one operator, as the console's pages see it, and how a page becomes a route."""
 
+import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -17,6 +19,7 @@ from starlette.routing import Route
 
 from utility_server.service.access.roles import Principal, Role
 from utility_server.service.access.sessions import ConsoleSession
+from utility_server.service.console import words
 from utility_server.service.console.inside import Inside, InsideAnswer, InsideProblem
 from utility_server.service.parts import ServiceParts
 
@@ -115,6 +118,7 @@ class Visit:
         text = self.console.templates.get_template(template).render(
             visit=self, session=session, navigation=shown, current=current,
             once=self.parts.settings.randomness(16).hex(), Role=Role, refused=reason,
+            done="" if reason or session is None else self.done,
             entered=entered, **context,
         )  # fmt: skip
         return HTMLResponse(text, status)
@@ -129,9 +133,21 @@ class Visit:
         again = {name: text for name, text in self.fields.items() if name not in ("token", SURE)}
         return self.page("sure.html", title=title, does=does, back=back, again=again)
 
-    def see(self, path: str) -> Response:
-        """Send the browser to another page."""
-        return RedirectResponse(path, 303)
+    def see(self, path: str, done: str = "") -> Response:
+        """Send the browser to another page; `done` is what that page says was done."""
+        mark = f"?done={done}.{self._mark(done)}" if done else ""
+        return RedirectResponse(path + mark, 303)
+
+    @property
+    def done(self) -> str:
+        """What was done just now, in this session: a link that is made up says nothing."""
+        key, _, mark = self.value("done").partition(".")
+        is_ours = bool(key) and hmac.compare_digest(mark.encode(), self._mark(key).encode())
+        return words.DONE.get(key, "") if is_ours else ""
+
+    def _mark(self, done: str) -> str:
+        token = "" if self.session is None else self.session.form_token
+        return hmac.new(token.encode(), b"done " + done.encode(), sha256).hexdigest()[:32]
 
     def problem(self, answer: InsideAnswer, back: str) -> Response:
         """Say why something was refused."""

@@ -60,6 +60,46 @@ def run_mood(run: Mapping[str, Any]) -> str:
     return "good"
 
 
+_STATES: Final[Mapping[str, str]] = {
+    "new": "waiting for the hub",
+    "asked": "waiting for the hub",
+    "unreachable": "not reached",
+    "not-ready": "its days are not certified yet",
+    "declined": "the hub said no",
+    "refused": "not to be billed so",
+    "cancelled": "ended with the run",
+}
+
+
+def item_state(item: Mapping[str, Any]) -> str:
+    """Say how far a customer of a run is: the interface's word, and what the run's counts say."""
+    state = str(item["state"])
+    parts = [f"{state}: {_STATES[state]}" if state in _STATES else state]
+    if item["tries"]:
+        parts.append(f"tried {item['tries']} times")
+    if item["next_try"]:
+        parts.append(f"again {item['next_try']}")
+    return "; ".join(parts)
+
+
+DONE: Final[Mapping[str, str]] = {
+    "run-ended": "The run is being ended.",
+    "run-again": "The run tries again.",
+    "schedule-made": "The schedule is kept.",
+    "schedule-removed": "The schedule is removed; its runs stay.",
+    "enrolled": "The customer is enrolled. Destroy the enrolment file now.",
+    "contract-opened": "The contract is opened.",
+    "contract-closed": "The contract is closed.",
+    "party-kept": "The name and address are kept.",
+    "party-erased": "The name and address are erased.",
+    "question-withdrawn": "The question is withdrawn.",
+    "tariff-registered": "The tariff is signed and registered.",
+    "tariff-withdrawn": "The tariff is withdrawn: nothing new is asked under it.",
+    "key-revoked": "The key counts no more.",
+}
+"""What a page says after a form has done what it was for."""
+
+
 def item_why(item: Mapping[str, Any]) -> str:
     """Say why a customer of a run stands as he does."""
     reason = str(item["reason"] or "")

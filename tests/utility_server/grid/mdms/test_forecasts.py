@@ -57,14 +57,14 @@ def test_an_autoregression_sees_a_rhythm_through_noise(curve: LoadCurve) -> None
 
 
 @pytest.mark.sqlite_file
-@pytest.mark.parametrize("make", [lambda: InProcesses(2), on_ray], ids=["processes", "ray"])
+@pytest.mark.parametrize("make", [lambda: InProcesses(1), on_ray], ids=["processes", "ray"])
 def test_forecasts_of_other_processes_are_as_far_off_to_the_last_bit(
     curve: LoadCurve, make: Callable[[], FanOut]
 ) -> None:
     told = list[None]()
-    there = evaluate(curve, 2, 11, progress=lambda: told.append(None), how=make())
-    assert there == evaluate(curve, 2, 11)
-    assert len(told) == 3 * 11
+    there = evaluate(curve, 1, 9, progress=lambda: told.append(None), how=make())
+    assert there == evaluate(curve, 1, 9)
+    assert len(told) == 3 * 9
 
 
 def test_a_forecast_uses_nothing_of_what_it_is_compared_with(curve: LoadCurve) -> None:
