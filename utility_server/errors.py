@@ -26,6 +26,7 @@ UtilityError
   AccessProblem        a key, an operator or the identity provider is not as it must be
     TooManySignIns     it is too soon after the last failures
   ServiceRefused       the service cannot do what it is asked, as things are
+  StackRefused         a stack runs in this folder already, or its ports are taken
 """
 
 from decimal import Decimal
@@ -188,6 +189,10 @@ class TooManySignIns(AccessProblem):
 
 class ServiceRefused(UtilityError):
     """The service cannot do what it is asked, as things are."""
+
+
+class StackRefused(UtilityError):
+    """A stack runs in this folder already, or another program has its ports; nothing was done."""
 
 
 class CertificateRefused(UtilityError):
