@@ -48,7 +48,7 @@ PATIENCE_SECONDS: Final = 60.0
 """How long to wait for another process that holds the database."""
 TURN_SECONDS: Final = 1.0
 """SQLite waits so long at a time for the write lock; between two turns Ctrl-C is heard."""
-CONNECT_SECONDS: Final = 10.0
+CONNECT_SECONDS: Final = 4.0
 """How long a server may take to answer at all."""
 _WRITES: Final = "meterlet_writes"
 _BUSY_STATES: Final = ("55P03", "40P01", "40001", "53300")

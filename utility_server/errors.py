@@ -5,8 +5,9 @@ UtilityError
   StoreError           the utility's database or key files are not usable
     StoreBusy          another process holds the database
     StoreUnreachable   the database's server is not reached
-  QueueUnreachable     the queue's server is not reached
     LedgerTampered     the ledger is not what was written
+  QueueUnreachable     the queue's server is not reached
+  QueueRefused         it cannot be used so: its address, its token, no JetStream
   UnknownCustomer      no such meter is enrolled
   EnrolmentRefused     an enrolment file is not one, or contradicts what is enrolled
   HeadEndError         the hub could not be asked
@@ -66,6 +67,10 @@ class StoreUnreachable(StoreError):
 
 class QueueUnreachable(UtilityError):
     """The queue's server is not reached; nothing is lost, as the database has everything."""
+
+
+class QueueRefused(UtilityError):
+    """The queue's server cannot be used as it was named; waiting does not help."""
 
 
 class LedgerTampered(StoreError):

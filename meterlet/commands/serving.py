@@ -5,11 +5,13 @@ import asyncio
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import rich_click as click
 
 from meterlet.commands.common import print_json
+from meterlet.commands.ending import Ending
 from meterlet.commands.own_commands import advise
 
 host_option = click.option(
@@ -47,13 +49,26 @@ def complain(line: str) -> None:
     advise(line)
 
 
-def run_until_stopped(server: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    """Run a server until the event that it gets is set: interrupted or terminated."""
+def run_until_stopped(
+    server: Callable[[asyncio.Event], Awaitable[None]], watched: Ending | None = None
+) -> None:
+    """Run a server until the event that it gets is set: interrupted or terminated.
+
+    Who has begun to watch for that before says with what.
+    """
 
     async def main() -> None:
-        stop = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+
+        def stop_soon() -> None:
+            with suppress(RuntimeError):  # it has ended by itself meanwhile
+                loop.call_soon_threadsafe(stop.set)
+
+        if watched is not None:
+            watched.on_stop(stop_soon)
+        else:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, stop.set)
         await server(stop)
 
     asyncio.run(main())

@@ -23,6 +23,7 @@ from meterlet.commands.common import (
     output_option,
     utility_option,
 )
+from meterlet.commands.ending import ending
 from meterlet.commands.serving import (
     announce,
     complain,
@@ -146,8 +147,8 @@ def withdraw_certificate(folder: Path, meter: bytes, serial: bytes | None) -> Sh
     help="After how many seconds hubs are to come again.",
 )  # fmt: skip
 @click.option(
-    "--worker", "by_worker", is_flag=True,
-    help="Leave the answers to `meterlet utility worker`, without a queue too.",
+    "--no-worker", is_flag=True,
+    help="Verify no answers; `meterlet utility worker` does elsewhere. With --nats that is so.",
 )  # fmt: skip
 @nats_option
 @nats_token_option
@@ -161,7 +162,7 @@ def gateway(
     certificate: Path | None,
     key: Path | None,
     poll: int,
-    by_worker: bool,
+    no_worker: bool,
     nats: str | None,
     token_file: Path | None,
     credentials: Path | None,
@@ -179,6 +180,7 @@ def gateway(
 
     with (
         one_line_errors(),
+        ending() as watched,
         Utility.open(folder) as utility,
         ThreadPoolExecutor(thread_name_prefix="gateway") as workers,
         closing(open_queue(nats, token_file, credentials)) as queue,
@@ -190,7 +192,7 @@ def gateway(
         authority.open()
         context = server_context(certificate, key, authority.certificate_file)
         answered: Callable[[BillQuestion], object] = _left_to_workers
-        if nats is not None or not by_worker:
+        if nats is not None or not no_worker:
             answered = opened.enter_context(verifying(utility, queue, _tell, works=nats is None))
         errands = hub_errands(utility, answered, _tell_failed, poll)
         app = gateway_app(errands, authority, workers)
@@ -199,7 +201,7 @@ def gateway(
         async def serve(stop: asyncio.Event) -> None:
             await serve_gateway(app, context, host, port, ready, stop)
 
-        run_until_stopped(serve)
+        run_until_stopped(serve, watched)
 
 
 def _tell_settled(due: Due, outcome: Outcome) -> None:

@@ -3,14 +3,13 @@
 
 import asyncio
 import os
-import signal
 import socket
 import ssl
 import sys
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -30,6 +29,7 @@ from meterlet.commands.common import (
     show,
     utility_option,
 )
+from meterlet.commands.ending import Ending, ending
 from meterlet.commands.serving import host_option, port_option
 from meterlet.commands.utility_gateway import authority_of, hub_errands
 from meterlet.commands.utility_worker import (
@@ -41,7 +41,7 @@ from meterlet.commands.utility_worker import (
 from meterlet.secret_files import SECRET_FILE
 from utility_server.gateway.serving import gateway_app, serve_gateway, server_context
 from utility_server.pipeline.in_process import verifying
-from utility_server.pipeline.worker import Told
+from utility_server.pipeline.outages import Told
 from utility_server.service.application import create_service
 from utility_server.service.log import JsonLog
 from utility_server.service.parts import LOOPBACK_NAMES, ServiceParts, ServiceSettings
@@ -116,7 +116,7 @@ def serve(
         raise click.UsageError(f"{host} is not loopback: say --tls-cert and --tls-key")
     if host in EVERYWHERE and not names:
         raise click.UsageError(f"{host}: say what clients call the service, --name HOST")
-    with one_line_errors():
+    with one_line_errors(), ending() as watched:
         tls = None if tls_cert is None or tls_key is None else tls_context(tls_cert, tls_key)
         listener = listen(host, port, MOST_CONNECTIONS)
         try:
@@ -146,6 +146,7 @@ def serve(
                     _serve(
                         parts, listener, tls, hubs,
                         lambda where: _announce(parts, address, where, as_json),
+                        watched,
                         has_console=not no_console,
                     )
                 )  # fmt: skip
@@ -193,6 +194,7 @@ async def _serve(
     tls: ssl.SSLContext | None,
     hubs: HubDoor | None,
     announce: Callable[[str], None],
+    watched: Ending,
     *,
     has_console: bool,
 ) -> None:
@@ -217,8 +219,13 @@ async def _serve(
         server.should_exit = True
         stop.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, end)
+    loop = asyncio.get_running_loop()
+
+    def end_soon() -> None:
+        with suppress(RuntimeError):  # it has ended by itself meanwhile
+            loop.call_soon_threadsafe(end)
+
+    watched.on_stop(end_soon)
     if hubs is None:
         announce("")
         await server.serve(sockets=[listener])

@@ -108,7 +108,7 @@ def test_answers_may_be_left_to_a_worker_and_the_invoice_goes_with_the_next_poll
 ) -> None:
     dialling.certify(town)
     dialling.ask(town)
-    with dialling.gateway(town, "--worker") as url:
+    with dialling.gateway(town, "--no-worker") as url:
         code, events, _ = dialling.dial_once(town, url)
         assert code == 0
         assert dialling.states(town) == ["answered"]

@@ -14,17 +14,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from utility_server.errors import QueueUnreachable, StoreBusy, StoreUnreachable
+from utility_server.errors import QueueUnreachable, StoreBusy, StoreUnreachable, UtilityError
+from utility_server.pipeline.outages import Told as Told
+from utility_server.pipeline.outages import pause
 from utility_server.pipeline.queue import MOST_DELIVERIES, RETRY_SECONDS, Delivery, Queue
 from utility_server.retail.billing import BillingUtility
 from utility_server.retail.entering import Entered, enter_answers
 
 BATCH: Final = 32
 WAIT_SECONDS: Final = 1.0
-_OUTAGE_SECONDS: Final = 1.0
-
-Told = Callable[[str, Mapping[str, object]], None]
-"""Gets an event's name and facts; no secrets, no readings."""
 
 
 def _silent(_event: str, _facts: Mapping[str, object]) -> None:
@@ -41,8 +39,12 @@ class Worker:
     """So many answers at once at most: their proofs share one equation."""
     told: Told = field(default=_silent, repr=False)
     sleep: Callable[[float], object] = field(default=time.sleep, repr=False)
+    is_patient: bool = True
+    """Whether it waits for a database or queue that is not reached, or raises the error."""
     counts: Counter[str] = field(default_factory=Counter)
     """How many answers became what."""
+    _outages: int = 0
+    """So often in a row the database or the queue was not reached."""
 
     def run(self, stopping: threading.Event) -> None:
         """Work until `stopping` is set; the batch at hand is finished."""
@@ -56,8 +58,7 @@ class Worker:
             if deliveries:
                 self._work_on(deliveries)
         except QueueUnreachable as error:
-            self.told("waits", {"why": str(error)})
-            self.sleep(_OUTAGE_SECONDS)
+            self._wait_out(error, {})
             return 0
         return len(deliveries)
 
@@ -65,9 +66,8 @@ class Worker:
         try:
             entered = enter_answers(self.utility, [one.nonce for one in deliveries])
         except (StoreUnreachable, StoreBusy) as error:
-            self.told("waits", {"why": str(error), "answers": len(deliveries)})
             self.queue.retry(deliveries, RETRY_SECONDS)
-            self.sleep(_OUTAGE_SECONDS)
+            self._wait_out(error, {"answers": len(deliveries)})
         except QueueUnreachable:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the others must go on
@@ -79,8 +79,16 @@ class Worker:
         else:
             # Only now: before the commit a kill must have them come again.
             self.queue.acknowledge(deliveries)
+            self._outages = 0
             for one in entered:
                 self._tell(one)
+
+    def _wait_out(self, error: UtilityError, facts: Mapping[str, object]) -> None:
+        if not self.is_patient:
+            raise error
+        self._outages += 1
+        self.told("waits", {"why": str(error), **facts})
+        self.sleep(pause(self._outages))
 
     def _give_up_or_retry(self, delivery: Delivery, error: Exception) -> None:
         reason = f"{type(error).__name__}: {error}"
