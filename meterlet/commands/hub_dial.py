@@ -110,7 +110,7 @@ def dial(
     event is an object on a line of its own.
     """
     require_undialled(folder, name)
-    log, stop = _Log(as_json), Event()
+    log, stop = _Log(as_json, once), Event()
     hub = DialledHub(
         lambda: Device.open(folder),
         open_machine,
@@ -137,6 +137,8 @@ def dial(
 @dataclass(slots=True)
 class _Log:
     as_json: bool
+    is_once: bool
+    """The command ends with the error of the one session; it is not told before."""
     is_security: bool = False
     """Whether the last failure was one of TLS's security."""
 
@@ -146,6 +148,8 @@ class _Log:
         if self.as_json:
             facts = {"event": event.kind.value, "recipient": event.recipient, **event.facts}
             print_json("meterlet.hub.dial/1", facts, is_line=True)
+        elif event.kind is Kind.FAILED and self.is_once:
+            return
         elif event.kind is Kind.FAILED:
             complain(f"{event.recipient}: {event.facts['why']}")
         else:

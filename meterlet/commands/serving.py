@@ -36,12 +36,19 @@ def announce(schema: str | None) -> Callable[[str, int], None]:
             return
         said.append(port)
         if schema is not None:
-            print_json(schema, {"host": host, "port": port})
+            print_json(schema, {"host": host, "port": port}, is_line=True)
         else:
             click.echo(f"listening on {host}:{port}; Ctrl-C ends it")
         sys.stdout.flush()
 
     return ready
+
+
+def print_line(line: str) -> None:
+    """Print one line of a log; whoever reads it may be gone, and the server goes on."""
+    with suppress(OSError, ValueError):
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
 
 
 def complain(line: str) -> None:

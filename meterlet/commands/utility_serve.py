@@ -182,7 +182,14 @@ class HubDoor:
         certificate, key = authority.server_files(self.names)
         authority.open()
         context = server_context(certificate, key, authority.certificate_file)
-        errands = hub_errands(utility, self.answered, self.parts.bill_runs.tell_failed)
+        log = self.parts.settings.log
+        errands = hub_errands(
+            utility,
+            self.answered,
+            self.parts.bill_runs.tell_failed,
+            # Nothing that names a customer.
+            lambda event, _question: log(f"question-{event}", {}),
+        )
         with ThreadPoolExecutor(thread_name_prefix="gateway") as workers:
             app = gateway_app(errands, authority, workers)
             await serve_gateway(app, context, self.host, self.port, ready, stop)
