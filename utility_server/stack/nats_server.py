@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from utility_server.errors import StoreError
-from utility_server.stack.own import end_of, is_free, runs_with, said_since
+from utility_server.stack.own import ANSWER_SECONDS, end_of, is_free, runs_with, said_since
 
 START_SECONDS: Final = 30.0
 _TOKEN_BYTES: Final = 24
@@ -92,8 +92,11 @@ class NatsServer:
 
     def answers(self) -> bool:
         """Tell whether a server of NATS greets whoever connects."""
-        with suppress(OSError), socket.create_connection(self._address, 1) as connection:
-            connection.settimeout(1)
+        with (
+            suppress(OSError),
+            socket.create_connection(self._address, ANSWER_SECONDS) as connection,
+        ):
+            connection.settimeout(ANSWER_SECONDS)
             return connection.recv(4) == b"INFO"
         return False
 

@@ -12,6 +12,8 @@ from typing import Final
 from utility_server.errors import StackRefused
 
 LOCK: Final = "stack.lock"
+ANSWER_SECONDS: Final = 2.0
+"""A server that is up answers sooner; else it is asked again."""
 _MOST_SAID: Final = 1 << 16
 
 

@@ -22,7 +22,7 @@ from typing import Final
 from sqlalchemy import URL
 
 from utility_server.errors import StoreError
-from utility_server.stack.own import end_of, runs_with, said_since
+from utility_server.stack.own import ANSWER_SECONDS, end_of, runs_with, said_since
 
 USER: Final = "meterlet"
 OWNER: Final = "postgres"
@@ -117,7 +117,7 @@ class PostgresServer:
     def answers(self) -> bool:
         """Tell whether somebody answers at the server's socket."""
         with suppress(OSError), socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(1)
+            client.settimeout(ANSWER_SECONDS)
             client.connect(f"{self.folder}{_SOCKET_NAME}")
             client.sendall(_WHETHER_TLS)
             return client.recv(1) in (b"N", b"S")

@@ -31,14 +31,13 @@ from utility_server.gateway.certificates import CA_FILE
 from utility_server.locations import location_in
 from utility_server.retail.utility import Utility
 from utility_server.stack.nats_server import NatsServer
-from utility_server.stack.own import alone, end_of, is_free, said_since
+from utility_server.stack.own import ANSWER_SECONDS, alone, end_of, is_free, said_since
 from utility_server.stack.postgresql_server import PostgresServer
 
 LONGEST_PAUSE_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 30.0
 _LOOK_SECONDS: Final = 0.5
 _STARTING_SECONDS: Final = 0.1
-_ANSWER_SECONDS: Final = 2.0
 _PATIENCE_SECONDS: Final = 30.0
 _MOST_REASON: Final = 400
 _HOST: Final = "127.0.0.1"
@@ -281,7 +280,7 @@ class Stack:
         with suppress(OSError):
             context = ssl.create_default_context(cafile=self.utility / CA_FILE)
             address = (_HOST, self.gateway_port)
-            with socket.create_connection(address, _ANSWER_SECONDS) as connection:
+            with socket.create_connection(address, ANSWER_SECONDS) as connection:
                 # It wants a certificate, too, and says so only after the handshake.
                 context.wrap_socket(connection, server_hostname=self.names[0]).close()
                 return True
@@ -290,7 +289,7 @@ class Stack:
     def _service_answers(self, said: str) -> bool:
         if SERVICE_SCHEMA not in said:
             return False
-        client = HTTPConnection(_HOST, self.port, timeout=_ANSWER_SECONDS)
+        client = HTTPConnection(_HOST, self.port, timeout=ANSWER_SECONDS)
         with suppress(OSError, HTTPException), closing(client):
             client.request("GET", "/readyz")
             return client.getresponse().status == HTTPStatus.OK
