@@ -53,8 +53,8 @@ def second_is_refused(command: list[str], stack: Stack) -> None:
     """Start another stack in the folder of one that runs: it touches nothing of the first."""
     servers = stack.postgresql.process, stack.nats.process
     for other, why in (("0", "runs already"), ("1", "another program listens there")):
-        again = [*command[:4], str(stack.folder if other == "0" else f"{stack.folder}2")]
-        again += command[5:]
+        place = str(stack.folder if other == "0" else f"{stack.folder}2")
+        again = [place if word == str(stack.folder) else word for word in command]
         refused = subprocess.run(
             again, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=PATIENCE,
             check=False,
