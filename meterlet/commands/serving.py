@@ -27,8 +27,11 @@ def port_option(default: int) -> Callable[[Any], Any]:
     )  # fmt: skip
 
 
-def announce(schema: str | None) -> Callable[[str, int], None]:
-    """Return what prints once where a server listens: as JSON by a schema, or as text."""
+def announce(schema: str | None, *, is_line: bool = False) -> Callable[[str, int], None]:
+    """Return what prints once where a server listens: as JSON by a schema, or as text.
+
+    As one line of JSON, where more lines follow.
+    """
     said: list[int] = []
 
     def ready(host: str, port: int) -> None:
@@ -36,7 +39,7 @@ def announce(schema: str | None) -> Callable[[str, int], None]:
             return
         said.append(port)
         if schema is not None:
-            print_json(schema, {"host": host, "port": port}, is_line=True)
+            print_json(schema, {"host": host, "port": port}, is_line=is_line)
         else:
             click.echo(f"listening on {host}:{port}; Ctrl-C ends it")
         sys.stdout.flush()

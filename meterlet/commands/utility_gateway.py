@@ -206,7 +206,7 @@ def gateway(
             answered = opened.enter_context(verifying(utility, queue, log, works=nats is None))
         errands = hub_errands(utility, answered, log.failed, log.question, poll)
         app = gateway_app(errands, authority, workers)
-        ready = announce("meterlet.utility.gateway/1" if as_json else None)
+        ready = announce("meterlet.utility.gateway/1" if as_json else None, is_line=True)
 
         async def serve(stop: asyncio.Event) -> None:
             await serve_gateway(app, context, host, port, ready, stop)

@@ -76,18 +76,16 @@ def test_a_part_that_ends_says_why_and_where_its_log_is(
 ) -> None:
     events: Events = []
     part = new_part(tmp_path, [sys.executable, "-c", code])
-    now = 0.0
 
-    def has_ended(times: int) -> bool:
+    def has_ended(times: int, now: float) -> bool:
         part.look_after(now, lambda event, facts: events.append((event, facts)))
         return [event for event, _ in events].count("ended") == times
 
-    wait_until(lambda: has_ended(1))
+    wait_until(lambda: has_ended(1, 0.0))
     assert events[-1][1].get("why") == why
     assert events[-1][1]["log"] == str(tmp_path / "log")
     assert events[-1][1]["again_in_seconds"] == 1
-    now = 2.0
-    wait_until(lambda: has_ended(2))
+    wait_until(lambda: has_ended(2, 2.0))
     assert events[-1][1]["again_in_seconds"] == 2
     assert "up" not in [event for event, _ in events]
 
