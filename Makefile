@@ -7,7 +7,7 @@ VENV ?= .venv
 FUZZ_SECONDS ?= 60
 SEARCH_SECONDS ?= 3600
 BIN := $(VENV)/bin
-SOURCES := applets benchmarks docs meterlet dlms_codec hub meter_codecs protocols sml_codec tariffs tests utility_server
+SOURCES := applets benchmarks docs meterlet dlms_codec hub listeners meter_codecs protocols sml_codec tariffs tests utility_server
 PYTEST := $(BIN)/python -m pytest -q
 # A worker holds half a gigabyte at the end: memory is bounded on a computer of many cores, too.
 SPREAD := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder

@@ -41,18 +41,18 @@ ENTRIES: Final = {
         r"meterlet\.demo\.sample_hub",
     ),
     "utility": (
-        r"utility_server(\.(?!service|stack|jetstream)\w+)*",
+        r"utility_server(\.(?!service|stack|jetstream)\w+)*", r"listeners(\.(?!pages)\w+)?",
         r"meterlet\.commands\.(authority|concentrator|mdms(\.\w+)?|settle|trustee|utility)",
         r"protocols(\.\w+)*",
     ),
     "einvoice": (r"utility_server\.service\.einvoice\.(cii|pdf)",),
     "api": (
         r"utility_server\.service(\.(?!einvoice\.(cii|pdf))\w+)*",
-        r"meterlet\.commands\.utility_(access|serve)",
+        r"meterlet\.commands\.utility_(access|serve)", r"listeners\.pages",
     ),
     "pages": (
         r"hub\.inspection\.(api|locales|web)(\.\w+)*", r"meterlet\.commands\.inspect\.pages",
-        r"hub\.web_listener",
+        r"hub\.web_listener", r"listeners(\.\w+)?",
     ),
     "tui": (r"hub\.inspection\.tui", r"meterlet\.commands\.inspect\.tui"),
     "scale": (r"utility_server\.pipeline\.\w+",),

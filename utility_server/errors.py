@@ -15,6 +15,7 @@ UtilityError
     ChannelBroken      what came over the channel is not what the hub's applet sent
     HubPutBack         the hub's disclosure log does not go on from where it was
     HubContradicts     the hub's card says of itself what cannot be
+    AnswerTooLong      the hub's answer is longer than any right one
   VerificationFailed   an answer is wrong: `.check` names the check that refused it
   CannotVerify         an answer may be right, but what would show it is missing
     NoContract         the period is not within one contract of the meter
@@ -125,6 +126,12 @@ class HubContradicts(HeadEndError):
 
     def __init__(self, meter: bytes, reason: str) -> None:
         super().__init__(f"meter {meter.hex()}: {reason}")
+
+
+class AnswerTooLong(HeadEndError):
+    """A hub's answer is longer than any right one; it was not kept."""
+
+    exit_code = 3
 
 
 class RolloutRefused(UtilityError):

@@ -57,13 +57,22 @@ _ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC6325
 
 
 def ask_for_certificate(
-    hub: Path, name: str, register: MeteredRegister, randomness: Callable[[int], bytes]
+    hub: Path,
+    name: str,
+    register: MeteredRegister,
+    randomness: Callable[[int], bytes],
+    *,
+    is_new: bool = False,
 ) -> bytes:
     """Return the request for a recipient's certificate; its key is made, and kept for `install`.
 
-    Asked twice, it is the same key. `register` says which meter, and by whose key it is signed.
+    Asked twice, it is the same key, unless it is to be a new one. `register` says which meter, and
+    by whose key it is signed.
     """
-    key = _next_key(recipient_folder(hub, name), randomness)
+    folder = recipient_folder(hub, name)
+    if is_new:
+        (folder / NEXT_KEY).unlink(missing_ok=True)
+    key = _next_key(folder, randomness)
     meter, keys = register.channel.meter, register.certifier.keys
     request = CertificateRequest(meter, make_signing_request(meter, key), keys.announcements)
     return request.signed(keys.signing_key)

@@ -51,8 +51,13 @@ of_option = click.option("--of", "of", metavar="NAME", help="Dial for this furth
 @recipient_option
 @of_option
 @output_option("A new file for the request, which the recipient certifies.")
+@click.option(
+    "--new-key",
+    is_flag=True,
+    help="Not for the key that was asked for before, as where its certificate was withdrawn.",
+)
 @json_or_text("meterlet.hub.dial-key/1")
-def dial_key(folder: Path, name: str, of: str | None, output: Path) -> Shown:
+def dial_key(folder: Path, name: str, of: str | None, output: Path, new_key: bool) -> Shown:
     """Make a key to dial a recipient with, and the request for its certificate.
 
     The recipient issues the certificate with `meterlet utility certify-hub`. Asked again before it
@@ -60,7 +65,7 @@ def dial_key(folder: Path, name: str, of: str | None, output: Path) -> Shown:
     """
     with Device.open(folder) as home:
         device = meter_of(home, of)
-        request = ask_for_certificate(folder, name, device.main, device.randomness)
+        request = ask_for_certificate(folder, name, device.main, device.randomness, is_new=new_key)
         meter = device.main.channel.meter
     try:
         with output.open("xb") as file:

@@ -20,7 +20,9 @@ import uvicorn
 
 from applets.billing.messages import BillQuestion
 from hub.page_address import EVERYWHERE, bracketed, is_loopback
-from hub.web_listener import QuietServer, listen, tls_context
+from hub.web_listener import tls_context
+from listeners.acceptor import listen
+from listeners.pages import PagesServer
 from meterlet.commands.common import (
     PRESENT_FILE,
     PRESENT_FOLDER,
@@ -214,13 +216,12 @@ async def _serve(
         ws="none",
         http="h11",
         loop="asyncio",
-        limit_concurrency=MOST_CONNECTIONS,
         h11_max_incomplete_event_size=16 * 1024,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=10,
         ssl_context_factory=None if tls is None else lambda _config, _default: tls,
     )
-    server, stop = QuietServer(config), asyncio.Event()
+    server, stop = PagesServer(config, MOST_CONNECTIONS), asyncio.Event()
 
     def end() -> None:
         server.should_exit = True

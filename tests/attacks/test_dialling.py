@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attacks on the door for hubs that dial, and on the hub that does."""
 
+import asyncio
 import os
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
+from unittest.mock import patch
 
 import pytest
 from cryptography import x509
@@ -30,6 +34,7 @@ from protocols.hub_certificates import (
 )
 from protocols.remote_admin.http import PROTOCOL, AgentPost, ScriptStatus
 from protocols.remote_admin.scripts import ResponseScript
+from protocols.remote_admin.server import Errand
 from tests.support.answered_home import MONTHS
 from tests.support.dialled_home import (
     DialledHome,
@@ -39,10 +44,11 @@ from tests.support.dialled_home import (
     request,
 )
 from utility_server.database import hub_certificate_table, writing
-from utility_server.errors import CertificateRefused, UnknownCustomer
+from utility_server.errors import AnswerTooLong, CertificateRefused, UnknownCustomer
 from utility_server.gateway import application
+from utility_server.gateway.errands import BillErrands
 from utility_server.gateway.limits import MOST_POSTS_AT_ONCE, Peer, Pot
-from utility_server.retail.questions import State
+from utility_server.retail.questions import MOST_ANSWER_BYTES, State
 
 STRANGER: Final = bytes.fromhex("0a014d544c0000000099")
 FINE: Final = ResponseScript((b"\x90\x00",)).encode()
@@ -212,13 +218,143 @@ def test_an_answer_that_does_not_end_gives_way_before_anybody_elses_dialogue(
     pot: Pot[bytes] = Pot(100_000)
     home.gateway._held = pot
     pot.hold(STRANGER, 90_000)
-    home.gateway._begin(STRANGER, None, home.clock.now)
+    home.gateway._begin(STRANGER, home.clock.now)
     pot.hold(STRANGER, 90_000)
     wire = home.dial()
     assert STRANGER not in home.gateway._open
     assert home.home.utility.questions.waiting() == []
     assert len(wire.posts) == 9
     assert pot.held == 0
+
+
+def test_a_certificate_that_is_withdrawn_while_a_body_comes_counts_no_more(
+    home: DialledHome,
+) -> None:
+    home.ask(MONTHS[0])
+    meter = home.home.meter
+    reply = asked(home.gateway, home.peer, first(meter))
+    assert reply.next_uri is not None
+    post = AgentPost(reply.next_uri, meter.hex(), ScriptStatus.OK, body=FINE)
+    told: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        home.authority.withdraw(meter)
+        home.clock.now += application.CERTIFICATE_SECONDS
+        return {"type": "http.request", "body": post.body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        told.append(message)
+
+    where, _, query = post.uri.partition("?")
+    scope = {
+        "type": "http", "method": "POST", "path": where, "query_string": query.encode(),
+        "headers": post.headers(), "state": {"peer": home.peer},
+    }  # fmt: skip
+    asyncio.run(home.gateway(scope, receive, send))
+    assert told[0]["status"] == 403
+
+
+def test_polls_for_a_question_that_has_to_wait_are_not_looked_up_each_time(
+    home: DialledHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.ask(MONTHS[0])
+    meter = home.home.meter
+    home.gateway.monotonic = home.errands.monotonic = lambda: 1000.0
+    reply = asked(home.gateway, home.peer, first(meter))
+    assert reply.next_uri is not None
+    forged = ResponseScript((bytes(32) + b"\x90\x00",)).encode()
+    asked(
+        home.gateway,
+        home.peer,
+        AgentPost(reply.next_uri, meter.hex(), ScriptStatus.OK, body=forged),
+    )
+    looks: list[bytes] = []
+    inner = home.errands.next
+
+    def look(_errands: BillErrands, of: bytes) -> Errand | None:
+        looks.append(of)
+        return inner(of)
+
+    monkeypatch.setattr(BillErrands, "next", look)
+    for _ in range(50):
+        assert status(home, home.peer, first(meter)) == 204
+    assert len(looks) <= 1
+
+
+def test_an_answer_longer_than_any_right_one_is_not_kept(home: DialledHome) -> None:
+    question = home.ask(MONTHS[0])
+    questions = home.home.utility.questions
+    with pytest.raises(AnswerTooLong):
+        questions.answered(question, bytes(MOST_ANSWER_BYTES + 1))
+    assert questions.find(question).state is State.ASKED
+    home.dial()
+    assert questions.waiting() == []
+
+
+def test_a_withdrawn_certificate_renews_itself_no_more_and_its_key_gets_no_other(
+    home: DialledHome,
+) -> None:
+    """Whoever has stolen it: within the seconds for which it is trusted, or with an open POST."""
+    document = ask_for_certificate(
+        home.home.device.folder, "supplier", home.home.device.main, os.urandom
+    )
+    start = home.authority.now()
+    stolen = home.authority.certify(document)
+    late = replace(home.authority, now=lambda: start + 300 * 86_400)
+    late.withdraw(home.home.meter, stolen.serial)
+    key = generate_private_key(SECP256R1())
+    with pytest.raises(CertificateRefused, match="counts no more"):
+        late.renew_by(stolen, make_signing_request(home.home.meter, key))
+    with pytest.raises(CertificateRefused, match="withdrawn"):
+        late.certify(document)
+    other = ask_for_certificate(
+        home.home.device.folder, "supplier", home.home.device.main, os.urandom, is_new=True
+    )
+    assert late.certify(other).counts_at(late.now())
+
+
+def test_errands_of_one_hub_are_never_done_twice_at_once(home: DialledHome) -> None:
+    home.ask(MONTHS[0])
+    meter = home.home.meter
+    at_once: list[int] = []
+    running = [0]
+    inner = home.errands.next
+
+    def slow(of: bytes) -> Errand | None:
+        running[0] += 1
+        at_once.append(running[0])
+        time.sleep(0.02)
+        try:
+            return inner(of)
+        finally:
+            running[0] -= 1
+
+    post = first(meter)
+    statuses: list[int] = []
+
+    async def one() -> None:
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+
+        where, _, query = post.uri.partition("?")
+        scope = {
+            "type": "http", "method": "POST", "path": where, "query_string": query.encode(),
+            "headers": post.headers(), "state": {"peer": home.peer},
+        }  # fmt: skip
+        for _ in range(4):
+            await home.gateway(scope, receive, send)
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*(one() for _ in range(4)))
+
+    with patch.object(BillErrands, "next", lambda _self, of: slow(of)):
+        asyncio.run(all_of_them())
+    assert set(at_once) == {1}
+    assert set(statuses) <= {200, 429}
 
 
 def test_whoever_has_not_authenticated_is_not_collected_from_for_long(home: DialledHome) -> None:
@@ -280,7 +416,7 @@ def test_dialogues_have_a_limit_and_the_oldest_gives_way(
     home.ask(MONTHS[0])
     meter = home.home.meter
     reply = asked(home.gateway, home.peer, first(meter))
-    home.gateway._begin(STRANGER, None, home.clock.now)
+    home.gateway._begin(STRANGER, home.clock.now)
     assert list(home.gateway._open) == [STRANGER]
     # The hub goes on, into a dialogue that is gone, and is billed all the same.
     assert reply.next_uri is not None
@@ -294,7 +430,7 @@ def test_a_hub_that_is_silent_is_forgotten(home: DialledHome) -> None:
     home.ask(MONTHS[0])
     asked(home.gateway, home.peer, first(home.home.meter))
     home.clock.now += application.DIALOGUE_SECONDS + 1
-    home.gateway._begin(STRANGER, None, home.clock.now)
+    home.gateway._begin(STRANGER, home.clock.now)
     assert list(home.gateway._open) == [STRANGER]
 
 

@@ -389,6 +389,38 @@ def test_a_line_break_does_not_hold_a_connection_after_a_reply(
                     assert tls.recv(1000) == b""
 
 
+@pytest.mark.parametrize(
+    ("start", "more"),
+    [
+        (b"0\r\n", b"A:b\r\n" * 4000),
+        (b"0\r\nA: ", b"b" * 20_000),
+        (b"1;", b"x" * 20_000),
+        (b"1\r\nx\r\n1;", b"x" * 20_000),
+    ],
+)
+def test_trailers_and_extensions_of_chunks_are_counted(
+    home: DialledHome,
+    pki: tuple[CertificateAuthority, Path],
+    start: bytes,
+    more: bytes,
+) -> None:
+    authority, folder = pki
+    context = connection(folder, 1).context
+    home.gateway.register = authority
+    path = f"/gp/{home.home.meter.hex()}".encode()
+    head = b"POST " + path + b" HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with (
+        listening(home, authority) as port,
+        socket.create_connection(("127.0.0.1", port), PATIENCE) as line,
+        context.wrap_socket(line, server_hostname="localhost") as tls,
+        suppress(ConnectionError, ssl.SSLError),  # but no time-out
+    ):
+        tls.sendall(head + start)
+        for _ in range(20):
+            tls.sendall(more)
+        assert tls.recv(1000) == b""
+
+
 def test_one_certificate_has_few_connections(
     home: DialledHome, pki: tuple[CertificateAuthority, Path]
 ) -> None:

@@ -84,9 +84,9 @@ def test_a_part_that_ends_says_why_and_where_its_log_is(
     wait_until(lambda: has_ended(1, 0.0))
     assert events[-1][1].get("why") == why
     assert events[-1][1]["log"] == str(tmp_path / "log")
-    assert events[-1][1]["again_in_seconds"] == 1
+    assert str(events[-1][1]["again_in_seconds"]) == "1.0"
     wait_until(lambda: has_ended(2, 2.0))
-    assert events[-1][1]["again_in_seconds"] == 2
+    assert str(events[-1][1]["again_in_seconds"]) == "2.0"
     assert "up" not in [event for event, _ in events]
 
 

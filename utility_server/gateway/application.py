@@ -86,8 +86,14 @@ class _Open:
 
     dialogue: AdminDialogue
     used: float
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    waiting: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Turn:
+    """Lets the POSTs of one hub be worked on one after the other; there while any is."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    posts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +130,8 @@ class Gateway:
     posts: int = 0
     """POSTs that were answered so far."""
     _open: "OrderedDict[bytes, _Open]" = field(default_factory=OrderedDict)
+    _turns: dict[bytes, _Turn] = field(default_factory=dict)
+    """Of hubs a POST of which is being worked on, by meter; they outlive dialogues."""
     _receiving: "Pot[Peer]" = field(default_factory=lambda: Pot(MOST_BODIES_BYTES))
     _held: "Pot[bytes]" = field(default_factory=lambda: Pot(MOST_HELD_BYTES))
     """By meter."""
@@ -165,13 +173,18 @@ class Gateway:
         if known is None:
             raise _Refused(403)
         if path == RENEWAL_PATH:
-            return await self._renewed(known, await self._body(peer, scope, receive))
+            body = await self._body(peer, scope, receive)
+            if await self._known(peer, self.monotonic()) is None:
+                raise _Refused(403)
+            return await self._renewed(known, body)
         meter = known.meter
         # The meter in the certificate is the meter in the URL, to the letter.
         if path != PATH + meter.hex():
             raise _Refused(403)
         query: bytes = scope["query_string"]
         body = await self._body(peer, scope, receive)
+        if await self._known(peer, self.monotonic()) is None:
+            raise _Refused(403)  # it was withdrawn while the body came
         try:
             uri = f"{path}?{query.decode('ascii')}" if query else path
             post = AgentPost.read(uri, scope["headers"], body)
@@ -229,6 +242,20 @@ class Gateway:
                 raise _Refused(503, BUSY_SECONDS)
 
     async def _reply(self, meter: bytes, post: AgentPost, now: float) -> ServerReply:
+        turn = self._turns.setdefault(meter, _Turn())
+        if turn.posts > MOST_WAITING:
+            raise _Refused(429, BUSY_SECONDS)
+        turn.posts += 1
+        try:
+            # Errands of one meter are never done twice at once.
+            async with turn.lock:
+                return await self._in_turn(meter, post, now)
+        finally:
+            turn.posts -= 1
+            if not turn.posts:
+                del self._turns[meter]
+
+    async def _in_turn(self, meter: bytes, post: AgentPost, now: float) -> ServerReply:
         known = self._open.get(meter)
         if known is None or not known.dialogue.is_current(post):
             if not self.errands.is_fresh():
@@ -236,36 +263,29 @@ class Gateway:
             if not self.errands.is_waiting(meter):
                 self._close(meter)
                 return ServerReply(retry_after=self.errands.waits(meter).poll)
-            known = self._begin(meter, known, now)
-        if known.waiting >= MOST_WAITING:
-            raise _Refused(429, BUSY_SECONDS)
+            known = self._begin(meter, now)
         known.used = now
-        known.waiting += 1
         try:
-            async with known.turn:
-                reply = await self._in_thread(known.dialogue.receive, post)
+            reply = await self._in_thread(known.dialogue.receive, post)
         except Exception:
             self._close(meter)
             raise
-        finally:
-            known.waiting -= 1
         self._held.hold(meter, known.dialogue.held)
         if known.dialogue.is_over:
             self._close(meter)
         for greedy in self._held.greediest(bytes):
             # It begins anew at its next POST, as after a gateway's end.
             self._held.hold(greedy, 0)
-            self._close(greedy)
+            if greedy == meter or greedy not in self._turns:
+                self._close(greedy)
         return reply
 
-    def _begin(self, meter: bytes, known: _Open | None, now: float) -> _Open:
+    def _begin(self, meter: bytes, now: float) -> _Open:
         self._forget_silent(now)
-        if known is not None and known.turn.locked():
-            return known  # its own POST is being worked on; the new one follows and begins anew
         self._close(meter)
         if len(self._open) >= MOST_DIALOGUES:
             # Its hub will POST into a dialogue that is gone, and begin anew: nothing is lost.
-            oldest = next((m for m, one in self._open.items() if not one.turn.locked()), None)
+            oldest = next((one for one in self._open if one not in self._turns), None)
             if oldest is None:
                 raise _Refused(503, BUSY_SECONDS)
             self._close(oldest)
@@ -285,15 +305,15 @@ class Gateway:
         self._forgotten_at = now
         silent = [
             meter for meter, one in self._open.items()
-            if now - one.used >= DIALOGUE_SECONDS and not one.turn.locked()
+            if now - one.used >= DIALOGUE_SECONDS and meter not in self._turns
         ]  # fmt: skip
         for meter in silent:
             self._close(meter)
 
     def _close(self, meter: bytes) -> None:
-        known = self._open.get(meter)
-        if known is not None and not known.turn.locked():
-            del self._open[meter]
+        """End a dialogue, in its own meter's turn or where nobody has that."""
+        known = self._open.pop(meter, None)
+        if known is not None:
             self._held.hold(meter, 0)
             known.dialogue.close()
 

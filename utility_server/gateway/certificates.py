@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import (
@@ -34,7 +34,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from sqlalchemy import Engine, Row, insert, select, update
+from sqlalchemy import Engine, Row, Select, insert, select, update
 
 from protocols.hub_certificates import (
     CertificateRequest,
@@ -64,6 +64,8 @@ SERVER_DAYS: Final = 400
 CA_DAYS: Final = 20 * 365
 RENEW_DAYS: Final = 30
 """A server's certificate is made again so long before it ends."""
+MOST_SUCCESSORS: Final = 4
+"""So often a hub gets the next certificate with one key and then another."""
 _BACKDATED: Final = timedelta(minutes=5)
 """For hubs whose clocks are late."""
 _SERIAL_SIZE: Final = 16
@@ -87,6 +89,25 @@ class HubCertificate:
     def counts_at(self, now: int) -> bool:
         """Whether a hub may dial with it."""
         return not self.withdrawn and self.issued - 600 <= now < self.ends
+
+
+def _key_of(certificate: HubCertificate) -> object:
+    return x509.load_der_x509_certificate(certificate.certificate).public_key()
+
+
+def _of(meter: bytes) -> Select[Any]:
+    return select(table).where(table.c.meter == meter).order_by(table.c.issued, table.c.serial)
+
+
+def _require_successor(current: HubCertificate, known: Sequence[HubCertificate], now: int) -> None:
+    """Raise `CertificateRefused` unless a certificate may have one more successor."""
+    if not any(one.serial == current.serial and one.counts_at(now) for one in known):
+        raise CertificateRefused("the certificate counts no more")
+    if sum(one.issued > current.issued for one in known) >= MOST_SUCCESSORS:
+        raise CertificateRefused(
+            "so many certificates were issued already; let `meterlet utility certify-hub` issue"
+            " the next"
+        )
 
 
 class Certifiers(Protocol):
@@ -135,31 +156,47 @@ class CertificateAuthority:
             raise CertificateRefused("the request: signed with a certifier's key that has ended")
         return self._issue(request.meter, key, days)
 
-    def renew(self, signing_request: bytes, meter: bytes, days: int = HUB_DAYS) -> HubCertificate:
-        """Issue the next certificate to a hub that has shown the one it has.
+    def renew(
+        self,
+        signing_request: bytes,
+        meter: bytes,
+        days: int = HUB_DAYS,
+        current: HubCertificate | None = None,
+    ) -> HubCertificate:
+        """Issue the next certificate to a hub that has shown the one it has, `current`.
 
-        Asked again for the same key, as after a lost answer, it is the same certificate.
+        Asked again for the same key, as after a lost answer, it is the same certificate. Raises
+        `CertificateRefused` where `current` counts no more, or has `MOST_SUCCESSORS` already.
         """
         try:
             key = read_signing_request(signing_request, meter)
         except HubCertificateError as error:
             raise CertificateRefused(f"the request: {error}") from None
         for known in self.of(meter):
+            if not known.counts_at(self.now()):
+                continue
             certificate = x509.load_der_x509_certificate(known.certificate)
-            if known.counts_at(self.now()) and certificate.public_key() == key:
+            if certificate.public_key() == key:
                 return known
-        return self._issue(meter, key, days)
+        return self._issue(meter, key, days, current)
 
     def renew_by(self, current: HubCertificate, signing_request: bytes) -> HubCertificate:
         """Do so for a hub that dials with `current`, once the last third of its time has begun.
 
-        Raises `CertificateRefused` before: a hub cannot fill the database with certificates.
+        Raises `CertificateRefused` before, and where it has had so many already: a hub cannot fill
+        the database with certificates.
         """
         if not is_renewal_due(current.issued, current.ends, self.now()):
             raise CertificateRefused("it is too early for another certificate")
-        return self.renew(signing_request, current.meter)
+        return self.renew(signing_request, current.meter, current=current)
 
-    def _issue(self, meter: bytes, key: EllipticCurvePublicKey, days: int) -> HubCertificate:
+    def _issue(
+        self,
+        meter: bytes,
+        key: EllipticCurvePublicKey,
+        days: int,
+        current: HubCertificate | None = None,
+    ) -> HubCertificate:
         issuer_key, issuer = self.open()
         serial = self._serial()
         now = self.now()
@@ -171,7 +208,16 @@ class CertificateAuthority:
             .sign(issuer_key, SHA256())
         )
         made = HubCertificate(serial, meter, now, ends, 0, signed.public_bytes(Encoding.DER))
-        with writing(self.engine) as connection:
+        with writing(self.engine, meter) as connection:
+            # Under the lock that a withdrawal takes: a right that has ended grants no other.
+            known = [_kept(row) for row in connection.execute(_of(meter)).all()]
+            if any(one.withdrawn and _key_of(one) == key for one in known):
+                raise CertificateRefused(
+                    "a certificate with this key was withdrawn; `meterlet hub dial-key --new-key`"
+                    " makes another key"
+                )
+            if current is not None:
+                _require_successor(current, known, now)
             connection.execute(
                 insert(table).values(
                     serial=serial,
@@ -208,7 +254,7 @@ class CertificateAuthority:
         where = [table.c.meter == meter, table.c.withdrawn == 0]
         if serial is not None:
             where.append(table.c.serial == serial)
-        with writing(self.engine) as connection:
+        with writing(self.engine, meter) as connection:
             done = connection.execute(update(table).where(*where).values(withdrawn=self.now()))
         return done.rowcount
 

@@ -13,7 +13,7 @@ while.
 
 import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -52,6 +52,10 @@ SOON_SECONDS: Final = 5
 SOON_FOR_SECONDS: Final = 600.0
 """For so long: an answer that is set aside must not keep its hub dialling."""
 PAUSE_SECONDS: Final = 2
+NOTHING_SECONDS: Final = 2.0
+"""For so long a meter whose questions had to be left alone is not looked up again."""
+NOTHING_YET_SECONDS: Final = 0.25
+"""The same while its answer is being verified."""
 
 
 class Errands(Protocol):
@@ -99,6 +103,10 @@ class BillErrands:
     """By nonce: when what has failed may be tried again."""
     _soon_until: dict[bytes, float] = field(default_factory=dict)
     """By meter: until when its hub is to come again soon."""
+    _nothing_at: "OrderedDict[bytes, tuple[float, frozenset[State]]]" = field(
+        default_factory=OrderedDict
+    )
+    """By meter, the last one at the end: when nothing could be done, and the states then."""
     _unattributed: dict[bytes, UnattributedQuestion] = field(default_factory=dict)
     """By the bill's nonce: asked again byte for byte, so that the hub counts it once."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -120,9 +128,16 @@ class BillErrands:
         """Whether a question is open to be asked, or an invoice waits or may by now.
 
         A hub that was told to come soon is looked up by itself: what is known of all meters may
-        be a second old, and its invoice must not miss the poll that was meant for it.
+        be a second old, and its invoice must not miss the poll that was meant for it. A look costs
+        a statement and a thread, so that one which found nothing serves for a while.
         """
-        return bool(self._states_of(meter) & {State.ASKED, State.ENTERED}) or self._is_near(meter)
+        is_near = self._is_near(meter)
+        if not is_near and not self._states_of(meter) & {State.ASKED, State.ENTERED}:
+            return False
+        found = self._nothing_at.get(meter)
+        if found is None or found[1] != self._states_of(meter):
+            return True
+        return self.monotonic() - found[0] >= (NOTHING_YET_SECONDS if is_near else NOTHING_SECONDS)
 
     def waits(self, meter: bytes) -> Waits:
         """Soon, while an answer is being verified: its invoice comes next."""
@@ -141,6 +156,13 @@ class BillErrands:
                 return self._guarded(one, self._asking(one.question))
             if one.state is State.ENTERED:
                 return self._guarded(one, self._delivering(one.question))
+        if not kept:
+            return None  # as the states say, too
+        with self._lock:
+            self._nothing_at.pop(meter, None)
+            self._nothing_at[meter] = now, self._states[meter]
+            while next(iter(self._nothing_at.values()))[0] <= now - NOTHING_SECONDS:
+                self._nothing_at.popitem(last=False)
         return None
 
     def _asking(self, question: BillQuestion) -> Conversation[None]:

@@ -7,13 +7,13 @@ what a client may take its time for. These are:
     the handshake                      `HANDSHAKE_SECONDS`
     a request's head, and its body     `HEAD_SECONDS`, `BODY_SECONDS` each, from its first byte
     a first request, and the next one  `IDLE_SECONDS`
-    a request's head                   `MOST_HEAD_BYTES`
-    connections                        `MOST_CONNECTIONS`, `MOST_OF_ONE` with one certificate
+    a request's head, and each part of its body that is no content      `MOST_HEAD_BYTES`
+    an answer that is not read         `STALLED_SECONDS`
+    connections                        `MOST_CONNECTIONS`, from the moment that they are accepted
+                                       (`listeners.admission`); `MOST_OF_ONE` with one certificate
 """
 
 import asyncio
-import os
-import socket
 import ssl
 from collections import Counter
 from collections.abc import Callable
@@ -21,7 +21,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from errno import EINVAL
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,20 +31,22 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from listeners.acceptor import Acceptor, listen
+from listeners.admission import Admission, Guest, most_connections
 from utility_server.errors import StoreError
 from utility_server.gateway.application import Application, Gateway
 from utility_server.gateway.certificates import CertificateAuthority
 from utility_server.gateway.errands import Errands
 from utility_server.gateway.limits import Peer
 
-HANDSHAKE_SECONDS: Final = 15.0
-SHUTDOWN_SECONDS: Final = 5.0
 HEAD_SECONDS: Final = 10.0
 BODY_SECONDS: Final = 120.0
 IDLE_SECONDS: Final = 75
+STALLED_SECONDS: Final = 60.0
 MOST_HEAD_BYTES: Final = 1 << 14
 MOST_CONNECTIONS: Final = 10_000
 MOST_OF_ONE: Final = 4
+BACKLOG: Final = 2048
 WORKERS: Final = 8
 TICK_SECONDS: Final = 1.0
 """How old the date in a reply's head may be."""
@@ -54,38 +55,42 @@ GOODBYE_SECONDS: Final = 10.0
 
 
 @dataclass(slots=True)
-class _Connections:
-    """The open connections of a server, counted."""
+class _Certificates:
+    """How many connections there are with each certificate."""
 
-    total: int = 0
-    by_certificate: "Counter[bytes]" = field(default_factory=Counter)
+    open: "Counter[bytes]" = field(default_factory=Counter)
 
     def admit(self, certificate: bytes) -> bool:
-        if self.total >= MOST_CONNECTIONS or self.by_certificate[certificate] >= MOST_OF_ONE:
+        if self.open[certificate] >= MOST_OF_ONE:
             return False
-        self.total += 1
-        self.by_certificate[certificate] += 1
+        self.open[certificate] += 1
         return True
 
     def leave(self, certificate: bytes) -> None:
-        self.total -= 1
-        self.by_certificate[certificate] -= 1
-        if not self.by_certificate[certificate]:
-            del self.by_certificate[certificate]
+        self.open[certificate] -= 1
+        if not self.open[certificate]:
+            del self.open[certificate]
 
 
 class GatewayProtocol(HttpToolsProtocol):
     """One connection: who is there, and for how long it may take its time."""
 
     def __init__(
-        self, config: Config, server_state: ServerState, connections: _Connections
+        self,
+        config: Config,
+        server_state: ServerState,
+        certificates: _Certificates,
+        guest: Guest,
     ) -> None:
         super().__init__(config, server_state, {})
-        self._counts = connections
+        self._counts, self._guest = certificates, guest
         self._certificate: bytes | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._head_bytes = 0
         self._is_in_head = False
+        self._is_in_body = False
+        self._loose_bytes = 0
+        """Of a body's framing since its last content."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take in whose certificate TLS has verified; without one there is no connection."""
@@ -97,11 +102,13 @@ class GatewayProtocol(HttpToolsProtocol):
         self._certificate = certificate
         self.app_state = {"peer": Peer(certificate, transport.abort)}
         super().connection_made(transport)
+        self._guest.is_idle()
         self._within(IDLE_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give the place to another."""
         self._within(None)
+        self._guest.leaves()
         if self._certificate is None:
             return
         self._counts.leave(self._certificate)
@@ -117,7 +124,12 @@ class GatewayProtocol(HttpToolsProtocol):
             if self._head_bytes > MOST_HEAD_BYTES:
                 self.transport.abort()
                 return
+        if self._is_in_body:
+            # Whatever is no content is counted here: chunks' sizes, extensions, trailers.
+            self._loose_bytes += len(data)
         super().data_received(data)
+        if self._is_in_body and self._loose_bytes > MOST_HEAD_BYTES:
+            self.transport.abort()
 
     def on_message_begin(self) -> None:
         """Begin to count the time and bytes of a head."""
@@ -125,14 +137,28 @@ class GatewayProtocol(HttpToolsProtocol):
         self._within(HEAD_SECONDS)
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a field of the head; trailers are none, and nobody is meant to send them."""
+        if self._is_in_body:
+            self.transport.abort()
+            return
+        super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """Take content, which the application counts."""
+        self._loose_bytes = 0
+        super().on_body(body)
+
     def on_headers_complete(self) -> None:
         """Begin to count the time of a body."""
-        self._is_in_head = False
+        self._is_in_head, self._is_in_body, self._loose_bytes = False, True, 0
+        self._guest.is_busy()
         self._within(BODY_SECONDS)
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """Nothing more is waited for until it is answered."""
+        self._is_in_body = False
         is_answered = self.cycle is not None and self.cycle.response_complete
         self._within(IDLE_SECONDS if is_answered else None)
         super().on_message_complete()
@@ -143,8 +169,20 @@ class GatewayProtocol(HttpToolsProtocol):
         By a limit of our own: any byte ends uvicorn's, and a bare line break begins no head.
         """
         if self._deadline is None and not self.pipeline:
+            self._guest.is_idle()
             self._within(IDLE_SECONDS)
         super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        """Wait for the hub to read what was sent."""
+        super().pause_writing()
+        self._within(STALLED_SECONDS)
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        super().resume_writing()
+        is_answered = self.cycle is None or self.cycle.response_complete
+        self._within(IDLE_SECONDS if is_answered else None)
 
     def _within(self, seconds: float | None) -> None:
         if self._deadline is not None:
@@ -239,32 +277,26 @@ async def serve_gateway(
         timeout_keep_alive=IDLE_SECONDS,
     )
     config.load()
-    state, connections = ServerState(), _Connections()
-    loop = asyncio.get_running_loop()
+    state = ServerState()
+    certificates, admission = _Certificates(), Admission(most_connections(MOST_CONNECTIONS))
+    listener = listen(host, port, BACKLOG)
+
+    def make(guest: Guest) -> GatewayProtocol:
+        return GatewayProtocol(config, state, certificates, guest)
+
+    acceptor = Acceptor([listener], make, admission, context)
     try:
-        server = await loop.create_server(
-            lambda: GatewayProtocol(config, state, connections),
-            host,
-            port,
-            ssl=context,
-            backlog=2048,
-            ssl_handshake_timeout=HANDSHAKE_SECONDS,
-            ssl_shutdown_timeout=SHUTDOWN_SECONDS,
-        )
-    except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, socket.gaierror) else None
-        number = error.errno if isinstance(error, OSError) else None
-        reason = reason or (os.strerror(number) if number else "no host can have that name")
-        raise OSError(number or EINVAL, reason, f"{host}:{port}") from None
-    async with server:
-        name: Any = server.sockets[0].getsockname()
+        name: Any = listener.getsockname()
+        acceptor.open()
         ready(name[0], name[1])
         while not stop.is_set():
             state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), TICK_SECONDS)
-        server.close()
-        for connection in list(state.connections):
-            connection.shutdown()
-        if state.tasks:
-            await asyncio.wait(state.tasks, timeout=GOODBYE_SECONDS)
+    finally:
+        acceptor.close()
+        await acceptor.wait_closed()
+    for connection in list(state.connections):
+        connection.shutdown()
+    if state.tasks:
+        await asyncio.wait(state.tasks, timeout=GOODBYE_SECONDS)

@@ -14,6 +14,7 @@ import socket
 import threading
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
@@ -284,7 +285,8 @@ class JetStreamQueue:
         for one in deliveries:
             if isinstance(one, JetStreamDelivery):
                 self._in_work.pop(one.nonce, None)
-                await say(one.message)
+                with suppress(nats.errors.MsgAlreadyAckdError):
+                    await say(one.message)
         await self._client.flush(int(CALL_SECONDS))
 
     def set_aside(self, delivery: Delivery, reason: str) -> None:

@@ -10,6 +10,7 @@ LONGEST_PAUSE_SECONDS: Final = 15.0
 LONGEST_SILENCE_SECONDS: Final = 600.0
 _FIRST_SILENCE_SECONDS: Final = 2.0
 _MOST_REASONS: Final = 64
+_REPEATED: Final = ("waits", "failed")
 
 Told = Callable[[str, Mapping[str, object]], None]
 """Gets an event's name and facts; no secrets, no readings."""
@@ -22,19 +23,20 @@ def pause(failures: int) -> float:
 
 @dataclass(slots=True)
 class Fewer:
-    """Passes events on, and what is waited for less often each time that it is the same."""
+    """Passes events on, and why something waits or fails less often each time it is the same."""
 
     told: Told = field(repr=False)
     monotonic: Callable[[], float] = field(default=time.monotonic, repr=False)
-    _silences: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """By reason: until when it is not told again, and how long that was."""
+    _silences: dict[object, tuple[float, float]] = field(default_factory=dict)
+    """By event, reason and of whom: until when it is not told again, and how long that was."""
 
     def __call__(self, event: str, facts: Mapping[str, object]) -> None:
-        """Pass an event on, unless it says again why something waits."""
-        if event != "waits":
+        """Pass an event on, unless it says again why something waits or fails."""
+        if event not in _REPEATED:
             self.told(event, facts)
             return
-        why, now = str(facts.get("why")), self.monotonic()
+        why = (event, *(str(facts.get(name)) for name in ("why", "nonce", "meter")))
+        now = self.monotonic()
         until, silence = self._silences.pop(why, (now, 0.0))
         if now >= until:
             # Not said for longer than it would have been kept back: it is another outage.

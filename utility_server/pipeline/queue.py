@@ -125,6 +125,8 @@ class LocalQueue:
         """Keep one out of the way, as long as the process lives."""
         with self._changed:
             self.aside[delivery.nonce] = reason
+            self._known.discard(delivery.nonce)
+            self._changed.notify_all()
 
     def wait_for(self, nonce: bytes, seconds: float) -> bool:
         """Wait until a published nonce is done; return whether that came within so long."""

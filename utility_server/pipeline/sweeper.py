@@ -55,6 +55,9 @@ class Sweeper:
             except (StoreError, QueueUnreachable) as error:  # whatever it is, it may pass
                 failures += 1
                 self.told("waits", {"why": str(error)})
+            except Exception as error:  # noqa: BLE001 - a sweeper that ended would sweep no more
+                failures += 1
+                self.told("failed", {"why": f"{type(error).__name__}: {error}"})
             if stopping.wait(max(self.every_seconds, pause(failures) if failures else 0.0)):
                 return
 

@@ -11,10 +11,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from utility_server.errors import QueueUnreachable, StoreBusy, StoreUnreachable, UtilityError
+from utility_server.errors import QueueUnreachable, StoreBusy, StoreUnreachable
 from utility_server.pipeline.outages import Told as Told
 from utility_server.pipeline.outages import pause
 from utility_server.pipeline.queue import MOST_DELIVERIES, RETRY_SECONDS, Delivery, Queue
@@ -52,12 +53,19 @@ class Worker:
             self.step(WAIT_SECONDS)
 
     def step(self, wait_seconds: float) -> int:
-        """Work on one batch; return how many were fetched."""
+        """Work on one batch; return how many were fetched, 0 where it came to nothing.
+
+        Raises nothing, if it is patient.
+        """
+        deliveries: Sequence[Delivery] = ()
         try:
             deliveries = self.queue.fetch(self.batch, wait_seconds)
             if deliveries:
                 self._work_on(deliveries)
-        except QueueUnreachable as error:
+        except Exception as error:  # noqa: BLE001 - a worker that ended would leave all unverified
+            with suppress(QueueUnreachable):
+                # Those that are done already are passed over when they come again.
+                self.queue.retry(deliveries, RETRY_SECONDS)
             self._wait_out(error, {})
             return 0
         return len(deliveries)
@@ -83,11 +91,13 @@ class Worker:
             for one in entered:
                 self._tell(one)
 
-    def _wait_out(self, error: UtilityError, facts: Mapping[str, object]) -> None:
+    def _wait_out(self, error: Exception, facts: Mapping[str, object]) -> None:
+        is_outage = isinstance(error, (QueueUnreachable, StoreUnreachable, StoreBusy))
         if not self.is_patient:
             raise error
         self._outages += 1
-        self.told("waits", {"why": str(error), **facts})
+        why = str(error) if is_outage else f"{type(error).__name__}: {error}"
+        self.told("waits" if is_outage else "failed", {"why": why, **facts})
         self.sleep(pause(self._outages))
 
     def _give_up_or_retry(self, delivery: Delivery, error: Exception) -> None:

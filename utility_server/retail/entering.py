@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
+from typing import Final
 
 from applets.billing.messages import BillQuestion
 from utility_server.database import writing
@@ -50,12 +51,26 @@ class Entered:
     """Why it was refused or withdrawn."""
 
 
+MOST_BATCH_BYTES: Final = 1 << 23
+"""So much of answers is held at once; a thousand ordinary ones have less."""
+
+
 def enter_answers(utility: BillingUtility, nonces: Sequence[bytes]) -> list[Entered]:
     """Verify the kept answers to these questions, and enter what each proves or that it does not.
 
-    All or nothing is entered: after an error, or a kill, they wait as before. Whoever brings the
-    same nonces again, at the same time too, enters none of them twice. Raises `StoreError`.
+    All or nothing is entered, of `MOST_BATCH_BYTES` together: after an error, or a kill, the rest
+    waits as before. Whoever brings the same nonces again, at the same time too, enters none of them
+    twice. Raises `StoreError`.
     """
+    entered: list[Entered] = []
+    while nonces:
+        count = utility.questions.first_within(nonces, MOST_BATCH_BYTES)
+        entered += _enter_together(utility, nonces[:count])
+        nonces = nonces[count:]
+    return entered
+
+
+def _enter_together(utility: BillingUtility, nonces: Sequence[bytes]) -> list[Entered]:
     checked = check_kept(utility, nonces)
     if not checked:
         return []

@@ -11,7 +11,7 @@ have one open question (asked or answered) at most: who asks again gets the same
 answer of the hub. An answer is kept before it is verified. Whatever dies on the way, the next one
 goes on from the state that is kept, and the same answer is entered once (`retail.billing`).
 
-Errors: QuestionClosed
+Errors: AnswerTooLong, QuestionClosed
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -37,7 +37,7 @@ from applets.billing.messages import BillQuestion
 from utility_server.database import answer_table, invoice_table, reading, writing
 from utility_server.database import aside_table as aside
 from utility_server.database import question_table as table
-from utility_server.errors import QuestionClosed, StoreError
+from utility_server.errors import AnswerTooLong, QuestionClosed, StoreError
 from utility_server.writes import Writes
 
 
@@ -61,6 +61,9 @@ NEXT: Final[Mapping[State, frozenset[State]]] = {
     State.WITHDRAWN: frozenset(),
 }
 OPEN: Final = (State.ASKED, State.ANSWERED)
+MOST_ANSWER_BYTES: Final = 1 << 21
+"""Of one answer that is kept, and becomes evidence; a month of today's format has 15 kB, a year by
+quarter-hours in the format of before 1.3 MB."""
 _MOST_REASON: Final = 400
 # Made once: a gateway keeps the answers of many hubs.
 _BY_NONCE: Final = select(table).where(table.c.nonce == bindparam("of"))
@@ -220,8 +223,12 @@ class Questions:
 
         Of several answers to an open question the last one is kept; the one that is entered first
         counts. Raises `QuestionClosed` where the question was withdrawn, never asked, or closed
-        with another answer.
+        with another answer, `AnswerTooLong` for more than `MOST_ANSWER_BYTES`.
         """
+        if len(answer) > MOST_ANSWER_BYTES:
+            raise AnswerTooLong(
+                f"the hub's answer has {len(answer):,} bytes; {MOST_ANSWER_BYTES:,} are taken"
+            )
         digest, nonce = sha256(answer).digest(), question.about.nonce
         with writing(self.engine, question.about.meter) as connection:
             kept = self.locked(connection, question)
@@ -262,6 +269,22 @@ class Questions:
             rows = connection.execute(query).all()
         found = {bytes(row.nonce): (_kept(row), bytes(row.content)) for row in rows}
         return [found[nonce] for nonce in dict.fromkeys(nonces) if nonce in found]
+
+    def first_within(self, nonces: Sequence[bytes], most_bytes: int) -> int:
+        """Return how many of the first nonces have answers of so many bytes together; at least one.
+
+        Those that do not wait count nothing.
+        """
+        size = func.length(answer_table.c.content)
+        query = select(answer_table.c.nonce, size).where(answer_table.c.nonce.in_(nonces))
+        with reading(self.engine) as connection:
+            sizes = {bytes(nonce): int(size) for nonce, size in connection.execute(query).all()}
+        total = 0
+        for place, nonce in enumerate(nonces):
+            total += sizes.get(nonce, 0)
+            if total > most_bytes and place:
+                return place
+        return len(nonces)
 
     def answers_now(
         self, connection: Connection, questions: Iterable[BillQuestion]

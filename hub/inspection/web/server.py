@@ -14,7 +14,9 @@ import uvicorn
 from hub.inspection.web.application import create_application, make_parts
 from hub.inspection.web.parts import LOOPBACK_NAMES, Settings
 from hub.page_address import PageAddress, bracketed, is_loopback
-from hub.web_listener import QuietServer, listen, tls_context
+from hub.web_listener import tls_context
+from listeners import pages
+from listeners.acceptor import listen
 
 MOST_CONNECTIONS: Final = 64
 GOODBYE_SECONDS: Final = 10
@@ -47,7 +49,7 @@ class PagesServer:
         """
         parts = make_parts(settings)
         tls = self._tls
-        server = QuietServer(
+        server = pages.PagesServer(
             uvicorn.Config(
                 create_application(parts),
                 access_log=False,
@@ -57,12 +59,12 @@ class PagesServer:
                 ws="none",
                 http="h11",
                 loop="asyncio",
-                limit_concurrency=MOST_CONNECTIONS,
                 h11_max_incomplete_event_size=16 * 1024,
                 timeout_keep_alive=15,
                 timeout_graceful_shutdown=GOODBYE_SECONDS,
                 ssl_context_factory=None if tls is None else lambda _config, _default: tls,
-            )
+            ),
+            MOST_CONNECTIONS,
         )
 
         async def end() -> None:

@@ -31,6 +31,7 @@ from tests.support.dialled_home import (
     InProcessWire,
     request,
 )
+from utility_server.gateway.certificates import MOST_SUCCESSORS
 from utility_server.gateway.limits import Peer
 
 DAY = 86_400
@@ -111,6 +112,17 @@ def test_a_server_that_will_not_is_told_of_and_the_certificate_stays(home: Diall
     assert home.events[-1].kind is Kind.NOT_RENEWED
     assert "not renewed: the server answers with status 400" in str(home.events[-1].facts["why"])
     assert key_file(home) == old
+
+
+def test_a_hub_gets_so_many_certificates_with_other_keys_and_no_more(home: DialledHome) -> None:
+    at(home, 250)
+    statuses = []
+    for _ in range(MOST_SUCCESSORS + 3):
+        signing = make_signing_request(home.home.meter, generate_private_key(SECP256R1()))
+        body = encode_renewal(signing)
+        statuses.append(request(home.gateway, home.peer, RENEWAL_PATH, [], body)[0])
+    assert statuses == [200] * MOST_SUCCESSORS + [400] * 3
+    assert len(home.authority.of(home.home.meter)) == 2 + MOST_SUCCESSORS
 
 
 @pytest.mark.parametrize("body", [b"", b"?", b"AAAA", b"A" * 20_000])

@@ -16,8 +16,9 @@ from utility_server.pipeline.outages import Fewer
 from utility_server.pipeline.queue import MOST_DELIVERIES, LocalQueue
 from utility_server.pipeline.sweeper import Sweeper
 from utility_server.pipeline.worker import Worker
+from utility_server.retail import entering
 from utility_server.retail.entering import enter_answers
-from utility_server.retail.questions import State
+from utility_server.retail.questions import Questions, State
 from utility_server.retail.utility import Utility
 
 NONCES = [bytes([one]) * 16 for one in range(5)]
@@ -180,6 +181,55 @@ def test_while_the_database_is_not_reached_everything_waits(utility: Utility) ->
     assert set(told) == {"waits"}
     assert worker.step(0.0) == 2
     assert worker.counts == {"entered": 2}
+
+
+def test_what_was_set_aside_and_is_tried_again_comes_from_the_same_queue(utility: Utility) -> None:
+    crowd, clock = answered_crowd(utility, 1), Clock()
+    queue = LocalQueue(clock)
+    worker = Worker(utility, queue, sleep=clock.sleep)
+    queue.publish(crowd.nonces)
+    with failing(crowd.nonces[0]):
+        for _ in range(MOST_DELIVERIES):
+            worker.step(0.0)
+            clock.sleep(1_000)
+    assert worker.counts["aside"] == 1
+    assert utility.questions.taken_up_again() == 1
+    assert Sweeper(utility, queue, patience_seconds=0).sweep() == 1
+    worker.step(0.0)
+    assert worker.counts["entered"] == 1
+
+
+def test_a_batch_holds_so_many_bytes_at_once(
+    utility: Utility, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crowd = answered_crowd(utility, 5)
+    size = len(utility.questions.kept_answers(crowd.nonces)[0][1])
+    monkeypatch.setattr(entering, "MOST_BATCH_BYTES", 2 * size + size // 2)
+    assert [
+        utility.questions.first_within(crowd.nonces[start:], entering.MOST_BATCH_BYTES)
+        for start in (0, 2, 4)
+    ] == [2, 2, 1]
+    assert len(enter_answers(utility, crowd.nonces)) == 5
+    assert utility.questions.first_within(crowd.nonces, 1) == 5  # none waits any more
+
+
+def test_a_worker_ends_for_no_error_and_what_it_had_comes_again(utility: Utility) -> None:
+    crowd, clock, told = answered_crowd(utility, 2), Clock(), list[str]()
+    queue = LocalQueue(clock)
+    worker = Worker(utility, queue, 32, lambda event, _: told.append(event), clock.sleep)
+    queue.publish(crowd.nonces)
+    broken = patch.object(Questions, "set_aside", side_effect=StoreBusy("for a minute"))
+    with failing(crowd.nonces[1]), broken:
+        for _ in range(MOST_DELIVERIES + 1):
+            worker.step(0.0)
+            clock.sleep(1_000)
+    assert told[-1] == "waits"
+    with patch.object(LocalQueue, "acknowledge", side_effect=ZeroDivisionError):
+        worker.step(0.0)
+        clock.sleep(1_000)
+    assert told[-1] == "failed"
+    worker.step(0.0)
+    assert [entry.kind for entry in utility.ledger.entries()] == ["bill"] * 2
 
 
 def test_a_queue_that_is_not_reached_is_tried_again(utility: Utility) -> None:
