@@ -14,6 +14,9 @@ Errors: FanOutFailed; what work raises comes through
 """
 
 import multiprocessing
+import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -53,6 +56,43 @@ class InThisProcess:
         yield from map(work, items)
 
 
+class PartProcesses(ProcessPoolExecutor):
+    """Processes that do parts of a long work.
+
+    Ctrl-C is for whoever has begun them, and they end with it, even if it was killed. They are
+    spawned: connections to a database must not be in two processes.
+    """
+
+    def __init__(self, count: int, begin: Callable[[], object] | None = None) -> None:
+        """Let so many work; each calls `begin` first."""
+        context = multiprocessing.get_context("spawn")
+        super().__init__(count, context, initializer=_begin_part, initargs=(begin,))
+
+    def submit(
+        self, fn: Callable[..., ResultT], /, *arguments: Any, **options: Any
+    ) -> Future[ResultT]:
+        """Have one of them do something; it may be started by this."""
+        # What is blocked here is blocked there from the first moment on; an initializer is late.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return super().submit(fn, *arguments, **options)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin_part(begin: Callable[[], object] | None) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if begin is not None:
+        begin()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
 @dataclass(frozen=True, slots=True)
 class InProcesses:
     """In processes of this computer, which begin anew and share nothing with this one."""
@@ -61,9 +101,7 @@ class InProcesses:
 
     def run(self, work: Callable[[ItemT], ResultT], items: Iterable[ItemT]) -> Results[ResultT]:
         """Yield what work makes of each item, in order; raise `FanOutFailed` if a process dies."""
-        # Not forked: connections to a database must not be in two processes.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(self.count, context) as pool:
+        with PartProcesses(self.count) as pool:
             waiting = deque[Future[ResultT]]()
             source = iter(items)
             try:

@@ -18,6 +18,7 @@ from meterlet.commands.common import (
     print_json,
 )
 from meterlet.commands.demo import DEFAULT_MONTH, DEFAULT_TARIFF, DEFAULT_ZONE
+from meterlet.commands.serving import complain
 from meterlet.fleet.faults import FaultRates
 from meterlet.fleet.folder import FleetFolder, FleetSettings
 from meterlet.fleet.homes import MOST_HOMES
@@ -105,6 +106,7 @@ def fleet(
             patience_seconds=patience,
             at_once=at_once,
             say=_say,
+            warn=complain,
         )
         result = run.run()
     if as_json:

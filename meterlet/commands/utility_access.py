@@ -4,7 +4,7 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -12,9 +12,10 @@ import rich_click as click
 
 from meterlet.commands.common import Shown, json_or_text, one_line_errors, utility_option
 from meterlet.secret_files import SecretText
+from utility_server.errors import StoreError
 from utility_server.retail.utility import Utility
 from utility_server.service.access.api_keys import ApiKey, ApiKeys
-from utility_server.service.access.audit import AuditLog
+from utility_server.service.access.audit import BEGUN, AuditLog
 from utility_server.service.access.operators import Operators
 from utility_server.service.access.roles import Role, parse_roles
 from utility_server.service.words import utc_text
@@ -37,11 +38,19 @@ def _now() -> int:
 def _utility(folder: Path, action: str = "", target: str = "") -> Iterator[Utility]:
     """Open the utility; what changes something is on record before it is done."""
     with one_line_errors(), Utility.open(folder) as utility:
-        if action:
-            AuditLog(utility.engine, _now).append(COMMAND, action, target, "begun", "command")
-        yield utility
-        if action:
-            AuditLog(utility.engine, _now).append(COMMAND, action, target, "done", "command")
+        if not action:
+            yield utility
+            return
+        log = AuditLog(utility.engine, _now)
+        log.append(COMMAND, action, target, BEGUN, "command")
+        try:
+            yield utility
+        except BaseException:
+            # Not why: a name or a password that was refused may be in that.
+            with suppress(StoreError):
+                log.append(COMMAND, action, target, "refused", "command")
+            raise
+        log.append(COMMAND, action, target, "done", "command")
 
 
 def _keys(utility: Utility) -> ApiKeys:
@@ -135,8 +144,13 @@ def add_operator(
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     with _utility(folder, "add_operator", f"operator={name[:40]}") as utility:
         operators = Operators(utility.engine, _now, os.urandom)
+        is_known = any(one.name == name for one in operators.all())
         added = operators.add(name, password, parse_roles(roles))
-    return {"name": added.name, "roles": sorted(added.roles)}, f"added {added.name}"
+    shown = ", ".join(sorted(added.roles))
+    facts = {"name": added.name, "roles": sorted(added.roles), "was_there": is_known}
+    if is_known:
+        return facts, f"{added.name} was there: has this password now, and may {shown} alone"
+    return facts, f"added {added.name}, who may {shown}"
 
 
 @operator.command("list")

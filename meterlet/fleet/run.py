@@ -41,6 +41,8 @@ from protocols.metrology import Period
 from utility_server.gateway.certificates import CertificateAuthority
 from utility_server.retail.utility import Utility
 
+STANDSTILL_SECONDS: Final = 10.0
+"""After so long without a bill it is said what hinders; then after twice that, and so on."""
 LOOK_SECONDS: Final = 1.0
 POLL_SECONDS: Final = 20
 """After how many seconds the gateway that is started here lets hubs come again; they keep their
@@ -78,6 +80,8 @@ class FleetRun:
     """How long the hubs may take to be billed, after which the fleet ends."""
     at_once: int = AT_ONCE
     say: Say = field(default=_nobody, repr=False)
+    warn: Callable[[str], object] = field(default=lambda _line: None, repr=False)
+    """Told, now and then, what hinders hubs that get no further."""
 
     def run(self) -> "FleetResult":
         """Do all of it; return what came of it.
@@ -153,10 +157,13 @@ class FleetRun:
             for street in streets:
                 stack.callback(street.kill)
             began = time.monotonic()
+            standstill = _Standstill(began)
             while waiting := self._waiting(meters):
                 self.say("dial", len(meters) - waiting, len(meters))
                 for street in streets:
                     street.look()
+                if standstill.is_due(waiting, time.monotonic()):
+                    self.warn(self._hindrance(waiting, [street.report for street in streets]))
                 if time.monotonic() - began > self.patience_seconds:
                     break
                 time.sleep(LOOK_SECONDS)
@@ -168,6 +175,18 @@ class FleetRun:
                 used = cpu_seconds(process)
                 report.gateway_cpu = None if used is None else used - cpu
         return report
+
+    def _hindrance(self, waiting: int, streets: Sequence[StreetReport]) -> str:
+        """Return in one line for how many something waits, and why their sessions failed."""
+        why = sum((Counter(street.why) for street in streets), Counter[str]())
+        homes = "1 home waits" if waiting == 1 else f"{waiting:,} homes wait"
+        if why:
+            [(reason, count)] = why.most_common(1)
+            return f"{homes} still; {count:,} sessions failed, most often: {reason}"
+        return (
+            f"{homes} still: meterlet utility status --utility {self.utility.folder} says for what;"
+            " open questions of other periods count, too"
+        )
 
     def check(self, numbers: Sequence[int]) -> "Billed":
         """Count bills in the ledger and invoices at home; whoever has not one of each is named."""
@@ -210,6 +229,23 @@ class FleetRun:
     def _authority(self) -> CertificateAuthority:
         own = self.utility
         return CertificateAuthority(own.folder, own.engine, own.customers, own.now, own.randomness)
+
+
+@dataclass(slots=True)
+class _Standstill:
+    """Since when nothing has changed, and when that is said the next time: less and less often."""
+
+    since: float
+    waiting: int = -1
+    patience: float = STANDSTILL_SECONDS
+
+    def is_due(self, waiting: int, now: float) -> bool:
+        if waiting != self.waiting:
+            self.since, self.waiting, self.patience = now, waiting, STANDSTILL_SECONDS
+        if now - self.since < self.patience:
+            return False
+        self.patience *= 2
+        return True
 
 
 @dataclass(slots=True)

@@ -91,6 +91,9 @@ def test_a_hub_that_goes_on_dialling_is_billed_when_the_question_comes_and_opens
 def test_a_hub_whose_certificate_was_withdrawn_is_refused_and_one_with_a_new_one_is_not(
     town: Town,
 ) -> None:
+    code, line = refused("hub", "dial", "--hub", town.hub, "--recipient", "nobody", "https://a:1")
+    assert code == 1
+    assert f"`meterlet hub dial-key --hub {town.hub} --recipient nobody` asks for one" in line
     dialling.certify(town)
     where = "--utility", town.utility
     assert "withdrew 1" in done("utility", "withdraw-certificate", *where, "--meter", METER)

@@ -49,7 +49,9 @@ def test_an_operator_is_added_and_removed_and_all_is_on_record(utility: Path) ->
     add = "utility", "operator", "add", "anna", *where, "--role", "billing", "--password-file", "-"
     weak = run(*add, data="short\n")
     assert (weak.exit_code, "short" in weak.output) == (1, False)
-    told(*add, data=f"{PASSWORD}\n")
+    assert told(*add, data=f"{PASSWORD}\n")["was_there"] is False
+    again = run(*add, data=f"{PASSWORD} 2\n")
+    assert again.stdout == "anna was there: has this password now, and may billing alone\n"
     assert told("utility", "operator", "list", *where)["operators"] == [
         {"name": "anna", "roles": ["billing"]}
     ]
@@ -61,8 +63,11 @@ def test_an_operator_is_added_and_removed_and_all_is_on_record(utility: Path) ->
         if one["target"] == "operator=anna"
     ]
     assert actions == [
-        ("add_operator", "begun"), ("add_operator", "begun"), ("add_operator", "done"),
-        ("remove_operator", "begun"), ("remove_operator", "done"), ("remove_operator", "begun"),
+        ("add_operator", "begun"), ("add_operator", "refused"),
+        ("add_operator", "begun"), ("add_operator", "done"),
+        ("add_operator", "begun"), ("add_operator", "done"),
+        ("remove_operator", "begun"), ("remove_operator", "done"),
+        ("remove_operator", "begun"), ("remove_operator", "refused"),
     ]  # fmt: skip
 
 
