@@ -59,7 +59,7 @@ test-memory: $(VENV)/.test ## pytest, and what all processes need at the peak (L
 	$(BIN)/python -m tests.support.memory $(PYTEST) $(SPREAD) $(TESTS)
 
 soak: $(VENV)/.test ## the tests that take long, whole years, all tariffs, many kills
-	METERLET_SOAK=1 $(PYTEST) -n auto -m 'soak or more_in_soak or hypothesis'
+	METERLET_SOAK=1 $(PYTEST) -n auto -m 'soak or more_in_soak or one_database or hypothesis'
 	METERLET_SOAK=1 $(PYTEST) -n auto tests/fuzz tests/docs
 	@$(MAKE) --no-print-directory search
 

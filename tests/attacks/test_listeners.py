@@ -41,7 +41,8 @@ def serving(tls: ssl.SSLContext | None = None) -> Iterator[int]:
     port: int = listener.getsockname()[1]
     config = uvicorn.Config(
         answers, http="h11", lifespan="off", log_config=None, access_log=False, ws="none",
-        timeout_keep_alive=IDLE_SECONDS, ssl_context_factory=None if tls is None else lambda *_: tls,
+        timeout_keep_alive=IDLE_SECONDS,
+        ssl_context_factory=None if tls is None else lambda *_: tls,
         h11_max_incomplete_event_size=16 * 1024, timeout_graceful_shutdown=IDLE_SECONDS,
     )  # fmt: skip
     server = pages.PagesServer(config, MOST)

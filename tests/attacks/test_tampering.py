@@ -27,7 +27,9 @@ def test_every_kind_of_lie_has_its_check() -> None:
     assert set(REFUSED_BY) == set(KINDS)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", sampled(KINDS, ["fee", "signature", "drop-day", "replay", "message"])
+)
 def test_a_lie_is_refused_by_the_check_that_is_there_for_it(kind: str) -> None:
     done = run_meterlet("demo", "--tamper", kind, "--json")
     assert done.returncode == 3, done.stderr
@@ -44,7 +46,7 @@ BY_CHARGES = {
 }
 
 
-@pytest.mark.parametrize("kind", sampled(KINDS, ["reading", "fee", "proof"]))
+@pytest.mark.parametrize("kind", sampled(KINDS, ["reading"]))
 def test_a_lie_about_a_bill_by_charges_is_refused_as_well(kind: str) -> None:
     done = run_meterlet("demo", "--tariff", TIERS, "--tamper", kind, "--json")
     assert done.returncode == 3, done.stderr

@@ -189,7 +189,7 @@ def test_the_pages_hold_to_what_axe_asks(own: Path) -> None:
                 visit.sign_in()
                 for path in pages():
                     visit.open(path)
-                    assert visit.violations() == [], path
+                    assert visit.violations(only_looks=width > 390) == [], path
                     wide = visit.page.evaluate("document.documentElement.scrollWidth")
                     assert wide == width, path
                 assert visit.complaints == []

@@ -4,6 +4,6 @@
 from typing import Final
 
 PRODUCT: Final = (
-    "applets", "dlms_codec", "hub", "listeners", "meter_codecs", "meterlet", "protocols", "sml_codec",
-    "tariffs", "utility_server",
+    "applets", "dlms_codec", "hub", "listeners", "meter_codecs", "meterlet", "protocols",
+    "sml_codec", "tariffs", "utility_server",
 )  # fmt: skip

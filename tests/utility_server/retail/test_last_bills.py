@@ -35,6 +35,8 @@ from utility_server.retail.audit import check_entry
 from utility_server.retail.billing import BilledPeriod
 from utility_server.retail.carried_states import EnteredChains
 
+pytestmark = pytest.mark.one_database
+
 HEAD = f"""
 format = 1
 name = "moving"

@@ -40,6 +40,8 @@ from utility_server.retail.carried_states import EnteredChains
 from utility_server.retail.claims import BILL, verify
 from utility_server.retail.contracts import Cycle
 
+pytestmark = pytest.mark.one_database
+
 HEAD = f"""
 format = 1
 name = "budget"

@@ -19,6 +19,8 @@ from utility_server.retail.entering import Became, enter_answers
 from utility_server.retail.ledger import Appending
 from utility_server.retail.utility import Utility
 
+pytestmark = pytest.mark.one_database
+
 NOW = 1_750_000_000
 NEXT_WEEK = Period.parse("2025-03-10..2025-03-16")
 TWO_WEEKS = Period(WEEK.first, NEXT_WEEK.last)

@@ -22,6 +22,8 @@ from utility_server.errors import AlreadyBilled, CannotVerify, NoContract
 from utility_server.retail.claims import BILL
 from utility_server.retail.contracts import Cycle
 
+pytestmark = pytest.mark.one_database
+
 HEAD: Final = """
 format = 1
 name = "home"

@@ -18,6 +18,8 @@ from tests.support.stand_in import StandIn
 from utility_server.grid.mdms.rosters import ROSTER_SECONDS
 from utility_server.revocations import take_revocations
 
+pytestmark = pytest.mark.one_database
+
 CONTRIBUTE = Instruction.CONTRIBUTE
 
 

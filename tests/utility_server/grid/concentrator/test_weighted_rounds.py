@@ -14,6 +14,8 @@ from tests.support.weighted_aggregation import plain_worth, weighted_terms
 from utility_server.grid.concentrator.round_commands import SETTLEMENT_APPLET
 from utility_server.grid.mdms.group_value import GroupValueSpan
 
+pytestmark = pytest.mark.one_database
+
 PRICES = [3_000 * hour - 20_000 for hour in range(24)]
 
 

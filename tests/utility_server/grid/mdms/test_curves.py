@@ -15,6 +15,8 @@ from utility_server.grid.mdms.load_curve_svg import CurveLine, draw
 from utility_server.grid.mdms.load_curves import load_curve, statistics
 from utility_server.grid.mdms.store import AggregateStore
 
+pytestmark = pytest.mark.one_database
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[AggregateStore]:

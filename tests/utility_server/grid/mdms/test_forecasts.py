@@ -13,6 +13,8 @@ from utility_server.grid.mdms.load_curves import LoadCurve, load_curve
 from utility_server.grid.mdms.standard_profile import standard_profile
 from utility_server.grid.mdms.store import AggregateStore
 
+pytestmark = pytest.mark.one_database
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[AggregateStore]:

@@ -31,6 +31,8 @@ from utility_server.grid.mdms.phe_interchange import (
 from utility_server.grid.mdms.second_opinion import second_opinion
 from utility_server.grid.mdms.workspace import Mdms
 
+pytestmark = pytest.mark.one_database
+
 
 @pytest.fixture(scope="module")
 def key() -> PaillierPrivateKey:

@@ -18,6 +18,8 @@ from utility_server.grid.mdms.publishing import Mechanism, Publisher
 from utility_server.grid.mdms.store import AggregateStore
 from utility_server.grid.privacy_notice import epsilon_of, parse_rho
 
+pytestmark = pytest.mark.one_database
+
 RHO = 10**8  # a tenth
 
 
