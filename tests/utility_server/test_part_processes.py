@@ -12,6 +12,8 @@ import pytest
 from tests.support.command import ROOT
 from tests.support.waiting import PATIENCE, wait_until
 
+pytestmark = [pytest.mark.process, pytest.mark.one_database]
+
 PARENT = """
 import sys, time
 from pathlib import Path
@@ -43,7 +45,6 @@ def is_there(process: int) -> bool:
         return False
 
 
-@pytest.mark.process
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_parts_end_with_their_parent_and_say_nothing_of_ctrl_c(
     tmp_path: Path, number: signal.Signals

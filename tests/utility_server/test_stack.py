@@ -15,6 +15,8 @@ from utility_server.errors import StackRefused
 from utility_server.stack.own import alone, is_free, runs_with
 from utility_server.stack.whole import Stack, _Part
 
+pytestmark = pytest.mark.one_database
+
 Events = list[tuple[str, Mapping[str, object]]]
 
 
