@@ -112,11 +112,20 @@ class PatientProtocol(H11Protocol):
 
 
 class PagesServer(uvicorn.Server):
-    """Serves on sockets that listen already; `most` connections at once."""
+    """Serves on sockets that listen already; `most` connections at once.
 
-    def __init__(self, config: uvicorn.Config, most: int) -> None:
+    `protocol` is what speaks on each connection.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        most: int,
+        protocol: type[PatientProtocol] = PatientProtocol,
+    ) -> None:
         super().__init__(config)
         self.admission = Admission(most_connections(most))
+        self._protocol = protocol
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -131,7 +140,7 @@ class PagesServer(uvicorn.Server):
             return
 
         def make(guest: Guest) -> asyncio.Protocol:
-            return PatientProtocol(self.config, self.server_state, self.lifespan.state, guest)
+            return self._protocol(self.config, self.server_state, self.lifespan.state, guest)
 
         acceptor = Acceptor(sockets or [], make, self.admission, self.config.ssl)
         acceptor.open()

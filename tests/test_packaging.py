@@ -48,7 +48,7 @@ ENTRIES: Final = {
     "einvoice": (r"utility_server\.service\.einvoice\.(cii|pdf)",),
     "api": (
         r"utility_server\.service(\.(?!einvoice\.(cii|pdf))\w+)*",
-        r"meterlet\.commands\.utility_(access|serve)", r"listeners\.pages",
+        r"meterlet\.commands\.utility_(access|client_certificate|serve)", r"listeners\.pages",
     ),
     "pages": (
         r"hub\.inspection\.(api|locales|web)(\.\w+)*", r"meterlet\.commands\.inspect\.pages",
@@ -68,7 +68,7 @@ GUEST: Final = re.compile(r"applets\.sdk\.guest(\.\w+)*")
 GUEST_LIBRARIES: Final = frozenset({"componentize_py_types", "wit_world"})
 
 APART: Final = "ray"
-"""An extra that `all` leaves out: it is large, and one option of one command needs it."""
+"""An extra that `all` leaves out: it is large, and one option of some commands needs it."""
 
 NOT_IMPORTED: Final = {
     "componentize-py": "it is a program that builds the applet machine",

@@ -434,6 +434,56 @@ bill_schedule_table: Final = declare(
 )
 """Bill runs that come again."""
 
+client_certificate_table: Final = declare(
+    _metadata,
+    "client_certificate",
+    {"fingerprint": String},
+    {
+        "name": String,
+        "roles": String,
+        "registered": BigInteger,
+        "begins": BigInteger,
+        "expires": BigInteger,
+        "withdrawn": BigInteger,
+        "certificate": LargeBinary,
+    },
+)
+"""Certificates with which systems ask the service; `withdrawn` is 0 while one counts."""
+
+operator_factor_table: Final = declare(
+    _metadata, "operator_factor", {"name": String}, {"sealed": LargeBinary, "step": BigInteger}
+)
+"""Operators' second factors; `step` is that of the last code which was used."""
+
+operator_recovery_table: Final = declare(
+    _metadata, "operator_recovery", {"name": String, "digest": LargeBinary}, {}
+)
+"""Their recovery codes that are left, hashed."""
+
+
+question_failure_table: Final = declare(
+    _metadata,
+    "question_failure",
+    {"nonce": LargeBinary},
+    {"state": String, "kind": String, "why": String, "time": BigInteger},
+)
+"""Why a question's hub did not do last what it was asked (`retail.failures`); `state` is what the
+question was in then, and the row means nothing once it is in another."""
+
+hub_delivery_table: Final = declare(
+    _metadata,
+    "hub_delivery",
+    {"meter": LargeBinary},
+    {
+        "holder": String,
+        "lease": BigInteger,
+        "tries": BigInteger,
+        "failed": BigInteger,
+        "due": BigInteger,
+    },
+)
+"""Hubs to which invoices are being delivered, or which were not reached (`retail.deliveries`)."""
+
 
 def _migrate(connection: Connection) -> None:
     """Bring a database of an earlier version to this one."""

@@ -31,6 +31,7 @@ UtilityError
   StackRefused         a stack runs in this folder already, or its ports are taken
 """
 
+import re
 from decimal import Decimal
 from typing import Final
 
@@ -44,6 +45,12 @@ _EXIT_CODES: Final = {
     0x6A83: 4,  # days of the period are not certified yet
 }
 """How a command ends that a hub's applet answered with one of these status words."""
+
+
+def kind_of(error: BaseException) -> str:
+    """Return the kind of an error: its class, in small letters with hyphens."""
+    name = type(error).__name__
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()
 
 
 class UtilityError(MeterletError):

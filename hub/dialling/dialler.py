@@ -5,6 +5,8 @@
     breakdown          inside the session after the policy's waits, resumed; then after a longer one
     TLS refused        no retry; the next session at the next poll
 
+    called                        at once, where the hub can be woken (`hub.dialling.wake_calls`)
+
 How long that is, `hub.dialling.pace` says. A connection is kept where the next session is near. A
 wrong authentication is answered late, later each time (`hub.callers`).
 """
@@ -24,6 +26,7 @@ from hub.dialling.pace import KEEP_SECONDS, POLICY, DialPace
 from hub.dialling.recipient import Recipient, how_to_ask
 from hub.dialling.sessions import CommandSessions, Connects
 from hub.dialling.steps import Exchange, Session, Told, Wait, session_steps
+from hub.dialling.wake_calls import WakeCalls
 from hub.errors import HubError
 from protocols.remote_admin.agent import AdminAgent, RetryPolicy, SessionEnd
 from protocols.remote_admin.errors import ProtocolViolated, ServerRefused
@@ -101,16 +104,21 @@ class Dialler:
     monotonic: Callable[[], float] = field(default=time.monotonic, repr=False)
     connect: Callable[[Recipient], Wire] | None = field(default=None, repr=False)
     callers: Callers = field(default_factory=Callers, repr=False)
+    calls: WakeCalls | None = field(default=None, repr=False)
+    """Ends the wait for the next session; never one within a session."""
     _wire: Wire | None = field(default=None, repr=False)
 
     def run(self, stop: Stop, idle: Callable[[], object] | None = None) -> None:
         """Dial until `stop` is set; `idle` is called about once a second between sessions."""
         try:
             while not stop.is_set():
+                # Whoever calls from here on may have more to ask than this session is asked.
+                if self.calls is not None and self.calls.take():
+                    self._tell(Kind.WOKEN, {})
                 seconds = self.session(stop)[1]
                 if seconds > KEEP_SECONDS:
                     self.hang_up()
-                self._wait(seconds, stop, idle)
+                self._wait(seconds, stop, idle, self.calls)
         finally:
             self.hang_up()
 
@@ -170,6 +178,8 @@ class Dialler:
         wire = self._wire
         if wire is not None:
             wire.interrupt()
+        if self.calls is not None:
+            self.calls.poke()
 
     def _carry(
         self, session: Session, wire: Wire, stop: Stop | None, count: "_Count"
@@ -215,13 +225,22 @@ class Dialler:
             return ProtocolViolated(f"{error}; {how_to_ask(name)}")
         return error
 
-    def _wait(self, seconds: float, stop: Stop | None, idle: Callable[[], object] | None) -> None:
+    def _wait(
+        self,
+        seconds: float,
+        stop: Stop | None,
+        idle: Callable[[], object] | None,
+        calls: WakeCalls | None = None,
+    ) -> None:
         until = self.monotonic() + seconds
         stop = stop or threading.Event()
         while (left := until - self.monotonic()) > 0 and not stop.is_set():
             if idle is not None:
                 idle()
-            stop.wait(min(left, SLICE_SECONDS))
+            if calls is None:
+                stop.wait(min(left, SLICE_SECONDS))
+            elif calls.wait(min(left, SLICE_SECONDS)):
+                return
 
     def _delay_of_wrong(self) -> float:
         return self.callers.went_wrong(self.recipient.address.host, int(self.monotonic()))

@@ -23,6 +23,14 @@ class Kind(StrEnum):
     """It has not, and asks again after the next session: `why`."""
     FAILED = "failed"
     """A session was given up: `why`, `is_security`, `next_seconds`."""
+    WAKE_UP = "wake-up"
+    """The broker has taken the subscription to wake-ups: `broker`."""
+    WAKE_DOWN = "wake-down"
+    """It is away, and the hub polls: `why`, `again_seconds`. Told once until it is there."""
+    WAKE_ODD = "wake-odd"
+    """What is no wake-up came, and was ignored: `why`, `bytes`. Told once a connection."""
+    WOKEN = "woken"
+    """The hub dials since it was called."""
 
 
 Fact = str | int | float | bool

@@ -70,9 +70,14 @@ class Recipient:
 
         Raises `RecipientError` where a file is missing or does not fit the others.
         """
+        context = self.broker_context()
+        context.set_alpn_protocols(["http/1.1"])
+        return context
+
+    def broker_context(self) -> ssl.SSLContext:
+        """Return the same for the recipient's broker, by which the hub is woken."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
-        context.set_alpn_protocols(["http/1.1"])
         try:
             # No system store: only whom the recipient has named.
             context.load_verify_locations(self.trust)

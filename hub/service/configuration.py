@@ -21,6 +21,7 @@
     [recipients.supplier]           a recipient's server that is dialled, by the name that its
     address = "https://HOST:PORT"   certificate was asked for under (`meterlet hub dial-key`)
     poll = "15min"                  between two sessions, where the server does not say
+    wake = "mqtts://HOST:PORT"      the recipient's broker, which wakes the hub between two polls
     of = "gas"                      for this further meter
 
     [health]                        /healthz: up or down, nothing else
@@ -52,6 +53,7 @@ from hub.service.errors import ConfigurationRefused
 from hub.service.places import Places, line_of_fault, suggestion
 from hub.vault.secret_file import SecretFileError, read_secret
 from protocols.metrology import SLOT_MINUTES, MetrologyError, find_zone
+from protocols.remote_admin.wake import BrokerAddress
 from sml_codec import Obis
 
 FILE: Final = "hub.toml"
@@ -66,7 +68,7 @@ METER_KEYS: Final = (
     "format", "meter", "registers", "zone", "slot_minutes", "fuse_amperes", "phases", "meters",
 )  # fmt: skip
 OLDER_KEYS: Final = ("register", "feed_in_register")
-RECIPIENT_KEYS: Final = ("address", "poll", "of")
+RECIPIENT_KEYS: Final = ("address", "poll", "of", "wake")
 SOURCE_KEYS: Final = ("address", "kind", "every", "of", "login_file", "silent_after")
 _NAME: Final = re.compile("[a-z][a-z0-9-]{0,31}")
 _BARE: Final = re.compile("[A-Za-z0-9_-]{1,32}")
@@ -114,6 +116,8 @@ class RecipientSettings:
     url: str
     poll_seconds: float = POLL_SECONDS
     of: str | None = None
+    broker: BrokerAddress | None = None
+    """Where the hub is woken between two polls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -413,9 +417,13 @@ def _recipient(table: _Table, description: Description) -> RecipientSettings:
         recipient_folder(Path(), name)
     except RecipientError:
         raise table.refusal("", "such a name no certificate can be asked for under") from None
-    poll = table.seconds("poll", 1, LONGEST_POLL)
+    poll, wake = table.seconds("poll", 1, LONGEST_POLL), table.text("wake")
+    try:
+        broker = None if wake is None else BrokerAddress.parse(wake)
+    except ValueError:
+        raise table.refusal("wake", "a broker is due, as mqtts://HOST:PORT") from None
     return RecipientSettings(
-        name, url, POLL_SECONDS if poll is None else float(poll), _of(table, description)
+        name, url, POLL_SECONDS if poll is None else float(poll), _of(table, description), broker
     )
 
 

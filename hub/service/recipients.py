@@ -28,7 +28,7 @@ class RecipientWork:
     ) -> None:
         self._settings, self._folder, self._now = settings, folder, now
         self._open_device, self._open_machine = open_device, open_machine
-        self._sessions = 0
+        self._sessions = self._woken = 0
 
     def __call__(self, life: Life) -> None:
         """Dial until the life is to end; raise `RecipientError` where there is no certificate."""
@@ -41,6 +41,7 @@ class RecipientWork:
             lambda home: home if settings.of is None else home.meters[settings.of],
             partial(self._tell, life),
             settings.poll_seconds,
+            settings.broker,
         )
         life.when_stopping(hub.interrupt)
         hub.run(life.stopping)
@@ -62,3 +63,13 @@ class RecipientWork:
                 life.keep(certificate_renewed=utc_text(self._now()))
             case Kind.CONNECTED:
                 life.up()
+            case Kind.WAKE_UP:
+                life.keep(wake="up", wake_notice=None)
+            case Kind.WAKE_DOWN:  # nothing but latency: the part is as well as it was
+                life.keep(wake="down", wake_notice=why)
+            case Kind.WAKE_ODD:
+                life.keep(wake_notice=f"ignored: {why}")
+                life.set_aside("wake-up")
+            case Kind.WOKEN:
+                self._woken += 1
+                life.keep(woken=self._woken)

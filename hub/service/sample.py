@@ -19,6 +19,7 @@ SAMPLE: Final = """
 #[recipients.supplier]             # the name that it was asked for under
 #address = "https://hubs.supplier.example"
 #poll = "15min"                    # between two sessions, where the server does not say
+#wake = "mqtts://hubs.supplier.example:8883"   # its broker, which wakes the hub between two polls
 #of = "gas"                        # for this further meter
 
 # Answers recipients that call, on a local network.

@@ -19,6 +19,7 @@ from hub.dialling.pace import POLL_SECONDS
 from hub.dialling.recipient import find_recipient
 from hub.text import utc_text
 from meterlet.commands.beside_service import require_undialled
+from meterlet.commands.broker import BrokerOption
 from meterlet.commands.common import (
     PRESENT_FILE,
     Exit,
@@ -33,6 +34,7 @@ from meterlet.commands.common import (
 )
 from meterlet.commands.hub_meters import meter_of
 from meterlet.commands.serving import complain
+from protocols.remote_admin.wake import BrokerAddress
 
 LARGEST_BUNDLE: Final = 1 << 16
 
@@ -104,9 +106,20 @@ def dial_certificate(folder: Path, name: str, of: str | None, certificate: Path)
     "--poll", type=click.IntRange(1, 7 * 86_400), default=int(POLL_SECONDS), show_default=True,
     help="Seconds between two sessions, where the server does not say.",
 )  # fmt: skip
+@click.option(
+    "--wake", "broker", type=BrokerOption(), metavar="mqtts://HOST:PORT",
+    help="The recipient's broker, which wakes the hub between two sessions.",
+)  # fmt: skip
 @json_option
 def dial(
-    folder: Path, name: str, of: str | None, url: str, once: bool, poll: int, as_json: bool
+    folder: Path,
+    name: str,
+    of: str | None,
+    url: str,
+    once: bool,
+    poll: int,
+    broker: BrokerAddress | None,
+    as_json: bool,
 ) -> None:
     """Dial a recipient's server, and answer what it asks, until interrupted.
 
@@ -114,6 +127,8 @@ def dial(
     applets answer, and the same consents count, as with `meterlet hub serve`. With --json each
     event is an object on a line of its own.
     """
+    if once and broker is not None:
+        raise click.UsageError("--once is over before anybody could wake the hub: no --wake")
     require_undialled(folder, name)
     log, stop = _Log(as_json, once), Event()
     hub = DialledHub(
@@ -123,6 +138,7 @@ def dial(
         lambda home: meter_of(home, of),
         log.tell,
         float(poll),
+        broker,
     )
 
     def end(_number: int, _frame: object) -> None:
@@ -155,7 +171,7 @@ class _Log:
             print_json("meterlet.hub.dial/1", facts, is_line=True)
         elif event.kind is Kind.FAILED and self.is_once:
             return
-        elif event.kind is Kind.FAILED:
+        elif event.kind in (Kind.FAILED, Kind.WAKE_DOWN, Kind.WAKE_ODD):
             complain(f"{event.recipient}: {event.facts['why']}")
         else:
             facts_text = ", ".join(f"{key} {value}" for key, value in event.facts.items())

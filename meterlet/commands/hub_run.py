@@ -71,6 +71,7 @@ def _require_libraries(settings: "ServiceSettings") -> None:
     schemes = {one.address.partition("://")[0] for one in settings.sources}
     needed = [SCHEME_LIBRARIES[one] for one in sorted(schemes & SCHEME_LIBRARIES.keys())]
     needed += PAGES_LIBRARIES if settings.pages is not None else ()
+    needed += ["paho"] if any(one.broker is not None for one in settings.recipients) else []
     for name in needed:
         if find_spec(name) is None:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
@@ -97,7 +98,13 @@ def settings_facts(settings: "ServiceSettings") -> dict[str, Any]:
             for one in settings.sources
         ],
         "recipients": [
-            {"name": one.name, "address": one.url, "of": one.of} for one in settings.recipients
+            {
+                "name": one.name,
+                "address": one.url,
+                "of": one.of,
+                "wake": None if one.broker is None else str(one.broker),
+            }
+            for one in settings.recipients
         ],
         "serve": None if settings.serve is None else str(settings.serve),
         "pages": None if pages is None else pages.url(pages.port),

@@ -23,11 +23,13 @@ from meterlet.commands.common import (
     unpublished_option,
     utility_option,
 )
+from meterlet.commands.fan_out_options import fan_out, fan_out_options
 from meterlet.commands.index import load_index
 from meterlet.commands.tariff_files import write_new
 from protocols.metrology import SLOT_MINUTES, Period
 from tariffs import PriceIndex
 from utility_server.errors import CannotVerify
+from utility_server.grid.concentrator.service import MOST_ROUNDS
 from utility_server.grid.private_settlement import (
     PrivateSettlement,
     PrivateSettlementRequest,
@@ -35,7 +37,13 @@ from utility_server.grid.private_settlement import (
 )
 from utility_server.head_end import Address
 from utility_server.retail.group_settlement import Group, worth_of
-from utility_server.retail.settlement import NANO_PER_PENNY, Member, Settlement, Unsettled
+from utility_server.retail.settlement import (
+    HUBS_AT_ONCE,
+    NANO_PER_PENNY,
+    Member,
+    Settlement,
+    Unsettled,
+)
 from utility_server.retail.settlement import settle as settle_all
 from utility_server.retail.shares import round_shares
 from utility_server.retail.utility import Utility
@@ -79,7 +87,16 @@ WORST: Final = (Exit.UNVERIFIABLE, Exit.FORBIDDEN, Exit.REFUTED)
     "--again", is_flag=True,
     help="With --private: ask the hubs although the number is known; they count it.",
 )  # fmt: skip
+@click.option(
+    "--regions-at-once", type=click.IntRange(1, MOST_ROUNDS), default=1, show_default=True,
+    help="With --private: so many regions at a time, if the MDMS serves with --rounds-at-once.",
+)  # fmt: skip
 @unpublished_option
+@click.option(
+    "--hubs-at-once", type=click.IntRange(1, 64), default=HUBS_AT_ONCE, show_default=True,
+    help="With --customers: so many hubs are asked at a time.",
+)  # fmt: skip
+@fan_out_options("--customers' answers are verified")
 @click.option(
     "--bundles", type=click.Path(path_type=Path, file_okay=False),
     help="A new folder for what others need to verify each customer's part offline.",
@@ -97,7 +114,11 @@ def settle(
     resolution: str | None,
     bits: int,
     again: bool,
+    regions_at_once: int,
     unpublished: bool,
+    hubs_at_once: int,
+    processes: int,
+    is_on_ray: bool,
     bundles: Path | None,
     as_json: bool,
 ) -> None:
@@ -114,7 +135,7 @@ def settle(
         raise click.UsageError("say --customers or --private with a period, or --sums")
     if customers is None and bundles is not None:
         raise click.UsageError("--bundles goes with --customers")
-    with one_line_errors(), Utility.open(folder) as utility:
+    with one_line_errors(), Utility.open(folder.absolute()) as utility:
         utility.is_publishing = not unpublished
         found, signature = load_index(index_file)
         if signature != "not signed":
@@ -128,7 +149,7 @@ def settle(
                 _regions(regions), period, zone, minutes, bits, again
             )
             private = settle_privately(
-                mdms, found, request, lambda line: click.echo(line, err=True)
+                mdms, found, request, lambda line: click.echo(line, err=True), regions_at_once
             )
             _print(_private_facts(found, request, private), as_json=as_json)
             private.require_whole()
@@ -138,7 +159,10 @@ def settle(
             bundles.mkdir()  # questions count at the hubs: ask none in vain
         try:
             with _bar(len(members)) as progress:
-                done = settle_all(utility, found, period, members, head_end, progress)
+                done = settle_all(
+                    utility, found, period, members, head_end, progress,
+                    how=fan_out(processes, is_on_ray=is_on_ray), hubs_at_once=hubs_at_once,
+                )  # fmt: skip
         except BaseException:  # cut off, too
             if bundles is not None:
                 bundles.rmdir()

@@ -52,6 +52,7 @@ from meterlet.commands.utility_gateway import (
 from meterlet.commands.utility_publish import publish, utility_published
 from meterlet.commands.utility_rollout import rollout
 from meterlet.commands.utility_stack import stack
+from meterlet.commands.utility_wake import broker_files
 from meterlet.commands.utility_worker import retry, worker
 from meterlet.commands.zones import days_apart, say_notes
 from meterlet.exchanged_meters import exchange_facts, exchange_lines
@@ -76,6 +77,7 @@ METHODS = [method.value for method in Method]
 SERVICE = {
     "api-key": "meterlet.commands.utility_access:api_key",
     "audit": "meterlet.commands.utility_access:audit",
+    "client-certificate": "meterlet.commands.utility_client_certificate:client_certificate",
     "operator": "meterlet.commands.utility_access:operator",
     "serve": "meterlet.commands.utility_serve:serve",
 }
@@ -102,8 +104,9 @@ utility.add_command(rollout)
 
 
 for command in (
-    backup, certify_hub, chain, check_ledger, contract, deliver, gateway, hub_certificates, move,
-    publish, retry, stack, status, utility_published, withdraw, withdraw_certificate, worker,
+    backup, broker_files, certify_hub, chain, check_ledger, contract, deliver, gateway,
+    hub_certificates, move, publish, retry, stack, status, utility_published, withdraw,
+    withdraw_certificate, worker,
 ):  # fmt: skip
     utility.add_command(command)
 

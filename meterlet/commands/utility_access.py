@@ -18,6 +18,7 @@ from utility_server.service.access.api_keys import ApiKey, ApiKeys
 from utility_server.service.access.audit import BEGUN, AuditLog
 from utility_server.service.access.operators import Operators
 from utility_server.service.access.roles import Role, parse_roles
+from utility_server.service.access.second_factor import SecondFactors
 from utility_server.service.words import utc_text
 
 DAY_SECONDS: Final = 86_400
@@ -30,18 +31,19 @@ role_option = click.option(
 )  # fmt: skip
 
 
-def _now() -> int:
+def now_of() -> int:
+    """Return the time, in epoch seconds."""
     return int(time.time())
 
 
 @contextmanager
-def _utility(folder: Path, action: str = "", target: str = "") -> Iterator[Utility]:
+def opened_on_record(folder: Path, action: str = "", target: str = "") -> Iterator[Utility]:
     """Open the utility; what changes something is on record before it is done."""
     with one_line_errors(), Utility.open(folder) as utility:
         if not action:
             yield utility
             return
-        log = AuditLog(utility.engine, _now)
+        log = AuditLog(utility.engine, now_of)
         log.append(COMMAND, action, target, BEGUN, "command")
         try:
             yield utility
@@ -54,7 +56,12 @@ def _utility(folder: Path, action: str = "", target: str = "") -> Iterator[Utili
 
 
 def _keys(utility: Utility) -> ApiKeys:
-    return ApiKeys(utility.engine, _now, os.urandom)
+    return ApiKeys(utility.engine, now_of, os.urandom)
+
+
+def _operators(utility: Utility) -> Operators:
+    factors = SecondFactors(utility.engine, utility.keys.storage, now_of, os.urandom)
+    return Operators(utility.engine, now_of, os.urandom, factors)
 
 
 @click.group("api-key")
@@ -73,7 +80,7 @@ def api_key() -> None:
 @json_or_text("meterlet.utility.api-key/1")
 def create_key(folder: Path, name: str, roles: tuple[str, ...], days: int) -> Shown:
     """Make a key called NAME. It is shown this once; only its hash is kept."""
-    with _utility(folder, "create_api_key") as utility:
+    with opened_on_record(folder, "create_api_key") as utility:
         key, text = _keys(utility).create(name, parse_roles(roles), days * DAY_SECONDS)
     return {**_facts(key), "secret": text}, text
 
@@ -83,8 +90,8 @@ def create_key(folder: Path, name: str, roles: tuple[str, ...], days: int) -> Sh
 @json_or_text("meterlet.utility.api-keys/1")
 def list_keys(folder: Path) -> Shown:
     """List the keys, without their secrets."""
-    with _utility(folder) as utility:
-        now = _now()
+    with opened_on_record(folder) as utility:
+        now = now_of()
         found = [(key, key.holds(now)) for key in _keys(utility).all()]
     lines = [
         f"{key.identification}  {' '.join(sorted(key.roles)):24} {key.name}"
@@ -101,7 +108,7 @@ def list_keys(folder: Path) -> Shown:
 @json_or_text("meterlet.utility.api-key/1")
 def revoke_key(folder: Path, key: str) -> Shown:
     """Let KEY count no more, from the next request on."""
-    with _utility(folder, "revoke_api_key", f"key={key[:40]}") as utility:
+    with opened_on_record(folder, "revoke_api_key", f"key={key[:40]}") as utility:
         revoked = _keys(utility).revoke(key)
     return _facts(revoked), f"revoked {revoked.identification}"
 
@@ -142,8 +149,8 @@ def add_operator(
         password = password_file.readline().rstrip("\r\n")
     else:
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
-    with _utility(folder, "add_operator", f"operator={name[:40]}") as utility:
-        operators = Operators(utility.engine, _now, os.urandom)
+    with opened_on_record(folder, "add_operator", f"operator={name[:40]}") as utility:
+        operators = _operators(utility)
         is_known = any(one.name == name for one in operators.all())
         added = operators.add(name, password, parse_roles(roles))
     shown = ", ".join(sorted(added.roles))
@@ -158,10 +165,23 @@ def add_operator(
 @json_or_text("meterlet.utility.operators/1")
 def list_operators(folder: Path) -> Shown:
     """List the operators."""
-    with _utility(folder) as utility:
-        found = Operators(utility.engine, _now, os.urandom).all()
-    lines = [f"{one.name:20} {' '.join(sorted(one.roles))}" for one in found]
-    facts = [{"name": one.name, "roles": sorted(one.roles)} for one in found]
+    with opened_on_record(folder) as utility:
+        operators = _operators(utility)
+        found, left = operators.all(), operators.factors.left()
+    facts = [
+        {
+            "name": one.name,
+            "roles": sorted(one.roles),
+            "second_factor": one.name in left,
+            "recovery_codes": left.get(one.name, 0),
+        }
+        for one in found
+    ]
+    lines = [
+        f"{one.name:20} {' '.join(sorted(one.roles)):24}"
+        + (f" second factor, {left[one.name]} recovery codes" if one.name in left else "")
+        for one in found
+    ]
     return {"operators": facts}, lines or "there is no operator"
 
 
@@ -171,9 +191,47 @@ def list_operators(folder: Path) -> Shown:
 @json_or_text("meterlet.utility.operator/1")
 def remove_operator(folder: Path, name: str) -> Shown:
     """Remove the operator NAME, who is signed out everywhere."""
-    with _utility(folder, "remove_operator", f"operator={name[:40]}") as utility:
-        Operators(utility.engine, _now, os.urandom).remove(name)
+    with opened_on_record(folder, "remove_operator", f"operator={name[:40]}") as utility:
+        _operators(utility).remove(name)
     return {"name": name, "removed": True}, f"removed {name}"
+
+
+@operator.command("add-factor")
+@utility_option
+@click.argument("name", help="The operator's name.")
+@json_or_text("meterlet.utility.operator-factor/1")
+def add_factor(folder: Path, name: str) -> Shown:
+    """Give the operator NAME a second factor: codes of an authenticator app (TOTP).
+
+    The secret and ten recovery codes are shown this once. They take the place of any before.
+    Whoever is signed in as NAME is signed out.
+    """
+    with opened_on_record(folder, "add_operator_factor", f"operator={name[:40]}") as utility:
+        made = _operators(utility).add_factor(name)
+    facts = {
+        "name": name,
+        "secret": made.secret,
+        "uri": made.uri,
+        "recovery_codes": list(made.recovery),
+    }
+    lines = [
+        f"secret for the app  {made.secret}",
+        f"the same as address {made.uri}",
+        "recovery codes, each good once in the place of a code:",
+        *(f"  {code}" for code in made.recovery),
+    ]
+    return facts, lines
+
+
+@operator.command("remove-factor")
+@utility_option
+@click.argument("name", help="The operator's name.")
+@json_or_text("meterlet.utility.operator/1")
+def remove_factor(folder: Path, name: str) -> Shown:
+    """Take the second factor of the operator NAME away, who is signed out everywhere."""
+    with opened_on_record(folder, "remove_operator_factor", f"operator={name[:40]}") as utility:
+        _operators(utility).remove_factor(name)
+    return {"name": name, "second_factor": False}, f"{name} has no second factor any more"
 
 
 @click.command()
@@ -181,8 +239,8 @@ def remove_operator(folder: Path, name: str) -> Shown:
 @json_or_text("meterlet.utility.audit/1")
 def audit(folder: Path) -> Shown:
     """Check the chain of the operators' audit log, and list who asked for what."""
-    with _utility(folder) as utility:
-        entries = list(AuditLog(utility.engine, _now).entries())
+    with opened_on_record(folder) as utility:
+        entries = list(AuditLog(utility.engine, now_of).entries())
     facts = [
         {
             "number": one.sequence,

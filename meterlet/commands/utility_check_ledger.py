@@ -7,7 +7,7 @@ from pathlib import Path
 import rich_click as click
 
 from meterlet.commands.common import FILE, Shown, json_or_text, one_line_errors, utility_option
-from utility_server.fan_out import FanOut, InProcesses, InThisProcess, OnRay
+from meterlet.commands.fan_out_options import fan_out, fan_out_options
 from utility_server.retail.parted_audit import AuditProgress
 from utility_server.retail.parted_audit import audit as audit_ledger
 from utility_server.retail.utility import Utility
@@ -15,14 +15,7 @@ from utility_server.retail.utility import Utility
 
 @click.command("check-ledger")
 @utility_option
-@click.option(
-    "--processes", type=click.IntRange(1, 256), default=lambda: os.cpu_count() or 1,
-    show_default="one for each processor", help="In how many processes evidence is verified.",
-)  # fmt: skip
-@click.option(
-    "--ray", "is_on_ray", is_flag=True,
-    help="Verify it in tasks of Ray (extra `ray`), on the cluster that RAY_ADDRESS names.",
-)  # fmt: skip
+@fan_out_options("evidence is verified", lambda: os.cpu_count() or 1, "one for each processor")
 @click.option(
     "--progress", type=FILE,
     help="A file that keeps how far it has come: goes on from there, and is deleted at the end.",
@@ -34,9 +27,7 @@ def check_ledger(folder: Path, processes: int, is_on_ray: bool, progress: Path |
     As `utility ledger` does, without listing the entries. Exit code 3 at the first wrong one.
     With --progress, an audit that was cut off verifies no evidence twice.
     """
-    how: FanOut = InThisProcess() if processes == 1 else InProcesses(processes)
-    if is_on_ray:
-        how = OnRay()
+    how = fan_out(processes, is_on_ray=is_on_ray)
     with one_line_errors(), Utility.open(folder.absolute()) as utility:
         begun = AuditProgress() if progress is None else AuditProgress.read(progress)
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet utility status`, `deliver`, `withdraw`: bills that are asked for and not delivered."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,14 @@ from meterlet.commands.common import (
     show,
     utility_option,
 )
+from meterlet.commands.ending import ending
+from meterlet.commands.utility_worker import EventPrinter, reached
 from protocols.metrology import Period
 from utility_server.errors import UtilityError
 from utility_server.head_end import Address, HeadEnd
+from utility_server.pipeline.deliverer import HUBS_AT_ONCE, Deliverer
+from utility_server.pipeline.outages import Fewer
+from utility_server.retail.failures import Failure
 from utility_server.retail.questions import KeptQuestion, State
 from utility_server.retail.utility import Utility
 
@@ -44,12 +50,15 @@ _NEXT_OF_DIALLED = {
 @click.option("--meter", type=Hex(), help="Of this customer's meter alone.")
 @json_or_text("meterlet.utility.status/1")
 def status(folder: Path, meter: bytes | None) -> Shown:
-    """List the bills that were asked for and are not delivered, and what is to be done."""
+    """List the bills that were asked for and are not delivered, and what is to be done.
+
+    With what a hub has refused, or why it was not reached, whichever process has asked it.
+    """
     with one_line_errors(), Utility.open(folder) as utility:
-        waiting = [_facts(utility, kept) for kept in utility.questions.waiting(meter)]
+        waiting = _all_facts(utility, utility.questions.waiting(meter))
     lines = [
         f"{one['meter']} {one['first_day']} to {one['last_day']}: {one['state']} since"
-        f" {one['since']}{_named(one['invoice'])}; {_next_of(one)}"
+        f" {one['since']}{_named(one['invoice'])}; {_why_of(one)}{_next_of(one)}"
         for one in waiting
     ]
     return {
@@ -66,15 +75,39 @@ def status(folder: Path, meter: bytes | None) -> Shown:
     metavar="HOST:PORT",
     help="Where the hub is; by default where it was asked last. Goes with --meter.",
 )
+@click.option(
+    "--watch", is_flag=True,
+    help="Go on until it is stopped: deliver invoices as they are entered, by whatever process.",
+)  # fmt: skip
+@click.option(
+    "--hubs-at-once", type=click.IntRange(1, 64), default=HUBS_AT_ONCE, show_default=True,
+    help="With --watch: to so many hubs at a time.",
+)  # fmt: skip
 @json_option
-def deliver(folder: Path, meter: bytes | None, address: str | None, as_json: bool) -> None:
+def deliver(
+    folder: Path,
+    meter: bytes | None,
+    address: str | None,
+    watch: bool,
+    hubs_at_once: int,
+    as_json: bool,
+) -> None:
     """Enter the bills that were answered, and deliver the invoices that wait.
 
     After a crash, or where hubs were not reached. What is delivered already is left alone. If any
     fails, the rest goes on; the exit code is then that of the first failure.
+
+    With --watch it keeps running beside gateways and workers, and several may. It delivers the
+    invoices of hubs that are asked at an address, and tries those that are not reached again, after
+    pauses that double. Answers are a worker's to enter, and hubs that dial out a gateway's.
     """
     if address is not None and meter is None:
         raise click.UsageError("--hub goes with --meter")
+    if watch:
+        if meter is not None:
+            raise click.UsageError("--watch is for all customers: it goes without --meter")
+        _watch(folder, hubs_at_once, as_json=as_json)
+        return
     with one_line_errors(), Utility.open(folder) as utility:
         where = None if address is None else Address.parse(address)
         run = _Delivery(utility, utility.head_end(), where)
@@ -82,7 +115,7 @@ def deliver(folder: Path, meter: bytes | None, address: str | None, as_json: boo
             for kept in utility.questions.waiting(meter):
                 if kept.state is state:
                     run.go_on_with(kept)
-        asked = [_facts(utility, kept) for kept in utility.questions.waiting(meter)]
+        asked = _all_facts(utility, utility.questions.waiting(meter))
     facts = {"delivered": run.delivered, "failed": run.failed, "waiting": asked}
     if as_json:
         print_json("meterlet.utility.deliver/1", facts)
@@ -92,6 +125,20 @@ def deliver(folder: Path, meter: bytes | None, address: str | None, as_json: boo
         )
     if run.failed:
         fail(f"{len(run.failed)} could not go on: {run.failed[0]['why']}", run.code)
+
+
+def _watch(folder: Path, hubs_at_once: int, *, as_json: bool) -> None:
+    told = Fewer(EventPrinter("meterlet.utility.deliver.event/1", as_json=as_json))
+    with (
+        one_line_errors(),
+        ending() as watched,
+        reached(lambda: Utility.open(folder), told, watched.stopping) as utility,
+    ):
+        stopping = watched.stopping
+        deliverer = Deliverer(utility, hubs_at_once=hubs_at_once, told=told)
+        told("ready", {"hubs_at_once": hubs_at_once})
+        deliverer.run(stopping)
+    told("stopped", dict(deliverer.counts))
 
 
 @dataclass(slots=True)
@@ -157,7 +204,12 @@ def withdraw(folder: Path, meter: bytes, period: Period) -> Shown:
     return facts, f"withdrawn: the question for {_days(period)} to meter {meter.hex()}"
 
 
-def _facts(utility: Utility, kept: KeptQuestion) -> dict[str, Any]:
+def _all_facts(utility: Utility, waiting: Sequence[KeptQuestion]) -> list[dict[str, Any]]:
+    failures = utility.failures.of(kept.question.about.nonce for kept in waiting)
+    return [_facts(utility, kept, failures.get(kept.question.about.nonce)) for kept in waiting]
+
+
+def _facts(utility: Utility, kept: KeptQuestion, failure: Failure | None = None) -> dict[str, Any]:
     about = kept.question.about
     days = Period.filling(about.begin, about.end, utility.customers.zone(about.meter))
     return {
@@ -168,12 +220,19 @@ def _facts(utility: Utility, kept: KeptQuestion) -> dict[str, Any]:
         "since": utc_text(kept.changed),
         "hub": kept.address or None,
         "invoice": kept.entry or None,
+        "reason": None if failure is None else failure.kind,
+        "why": None if failure is None else failure.why,
+        "failed": None if failure is None else utc_text(failure.time),
     }
 
 
 def _next_of(facts: dict[str, Any]) -> str:
     state = State(facts["state"])
     return (_NEXT if facts["hub"] else _NEXT_OF_DIALLED)[state]
+
+
+def _why_of(facts: dict[str, Any]) -> str:
+    return "" if facts["why"] is None else f"{facts['why']} ({facts['failed']}); "
 
 
 def _named(invoice: int | None) -> str:

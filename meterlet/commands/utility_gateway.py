@@ -33,6 +33,7 @@ from meterlet.commands.serving import (
     run_until_stopped,
 )
 from meterlet.commands.tariff_files import write_new
+from meterlet.commands.utility_wake import authority_of, wake_option, waker_of
 from meterlet.commands.utility_worker import (
     nats_credentials_option,
     nats_option,
@@ -41,21 +42,16 @@ from meterlet.commands.utility_worker import (
 )
 from meterlet.secret_files import SECRET_FILE
 from protocols.hub_certificates import LARGEST_REQUEST
+from protocols.remote_admin.wake import BrokerAddress
 from utility_server.errors import UtilityError
 from utility_server.fleet.errands import FleetErrands
 from utility_server.fleet.plans import HubState
 from utility_server.fleet.rollouts import Due, Outcome, Rollouts
-from utility_server.gateway.certificates import HUB_DAYS, CertificateAuthority, HubCertificate
+from utility_server.gateway.certificates import HUB_DAYS, HubCertificate
 from utility_server.gateway.errands import POLL_SECONDS, AllErrands, BillErrands
+from utility_server.gateway.waking import waking
 from utility_server.pipeline.in_process import verifying
 from utility_server.retail.utility import Utility
-
-
-def authority_of(utility: Utility) -> CertificateAuthority:
-    """Return the authority for hubs' certificates in a utility's folder."""
-    return CertificateAuthority(
-        utility.folder, utility.engine, utility.customers, utility.now, utility.randomness
-    )
 
 
 def rollouts_of(utility: Utility) -> Rollouts:
@@ -63,11 +59,15 @@ def rollouts_of(utility: Utility) -> Rollouts:
     return Rollouts(utility.engine, utility.now, utility.randomness)
 
 
+def _tell_nobody(_event: str, _question: BillQuestion) -> None:
+    """Nobody is told."""
+
+
 def hub_errands(
     utility: Utility,
     answered: Callable[[BillQuestion], object],
-    failed: Callable[[BillQuestion, UtilityError], object],
-    told: Callable[[str, BillQuestion], object],
+    failed: Callable[[BillQuestion, UtilityError], object] | None = None,
+    told: Callable[[str, BillQuestion], object] = _tell_nobody,
     poll_seconds: int = POLL_SECONDS,
 ) -> AllErrands:
     """Return all that hubs are asked when they dial: roll-outs, then bills.
@@ -158,6 +158,7 @@ def withdraw_certificate(folder: Path, meter: bytes, serial: bytes | None) -> Sh
     "--no-worker", is_flag=True,
     help="Verify no answers; `meterlet utility worker` does elsewhere. With --nats that is so.",
 )  # fmt: skip
+@wake_option
 @nats_option
 @nats_token_option
 @nats_credentials_option
@@ -171,6 +172,7 @@ def gateway(
     key: Path | None,
     poll: int,
     no_worker: bool,
+    broker: BrokerAddress | None,
     nats: str | None,
     token_file: Path | None,
     credentials: Path | None,
@@ -180,8 +182,9 @@ def gateway(
 
     Without --certificate and --key the server has a certificate of the utility's own authority,
     which hubs know. A bill is asked for with `meterlet utility request bill --dialled`. Answers are
-    verified here, many at once; with --nats they wait for `meterlet utility worker`. A line is
-    printed for each state that a question comes to, with --json as one JSON object a line.
+    verified here, many at once; with --nats they wait for `meterlet utility worker`. With --wake
+    hubs that listen at the broker dial as soon as something waits for them. A line is printed for
+    each state that a question comes to, with --json as one JSON object a line.
     """
     if (certificate is None) != (key is None):
         raise click.UsageError("--certificate goes with --key")
@@ -208,8 +211,11 @@ def gateway(
         app = gateway_app(errands, authority, workers)
         ready = announce("meterlet.utility.gateway/1" if as_json else None, is_line=True)
 
+        waker = waker_of(utility, authority, rollouts_of(utility), errands, broker, complain)
+
         async def serve(stop: asyncio.Event) -> None:
-            await serve_gateway(app, context, host, port, ready, stop)
+            async with waking(waker):
+                await serve_gateway(app, context, host, port, ready, stop)
 
         run_until_stopped(serve, watched)
 

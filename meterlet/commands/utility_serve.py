@@ -33,7 +33,8 @@ from meterlet.commands.common import (
 )
 from meterlet.commands.ending import Ending, ending
 from meterlet.commands.serving import host_option, port_option
-from meterlet.commands.utility_gateway import authority_of, hub_errands
+from meterlet.commands.utility_gateway import hub_errands, rollouts_of
+from meterlet.commands.utility_wake import authority_of, wake_option, waker_of
 from meterlet.commands.utility_worker import (
     nats_credentials_option,
     nats_option,
@@ -41,9 +42,16 @@ from meterlet.commands.utility_worker import (
     open_queue,
 )
 from meterlet.secret_files import SECRET_FILE
+from protocols.remote_admin.wake import BrokerAddress
 from utility_server.gateway.serving import gateway_app, serve_gateway, server_context
+from utility_server.gateway.waking import waking
 from utility_server.pipeline.in_process import verifying
 from utility_server.pipeline.outages import Told
+from utility_server.service.access.tls_clients import (
+    CertificateProtocol,
+    TrustedClients,
+    ask_for_certificates,
+)
 from utility_server.service.application import create_service
 from utility_server.service.log import JsonLog
 from utility_server.service.parts import LOOPBACK_NAMES, ServiceParts, ServiceSettings
@@ -63,6 +71,10 @@ SHOWN: Final = frozenset({"answers", "entry", "times"})
 @click.option("--tls-cert", type=PRESENT_FILE, help="TLS: the certificate and its chain (PEM).")
 @click.option("--tls-key", type=SECRET_FILE, help="TLS: its private key (PEM, mode 0600).")
 @click.option(
+    "--client-certificates", is_flag=True,
+    help="Let systems show certificates, too: `meterlet utility client-certificate`.",
+)  # fmt: skip
+@click.option(
     "--hubs-host", default="127.0.0.1", show_default=True, help="Address to wait for hubs on."
 )
 @click.option(
@@ -73,6 +85,7 @@ SHOWN: Final = frozenset({"answers", "entry", "times"})
     "--hubs-name", "hubs_names", multiple=True, default=("localhost", "127.0.0.1"),
     show_default=True, help="A name or address under which hubs reach it. Repeatable.",
 )  # fmt: skip
+@wake_option
 @click.option("--no-hubs", is_flag=True, help="Wait for no hubs; another process is their door.")
 @click.option(
     "--no-worker", is_flag=True, help="Verify no answers; `meterlet utility worker` does elsewhere."
@@ -93,9 +106,11 @@ def serve(
     names: tuple[str, ...],
     tls_cert: Path | None,
     tls_key: Path | None,
+    client_certificates: bool,
     hubs_host: str,
     hubs_port: int,
     hubs_names: tuple[str, ...],
+    broker: BrokerAddress | None,
     no_hubs: bool,
     no_worker: bool,
     nats: str | None,
@@ -112,10 +127,14 @@ def serve(
     otherwise, and then over TLS only. Hubs are waited for over TLS with certificates of the
     utility's own authority. It logs JSON to stderr.
     """
+    if no_hubs and broker is not None:
+        raise click.UsageError("--wake goes with the door for hubs, and not with --no-hubs")
     if (tls_cert is None) != (tls_key is None):
         raise click.UsageError("TLS needs both --tls-cert and --tls-key")
     if tls_cert is None and not is_loopback(host):
         raise click.UsageError(f"{host} is not loopback: say --tls-cert and --tls-key")
+    if client_certificates and tls_cert is None:
+        raise click.UsageError("--client-certificates needs TLS: say --tls-cert and --tls-key")
     if host in EVERYWHERE and not names:
         raise click.UsageError(f"{host}: say what clients call the service, --name HOST")
     with one_line_errors(), ending() as watched:
@@ -134,6 +153,11 @@ def serve(
             )
             parts = ServiceParts.open(settings)
             log.take_libraries()
+            clients = None
+            if tls is not None and client_certificates:
+                ask_for_certificates(tls)
+                clients = TrustedClients(tls, parts.client_certificates.all)
+                clients.refresh()
             scheme = "http" if tls is None else "https"
             queue = open_queue(nats, token_file, credentials)
             address = f"{scheme}://{bracketed(host)}:{number}/"
@@ -143,10 +167,10 @@ def serve(
             ):
                 hubs = None
                 if not no_hubs:
-                    hubs = HubDoor(parts, answered, hubs_host, hubs_port, hubs_names)
+                    hubs = HubDoor(parts, answered, hubs_host, hubs_port, hubs_names, broker)
                 asyncio.run(
                     _serve(
-                        parts, listener, tls, hubs,
+                        parts, listener, tls, clients, hubs,
                         lambda where: _announce(parts, address, where, as_json),
                         watched,
                         has_console=not no_console,
@@ -176,6 +200,8 @@ class HubDoor:
     host: str
     port: int
     names: tuple[str, ...]
+    broker: BrokerAddress | None
+    """Where hubs are woken."""
 
     async def serve(self, ready: Callable[[str, int], None], stop: asyncio.Event) -> None:
         """Ask hubs for the bills that wait, as they dial in, until told to stop."""
@@ -185,22 +211,32 @@ class HubDoor:
         authority.open()
         context = server_context(certificate, key, authority.certificate_file)
         log = self.parts.settings.log
+        # Nothing that names a customer.
         errands = hub_errands(
             utility,
             self.answered,
-            self.parts.bill_runs.tell_failed,
-            # Nothing that names a customer.
-            lambda event, _question: log(f"question-{event}", {}),
+            told=lambda event, _question: log(f"question-{event}", {}),
         )
         with ThreadPoolExecutor(thread_name_prefix="gateway") as workers:
             app = gateway_app(errands, authority, workers)
-            await serve_gateway(app, context, self.host, self.port, ready, stop)
+            rollouts = rollouts_of(utility)
+            waker = waker_of(
+                utility,
+                authority,
+                rollouts,
+                errands,
+                self.broker,
+                lambda why: log("broker", {"why": why}),
+            )
+            async with waking(waker):
+                await serve_gateway(app, context, self.host, self.port, ready, stop)
 
 
 async def _serve(
     parts: ServiceParts,
     listener: socket.socket,
     tls: ssl.SSLContext | None,
+    clients: TrustedClients | None,
     hubs: HubDoor | None,
     announce: Callable[[str], None],
     watched: Ending,
@@ -221,7 +257,7 @@ async def _serve(
         timeout_graceful_shutdown=10,
         ssl_context_factory=None if tls is None else lambda _config, _default: tls,
     )
-    server, stop = PagesServer(config, MOST_CONNECTIONS), asyncio.Event()
+    server, stop = PagesServer(config, MOST_CONNECTIONS, CertificateProtocol), asyncio.Event()
 
     def end() -> None:
         server.should_exit = True
@@ -234,15 +270,29 @@ async def _serve(
             loop.call_soon_threadsafe(end)
 
     watched.on_stop(end_soon)
+
+    async def people_and_systems() -> None:
+        log = parts.settings.log
+
+        def failed(error: Exception) -> None:
+            log("certificates-not-read", {"why": type(error).__name__})
+
+        trusting = None if clients is None else asyncio.create_task(clients.keep_up(failed))
+        try:
+            await server.serve(sockets=[listener])
+        finally:
+            if trusting is not None:
+                trusting.cancel()
+
     if hubs is None:
         announce("")
-        await server.serve(sockets=[listener])
+        await people_and_systems()
         return
 
     async def both() -> None:
         """Serve people and systems; the doors close together."""
         try:
-            await server.serve(sockets=[listener])
+            await people_and_systems()
         finally:
             stop.set()
 

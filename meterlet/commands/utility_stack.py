@@ -36,12 +36,12 @@ from meterlet.commands.utility_worker import EventPrinter
 def stack(
     folder: Path, workers: int, gateway_port: int, port: int, names: tuple[str, ...], as_json: bool
 ) -> None:
-    """Run database, queue, workers, gateway, console and REST in FOLDER, until it is stopped.
+    """Run database, queue, workers, gateway, deliverer, console and REST in FOLDER.
 
-    PostgreSQL's and NATS's servers must be installed; they listen on this machine alone. What ends
-    is started again, and a line says why it ended and where its log is. `ready` is printed once
-    each part answers. The utility is made at the first start: FOLDER/utility works with all other
-    commands.
+    Until it is stopped. PostgreSQL's and NATS's servers must be installed; they listen on this
+    machine alone. What ends is started again, and a line says why it ended and where its log is.
+    `ready` is printed once each part answers. The utility is made at the first start:
+    FOLDER/utility works with all other commands.
     """
     from utility_server.stack.whole import Stack
 

@@ -147,7 +147,7 @@ def test_every_operation_refuses_whoever_is_unknown_or_has_not_its_role(service:
         address = re.sub(r"\{(meter)\}", METER, path)
         address = re.sub(r"\{(number)\}", "1", address)
         address = re.sub(r"\{(run|nonce|account)\}", "0" * 32, address)
-        address = re.sub(r"\{(digest)\}", "0" * 64, address)
+        address = re.sub(r"\{(digest|fingerprint)\}", "0" * 64, address)
         address = re.sub(r"\{(key)\}", "0" * 16, address)
         assert "{" not in address
         for method, operation in methods.items():

@@ -121,7 +121,7 @@ def served_at_tls(service: Served) -> TestClient:
 def test_wrong_passwords_say_nothing_and_cost_time(service: Served, clock: Clock) -> None:
     unknown, wrong = come_in(service, "nobody"), come_in(service, password="another password")
     assert (unknown.status_code, wrong.status_code) == (403, 403)
-    message = "the name or the password is not right"
+    message = sign_in.REFUSED
     assert message in unknown.text
     assert message in wrong.text
     for _ in range(FREE_FAILURES):

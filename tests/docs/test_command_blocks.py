@@ -47,6 +47,7 @@ NOT_RUN: Final[Mapping[str, list[str]]] = {
         "not run: needs GlobalPlatformPro, PC/SC and a virtual reader",
         "not run: needs GlobalPlatformPro, PC/SC and a virtual reader",
     ],
+    "docs/dialling-out.md": ["not run: needs a broker; tests/journeys/test_waking.py does it"],
     "docs/fleet-management.md": [
         "soak: the same as tests/journeys/test_rollouts.py",
         "soak: the same as tests/journeys/test_rollouts.py",
@@ -84,6 +85,11 @@ NOT_RUN: Final[Mapping[str, list[str]]] = {
         "not run: needs a database",
         "not run: needs a database",
         "not run: needs a server of NATS; tests/journeys/test_pipeline.py does it",
+        "not run: serves until it is stopped; tests/journeys/test_bills_once.py does it",
+    ],
+    "docs/utility-service.md": [
+        "not run: needs a certificate of the service;"
+        " tests/journeys/test_client_certificates.py does it"
     ],
 }
 """What is not run, and why: whoever adds to it says so here."""

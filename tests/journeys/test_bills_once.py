@@ -2,17 +2,24 @@
 """A bill by the real commands: killed at each step, or said twice at once, it exists once."""
 
 import json
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from applets.billing.messages import AID
 from hub.device import Device
 from hub.inspection.views.documents import supplier_documents
 from tests.support import crowd
-from tests.support.command import run_meterlet
+from tests.support.command import environment, run_meterlet
+from tests.support.quick_program import program
 from tests.support.soak import sampled
 from tests.support.town import METER, Town, done, refused
+from tests.support.waiting import PATIENCE, wait_until
+from utility_server.database import hub_delivery_table, writing
+from utility_server.retail.utility import Utility
 
 STEPS = {
     "the answer came, and is not kept": ("HeadEnd.ask", 1, "asked"),
@@ -95,6 +102,39 @@ def test_what_is_said_twice_at_once_is_one_bill_and_what_is_not_reached_waits(to
     with town.serving() as address:
         done("utility", "deliver", *where, "--meter", METER, "--hub", address)
     assert bills(town) == shown_to_the_resident(town) == [1, 2]
+
+
+@pytest.mark.process
+def test_a_deliverer_goes_on_beside_others_and_loses_nothing_when_it_is_killed(town: Town) -> None:
+    watch = "utility", "deliver", "--utility", str(town.utility), "--watch", "--json"
+    with town.serving() as address:
+        request = [*map(str, town.request(address))]
+        crowd.started(crowd.command_and_die, request, "Utility.verify", 1).join()
+        # Killed when the hub has the invoice, and that is not noted.
+        dying = crowd.started(crowd.command_and_die, watch, "HeadEnd.ask", 1)
+        dying.join()
+        assert dying.exitcode == -9
+        assert waiting(town) == [("entered", 1)]
+        with Utility.open(town.utility) as utility, writing(utility.engine) as connection:
+            connection.execute(update(hub_delivery_table).values(lease=0))  # as after a minute
+        running = subprocess.Popen(
+            [*program(), *watch], stdout=subprocess.PIPE, text=True, env=environment()
+        )
+        with running:
+            assert running.stdout is not None
+            told = [json.loads(running.stdout.readline()) for _ in range(2)]
+            wait_until(lambda: waiting(town) == [], "that it is noted")
+            # Asked by another process, which delivers it itself.
+            done(*town.request(address))
+            running.send_signal(signal.SIGTERM)
+            said, _ = running.communicate(timeout=PATIENCE)
+        assert running.returncode == 0
+        assert [one["event"] for one in told] == ["ready", "delivered"]
+        assert told[1]["invoice"] == 1
+        assert json.loads(said.splitlines()[-1])["event"] == "stopped"
+    assert bills(town) == shown_to_the_resident(town) == [1, 2]
+    code, line = refused(*watch[:-1], "--meter", METER)
+    assert (code, "--watch is for all customers" in line) == (2, True)
 
 
 def test_a_question_is_withdrawn_and_asked_anew(town: Town) -> None:

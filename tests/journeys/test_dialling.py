@@ -88,6 +88,19 @@ def test_a_hub_that_goes_on_dialling_is_billed_when_the_question_comes_and_opens
     assert dialling.bills(town) == shown_to_the_resident(town) == [1]
 
 
+def test_what_a_hub_has_refused_is_told_by_whoever_is_asked_about_the_bill(town: Town) -> None:
+    dialling.certify(town)
+    dialling.ask(town)
+    done("inspect", "consents", "revoke", "--hub", town.hub, 1)
+    status = "utility", "status", "--utility", town.utility
+    with dialling.gateway(town) as url:
+        assert dialling.dial_once(town, url)[0] == 0
+        [waiting] = json.loads(done(*status, "--json"))["waiting"]
+        assert (waiting["state"], waiting["reason"]) == ("asked", "hub-6985")
+        assert waiting["why"].startswith("the hub refused: 6985 (it may not tell")
+        assert waiting["why"] in done(*status)
+
+
 def test_a_hub_whose_certificate_was_withdrawn_is_refused_and_one_with_a_new_one_is_not(
     town: Town,
 ) -> None:

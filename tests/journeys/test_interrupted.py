@@ -16,9 +16,12 @@ import pytest
 
 from hub.meters.emulated import emulated_meter_id, telegrams
 from hub.readings import Reading
+from tests.support.answered_crowd import answered_crowd
 from tests.support.command import PROGRAM, ROOT, environment
 from tests.support.town import TARIFF, done
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, wait_until
+from utility_server.retail.entering import enter_answers
+from utility_server.retail.utility import Utility
 
 READING_SECONDS: Final = 0.3
 """After so long the command waits for the rest of the pipe."""
@@ -96,3 +99,33 @@ def test_a_demonstration_that_is_cut_off_keeps_no_half_of_a_home(tmp_path: Path)
         _, said = process.communicate(timeout=PATIENCE)
     assert (process.returncode, said) == (130, "meterlet: interrupted\n")
     assert not kept.exists()
+
+
+@pytest.mark.process
+def test_what_is_spread_over_processes_is_cut_off_in_one_line_too(tmp_path: Path) -> None:
+    """A terminal interrupts all of them; those that work say nothing, and none is left."""
+    with Utility.create(tmp_path / "utility") as utility:
+        enter_answers(utility, answered_crowd(utility, 2).nonces)
+    command = [
+        *PROGRAM, "utility", "check-ledger", "--utility", str(tmp_path / "utility"),
+        "--processes", "2",
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment(), text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+
+    def working() -> list[str]:
+        """Return the processes that were begun to work on parts."""
+        found = children.read_text().split() if children.exists() else []
+        return [one for one in found if b"spawn_main" in Path(f"/proc/{one}/cmdline").read_bytes()]
+
+    with process:
+        wait_until(working, "a process that works")
+        workers = working()
+        os.killpg(process.pid, signal.SIGINT)
+        out, said = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out) == (130, "")
+    assert said == "meterlet: interrupted\n"
+    assert not [one for one in workers if Path(f"/proc/{one}").exists()]

@@ -31,7 +31,7 @@ def children(process: int) -> dict[str, int]:
     found = {}
     for child in Path(f"/proc/{process}/task/{process}/children").read_text().split():
         words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
-        for name in ("gateway", "worker", "serve"):
+        for name in ("gateway", "worker", "serve", "deliver"):
             if name.encode() in words:
                 found[name] = int(child)
     return found
@@ -125,7 +125,9 @@ def test_one_command_runs_it_all_and_what_is_killed_comes_back() -> None:
             while entries() != 6:
                 assert time.monotonic() < deadline, log.read_text()
                 time.sleep(0.2)
-            wait_until(lambda: len(children(running.pid)) == 3, "gateway, worker and service")
+            wait_until(
+                lambda: len(children(running.pid)) == 4, "gateway, worker, deliverer and service"
+            )
             wait_until(lambda: answers("http://127.0.0.1:18448/readyz"), "the service")
         finally:
             running.send_signal(signal.SIGINT)

@@ -164,7 +164,7 @@ def test_a_certificate_or_key_that_cannot_be_used_is_named(utility: Path, tmp_pa
 
     certificate, other = utility / "ca.pem", key_file("other.key")
     if not certificate.exists():
-        from meterlet.commands.utility_gateway import authority_of
+        from meterlet.commands.utility_wake import authority_of
         from utility_server.retail.utility import Utility
 
         with Utility.open(utility) as opened:

@@ -33,6 +33,7 @@ def with_tables(hub: Path, text: str) -> None:
         ('[pages]\naddress = "127.0.0.1:0"\n', "uvicorn", "pages"),
         ('[sources.a]\naddress = "serial:///dev/ttyUSB0"\n', "serial", "serial"),
         ('[sources.a]\naddress = "mqtt://192.0.2.1/x"\n', "aiomqtt", "mqtt"),
+        ('[recipients.a]\naddress = "https://a"\nwake = "mqtts://a"\n', "paho", "mqtt"),
     ],
 )
 def test_what_is_not_installed_is_said_before_anything_begins(

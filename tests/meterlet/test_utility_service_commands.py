@@ -44,6 +44,25 @@ def test_a_key_is_shown_once_and_revoked(utility: Path) -> None:
     assert run("utility", "api-key", "create", "x", *where, "--role", "king").exit_code == 2
 
 
+def test_a_second_factor_is_shown_once_and_taken_away(utility: Path) -> None:
+    where = "--utility", utility
+    add = "utility", "operator", "add", "anna", *where, "--role", "billing", "--password-file", "-"
+    assert run("utility", "operator", "add-factor", "anna", *where).exit_code == 1
+    told(*add, data=f"{PASSWORD}\n")
+    made = told("utility", "operator", "add-factor", "anna", *where)
+    assert made["uri"].startswith(f"otpauth://totp/Meterlet:anna?secret={made['secret']}&")
+    assert len({*made["recovery_codes"]}) == 10
+    (listed,) = told("utility", "operator", "list", *where)["operators"]
+    assert (listed["second_factor"], listed["recovery_codes"]) == (True, 10)
+    again = run("utility", "operator", "add-factor", "anna", *where)
+    assert made["secret"] not in again.output
+    told("utility", "operator", "remove-factor", "anna", *where)
+    assert run("utility", "operator", "remove-factor", "anna", *where).exit_code == 1
+    (listed,) = told("utility", "operator", "list", *where)["operators"]
+    assert (listed["second_factor"], listed["recovery_codes"]) == (False, 0)
+    assert made["secret"] not in run("utility", "audit", *where).output
+
+
 def test_an_operator_is_added_and_removed_and_all_is_on_record(utility: Path) -> None:
     where = "--utility", utility
     add = "utility", "operator", "add", "anna", *where, "--role", "billing", "--password-file", "-"
@@ -53,7 +72,7 @@ def test_an_operator_is_added_and_removed_and_all_is_on_record(utility: Path) ->
     again = run(*add, data=f"{PASSWORD} 2\n")
     assert again.stdout == "anna was there: has this password now, and may billing alone\n"
     assert told("utility", "operator", "list", *where)["operators"] == [
-        {"name": "anna", "roles": ["billing"]}
+        {"name": "anna", "roles": ["billing"], "second_factor": False, "recovery_codes": 0}
     ]
     told("utility", "operator", "remove", "anna", *where)
     assert run("utility", "operator", "remove", "anna", *where).exit_code == 1

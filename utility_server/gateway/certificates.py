@@ -5,6 +5,7 @@
     ca.pem              its certificate: by it hubs know the server, and the server hubs
     keys/gateway.key    the server's key (mode 0600)
     gateway.pem         the server's certificate, made again when its names change or it ends soon
+    keys/wake.key, wake.pem    with which the gateway goes to the broker that wakes hubs
 
 A hub's certificate counts while it is in the database, not withdrawn and not over: one that the
 key has signed and the database does not know is refused. It names one meter.
@@ -26,6 +27,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
     EllipticCurvePublicKey,
     derive_private_key,
 )
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -59,6 +61,12 @@ CA_KEY: Final = "ca.key"
 CA_FILE: Final = "ca.pem"
 SERVER_KEY: Final = "gateway.key"
 SERVER_FILE: Final = "gateway.pem"
+WAKE_KEY: Final = "wake.key"
+WAKE_FILE: Final = "wake.pem"
+SYSTEM: Final = "system: "
+"""Begins the name of each system in its certificate."""
+WAKER: Final = "meterlet-gateway"
+"""Whom the gateway's certificate for the broker names; no meter's identification looks so."""
 HUB_DAYS: Final = 400
 SERVER_DAYS: Final = 400
 CA_DAYS: Final = 20 * 365
@@ -190,6 +198,25 @@ class CertificateAuthority:
             raise CertificateRefused("it is too early for another certificate")
         return self.renew(signing_request, current.meter, current=current)
 
+    def issue_to_system(
+        self, name: str, key: CertificatePublicKeyTypes, days: int
+    ) -> x509.Certificate:
+        """Issue the certificate of a system that asks the service; it is kept by whom it is for.
+
+        Its subject is no meter and not the gateway, so that neither gateway nor broker takes it
+        for theirs, whatever the system is called.
+        """
+        issuer_key, issuer = self.open()
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{SYSTEM}{name}"[:64])])
+        now = self.now()
+        ends = min(now + 86_400 * days, int(issuer.not_valid_after_utc.timestamp()))
+        return (
+            _builder(self._serial(), now, ends, subject, issuer.subject, key)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=True)
+            .add_extension(_issued_by(issuer), critical=False)
+            .sign(issuer_key, SHA256())
+        )
+
     def _issue(
         self,
         meter: bytes,
@@ -308,45 +335,69 @@ class CertificateAuthority:
 
     def server_files(self, names: Sequence[str]) -> tuple[Path, Path]:
         """Return certificate and key of a server with these names, made again where need be."""
-        certificate_file = self.folder / SERVER_FILE
-        key_file = self.folder / "keys" / SERVER_KEY
+        files = self.folder / SERVER_FILE, self.folder / "keys" / SERVER_KEY
+        return self.own_files(*files, names[0][:64], names)
+
+    def waker_files(self) -> tuple[Path, Path]:
+        """Return certificate and key for the broker, made again where need be.
+
+        It names no meter and is not in the database, so no gateway takes it for a hub's.
+        """
+        return self.own_files(self.folder / WAKE_FILE, self.folder / "keys" / WAKE_KEY, WAKER, ())
+
+    def own_files(
+        self, certificate_file: Path, key_file: Path, subject: str, names: Sequence[str]
+    ) -> tuple[Path, Path]:
+        """Return certificate and key of our own in these files, made again where need be.
+
+        A server's where it has names, a client's where it has none.
+        """
         issuer_key, issuer = self.open()
         with alone_in(self.folder):
-            if self._is_usable(certificate_file, key_file, names, issuer):
+            if self._is_usable(certificate_file, key_file, subject, names, issuer):
                 return certificate_file, key_file
             key = self._new_key()
             now = self.now()
             ends = min(now + 86_400 * SERVER_DAYS, int(issuer.not_valid_after_utc.timestamp()))
-            subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])])
-            certificate = (
-                _builder(self._serial(), now, ends, subject, issuer.subject, key.public_key())
-                .add_extension(
-                    x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=True
-                )
+            name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)])
+            usage = ExtendedKeyUsageOID.SERVER_AUTH if names else ExtendedKeyUsageOID.CLIENT_AUTH
+            builder = (
+                _builder(self._serial(), now, ends, name, issuer.subject, key.public_key())
+                .add_extension(x509.ExtendedKeyUsage([usage]), critical=True)
                 .add_extension(_issued_by(issuer), critical=False)
-                .add_extension(
-                    x509.SubjectAlternativeName([_general(name) for name in names]), critical=False
-                )
-                .sign(issuer_key, SHA256())
             )
+            if names:
+                held = x509.SubjectAlternativeName([_general(one) for one in names])
+                builder = builder.add_extension(held, critical=False)
+            certificate = builder.sign(issuer_key, SHA256())
             key_file.unlink(missing_ok=True)
             write_secret(key_file, _pem(key))
             _write(certificate_file, certificate.public_bytes(Encoding.PEM))
         return certificate_file, key_file
 
     def _is_usable(
-        self, file: Path, key_file: Path, names: Sequence[str], issuer: x509.Certificate
+        self,
+        file: Path,
+        key_file: Path,
+        subject: str,
+        names: Sequence[str],
+        issuer: x509.Certificate,
     ) -> bool:
         if not file.exists() or not key_file.exists():
             return False
         known, key = _read_certificate(file), _read_key(key_file)
         left = known.not_valid_after_utc - datetime.fromtimestamp(self.now(), UTC)
-        held = known.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        try:
+            found = known.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+            held = list(found.value)
+        except x509.ExtensionNotFound:
+            held = []
         return (
             known.public_key() == key.public_key()
             and known.issuer == issuer.subject
+            and known.subject == x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)])
             and left > timedelta(days=RENEW_DAYS)
-            and list(held) == [_general(name) for name in names]
+            and held == [_general(name) for name in names]
         )
 
     def _new_key(self) -> EllipticCurvePrivateKey:
@@ -366,7 +417,7 @@ def _builder(
     ends: int,
     subject: x509.Name,
     issuer: x509.Name,
-    key: EllipticCurvePublicKey,
+    key: CertificatePublicKeyTypes,
     *,
     path_length: int | None = None,
 ) -> x509.CertificateBuilder:

@@ -14,7 +14,8 @@ while.
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -24,7 +25,8 @@ from protocols.iso7816.errors import WireError
 from protocols.metrology import Period
 from protocols.remote_admin.server import Errand, Waits
 from protocols.secure_channel.conversation import Conversation
-from utility_server.errors import HeadEndError, HubRefused, UtilityError
+from utility_server.errors import HeadEndError, HubRefused, StoreError, UtilityError
+from utility_server.gateway.gathering import Gathering
 from utility_server.hub_conversation import INCOMPLETE, HubConversations
 from utility_server.retail.claims import BILL, UNATTRIBUTED, command_of, saying_what_to_do
 from utility_server.retail.limits import (
@@ -87,8 +89,9 @@ class BillErrands:
     """The bills of one utility.
 
     `answered` is told of each question whose answer is kept now; by default the bill is verified
-    and entered at once. `failed` is told what went wrong with which question. `told` gets each
-    question that was asked, answered or delivered, with that word.
+    and entered at once. What went wrong with a question is kept with it (`retail.failures`), for
+    whoever shows how far it is; `failed` is told, too. `told` gets each question that was asked,
+    answered or delivered, with that word.
     """
 
     utility: Utility
@@ -107,9 +110,13 @@ class BillErrands:
         default_factory=OrderedDict
     )
     """By meter, the last one at the end: when nothing could be done, and the states then."""
+    _gathering: Gathering = field(init=False, repr=False)
     _unattributed: dict[bytes, UnattributedQuestion] = field(default_factory=dict)
     """By the bill's nonce: asked again byte for byte, so that the hub counts it once."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def __post_init__(self) -> None:
+        self._gathering = Gathering(self.utility.questions.answered_together)
 
     def is_fresh(self) -> bool:
         """Whether the states of questions were read of late."""
@@ -171,7 +178,7 @@ class BillErrands:
 
         def accept(answer: bytes) -> None:
             # On the disk before the hub is sent anything more.
-            self.utility.questions.answered(question, answer)
+            self._gathering.keep(question, answer)
             self.told("answered", question)
             self._answered(question, answer)
 
@@ -191,7 +198,7 @@ class BillErrands:
         try:
             self.utility.verify(question, answer)
         except UtilityError as error:
-            self._note(question, error)
+            self._note(question, State.ANSWERED, error)
 
     def _bounding(self, question: BillQuestion) -> Conversation[None]:
         """Have a period's unattributed energy bounded first, where the utility has a limit."""
@@ -227,11 +234,12 @@ class BillErrands:
             yield from conversation
         except (UtilityError, WireError) as error:
             known = error if isinstance(error, UtilityError) else HeadEndError(str(error))
-            self._note(kept.question, known)
+            self._note(kept.question, kept.state, known)
         except TimeoutError:
-            self._note(kept.question, HeadEndError("the hub took too long to show its log"))
+            late = HeadEndError("the hub took too long to show its log")
+            self._note(kept.question, kept.state, late)
 
-    def _note(self, question: BillQuestion, error: UtilityError) -> None:
+    def _note(self, question: BillQuestion, state: State, error: UtilityError) -> None:
         seconds = FAILED_SECONDS
         if isinstance(error, HubRefused):
             is_early = error.status_word == INCOMPLETE
@@ -243,6 +251,8 @@ class BillErrands:
                 del self._not_before[nonce]
                 self._unattributed.pop(nonce, None)
             self._not_before[question.about.nonce] = now + seconds
+        with suppress(StoreError):  # what has failed is tried again, and then kept
+            self.utility.failures.note(question.about.nonce, state, error)
         if self.failed is not None:
             self.failed(question, error)
 
@@ -331,6 +341,14 @@ class AllErrands:
     """Several kinds of errands, in order."""
 
     kinds: Sequence[Errands]
+    _expected: set[bytes] = field(default_factory=set)
+
+    def expect(self, meters: Iterable[bytes]) -> None:
+        """Look for each of these hubs by itself when it dials: it is woken for what has just come.
+
+        What is known of all meters may be older than that.
+        """
+        self._expected.update(meters)
 
     def is_fresh(self) -> bool:
         """Whether all are."""
@@ -344,7 +362,7 @@ class AllErrands:
 
     def is_waiting(self, meter: bytes) -> bool:
         """Whether any has something to do."""
-        return any(kind.is_waiting(meter) for kind in self.kinds)
+        return meter in self._expected or any(kind.is_waiting(meter) for kind in self.kinds)
 
     def waits(self, meter: bytes) -> Waits:
         """As soon as the most urgent wants."""
@@ -353,8 +371,10 @@ class AllErrands:
 
     def next(self, meter: bytes) -> Errand | None:
         """Return the first that there is."""
+        is_expected = meter in self._expected
         for kind in self.kinds:
-            errand = kind.next(meter) if kind.is_waiting(meter) else None
+            errand = kind.next(meter) if is_expected or kind.is_waiting(meter) else None
             if errand is not None:
                 return errand
+        self._expected.discard(meter)
         return None

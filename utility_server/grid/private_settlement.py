@@ -2,6 +2,7 @@
 """Private settlement: one number of each supplier's customers, opened by the MDMS, and no more."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -13,8 +14,10 @@ from utility_server.errors import (
     CannotVerify,
     SettlementSpoiled,
     StoreError,
+    UtilityError,
     VerificationFailed,
 )
+from utility_server.fan_out import InThreads
 from utility_server.grid.concentrator.errors import ConcentratorRefused
 from utility_server.grid.mdms.control_socket import Request, ask
 from utility_server.retail.group_settlement import resolution_of
@@ -112,23 +115,42 @@ class PrivateSettlement:
 
 
 def settle_privately(
-    mdms: Path, index: PriceIndex, request: PrivateSettlementRequest, say: Callable[[str], None]
+    mdms: Path,
+    index: PriceIndex,
+    request: PrivateSettlementRequest,
+    say: Callable[[str], None],
+    regions_at_once: int = 1,
 ) -> PrivateSettlement:
     """Have the MDMS run a round for each region; `say` gets what it says meanwhile.
+
+    It is asked about so many regions at a time. What comes of it is taken in their order.
 
     A region of which there is no sum does not keep the others from being settled. Raises
     `CannotVerify` where the index has not all prices, `LineError` where no MDMS serves.
     """
     done, part = PrivateSettlement(), request.part_of(index)
-    for supplier, region in request.regions:
+
+    def asked(where: tuple[str, str]) -> list[dict[str, Any]] | UtilityError:
+        region, found = where[1], list[dict[str, Any]]()
         try:
             for answer in ask(mdms, request.of_region(part, region)):
-                if isinstance(answer, str):
-                    say(answer)
+                if not isinstance(answer, str):
+                    found.append(answer)
                 else:
-                    done.take(supplier, part.digest, answer)
-        except VerificationFailed as failed:
-            done.spoiled.append(f"{supplier}: region {region}: {failed}")
-        except (CannotVerify, ConcentratorRefused, StoreError) as error:
-            done.unopened.append(f"{supplier}: {error}")
+                    say(answer if regions_at_once == 1 else f"{region}: {answer}")
+        except (VerificationFailed, CannotVerify, ConcentratorRefused, StoreError) as error:
+            return error
+        return found
+
+    with closing(InThreads(regions_at_once).run(asked, request.regions)) as answers:
+        for (supplier, region), answer in zip(request.regions, answers, strict=True):
+            try:
+                if isinstance(answer, UtilityError):
+                    raise answer
+                for facts in answer:
+                    done.take(supplier, part.digest, facts)
+            except VerificationFailed as failed:
+                done.spoiled.append(f"{supplier}: region {region}: {failed}")
+            except (CannotVerify, ConcentratorRefused, StoreError) as error:
+                done.unopened.append(f"{supplier}: {error}")
     return done

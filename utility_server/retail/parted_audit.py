@@ -27,6 +27,7 @@ from utility_server.fan_out import FanOut
 from utility_server.retail.audit import verified_entries
 from utility_server.retail.carried_states import EnteredChains
 from utility_server.retail.ledger import Ledger, LedgerEntry
+from utility_server.retail.opened import close_opened, opened
 from utility_server.retail.utility import Utility
 
 PART: Final = 64
@@ -113,7 +114,7 @@ def audit(
 
 def check_part(folder: Path, part: LedgerPart) -> LedgerPart:
     """Verify a part of the ledger of the utility in a folder, from the evidence; return it."""
-    utility = _opened(folder)
+    utility = opened(folder)
     entries = utility.ledger.after(part.first - 1, part.last - part.first + 1)
     for _ in verified_entries(utility, _chained(part, entries)):
         pass
@@ -172,19 +173,3 @@ class _Reading:
                 raise LedgerTampered(f"ledger: entry {checked}, which was audited, is missing")
         except UtilityError as error:
             self.wrong = error
-
-
-_open: Final[dict[Path, Utility]] = {}
-"""The utility of a folder, opened once in each process that works on parts."""
-
-
-def _opened(folder: Path) -> Utility:
-    if folder not in _open:
-        _open[folder] = Utility.open(folder)
-    return _open[folder]
-
-
-def close_opened() -> None:
-    """Close what was opened in this process to work on parts."""
-    while _open:
-        _open.popitem()[1].close()

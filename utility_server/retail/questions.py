@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     Connection,
@@ -34,10 +34,16 @@ from sqlalchemy import (
 )
 
 from applets.billing.messages import BillQuestion
-from utility_server.database import answer_table, invoice_table, reading, writing
+from utility_server.database import (
+    answer_table,
+    invoice_table,
+    question_failure_table,
+    reading,
+    writing,
+)
 from utility_server.database import aside_table as aside
 from utility_server.database import question_table as table
-from utility_server.errors import AnswerTooLong, QuestionClosed, StoreError
+from utility_server.errors import AnswerTooLong, QuestionClosed, StoreError, UtilityError
 from utility_server.writes import Writes
 
 
@@ -67,6 +73,7 @@ quarter-hours in the format of before 1.3 MB."""
 _MOST_REASON: Final = 400
 # Made once: a gateway keeps the answers of many hubs.
 _BY_NONCE: Final = select(table).where(table.c.nonce == bindparam("of"))
+_BY_NONCES: Final = select(table).where(table.c.nonce.in_(bindparam("of", expanding=True)))
 _KEEP_ANSWER: Final = insert(answer_table).values(
     nonce=bindparam("nonce"), content=bindparam("content")
 )
@@ -205,13 +212,9 @@ class Questions:
 
     def locked(self, connection: Connection, question: BillQuestion) -> KeptQuestion:
         """Return the same, of a transaction's moment."""
-        row = connection.execute(_BY_NONCE, {"of": question.about.nonce}).one_or_none()
-        if row is None or bytes(row.question) != question.encode():
-            raise QuestionClosed(
-                f"meter {question.about.meter.hex()}: this utility has asked no such question; its"
-                " answer makes no bill"
-            )
-        return _kept(row, question)
+        return _asked(
+            connection.execute(_BY_NONCE, {"of": question.about.nonce}).one_or_none(), question
+        )
 
     def asked_at(self, question: BillQuestion, address: str) -> None:
         """Keep where a question's hub is asked, for the invoice to go there as well."""
@@ -225,27 +228,66 @@ class Questions:
         counts. Raises `QuestionClosed` where the question was withdrawn, never asked, or closed
         with another answer, `AnswerTooLong` for more than `MOST_ANSWER_BYTES`.
         """
-        if len(answer) > MOST_ANSWER_BYTES:
-            raise AnswerTooLong(
-                f"the hub's answer has {len(answer):,} bytes; {MOST_ANSWER_BYTES:,} are taken"
-            )
-        digest, nonce = sha256(answer).digest(), question.about.nonce
-        with writing(self.engine, question.about.meter) as connection:
-            kept = self.locked(connection, question)
-            require_this_answer(kept, digest)
-            if not kept.is_open or kept.answer == digest:
-                return kept
-            if kept.answer:
-                connection.execute(delete(answer_table).where(answer_table.c.nonce == nonce))
-            connection.execute(_KEEP_ANSWER, {"nonce": nonce, "content": answer})
-            is_first = kept.state is State.ASKED
-            changed = self.now() if is_first else kept.changed
-            # One statement, on a row that this transaction has read under the write lock.
-            connection.execute(
-                _ANSWERED,
-                {"of": nonce, "state": State.ANSWERED, "changed": changed, "answer": digest},
-            )
-            return replace(kept, state=State.ANSWERED, changed=changed, answer=digest)
+        [kept] = self.answered_together([(question, answer)])
+        if isinstance(kept, UtilityError):
+            raise kept
+        return kept
+
+    def answered_together(
+        self, answers: Sequence[tuple[BillQuestion, bytes]]
+    ) -> list[KeptQuestion | UtilityError]:
+        """Keep answers of several hubs in one transaction; of each return what `answered` would.
+
+        Where it would raise, the error is returned, and the others are kept all the same. Raises
+        `StoreError`, and keeps none then.
+        """
+        meters = {question.about.meter for question, _ in answers}
+        rows: dict[bytes, tuple[bytes, KeptQuestion]] = {}
+        outcomes: list[KeptQuestion | UtilityError] = []
+        with writing(self.engine, *meters) as connection:
+            found = self._found(connection, [question.about.nonce for question, _ in answers])
+            dropped = set[bytes]()
+            for question, answer in answers:
+                nonce, digest = question.about.nonce, sha256(answer).digest()
+                try:
+                    kept = rows[nonce][1] if nonce in rows else _asked(found.get(nonce), question)
+                    _require_length(answer)
+                    require_this_answer(kept, digest)
+                except UtilityError as error:
+                    outcomes.append(error)
+                    continue
+                if kept.is_open and kept.answer != digest:
+                    if kept.answer and nonce not in rows:
+                        dropped.add(nonce)
+                    is_first = kept.state is State.ASKED
+                    changed = self.now() if is_first else kept.changed
+                    kept = replace(kept, state=State.ANSWERED, changed=changed, answer=digest)
+                    rows[nonce] = answer, kept
+                outcomes.append(kept)
+            if dropped:
+                connection.execute(delete(answer_table).where(answer_table.c.nonce.in_(dropped)))
+            if rows:
+                # On rows that this transaction has read under the write lock.
+                connection.execute(
+                    _KEEP_ANSWER,
+                    [{"nonce": nonce, "content": answer} for nonce, (answer, _) in rows.items()],
+                )
+                connection.execute(
+                    _ANSWERED,
+                    [
+                        {"of": nonce, "state": one.state, "changed": one.changed,
+                         "answer": one.answer}
+                        for nonce, (_, one) in rows.items()
+                    ],
+                )  # fmt: skip
+        return outcomes
+
+    @staticmethod
+    def _found(
+        connection: Connection, nonces: Sequence[bytes]
+    ) -> Mapping[bytes, Row[tuple[object, ...]]]:
+        rows = connection.execute(_BY_NONCES, {"of": list(nonces)}).all()
+        return {bytes(row.nonce): row for row in rows}
 
     def answer(self, question: BillQuestion) -> bytes | None:
         """Return the answer that is kept and not entered yet, None if there is none."""
@@ -376,9 +418,8 @@ class Questions:
         if changed.rowcount != 1:
             raise StoreError("another process has changed the question at the same time")
         if state not in OPEN:
-            connection.execute(
-                delete(answer_table).where(answer_table.c.nonce == question.about.nonce)
-            )
+            for over in (answer_table, question_failure_table):
+                connection.execute(delete(over).where(over.c.nonce == question.about.nonce))
 
     def keep_invoice(self, writes: Writes, question: BillQuestion, invoice: KeptInvoice) -> None:
         """Keep a signed invoice in the transaction that enters its bill, until it is delivered."""
@@ -416,6 +457,18 @@ class Questions:
                 found.setdefault(bytes(meter), set()).add(State(state))
         return {meter: frozenset(states) for meter, states in found.items()}
 
+    def for_hubs(self, since: int) -> list[tuple[bytes, bytes, State]]:
+        """Return meter, nonce and state of each question that has come to wait for its hub.
+
+        Since then: it was asked, or its invoice was entered.
+        """
+        query = select(table.c.meter, table.c.nonce, table.c.state).where(
+            table.c.state.in_((State.ASKED, State.ENTERED)), table.c.changed >= since
+        )
+        with reading(self.engine) as connection:
+            rows = connection.execute(query).all()
+        return [(bytes(meter), bytes(nonce), State(state)) for meter, nonce, state in rows]
+
     def waiting(self, meter: bytes | None = None) -> list[KeptQuestion]:
         """Return the questions that are open or not delivered, of one meter or all.
 
@@ -428,6 +481,23 @@ class Questions:
         with reading(self.engine) as connection:
             rows = connection.execute(query.order_by(*order)).all()
         return [_kept(row) for row in rows]
+
+
+def _asked(row: Row[Any] | None, question: BillQuestion) -> KeptQuestion:
+    """Return how far a question has come by its row; raise `QuestionClosed` if it is not that."""
+    if row is None or bytes(row.question) != question.encode():
+        raise QuestionClosed(
+            f"meter {question.about.meter.hex()}: this utility has asked no such question; its"
+            " answer makes no bill"
+        )
+    return _kept(row, question)
+
+
+def _require_length(answer: bytes) -> None:
+    if len(answer) > MOST_ANSWER_BYTES:
+        raise AnswerTooLong(
+            f"the hub's answer has {len(answer):,} bytes; {MOST_ANSWER_BYTES:,} are taken"
+        )
 
 
 def require_this_answer(kept: KeptQuestion, digest: bytes) -> None:

@@ -17,7 +17,8 @@ invoice is written.
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -36,7 +37,7 @@ from protocols.metrology import Period, medium_of
 from tariffs import PaymentRefused, Register, Tariff, TariffError, billed_registers
 from tariffs.signing import sign_document, verify_signed_tariff
 from utility_server.database import open_database
-from utility_server.errors import CannotVerify, StoreError
+from utility_server.errors import CannotVerify, HeadEndError, StoreError, UnknownCustomer
 from utility_server.folders import new_folder
 from utility_server.head_end import Address, HeadEnd
 from utility_server.keys import UtilityKeys, public_pem
@@ -46,11 +47,12 @@ from utility_server.retail.carried_states import CarriedStates
 from utility_server.retail.claims import BILL, ask, bounds_of, question_of
 from utility_server.retail.contracts import Contracts
 from utility_server.retail.customers import Customers
+from utility_server.retail.failures import Failures
 from utility_server.retail.hub_logs import HubLogs
 from utility_server.retail.ledger import Ledger, LedgerEntry
 from utility_server.retail.limits import BillLimits
 from utility_server.retail.published import AskedUnder, Publications
-from utility_server.retail.questions import KeptInvoice, Questions
+from utility_server.retail.questions import KeptInvoice, Questions, State
 from utility_server.revocations import read_authorities, read_revocations
 
 
@@ -147,6 +149,11 @@ class Utility:
     def questions(self) -> Questions:
         """What was asked for bills, how far each question has come, and the invoices."""
         return Questions(self.engine, self.now)
+
+    @property
+    def failures(self) -> Failures:
+        """Why questions do not go on: what hubs have refused, and which were not reached."""
+        return Failures(self.engine, self.now)
 
     @property
     def publications(self) -> Publications:
@@ -301,9 +308,20 @@ class Utility:
         if known is not None:
             return known
         self.questions.asked_at(question, str(address))
-        answer = ask(self, BILL, question, head_end, address)
+        with self._noting(question, State.ASKED):
+            answer = ask(self, BILL, question, head_end, address)
         self.questions.answered(question, answer)
         return answer
+
+    @contextmanager
+    def _noting(self, question: BillQuestion, state: State) -> Iterator[None]:
+        """Keep why a hub does not do what it is asked, for whoever looks how far that is."""
+        try:
+            yield
+        except (HeadEndError, UnknownCustomer) as error:
+            with suppress(StoreError):
+                self.failures.note(question.about.nonce, state, error)
+            raise
 
     def verify(self, question: BillQuestion, answer: bytes) -> BilledPeriod:
         """Verify an answer and enter what came of it; the invoice is kept, to be delivered.
@@ -323,11 +341,15 @@ class Utility:
     ) -> KeptInvoice:
         """Hand a question's kept invoice to the applet; the outbox has it until that is done.
 
-        Cut off in between, it is handed over again: the hub shows the same document once.
+        Cut off in between, it is handed over again: the hub shows the same document once. One that
+        another process has delivered meanwhile is left alone.
         """
         invoice = self.questions.invoice(question)
+        if self.questions.find(question).state is State.DELIVERED:
+            return invoice
         enrolment = self.customers.find(question.about.meter, *BILL.aids)
-        head_end.ask(address, enrolment, delivery_of(invoice))
+        with self._noting(question, State.ENTERED):
+            head_end.ask(address, enrolment, delivery_of(invoice))
         self.questions.delivered(question)
         return invoice
 

@@ -15,10 +15,12 @@ from utility_server.head_end import HeadEnd
 from utility_server.retail.utility import Utility
 from utility_server.service.access.api_keys import ApiKeys
 from utility_server.service.access.audit import AuditLog
+from utility_server.service.access.client_certificates import ClientCertificates
 from utility_server.service.access.oidc import Provider, StaffSignIn, StaffTokens
 from utility_server.service.access.operators import Operators
+from utility_server.service.access.second_factor import SecondFactors
 from utility_server.service.access.sessions import ConsoleSessions
-from utility_server.service.access.settings import read_settings
+from utility_server.service.access.settings import needs_second_factor, read_settings
 from utility_server.service.api.cursors import Cursors
 from utility_server.service.api.metrics import Metrics
 from utility_server.service.api.repeated import RepeatedRequests
@@ -75,6 +77,7 @@ class ServiceParts:
     settings: ServiceSettings
     utility: Utility
     api_keys: ApiKeys
+    client_certificates: ClientCertificates
     operators: Operators
     sessions: ConsoleSessions
     audit: AuditLog
@@ -99,7 +102,10 @@ class ServiceParts:
         utility = Utility.open(settings.folder, randomness=settings.randomness, now=settings.now)
         engine, now, randomness = utility.engine, settings.now, settings.randomness
         provider = None if oidc is None else Provider(oidc, now)
-        operators = Operators(engine, now, randomness)
+        factors = SecondFactors(engine, utility.keys.storage, now, randomness)
+        operators = Operators(
+            engine, now, randomness, factors, needs_second_factor(settings.folder)
+        )
         audit = AuditLog(engine, now)
         tariffs = TariffRegister(engine, utility.keys, now)
         jobs, items = Jobs(engine, now), BillRunItems(engine)
@@ -120,6 +126,7 @@ class ServiceParts:
             settings=settings,
             utility=utility,
             api_keys=ApiKeys(engine, now, randomness),
+            client_certificates=ClientCertificates(engine, now),
             operators=operators,
             sessions=ConsoleSessions(engine, operators, now, randomness),
             audit=audit,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole service on one machine: PostgreSQL, NATS, workers, and both doors, each a process.
+"""The whole service on one machine: PostgreSQL, NATS, workers, a deliverer, and both doors.
 
     FOLDER/utility       the utility: keys, and where its tables are
     FOLDER/postgresql    the database's server
@@ -231,6 +231,10 @@ class Stack:
             "service": [
                 *self.program, "utility", "serve", *options, "--no-hubs", "--no-worker",
                 "--port", str(self.port),
+            ],
+            "deliverer": [
+                *self.program, "utility", "deliver", "--utility", str(self.utility), "--watch",
+                "--json",
             ],
             **{
                 f"worker-{number}": [*self.program, "utility", "worker", *options]

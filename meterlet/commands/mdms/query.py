@@ -21,6 +21,7 @@ from meterlet.commands.common import (
     print_json,
     show,
 )
+from meterlet.commands.fan_out_options import fan_out, fan_out_options
 from meterlet.commands.mdms.options import (
     CurveRequest,
     curve_facts,
@@ -101,9 +102,16 @@ def query(folder: Path, question: CurveRequest, with_budget: bool, as_json: bool
     type=click.IntRange(1, 366),
     help="Also say how wrong each method was from so many days in the past.",
 )
+@fan_out_options("--evaluate's forecasts are made")
 @json_or_text("meterlet.mdms.forecast/1")
 def forecast(
-    folder: Path, question: CurveRequest, days: int, method: str, origins: int | None
+    folder: Path,
+    question: CurveRequest,
+    days: int,
+    method: str,
+    origins: int | None,
+    processes: int,
+    is_on_ray: bool,
 ) -> Shown:
     """Forecast a region's load for the days after those stored or named."""
     region = question.region
@@ -115,7 +123,10 @@ def forecast(
             console = Console(stderr=True)
             with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
                 task = bar.add_task("comparing", total=len(METHODS) * origins)
-                errors = evaluate(curve, days, origins, progress=lambda: bar.advance(task))
+                errors = evaluate(
+                    curve, days, origins, progress=lambda: bar.advance(task),
+                    how=fan_out(processes, is_on_ray=is_on_ray),
+                )  # fmt: skip
     facts = {
         "region": region,
         "method": method,

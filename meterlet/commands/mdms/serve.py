@@ -2,15 +2,22 @@
 """`meterlet mdms serve|admit`: the MDMS's process, and the meters that it may aggregate."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import rich_click as click
 
 from meterlet.commands.common import PRESENT_FILE, Shown, fail, json_option, json_or_text, show
+from meterlet.commands.fan_out_options import fan_out, fan_out_options
 from meterlet.commands.mdms.options import mdms_option
 from meterlet.key_files import public_key
+from protocols.aggregation.decryption import RegionSum
+from protocols.aggregation.round import Round
 from utility_server.errors import EnrolmentRefused
+from utility_server.fan_out import InThisProcess
+from utility_server.grid.concentrator.service import MOST_ROUNDS
 from utility_server.grid.mdms.control_socket import MdmsServer, PinnedPeer
+from utility_server.grid.mdms.opening import open_batch
 from utility_server.grid.mdms.workspace import Mdms
 from utility_server.head_end import Address
 from utility_server.revocations import take_revocations
@@ -76,6 +83,11 @@ def admit(folder: Path, certificates: tuple[Path, ...]) -> Shown:
 )
 @click.option("--trustee", help="HOST:PORT of the holder of the key's other share.")
 @click.option("--trustee-key", type=PRESENT_FILE, help="Its public key (`meterlet trustee key`).")
+@click.option(
+    "--rounds-at-once", type=click.IntRange(1, MOST_ROUNDS), default=1, show_default=True,
+    help="So many rounds run at a time, of different regions.",
+)  # fmt: skip
+@fan_out_options("sums are opened")
 @json_option
 def serve(
     folder: Path,
@@ -83,6 +95,9 @@ def serve(
     key: Path,
     trustee: str | None,
     trustee_key: Path | None,
+    rounds_at_once: int,
+    processes: int,
+    is_on_ray: bool,
     as_json: bool,
 ) -> None:
     """Run rounds for `meterlet utility aggregate`, until interrupted."""
@@ -97,7 +112,17 @@ def serve(
     second = None
     if trustee is not None and trustee_key is not None:
         second = _pinned(trustee, trustee_key)
-    MdmsServer(folder, _pinned(address, key), second).serve(ready)
+    first, folder = _pinned(address, key), folder.absolute()
+    how = fan_out(processes, is_on_ray=is_on_ray)
+    if isinstance(how, InThisProcess):
+        MdmsServer(folder, first, second, rounds_at_once).serve(ready)
+        return
+    with how.staying() as do:
+
+        def opener(announced: Round, batch: bytes) -> RegionSum:
+            return do(partial(open_batch, folder), (announced.encode(), batch))
+
+        MdmsServer(folder, first, second, rounds_at_once, opener).serve(ready)
 
 
 def _pinned(address: str, key: Path) -> PinnedPeer:

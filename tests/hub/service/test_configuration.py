@@ -19,6 +19,7 @@ from hub.service.errors import ConfigurationRefused
 from hub.service.places import Places
 from hub.service.sample import SAMPLE
 from protocols.metrology import ACTIVE_ENERGY_IMPORT, GAS_VOLUME
+from protocols.remote_admin.wake import BrokerAddress
 
 HOME: Final = Description(emulated_meter_id(1), (ACTIVE_ENERGY_IMPORT,), "Europe/Berlin", 15)
 GAS: Final = Description(b"LGB 1", (GAS_VOLUME,), "Europe/Berlin@06:00", 60)
@@ -67,6 +68,7 @@ poll = "1h"
 [recipients.gasworks]
 address = "https://gas.example"
 of = "gas"
+wake = "mqtts://gas.example:9000?version=3.1.1"
 
 [serve]
 address = "[::1]:7816"
@@ -94,7 +96,12 @@ address = "localhost:0"
         ),
         (
             RecipientSettings("supplier", "https://hubs.example:8443", 3600.0),
-            RecipientSettings("gasworks", "https://gas.example", of="gas"),
+            RecipientSettings(
+                "gasworks",
+                "https://gas.example",
+                of="gas",
+                broker=BrokerAddress("gas.example", 9000, is_old=True),
+            ),
         ),
         Address("::1", 7816),
         PageAddress(
@@ -167,6 +174,7 @@ WRONG: Final = (
     ("[recipients.a]\n", 1, "recipients.a.address", "it is missing"),
     ('[recipients.a]\naddress = "http://a"\n', 2, "recipients.a.address", "as https://HOST:PORT"),
     ('[recipients.a]\naddress = "https://a/b"\n', 2, "recipients.a.address", "as https://HOST"),
+    ('[recipients.a]\naddress = "https://a"\nwake = "mqtt://a"\n', 3, "recipients.a.wake", "mqtts"),
     ('[recipients.a]\naddress = "https://a"\npol = "1h"\n', 3, "recipients.a.pol", "mean poll?"),
     ('[recipients.a]\naddress = "https://a"\nof = "gas"\n', 3, "recipients.a.of", "no such meter"),
     ('[recipients.a-]\naddress = "https://a"\n', 1, "recipients.a-", "such a name"),

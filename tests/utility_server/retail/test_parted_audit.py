@@ -3,17 +3,17 @@
 
 from collections.abc import Callable, Iterator
 from hashlib import sha256
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from sqlalchemy import update
 
 from tests.support.answered_crowd import answered_crowd
+from tests.support.ray import on_ray
 from utility_server.database import evidence_table, ledger_table, writing
 from utility_server.errors import LedgerTampered, StoreError, UtilityError
-from utility_server.fan_out import FanOut, InProcesses, InThisProcess, OnRay
-from utility_server.retail import parted_audit
+from utility_server.fan_out import FanOut, InProcesses, InThisProcess
+from utility_server.retail import opened, parted_audit
 from utility_server.retail.entering import enter_answers
 from utility_server.retail.parted_audit import AuditProgress, audit
 from utility_server.retail.utility import Utility
@@ -28,7 +28,7 @@ def utility(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Utility
         crowd = answered_crowd(utility, ENTRIES, wrong=(3,))
         enter_answers(utility, crowd.nonces)
         yield utility
-    parted_audit.close_opened()
+    opened.close_opened()
 
 
 def outcome(
@@ -119,13 +119,6 @@ def test_entries_that_change_between_reading_and_verifying_are_found(utility: Ut
         )
 
 
-def on_ray() -> FanOut:
-    found = find_spec("ray")
-    if found is None or found.origin is None:  # or only a folder has that name
-        pytest.skip("RAY IS NOT INSTALLED: pip install ray, and run this test again")
-    return OnRay()
-
-
 @pytest.mark.sqlite_file
 @pytest.mark.parametrize("make", [lambda: InProcesses(2), on_ray], ids=["processes", "ray"])
 def test_other_processes_find_the_same(utility: Utility, make: Callable[[], FanOut]) -> None:
@@ -133,3 +126,15 @@ def test_other_processes_find_the_same(utility: Utility, make: Callable[[], FanO
     assert outcome(utility, how) == ([3, 6, 7], "")
     lose_evidence(utility, 5)
     assert outcome(utility, how) == ([3], "ledger: the evidence of entry 5 is not there")
+
+
+@pytest.mark.sqlite_file
+def test_other_processes_say_what_is_wrong_as_this_one_does(utility: Utility) -> None:
+    """An error has more than a text, and comes through as it is."""
+    refused, right = utility.ledger.entry(4), utility.ledger.entry(3)
+    wrong, facts = utility.ledger.evidence(refused), dict(right.content)
+    del facts["evidence"]
+    utility.ledger.append(1_750_000_000, "bill", refused.meter, facts, wrong)
+    here, there = outcome(utility, InThisProcess()), outcome(utility, InProcesses(1))
+    assert here[1].startswith("total: entry 8")
+    assert there == here

@@ -209,6 +209,46 @@ def test_hubs_that_dial_in_are_waited_for(service: Served, home: YearHome) -> No
     assert service.get(f"/v1/bills/{item['question']}")["state"] == "asked"
 
 
+def test_what_a_hub_has_refused_a_gateway_elsewhere_is_seen_by_the_run(
+    service: Served, home: YearHome
+) -> None:
+    """A gateway in a process of its own keeps it with the question."""
+    run = begin(service, home, addresses={})
+    service.run()
+    (item,) = service.get(f"/v1/runs/{run}/items")["items"]
+    nonce = bytes.fromhex(item["question"])
+
+    def refused(status_word: int, why: str, waits: int = 60) -> dict[str, Any]:
+        home.utility.failures.note(nonce, "asked", HubRefused(status_word, why))
+        service.clock.now += waits
+        service.run()
+        (item,) = service.get(f"/v1/runs/{run}/items")["items"]
+        return dict(item)
+
+    early = refused(0x6A83, "days are missing")
+    assert (early["state"], early["reason"]) == ("asked", "hub-6a83")
+    no = refused(0x6985, "the resident\nhas not consented")
+    assert (no["state"], no["reason"]) == ("declined", "hub-6985")
+    assert (
+        no["why"]
+        == "the hub refused: 6985 (the resident\N{REPLACEMENT CHARACTER}has not consented)"
+    )
+    bill = service.get(f"/v1/bills/{item['question']}")
+    assert (bill["state"], bill["reason"], bill["why"]) == ("asked", "hub-6985", no["why"])
+    assert service.get("/v1/bills")["items"] == [bill]
+    assert service.get(f"/v1/runs/{run}")["state"] == "done"
+    # A run that begins later waits for the hub to be asked again.
+    later = begin(service, home, addresses={})
+    service.run()
+    assert items(service, later) == {home.meter.hex(): "asked"}
+    kept = home.utility.questions.of_nonce(nonce)
+    home.utility.verify(kept.question, home.ask(kept.question))
+    service.clock.now += 60
+    service.run()
+    assert items(service, later) == {home.meter.hex(): "billed"}
+    assert service.get(f"/v1/bills/{item['question']}")["why"] is None
+
+
 def test_a_cancelled_run_withdraws_what_it_has_asked(service: Served, home: YearHome) -> None:
     run = begin(service, home, addresses={})
     service.run()

@@ -8,15 +8,20 @@ say who may ask. Framing and messages are those between MDMS and concentrator:
         -> said line ... | outcome JSON
     settle region register first last zone resolution bits exponent proved index again
         -> the same, of a round that is weighed with a price index (`tariffs`)
+
+Several rounds may run at a time, of different regions: hubs of one are waited for while those of
+another answer, and sums are opened in other processes (`mdms.opening`).
 """
 
 import json
 import os
 import signal
 import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
@@ -34,6 +39,7 @@ from utility_server.errors import (
 )
 from utility_server.grid.concentrator.errors import ConcentratorRefused, LineError
 from utility_server.grid.mdms.group_value import GroupValue
+from utility_server.grid.mdms.opening import Opener
 from utility_server.grid.mdms.rounds import Absence, RoundOutcome, RoundRunner
 from utility_server.grid.mdms.workspace import Mdms
 from utility_server.grid.pinned_line import LineKeys
@@ -46,6 +52,8 @@ LONGEST_PATH: Final = 100
 LINE_SECONDS: Final = 600
 ASKING_SECONDS: Final = 10
 """How long who knocks may take in all to say what it wants, and to take each line of the answer."""
+STOP_SECONDS: Final = 30.0
+"""How long rounds that run at the same time have to end when the server is stopped."""
 _WHERE_CHEAP: Final = 2
 """In a request's place of 0 or 1: ranges are proved where that is cheap."""
 _KINDS: Final = {
@@ -189,9 +197,15 @@ class MdmsServer:
     folder: Path
     concentrator: PinnedPeer
     trustee: PinnedPeer | None = None
+    rounds_at_once: int = 1
+    opener: Opener | None = None
+    """Opens sums elsewhere; None: here."""
+    _regions: set[str] = field(default_factory=set)
+    """Of which a round runs."""
+    _changed: threading.Condition = field(default_factory=threading.Condition, repr=False)
 
     def serve(self, ready: Callable[[Path], None]) -> None:
-        """Answer one operator after the other until interrupted or terminated."""
+        """Answer operators until interrupted or terminated; then rounds have time to end."""
         path = self.folder / SOCKET
         if len(os.fsencode(path)) > LONGEST_PATH:
             raise StoreError(f"{path}: too long a path for a socket")
@@ -208,18 +222,58 @@ class MdmsServer:
             server.listen()
             try:
                 ready(path)
-                while True:
-                    peer, _ = server.accept()
-                    with peer, suppress(OSError, LineError):
-                        self._attend(peer)
+                if self.rounds_at_once == 1:
+                    while True:
+                        self._attend_to(server.accept()[0])
+                self._serve_several(server)
             finally:
                 path.unlink(missing_ok=True)
+
+    def _serve_several(self, server: socket.socket) -> None:
+        places, running = threading.BoundedSemaphore(self.rounds_at_once), set[threading.Thread]()
+
+        def attend(peer: socket.socket) -> None:
+            try:
+                self._attend_to(peer)
+            finally:
+                places.release()
+
+        try:
+            while True:
+                places.acquire()  # who knocks meanwhile waits at the door
+                peer, _ = server.accept()
+                thread = threading.Thread(target=attend, args=(peer,), name="round", daemon=True)
+                running = {one for one in running if one.is_alive()} | {thread}
+                thread.start()
+        finally:
+            # A round that is broken off would stay at the concentrator until its time is over.
+            deadline = time.monotonic() + STOP_SECONDS
+            for thread in running:
+                thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _attend_to(self, peer: socket.socket) -> None:
+        with peer, suppress(OSError, LineError):
+            self._attend(peer)
+
+    @contextmanager
+    def _alone(self, region: str) -> Iterator[None]:
+        """Run the block while no other round of the region runs: that would be asked in vain."""
+        with self._changed:
+            self._changed.wait_for(lambda: region not in self._regions)
+            self._regions.add(region)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._regions.remove(region)
+                self._changed.notify_all()
 
     def _attend(self, peer: socket.socket) -> None:
         request = Request.of(receive(peer, ASKING_SECONDS))
         listener = _Listener(peer)
         try:
-            facts = self._run(request, lambda line: listener.say(encode("said", line)))
+            with self._alone(request.region):
+                facts = self._run(request, lambda line: listener.say(encode("said", line)))
             answer = [encode("outcome", json.dumps(facts)), encode("done")]
         except UtilityError as error:
             answer = [encode("error", _kind(error), str(error))]
@@ -235,7 +289,13 @@ class MdmsServer:
             if self.trustee is not None:
                 trustee = stack.enter_context(self.trustee.line(workspace))
             outcome = RoundRunner(
-                workspace, connection, self.concentrator.key, say, trustee, request.is_again
+                workspace,
+                connection,
+                self.concentrator.key,
+                say,
+                trustee,
+                request.is_again,
+                self.opener,
             ).run(terms)
         return outcome_json(outcome)
 

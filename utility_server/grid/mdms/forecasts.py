@@ -14,9 +14,12 @@ forecast is whole watt-hours.
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Final
 
+from utility_server.fan_out import FanOut, InThisProcess
 from utility_server.grid.mdms.aggregates import DAY_MINUTES
 from utility_server.grid.mdms.errors import ForecastImpossible
 from utility_server.grid.mdms.load_curves import LoadCurve
@@ -27,6 +30,8 @@ LEAST_WEEKS: Final = 3
 MOST_WEEKS: Final = 12
 """Older history is not looked at: seasons change."""
 _WEEK: Final = 7
+_PART: Final = 8
+"""Forecasts that are made together: a curve travels with them."""
 _SHORTEST_SERIES: Final = 2
 
 
@@ -52,7 +57,7 @@ class Accuracy:
 
 def forecast(curve: LoadCurve, days: int, method: str = METHODS[0]) -> LoadForecast:
     """Forecast the days after the curve's end; raise `ForecastImpossible` with too little."""
-    history = _History.of(curve)
+    history = _history(curve)
     ahead = history.slots_ahead(days)
     return LoadForecast(method, ahead, tuple(history.forecast(len(curve.slots), ahead, method)))
 
@@ -63,38 +68,67 @@ def evaluate(
     origins: int,
     methods: Sequence[str] = METHODS,
     progress: Callable[[], None] = lambda: None,
+    how: FanOut = InThisProcess(),  # noqa: B008 - it holds nothing
 ) -> list[Accuracy]:
     """Return each method's errors over forecasts of `days` from `origins` past days.
 
     The origins lie evenly between the earliest that leaves enough history and the last that
-    leaves enough days to compare with. Raises `ForecastImpossible` with too little stored.
+    leaves enough days to compare with. `how` says where the forecasts are made. They are added up
+    here, in one order, so that the errors do not depend on it. Raises `ForecastImpossible` with
+    too little stored.
     """
-    history = _History.of(curve)
+    history = _history(curve)
     daily, count = history.daily, len(curve.slots)
     earliest, latest = LEAST_WEEKS * _WEEK, count // daily - days
     if latest < earliest:
         raise ForecastImpossible(f"region {curve.region}: too few days to compare a forecast with")
     span = latest - earliest
     starts = sorted({earliest + span * number // max(origins - 1, 1) for number in range(origins)})
-    accuracies = []
-    for method in methods:
-        ratios: list[float] = []
-        squares: list[int] = []
-        used: list[int] = []
-        for start in starts:
-            at, until = start * daily, (start + days) * daily
-            expected = history.forecast(at, curve.slots[at:until], method)
-            for guess, use in zip(expected, curve.uses_wh[at:until], strict=True):
-                if use > 0:
-                    ratios.append(abs(guess - use) / use)
-                squares.append((guess - use) ** 2)
-                used.append(use)
-            progress()
-        if not ratios:
-            raise ForecastImpossible(f"region {curve.region}: it used nothing")
-        nrmse = math.sqrt(sum(squares) / len(squares)) * len(used) / sum(used)
-        accuracies.append(Accuracy(method, sum(ratios) / len(ratios), nrmse, len(squares)))
-    return accuracies
+    items = [
+        (method, starts[first : first + _PART])
+        for method in methods
+        for first in range(0, len(starts), _PART)
+    ]
+    expected: dict[str, list[list[int]]] = {method: [] for method in methods}
+    with closing(how.run(partial(forecasts_from, curve, days), items)) as results:
+        for (method, part), made in zip(items, results, strict=True):
+            expected[method] += made
+            for _ in part:
+                progress()
+    return [_accuracy(curve, days, method, starts, expected[method]) for method in methods]
+
+
+def forecasts_from(curve: LoadCurve, days: int, part: tuple[str, Sequence[int]]) -> list[list[int]]:
+    """Return what a method forecasts from each of some past days, knowing only what was before."""
+    history, (method, starts) = _history(curve), part
+    bounds = [(start * history.daily, (start + days) * history.daily) for start in starts]
+    return [history.forecast(at, curve.slots[at:until], method) for at, until in bounds]
+
+
+def _accuracy(
+    curve: LoadCurve, days: int, method: str, starts: Sequence[int], forecasts: Sequence[list[int]]
+) -> Accuracy:
+    ratios: list[float] = []
+    squares: list[int] = []
+    used: list[int] = []
+    daily = DAY_MINUTES // curve.resolution_minutes
+    for start, expected in zip(starts, forecasts, strict=True):
+        uses = curve.uses_wh[start * daily : (start + days) * daily]
+        for guess, use in zip(expected, uses, strict=True):
+            if use > 0:
+                ratios.append(abs(guess - use) / use)
+            squares.append((guess - use) ** 2)
+            used.append(use)
+    if not ratios:
+        raise ForecastImpossible(f"region {curve.region}: it used nothing")
+    nrmse = math.sqrt(sum(squares) / len(squares)) * len(used) / sum(used)
+    return Accuracy(method, sum(ratios) / len(ratios), nrmse, len(squares))
+
+
+@lru_cache(maxsize=1)
+def _history(curve: LoadCurve) -> "_History":
+    """Return a curve with what forecasts need of it, made once for many of them."""
+    return _History.of(curve)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,14 +29,16 @@ from protocols.aggregation.errors import (
     SumRefused,
 )
 from protocols.aggregation.members import MemberKeys, MeterCertificate, RosterMember
+from protocols.aggregation.paillier import PaillierPrivateKey
 from protocols.aggregation.revocations import require_standing
 from protocols.aggregation.round import Round, RoundTerms
-from utility_server.errors import CannotVerify, VerificationFailed
+from utility_server.errors import CannotVerify, UtilityError, VerificationFailed
 from utility_server.grid.concentrator.errors import ConcentratorRefused
 from utility_server.grid.mdms.aggregates import Aggregate, AggregateSpan
 from utility_server.grid.mdms.decryptor import decryptor_of
 from utility_server.grid.mdms.dispute_inquiry import DisputeInquiry
 from utility_server.grid.mdms.group_value import GroupValue, GroupValueSpan
+from utility_server.grid.mdms.opening import Opener
 from utility_server.grid.mdms.rosters import ROSTER_SECONDS, KeptRoster
 from utility_server.grid.mdms.workspace import Mdms
 from utility_server.grid.rpc import Connection
@@ -99,6 +101,8 @@ class RoundRunner:
     """To the holder of the key's other share, where it is split."""
     is_again: bool = False
     """Whether a round with prices is run although its number is known."""
+    opener: Opener | None = None
+    """Opens batches elsewhere, where the key is whole; None: here."""
     roster_seconds: int = ROSTER_SECONDS
     """For how long members' keys are used; 0 for one round."""
     outcome: RoundOutcome = field(default_factory=RoundOutcome)
@@ -283,6 +287,9 @@ class RoundRunner:
             batch = Batch.decode(data)
         except MalformedMessage as error:
             raise VerificationFailed("batch", str(error)) from None
+        if (opened := self._opened_elsewhere(announced, data)) is not None:
+            self._store(announced, opened)
+            return
         decryptor = decryptor_of(self.workspace, self.connection, self.trustee, announced)
         try:
             self._store(announced, decrypt_sum(announced, batch, decryptor))
@@ -299,6 +306,16 @@ class RoundRunner:
                 self.say(f"no home can be named: {inquiry.obstacle}")
             if opened is not None:
                 self._store(announced, opened)
+
+    def _opened_elsewhere(self, announced: Round, batch: bytes) -> RegionSum | None:
+        if self.opener is None or not isinstance(self.workspace.paillier, PaillierPrivateKey):
+            return None
+        try:
+            return self.opener(announced, batch)
+        except (AggregationError, UtilityError) as error:
+            # It may be repeated, and here it is known what to do about a sum that is wrong.
+            self.say(f"opened here once more: {error}")
+            return None
 
     def _store(self, announced: Round, opened: RegionSum) -> None:
         terms = announced.terms

@@ -88,7 +88,7 @@ class Mdms:
         if location is None:
             raise StoreError(f"{folder}: there is no MDMS; `meterlet mdms init` makes one")
         seed = read_secret(folder / "keys" / "signing.key", _SEED_SIZE)
-        paillier = _paillier(folder / "keys")
+        paillier = read_paillier(folder / "keys")
         authorities = read_authorities(folder)
         store = AggregateStore.open(location, folder / "keys", randomness)
         signing = Ed25519PrivateKey.from_private_bytes(seed)
@@ -167,7 +167,8 @@ def _keep(
     write_secret(trustee_share, theirs.encode())
 
 
-def _paillier(keys: Path) -> PaillierPrivateKey | KeyShare:
+def read_paillier(keys: Path) -> PaillierPrivateKey | KeyShare:
+    """Return the Paillier key in a folder, or the share of it; raise `StoreError`."""
     whole, share = keys / "paillier.key", keys / "paillier.share"
     try:
         if share.exists():

@@ -37,7 +37,7 @@ class AuditEntry:
     """1 for the first."""
     time: int
     who: str
-    """`key:...`, `staff:...` or `operator:...`."""
+    """`key:...`, `certificate:...`, `staff:...` or `operator:...`."""
     action: str
     """The operation, as the interface's description calls it."""
     target: str

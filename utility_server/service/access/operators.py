@@ -4,6 +4,9 @@
 Of a password only its Argon2id hash is kept. One is checked at a time, so that a crowd of guesses
 fills neither memory nor cores, and an unknown name takes as long as a known one. Failures cost time
 by source and by name: after the first few, 1 s, 2 s, 4 s, ..., kept in the database.
+
+Who has a second factor (`second_factor`) signs in with both, and a wrong one of the two is answered
+and counted like the other. Where the utility demands one, nobody signs in without.
 """
 
 import re
@@ -23,6 +26,7 @@ from utility_server.database import reading, writing
 from utility_server.database import sign_in_failure_table as failures
 from utility_server.errors import AccessProblem, TooManySignIns
 from utility_server.service.access.roles import Principal, Role, roles_text, stored_roles
+from utility_server.service.access.second_factor import NewFactor, SecondFactors
 
 SHORTEST, LONGEST = 10, 256
 NAME: Final = re.compile(r"[a-z][a-z0-9._-]{0,31}")
@@ -58,6 +62,9 @@ class Operators:
     engine: Engine
     now: Callable[[], int] = field(repr=False)
     randomness: Callable[[int], bytes] = field(repr=False)
+    factors: SecondFactors
+    needs_factor: bool = False
+    """Whether an operator without a second factor may not sign in."""
     _hasher: PasswordHasher = field(
         default_factory=lambda: PasswordHasher(
             time_cost=2, memory_cost=19 * 1024, parallelism=1, hash_len=32, type=Type.ID
@@ -100,6 +107,32 @@ class Operators:
         with writing(self.engine, name.encode()) as connection:
             if not connection.execute(delete(table).where(table.c.name == name)).rowcount:
                 raise AccessProblem("there is no operator of that name")
+            self.factors.remove(connection, name)
+
+    def add_factor(self, name: str) -> NewFactor:
+        """Give an operator a new second factor, which ends his sessions; it is shown this once.
+
+        Raises `AccessProblem` where there is no operator of that name.
+        """
+        with writing(self.engine, name.encode()) as connection:
+            self._end_sessions(connection, name)
+            return self.factors.create(connection, name)
+
+    def remove_factor(self, name: str) -> None:
+        """Take an operator's second factor away, which ends his sessions.
+
+        Raises `AccessProblem` where there is no such operator, or he has none.
+        """
+        with writing(self.engine, name.encode()) as connection:
+            self._end_sessions(connection, name)
+            if not self.factors.remove(connection, name):
+                raise AccessProblem("this operator has no second factor")
+
+    def _end_sessions(self, connection: Connection, name: str) -> None:
+        epoch = self.randomness(_EPOCH_SIZE).hex()
+        known = update(table).where(table.c.name == name).values(epoch=epoch)
+        if not connection.execute(known).rowcount:
+            raise AccessProblem("there is no operator of that name")
 
     def all(self) -> list[Operator]:
         """Return the operators by name."""
@@ -113,8 +146,11 @@ class Operators:
             row = connection.execute(select(table).where(table.c.name == name)).one_or_none()
         return None if row is None else Operator(row.name, stored_roles(row.roles), row.epoch)
 
-    def sign_in(self, name: str, password: str, source: str) -> Operator | None:
+    def sign_in(self, name: str, password: str, source: str, code: str = "") -> Operator | None:
         """Return the operator if the password is his, else None, after as much work.
+
+        The same where he has a second factor and `code` is none of his at this moment, or has none
+        and needs one.
 
         Counted as a failure before it is looked at, so that many at once gain nothing. Raises
         `TooManySignIns`, unread, where it is too soon after the last failures.
@@ -124,6 +160,8 @@ class Operators:
             hashed = connection.execute(
                 select(table.c.password).where(table.c.name == name)
             ).scalar_one_or_none()
+        # Before the password, and for every name: how long it takes tells nothing of the password.
+        shown = self.factors.look(name, code)
         with self._turn:
             if not self._nobody:
                 self._nobody = self._hasher.hash(self.randomness(32))
@@ -131,7 +169,10 @@ class Operators:
                 self._hasher.verify(hashed or self._nobody, _normal(password))
             except (VerificationError, InvalidHashError):
                 return None
-        if hashed is None:
+        if hashed is None or (self.needs_factor and not shown.is_needed):
+            return None
+        # Used up only beside the right password: nobody else can spend an operator's codes.
+        if shown.is_needed and not self.factors.use(name, shown):
             return None
         with writing(self.engine, _SIGN_INS) as connection:
             connection.execute(delete(failures).where(failures.c.source.in_(keys)))

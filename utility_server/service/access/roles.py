@@ -32,9 +32,10 @@ class Principal:
     """Who asks: known, whatever he may."""
 
     kind: str
-    """`key`, `staff` (by an identity provider) or `operator` (by a password)."""
+    """`key`, `certificate`, `staff` (by an identity provider) or `operator` (by a password)."""
     name: str
-    """The key's identification, the subject at the identity provider, or the operator's name."""
+    """The key's identification, the certificate's fingerprint, the subject at the identity
+    provider, or the operator's name."""
     roles: frozenset[Role]
 
     @property

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the service is told in `service.toml` in the utility's folder: the identity provider.
+"""What the service is told in `service.toml` in the utility's folder.
+
+    [operators]
+    second_factor = "required"               # nobody signs in with a password alone
 
     [oidc]
     issuer = "https://login.example.org"     # exactly as its tokens say
@@ -68,12 +71,24 @@ class OidcSettings:
         return frozenset().union(*known)
 
 
-def read_settings(folder: Path) -> OidcSettings | None:
-    """Return what a utility's folder says, None where it says nothing of a provider."""
+def needs_second_factor(folder: Path) -> bool:
+    """Tell whether a utility's folder demands a second factor of operators with passwords."""
+    section = _document(folder).get("operators", {})
+    path = folder / FILE
+    if not isinstance(section, dict) or section.keys() - {"second_factor"}:
+        raise AccessProblem(f"{path}: operators: second_factor alone is known")
+    word = section.get("second_factor", "optional")
+    if word not in ("optional", "required"):
+        raise AccessProblem(f'{path}: operators.second_factor: "optional" or "required"')
+    return bool(word == "required")
+
+
+def _document(folder: Path) -> dict[str, Any]:
+    """Return what the file says, by its known tables; nothing where there is none."""
     path = folder / FILE
     try:
         if not path.exists():
-            return None
+            return {}
         content = path.read_bytes()
         if len(content) > _LARGEST:
             raise AccessProblem(f"{path}: too large")
@@ -82,10 +97,15 @@ def read_settings(folder: Path) -> OidcSettings | None:
         raise AccessProblem(f"{path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise AccessProblem(f"{path}: {error}") from None
-    unknown = document.keys() - {"oidc"}
+    unknown = document.keys() - {"oidc", "operators"}
     if unknown:
         raise AccessProblem(f"{path}: {min(unknown)[:40]}: not known")
-    section = document.get("oidc")
+    return document
+
+
+def read_settings(folder: Path) -> OidcSettings | None:
+    """Return what a utility's folder says, None where it says nothing of a provider."""
+    path, section = folder / FILE, _document(folder).get("oidc")
     if section is None:
         return None
     try:

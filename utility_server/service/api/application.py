@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from utility_server.database import reading, schema_table
-from utility_server.errors import StoreError
+from utility_server.errors import StoreError, kind_of
 from utility_server.service.api.operation import ANYONE, ServiceRoute, operation, parts_of
 from utility_server.service.api.problems import OURS, Problem, problem_response
 from utility_server.service.api.routes import (
@@ -34,7 +34,6 @@ from utility_server.service.api.routes import (
     tariffs,
 )
 from utility_server.service.parts import ServiceParts
-from utility_server.service.words import kind_of
 
 VERSION: Final = "1"
 LARGEST_BODY: Final = 1 << 20
@@ -48,9 +47,10 @@ ROUTERS: Final = (
 ABOUT: Final = """
 The utility's interface for systems and staff.
 
-Show a key (`Authorization: Bearer mlk_...`) or an access token of the identity provider. Each
-operation says in `x-roles` who may ask for it. Errors are `application/problem+json`. Collections
-come in pages: ask again with `cursor`. An `Idempotency-Key` makes a request safe to send again.
+Show a key (`Authorization: Bearer mlk_...`), an access token of the identity provider, or a
+certificate in TLS. Each operation says in `x-roles` who may ask for it. Errors are
+`application/problem+json`. Collections come in pages: ask again with `cursor`. An `Idempotency-Key`
+makes a request safe to send again.
 """
 
 
@@ -98,7 +98,11 @@ def _described(api: FastAPI) -> dict[str, Any]:
             "scheme": "bearer",
             "description": "A key of a system (`mlk_...`), or an access token (JWT).",
         }
-        found["security"] = [{"bearer": []}]
+        schemes["certificate"] = {
+            "type": "mutualTLS",
+            "description": "A system's certificate, where the service asks for them.",
+        }
+        found["security"] = [{"bearer": []}, {"certificate": []}]
         api.openapi_schema = found
     return api.openapi_schema
 

@@ -185,6 +185,11 @@ class Bill(Model):
     since: str
     address: str | None
     invoice: int | None
+    reason: str | None = Field(
+        description="In a word, why it does not go on: `hub-6985` is a hub's refusal."
+    )
+    why: str | None = Field(description="The same in a sentence.")
+    failed: str | None = Field(description="When that was.")
 
 
 class LedgerLine(Model):
@@ -380,6 +385,25 @@ class ShownApiKey(ApiKeyState):
     """A new key: this is the only time that its text is shown."""
 
     secret: str
+
+
+class NewClientCertificate(Model):
+    """A system's certificate, which is to count in the place of a key."""
+
+    name: str = Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")
+    roles: list[Role] = Field(min_length=1, max_length=5)
+    certificate: str = Field(max_length=16_384, description="In PEM; it counts until it ends.")
+
+
+class ClientCertificateState(Model):
+    """A system's certificate as it is on record."""
+
+    fingerprint: str = Field(description="SHA-256, in hex.")
+    name: str
+    roles: list[Role]
+    registered: str
+    expires: str
+    withdrawn: str | None
 
 
 class AuditLine(Model):

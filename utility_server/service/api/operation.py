@@ -22,6 +22,7 @@ from starlette.responses import Response
 from utility_server.errors import AccessProblem, StoreError
 from utility_server.service.access.audit import BEGUN
 from utility_server.service.access.roles import Principal, Role
+from utility_server.service.access.tls_clients import SHOWN
 from utility_server.service.api.problems import (
     MEDIA,
     OURS,
@@ -35,6 +36,8 @@ SAFE_METHODS: Final = ("GET", "HEAD")
 PRINCIPAL: Final = "meterlet.principal"
 """Where the console, in the same process, says who asks; no client can put anything there."""
 KEY_HEADER: Final = "idempotency-key"
+OF_BROWSERS: Final = ("origin", "sec-fetch-site", "sec-fetch-mode", "cookie", "referer")
+"""A browser sends one of these at least."""
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,128}")
 _ROLES, _READS, _SECRET = "x-roles", "x-customer-data", "x-secret-answer"
 ANYONE: Final = tuple(Role)
@@ -212,6 +215,9 @@ def _authenticated(parts: ServiceParts, request: Request) -> Principal:
     if isinstance(inside, Principal):
         return inside
     headers = request.headers.getlist("authorization")
+    shown = request.scope.get("state", {}).get(SHOWN)
+    if not headers and shown is not None:
+        return _by_certificate(parts, request, shown)
     if not headers:
         parts.metrics.refused("nothing shown")
         challenge = {"WWW-Authenticate": 'Bearer realm="meterlet"'}
@@ -232,6 +238,20 @@ def _authenticated(parts: ServiceParts, request: Request) -> Principal:
         parts.metrics.refused("not right")
         challenge = {"WWW-Authenticate": 'Bearer realm="meterlet", error="invalid_token"'}
         raise Problem(401, "not-authenticated", "the key or token does not count", challenge)
+    return found
+
+
+def _by_certificate(parts: ServiceParts, request: Request, shown: bytes) -> Principal:
+    """Return whose certificate the connection has shown."""
+    if any(name in request.headers for name in OF_BROWSERS):
+        # A browser shows a certificate unasked, for any page that sends it here.
+        parts.metrics.refused("certificate in a browser")
+        raise Problem(403, "certificate-in-a-browser", "certificates are for systems, not browsers")
+    found = parts.client_certificates.find(shown)
+    if found is None:
+        parts.metrics.refused("not right")
+        challenge = {"WWW-Authenticate": 'Bearer realm="meterlet"'}
+        raise Problem(401, "not-authenticated", "the certificate does not count", challenge)
     return found
 
 

@@ -26,8 +26,8 @@ from utility_server.errors import (
     StoreError,
     TooManySignIns,
     UnknownCustomer,
+    kind_of,
 )
-from utility_server.service.words import kind_of
 
 MEDIA: Final = "application/problem+json"
 TYPE_BASE: Final = "urn:meterlet:problem:"

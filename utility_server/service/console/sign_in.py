@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Signing in at the console: with a password, or at the identity provider; and out."""
+"""Signing in at the console: with a password and a code, or at the identity provider; and out."""
 
 import hmac
 from hashlib import sha256
@@ -16,6 +16,8 @@ from utility_server.service.console.visit import ConsolePage, Visit
 BACK: Final = "/sign-in/back"
 _FORM: Final = b"meterlet console sign-in 1"
 _TOKEN_SIZE: Final = 32
+REFUSED: Final = "the name, the password or the code is not right"
+"""One answer, whichever it is, and whether or not there is such an operator."""
 
 
 async def show_sign_in(visit: Visit) -> Response:
@@ -34,6 +36,7 @@ def _asked(visit: Visit, status: int, problem: str) -> Response:
     answer = visit.page(
         "sign_in.html", status, problem=problem, token=_token(browser), next=_inside(target),
         issuer=issuer, name=visit.fields.get("name", "")[:32],
+        needs_code=parts.operators.needs_factor,
     )  # fmt: skip
     _set_cookie(visit, answer, _door(visit), browser)
     return answer
@@ -48,7 +51,11 @@ async def sign_in(visit: Visit) -> Response:
     source = visit.http.client.host if visit.http.client else ""
     try:
         operator = await to_thread.run_sync(
-            parts.operators.sign_in, name, visit.fields.get("password", ""), source
+            parts.operators.sign_in,
+            name,
+            visit.fields.get("password", ""),
+            source,
+            visit.fields.get("code", ""),
         )
     except TooManySignIns as error:
         answer = _asked(visit, 429, str(error))
@@ -57,7 +64,7 @@ async def sign_in(visit: Visit) -> Response:
     if operator is None:
         parts.metrics.refused("password")
         parts.settings.log("sign-in-refused", {"request": visit.http.state.identification})
-        return _asked(visit, 403, "the name or the password is not right")
+        return _asked(visit, 403, REFUSED)
     return await _begin(visit, operator.principal, operator.epoch, visit.fields.get("next", ""))
 
 

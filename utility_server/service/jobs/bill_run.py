@@ -28,15 +28,16 @@ from utility_server.errors import (
     UnknownCustomer,
     UtilityError,
     VerificationFailed,
+    kind_of,
 )
 from utility_server.head_end import Address, HeadEnd
 from utility_server.retail.contracts import Cycle
+from utility_server.retail.failures import REFUSED_BY_HUB, kind_of_failure
 from utility_server.retail.questions import State
 from utility_server.retail.utility import Utility
 from utility_server.service.jobs.items import OPEN, BillRunItem, BillRunItems, ItemState
 from utility_server.service.jobs.store import Facts, Job
 from utility_server.service.tariff_register import TariffRegister
-from utility_server.service.words import kind_of
 
 KIND: Final = "bill-run"
 SLICE: Final = 20
@@ -46,6 +47,7 @@ POLL_SECONDS: Final = (2, 60)
 """How often it is looked whether waiting hubs have answered, at first and at most."""
 LONGEST_RETRY_SECONDS: Final = 86_400
 _NOT_CERTIFIED: Final = 0x6A83
+_NOT_CERTIFIED_KIND: Final = f"{REFUSED_BY_HUB}{_NOT_CERTIFIED:04x}"
 FIRST_OF_ALL: Final = date(2000, 1, 1)
 
 
@@ -280,10 +282,8 @@ class BillRun:
         if refused.status_word == _NOT_CERTIFIED:
             self._try_again(item, ItemState.NOT_READY, refused, order)
             return
-        word = f"{refused.status_word:04X}"
-        self.items.put(
-            item, state=ItemState.DECLINED, reason=f"hub-{word.lower()}", why=str(refused)
-        )
+        reason, why = kind_of_failure(refused), str(refused)
+        self.items.put(item, state=ItemState.DECLINED, reason=reason, why=why)
 
     def _try_again(
         self, item: BillRunItem, state: ItemState, error: UtilityError, order: BillRunOrder
@@ -297,20 +297,19 @@ class BillRun:
             item, state=state, tries=tries, due=self.now() + wait, reason=reason, why=why
         )
 
-    def tell_failed(self, question: BillQuestion, error: UtilityError) -> None:
-        """Note why a hub that has dialled in has not answered a question.
-
-        It is asked again at another time; a run takes the refusal of its resident as the end.
-        """
-        state = ItemState.ASKED
-        if isinstance(error, HubRefused) and error.status_word != _NOT_CERTIFIED:
-            state = ItemState.DECLINED
-        self.items.told(question.about.nonce, state, kind_of(error), str(error))
-
     # What hubs have answered meanwhile
 
     def _follow(self, job: Job) -> None:
-        """Note what came of the questions that hubs are waited for with."""
+        """Note what came of the questions that hubs are waited for with, and why not yet.
+
+        Whichever gateway they have dialled: what a hub has refused is kept with its question. It is
+        asked again at another time; a run takes the refusal of its resident as the end. What was
+        refused before the run began may be consented to by now, so that counts for nothing.
+        """
+        for item, kind, why in self.items.failed(job.identification, job.begun, LISTED):
+            is_no = kind.startswith(REFUSED_BY_HUB) and kind != _NOT_CERTIFIED_KIND
+            now = ItemState.DECLINED if is_no else ItemState.ASKED
+            self.items.put(item, state=now, reason=kind, why=why)
         for item, state, entry in self.items.moved(job.identification, LISTED):
             match State(state):
                 case State.ENTERED | State.DELIVERED:

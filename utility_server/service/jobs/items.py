@@ -17,7 +17,9 @@ from typing import Any, Final
 from sqlalchemy import Engine, Row, func, insert, or_, select, update
 
 from utility_server.database import bill_run_item_table as table
+from utility_server.database import question_failure_table as failures
 from utility_server.database import question_table, reading, writing
+from utility_server.retail.questions import State
 
 LONGEST_WHY: Final = 500
 
@@ -121,19 +123,28 @@ class BillRunItems:
         with reading(self.engine) as connection:
             return [_item(row) for row in connection.execute(query).all()]
 
-    def told(self, nonce: bytes, state: ItemState, reason: str, why: str) -> None:
-        """Note why a question that its hub was asked when it dialled in has no answer.
+    def failed(self, job: str, since: int, limit: int) -> list[tuple[BillRunItem, str, str]]:
+        """Return items whose hub has refused what it was asked when it dialled in, and why.
 
-        Of several runs that wait for it, all are told.
+        What was refused before `since`, or is noted so already, is left out.
         """
-        waiting = (ItemState.ASKED, ItemState.DECLINED)
-        where = (table.c.nonce == nonce, table.c.state.in_(waiting))
-        with writing(self.engine, nonce) as connection:
-            connection.execute(
-                update(table)
-                .where(*where)
-                .values(state=state, reason=reason, why=why[:LONGEST_WHY])
+        query = (
+            select(table, failures.c.kind, failures.c.why.label("because"))
+            .join(failures, failures.c.nonce == table.c.nonce)
+            .join(question_table, question_table.c.nonce == table.c.nonce)
+            .where(
+                table.c.job == job,
+                table.c.state.in_((ItemState.ASKED, ItemState.DECLINED)),
+                failures.c.time >= since,
+                question_table.c.state == failures.c.state,
+                question_table.c.state == State.ASKED,
+                or_(table.c.reason != failures.c.kind, table.c.why != failures.c.why),
             )
+            .limit(limit)
+        )
+        with reading(self.engine) as connection:
+            rows = connection.execute(query).all()
+        return [(_item(row), row.kind, row.because) for row in rows]
 
     def moved(self, job: str, limit: int) -> list[tuple[BillRunItem, str, int]]:
         """Return asked items whose question has gone on, its state and its ledger entry.

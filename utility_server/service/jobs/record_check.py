@@ -11,14 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from protocols.canonical.hash_chain import GENESIS
-from utility_server.errors import LedgerTampered, UtilityError
+from utility_server.errors import LedgerTampered, UtilityError, kind_of
 from utility_server.retail.audit import verified_entries
 from utility_server.retail.ledger import LedgerEntry
 from utility_server.retail.utility import Utility
 from utility_server.service.access.audit import AuditLog
 from utility_server.service.jobs.bill_run import Slice
 from utility_server.service.jobs.store import Job
-from utility_server.service.words import kind_of
 
 KIND: Final = "record-check"
 SLICE: Final = 50

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from threading import Event, Thread
 from typing import Final, Protocol
 
-from utility_server.errors import StoreError, UtilityError
+from utility_server.errors import StoreError, UtilityError, kind_of
 from utility_server.service.jobs.bill_run import Slice
 from utility_server.service.jobs.store import LEASE_SECONDS, Job, JobLost, Jobs, JobState
-from utility_server.service.words import kind_of
 
 IDLE_SECONDS: Final = 0.5
 STORE_PAUSE_SECONDS: Final = 10.0

@@ -41,7 +41,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with new_mdms(folder) as workspace:
         workspace.store.add(aggregate(DAY.first, 1))
     options = "--concentrator", NOWHERE.address, "--concentrator-key", folder / "public.pem"
-    with serving("mdms", "serve", "--mdms", folder, *options) as said:
+    several = "--rounds-at-once", 3, "--processes", 2
+    with serving("mdms", "serve", "--mdms", folder, *options, *several) as said:
         assert said["socket"] == str(folder / SOCKET)
         yield folder
     assert not (folder / SOCKET).exists()

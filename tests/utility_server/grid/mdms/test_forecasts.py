@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.mdms import aggregate, london_sums, new_store
+from tests.support.ray import on_ray
+from utility_server.fan_out import FanOut, InProcesses
 from utility_server.grid.mdms.errors import ForecastImpossible
 from utility_server.grid.mdms.forecasts import evaluate, forecast
 from utility_server.grid.mdms.load_curves import LoadCurve, load_curve
@@ -52,6 +54,17 @@ def test_an_autoregression_sees_a_rhythm_through_noise(curve: LoadCurve) -> None
     errors = {one.method: one for one in evaluate(curve, 2, 5)}
     assert errors["autoregression"].mape < errors["week before"].mape
     assert errors["autoregression"].slots == 5 * 96
+
+
+@pytest.mark.sqlite_file
+@pytest.mark.parametrize("make", [lambda: InProcesses(1), on_ray], ids=["processes", "ray"])
+def test_forecasts_of_other_processes_are_as_far_off_to_the_last_bit(
+    curve: LoadCurve, make: Callable[[], FanOut]
+) -> None:
+    told = list[None]()
+    there = evaluate(curve, 1, 9, progress=lambda: told.append(None), how=make())
+    assert there == evaluate(curve, 1, 9)
+    assert len(told) == 3 * 9
 
 
 def test_a_forecast_uses_nothing_of_what_it_is_compared_with(curve: LoadCurve) -> None:

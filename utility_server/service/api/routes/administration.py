@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys of systems, the audit log, and who asks."""
+"""Keys and certificates of systems, the audit log, and who asks."""
 
 from typing import Annotated, Any, Final
 
@@ -9,13 +9,17 @@ from starlette.responses import Response
 from utility_server.errors import AccessProblem
 from utility_server.service.access.api_keys import ApiKey
 from utility_server.service.access.audit import AuditEntry
+from utility_server.service.access.client_certificates import ClientCertificate, read_certificate
 from utility_server.service.access.roles import Role
 from utility_server.service.api.models import (
     ApiKeyState,
     AuditLine,
+    ClientCertificateState,
+    DigestText,
     KeyText,
     Me,
     NewApiKey,
+    NewClientCertificate,
     Page,
     ShownApiKey,
 )
@@ -32,6 +36,7 @@ from utility_server.service.words import utc_text
 
 router = APIRouter(tags=["administration"], route_class=ServiceRoute)
 DAY_SECONDS: Final = 86_400
+Fingerprint = Annotated[DigestText, Path(description="The certificate's SHA-256, in hex.")]
 Identification = Annotated[KeyText, Path(description="The key's identification.")]
 
 
@@ -72,6 +77,40 @@ def revoke_api_key(request: Request, key: Identification) -> Any:
         raise Problem(404, "not-found", str(error)) from None
 
 
+@operation(
+    router, "GET", "/client-certificates", (Role.ADMIN, Role.AUDITOR),
+    response_model=list[ClientCertificateState],
+)  # fmt: skip
+def list_client_certificates(request: Request) -> Any:
+    """List the certificates of systems."""
+    return [_certificate(one) for one in parts_of(request).client_certificates.all()]
+
+
+@operation(
+    router, "POST", "/client-certificates", (Role.ADMIN,), status=201,
+    response_model=ClientCertificateState,
+)  # fmt: skip
+def register_client_certificate(request: Request, body: NewClientCertificate) -> Any:
+    """Let a system ask with a certificate that it has; TLS knows it within seconds."""
+    found = read_certificate(body.certificate.encode())
+    known = parts_of(request).client_certificates
+    made = known.register(body.name, frozenset(body.roles), found)
+    request.state.target = f"fingerprint={made.fingerprint}"
+    return _certificate(made)
+
+
+@operation(
+    router, "POST", "/client-certificates/{fingerprint}/withdrawal", (Role.ADMIN,), fails=(404,),
+    response_model=ClientCertificateState,
+)  # fmt: skip
+def withdraw_client_certificate(request: Request, fingerprint: Fingerprint) -> Any:
+    """Let a certificate count no more, from the next request on, on open connections, too."""
+    try:
+        return _certificate(parts_of(request).client_certificates.withdraw(fingerprint))
+    except AccessProblem as error:
+        raise Problem(404, "not-found", str(error)) from None
+
+
 @operation(router, "GET", "/audit", (Role.AUDITOR,), response_model=Page[AuditLine])
 def list_audit(request: Request, limit: Limit = 50, cursor: Cursor = None) -> Any:
     """List who asked the service for what, in order; a record check verifies the chain."""
@@ -91,6 +130,17 @@ def _key(key: ApiKey) -> ApiKeyState:
         created=utc_text(key.created),
         expires=utc_text(key.expires) if key.expires else None,
         revoked=utc_text(key.revoked) if key.revoked else None,
+    )
+
+
+def _certificate(one: ClientCertificate) -> ClientCertificateState:
+    return ClientCertificateState(
+        fingerprint=one.fingerprint,
+        name=one.name,
+        roles=sorted(one.roles),
+        registered=utc_text(one.registered),
+        expires=utc_text(one.expires),
+        withdrawn=utc_text(one.withdrawn) if one.withdrawn else None,
     )
 
 

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from protocols.metrology import Period
 from tariffs.invoice import Invoice
 from utility_server.errors import QuestionClosed
+from utility_server.retail.failures import Failure
 from utility_server.retail.questions import KeptInvoice, KeptQuestion, State
 from utility_server.service.access.roles import Role
 from utility_server.service.api.models import (
@@ -43,14 +44,18 @@ def list_bills(
     meter: OneMeter = None,
 ) -> Any:
     """List the bills that were asked for, in the order of their nonces."""
-    questions = parts_of(request).utility.questions
+    utility = parts_of(request).utility
     of_meter = None if meter is None else bytes.fromhex(meter)
+
+    def rows(after: list[Any] | None, count: int) -> list[tuple[KeptQuestion, Failure | None]]:
+        at = b"" if after is None else bytes(after[0])
+        found = utility.questions.page(at, count, state, of_meter)
+        failures = utility.failures.of(kept.question.about.nonce for kept in found)
+        return [(kept, failures.get(kept.question.about.nonce)) for kept in found]
+
     return page_of(
-        request, ["bills", state or "", meter or ""], cursor, limit,
-        lambda after, count: questions.page(
-            b"" if after is None else bytes(after[0]), count, state, of_meter
-        ),
-        lambda kept: [kept.question.about.nonce], lambda kept: _bill(request, kept),
+        request, ["bills", state or "", meter or ""], cursor, limit, rows,
+        lambda row: [row[0].question.about.nonce], lambda row: _bill_of(request, *row),
     )  # fmt: skip
 
 
@@ -156,6 +161,11 @@ def _kept(request: Request, number: int) -> KeptInvoice:
 
 
 def _bill(request: Request, kept: KeptQuestion) -> Bill:
+    nonce = kept.question.about.nonce
+    return _bill_of(request, kept, parts_of(request).utility.failures.of([nonce]).get(nonce))
+
+
+def _bill_of(request: Request, kept: KeptQuestion, failure: Failure | None) -> Bill:
     about = kept.question.about
     zone = parts_of(request).utility.customers.zone(about.meter)
     return Bill(
@@ -166,6 +176,9 @@ def _bill(request: Request, kept: KeptQuestion) -> Bill:
         since=utc_text(kept.changed),
         address=kept.address or None,
         invoice=kept.entry if kept.entry and kept.state is not State.REFUSED else None,
+        reason=None if failure is None else failure.kind,
+        why=None if failure is None else failure.why,
+        failed=None if failure is None else utc_text(failure.time),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
-from utility_server.errors import CannotVerify, UnknownCustomer, VerificationFailed
+from utility_server.errors import CannotVerify, UnknownCustomer, VerificationFailed, kind_of
 from utility_server.retail.audit import check_entry
 from utility_server.retail.ledger import LedgerEntry
 from utility_server.service.access.roles import Role
@@ -23,7 +23,7 @@ from utility_server.service.api.operation import ServiceRoute, operation, parts_
 from utility_server.service.api.paging import Cursor, Limit, page_of
 from utility_server.service.api.problems import Problem
 from utility_server.service.api.routes.bills import LARGEST_NUMBER
-from utility_server.service.words import kind_of, utc_text
+from utility_server.service.words import utc_text
 
 router = APIRouter(tags=["records"], route_class=ServiceRoute)
 READERS: Final = (Role.BILLING, Role.AUDITOR)

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Wakes hubs over MQTT when something has come to wait for them.
+
+    question asked, invoice entered, roll-out due  -->  81 00 on meterlet/wake/<meter>
+
+A wake-up only shortens the time until a hub's next poll: whatever is lost here, the hub comes all
+the same. So nothing is kept of it, a broker that is away is told once, and wakes that have waited
+for it longer than a poll are dropped. Several gateways may each wake a hub: it dials once.
+
+Needs the optional dependency `aiomqtt`.
+"""
+
+import asyncio
+import logging
+import random
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+
+from protocols.remote_admin.wake import WAKE, BrokerAddress, wake_topic
+from utility_server.retail.questions import State
+
+if TYPE_CHECKING:
+    from aiomqtt import Client
+
+LOOK_SECONDS: Final = 1.0
+LOOK_SHARE: Final = 20
+"""Looking takes at most one part in so many of the time."""
+OVERLAP_SECONDS: Final = 60
+"""Looked at twice, since clocks of several processes differ; nobody is woken twice for it."""
+AGAIN_SECONDS: Final = 30
+"""Less than the overlap."""
+AT_START_SECONDS: Final = 86_400
+"""What has waited for less when the gateway starts wakes its hub, too."""
+PER_SECOND: Final = 50
+"""So many hubs are woken a second, so that not all of a bill run come at once."""
+WAIT_SECONDS: Final = 900.0
+"""A wake-up that could not be sent for so long is dropped: its hub has polled."""
+CONNECT_SECONDS: Final = 10.0
+KEEP_ALIVE: Final = 60
+LARGEST_PACKET: Final = 1024
+FIRST_BACKOFF: Final = 1.0
+LONGEST_BACKOFF: Final = 60.0
+STEADY_SECONDS: Final = 60.0
+_QUIET: Final = logging.getLogger("meterlet.wake")
+_QUIET.addHandler(logging.NullHandler())
+_QUIET.propagate = False
+
+
+class WaitingQuestions(Protocol):
+    """Knows which questions have come to wait for their hubs."""
+
+    def for_hubs(self, since: int) -> list[tuple[bytes, bytes, State]]:
+        """Return meter, nonce and state of each, since then."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """When something that waits was told first, and whether it was told again."""
+
+    first: int
+    is_twice: bool = False
+
+
+@dataclass(slots=True)
+class NewlyWaiting:
+    """The meters that something has come to wait for since it was looked last.
+
+    A question or an invoice that still waits after `AGAIN_SECONDS` is told once more: the first
+    call may have been lost, or the hub may have come to a gateway that did not know of it yet. What
+    waits on, as for a hub that has refused, is not told again.
+    """
+
+    questions: WaitingQuestions
+    due_meters: Callable[[], frozenset[bytes]]
+    """What roll-outs have to do."""
+    expect: Callable[[Iterable[bytes]], object]
+    """Told of them before they are woken."""
+    now: Callable[[], int]
+    _since: int = -1
+    _told: "dict[tuple[bytes, State], _Told]" = field(default_factory=dict)
+    _due: frozenset[bytes] = frozenset()
+
+    def look(self) -> list[bytes]:
+        """Return them, each once; it may wait for a database."""
+        now = self.now()
+        since = now - AT_START_SECONDS if self._since < 0 else self._since - OVERLAP_SECONDS
+        found = self.questions.for_hubs(since)
+        meters: dict[bytes, None] = {}
+        told: dict[tuple[bytes, State], _Told] = {}
+        for meter, nonce, state in found:
+            known = self._told.get((nonce, state))
+            if known is None:
+                known, meters[meter] = _Told(now), None
+            elif not known.is_twice and now - known.first >= AGAIN_SECONDS:
+                known, meters[meter] = _Told(known.first, is_twice=True), None
+            told[nonce, state] = known
+        due = self.due_meters()
+        meters |= dict.fromkeys(sorted(due - self._due))
+        # What is older than the overlap is not looked at again, so this stays small.
+        self._told = told
+        self._since, self._due = now, due
+        self.expect(meters)
+        return list(meters)
+
+
+@dataclass(slots=True)
+class Waker:
+    """Publishes wake-ups at one broker; `run` it beside the gateway."""
+
+    broker: BrokerAddress
+    context: Callable[[], ssl.SSLContext] = field(repr=False)
+    look: Callable[[], Iterable[bytes]]
+    """Returns meters to wake; called in a thread, about once a second."""
+    tell: Callable[[str], object]
+    """Told once when the broker is away, and when it is there again."""
+    per_second: int = PER_SECOND
+    monotonic: Callable[[], float] = field(default=time.monotonic, repr=False)
+    uniform: Callable[[], float] = field(default=random.random, repr=False)
+    woken: int = 0
+    """How many wake-ups the broker has taken."""
+    _pending: dict[bytes, float] = field(default_factory=dict)
+    """By meter: since when."""
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        """Go on until cancelled."""
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._keep_looking())
+            both.create_task(self._keep_publishing())
+
+    async def _keep_looking(self) -> None:
+        is_fine = True
+        while True:
+            began = self.monotonic()
+            try:
+                found = await asyncio.to_thread(self.look)
+                is_fine = True
+            except Exception as error:  # noqa: BLE001 - a database that is away for a while
+                found = ()
+                if is_fine:
+                    self.tell(f"wake-ups: cannot look what waits: {type(error).__name__}")
+                is_fine = False
+            for meter in found:
+                self._pending.setdefault(meter, self.monotonic())
+            if self._pending:
+                self._news.set()
+            took = self.monotonic() - began
+            await asyncio.sleep(max(LOOK_SECONDS, LOOK_SHARE * took))
+
+    async def _keep_publishing(self) -> None:
+        from aiomqtt import MqttError
+
+        failures, is_away = 0, False
+        while True:
+            began = self.monotonic()
+            try:
+                async with self._client() as client:
+                    if is_away:
+                        self.tell(f"wake-ups: {self.broker}: it is there again")
+                    is_away = False
+                    await self._publish(client)
+            except (MqttError, OSError, ValueError) as error:
+                if not is_away:
+                    self.tell(f"wake-ups: {self.broker}: {_reason(error)}; hubs poll")
+                is_away = True
+            failures = 1 if self.monotonic() - began >= STEADY_SECONDS else failures + 1
+            seconds = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures - 1, 16))
+            await asyncio.sleep(seconds * (0.5 + self.uniform() / 2))
+
+    async def _publish(self, client: "Client") -> None:
+        """Publish what is pending, until the connection ends."""
+        watch = asyncio.create_task(_until_gone(client))
+        try:
+            while True:
+                news = asyncio.create_task(self._news.wait())
+                try:
+                    await asyncio.wait({watch, news}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    news.cancel()
+                if watch.done():
+                    watch.result()
+                    return
+                self._news.clear()
+                await self._publish_pending(client)
+        finally:
+            watch.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await watch
+
+    async def _publish_pending(self, client: "Client") -> None:
+        for meter, since in list(self._pending.items()):
+            if self.monotonic() - since < WAIT_SECONDS:
+                # Taken by the broker, and kept nowhere (not retained).
+                await client.publish(wake_topic(meter), WAKE, qos=1, timeout=CONNECT_SECONDS)
+                self.woken += 1
+                await asyncio.sleep(1 / self.per_second)
+            self._pending.pop(meter, None)
+
+    def _client(self) -> "Client":
+        from aiomqtt import Client, ProtocolVersion
+        from paho.mqtt.packettypes import PacketTypes
+        from paho.mqtt.properties import Properties
+
+        properties = None
+        if not self.broker.is_old:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.MaximumPacketSize = LARGEST_PACKET
+        return Client(
+            self.broker.host,
+            self.broker.port,
+            logger=_QUIET,
+            protocol=ProtocolVersion.V311 if self.broker.is_old else ProtocolVersion.V5,
+            timeout=CONNECT_SECONDS,
+            keepalive=KEEP_ALIVE,
+            max_queued_incoming_messages=1,  # nothing is subscribed to
+            properties=properties,
+            tls_context=self.context(),
+        )
+
+
+@asynccontextmanager
+async def waking(waker: Waker | None) -> AsyncIterator[None]:
+    """Run a waker, if there is one, as long as the block lasts."""
+    if waker is None:
+        yield
+        return
+    task = asyncio.create_task(waker.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def broker_context(certificate: Path, key: Path, authority: Path) -> ssl.SSLContext:
+    """Return TLS 1.3 to the broker, certificates on both sides, by the utility's own authority."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_verify_locations(authority)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+async def _until_gone(client: "Client") -> None:
+    async for _ in client.messages:
+        pass
+
+
+def _reason(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
