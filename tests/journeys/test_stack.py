@@ -139,6 +139,6 @@ def test_one_command_runs_it_all_and_what_is_killed_comes_back() -> None:
         assert ended >= {"worker-1", "postgresql", "gateway"}
         names = [one["event"] for one in events]
         up = {one["part"] for one in events[: names.index("ready")] if one["event"] == "up"}
-        assert up == {"gateway", "service", "worker-1"}
+        assert up == {"deliverer", "gateway", "service", "worker-1"}
         assert stack.nats.token_file.stat().st_mode & 0o777 == 0o600
         assert stack.nats.token_file.read_text().strip() not in log.read_text()
