@@ -24,7 +24,6 @@ The service's tables stand in the same file (`hub.service.configuration`); they 
 """
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -32,6 +31,7 @@ from typing import Any, Final, Self
 
 from hub.meters.fuse import DEFAULT_FLOWS, DEFAULT_FUSE, FlowLimit, Fuse, Limit
 from hub.vault.vault import Channel
+from protocols.canonical.foreign_text import read_toml
 from protocols.metrology import (
     SLOT_MINUTES,
     Medium,
@@ -149,7 +149,7 @@ class Description:
 
         Hubs made before 0.2 have `register` and perhaps `feed_in_register`, in hex.
         """
-        members = tomllib.loads(text)
+        members = read_toml(text)
         service = [name for name in SERVICE_TABLES if members.pop(name, None) is not None]
         version = members.pop("format", None)
         if service and version is None:  # such a file is written anew when the hub is opened
@@ -225,9 +225,9 @@ def with_meter_in(text: str, name: str, described: Description) -> str:
     number = rf"\g<1>{FORMAT_OF_SEVERAL}\g<2>"
     changed = re.sub(rf"(?m)^(\s*format\s*=\s*){FORMAT}(\s*(?:#.*)?)$", number, text, count=1)
     changed = f"{changed.rstrip()}\n\n[meters.{name}]\n{described.meters[name]._members()}"
-    before = tomllib.loads(text)
+    before = read_toml(text)
     try:
-        after = tomllib.loads(changed)
+        after = read_toml(changed)
         same = all(before.get(one) == after.get(one) for one in SERVICE_TABLES)
         fits = same and Description.from_toml(changed) == described
     except ValueError:

@@ -26,7 +26,6 @@ import os
 import shutil
 import sqlite3
 import time
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -109,6 +108,7 @@ from hub.vault.resealing import (
 from hub.vault.secret_file import read_secret, write_secret
 from hub.vault.vault import VAULT_COMPONENT, Channel, KeyReplaced, ReadingRefused, Vault
 from protocols.aggregation.revocations import RevocationList, revoked_since
+from protocols.canonical.foreign_text import read_toml
 from protocols.canonical.signing import key_id_of
 from protocols.metrology import (
     GridError,
@@ -717,7 +717,7 @@ def static_keys(secret: bytes) -> StaticKeys:
 
 def _migrate_description(path: Path, description: Description, database: Database) -> None:
     """Write a hub.toml of an older form anew; the old one stays whole until the new one is."""
-    if tomllib.loads(path.read_text()).get("format") in (FORMAT, FORMAT_OF_SEVERAL):
+    if read_toml(path.read_text()).get("format") in (FORMAT, FORMAT_OF_SEVERAL):
         return
     with database.transaction():  # another process that opens the hub writes the same
         _replace_text(path, description.to_toml())

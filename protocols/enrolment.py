@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from protocols import enrolment_version1
+from protocols.canonical.foreign_text import ForeignTextRefused, read_json
 from protocols.metrology.key_chain import (
     ChainRefused,
     KeyAnnouncement,
@@ -137,8 +138,8 @@ class Enrolment:
         if len(data) > _LARGEST:
             raise EnrolmentError(f"{len(data)} bytes are too many for an enrolment")
         try:
-            members = json.loads(data)
-        except (ValueError, RecursionError):
+            members = read_json(data)
+        except ForeignTextRefused:
             raise EnrolmentError("not JSON") from None
         if isinstance(members, dict) and members.get("format") == enrolment_version1.FORMAT:
             try:

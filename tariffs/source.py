@@ -7,12 +7,12 @@ prices are decimals in quotes and never pass through a float.
 """
 
 import re
-import tomllib
 from collections.abc import Callable, Iterator
 from datetime import date
 from typing import TypeVar
 
 from protocols.canonical.day_zone import wall_zone
+from protocols.canonical.foreign_text import ForeignTextRefused, read_toml
 from tariffs._source_charges import RULES, read_charge, read_step
 from tariffs._source_timetables import CLOCKS, Context, Files, read_year_begins
 from tariffs._table import TomlTable
@@ -48,8 +48,8 @@ def load_toml(
     component for whatever is wrong.
     """
     try:
-        items = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        items = read_toml(text)
+    except ForeignTextRefused as error:
         raise _not_toml(error, source) from None
     root = TomlTable(items, (), lines_of(text), source)
     form = root.integer("format")
@@ -61,7 +61,7 @@ def load_toml(
     return tariff
 
 
-def _not_toml(error: tomllib.TOMLDecodeError, source: str) -> MalformedTariff:
+def _not_toml(error: ForeignTextRefused, source: str) -> MalformedTariff:
     reason = str(error)
     found = re.search(r" \(at line (\d+), column \d+\)$", reason)
     line = int(found[1]) if found else None

@@ -9,7 +9,6 @@ and vendor and gives no rights: whoever imports it runs it as a part of itself.
 """
 
 import hashlib
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +27,7 @@ from hub.machine.signed_files import (
     read_files,
 )
 from protocols.canonical.cose import CoseRefused, SignedParts
+from protocols.canonical.foreign_text import ForeignTextRefused, read_toml
 from protocols.canonical.signing import sign_document
 
 CONTENT_TYPE: Final = "application/vnd.meterlet.library+cbor"
@@ -50,8 +50,8 @@ class LibraryManifest:
     def from_toml(cls, text_of: str) -> "LibraryManifest":
         """Read what a vendor wrote; raise `ManifestError`."""
         try:
-            tables = tomllib.loads(text_of)
-        except tomllib.TOMLDecodeError as error:
+            tables = read_toml(text_of)
+        except ForeignTextRefused as error:
             raise ManifestError("manifest.toml", str(error)) from error
         return Table("", tables).make(
             cls,
@@ -150,8 +150,8 @@ def package_version(version: str) -> bytes:
 def means_library(folder: Path) -> bool:
     """Tell whether the manifest in `folder` is a library's."""
     try:
-        return "kind" in tomllib.loads((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return "kind" in read_toml((folder / MANIFEST_FILE).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ForeignTextRefused):
         return False
 
 

@@ -7,7 +7,6 @@ bundle carries the same tables as CBOR.
 """
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import date
@@ -18,6 +17,7 @@ from hub.disclosure import LEAST_MINUTES
 from hub.disclosure.consents import WITH_MEMORY, WITHOUT_DOCUMENT
 from hub.machine._tables import Table, between, day, each, member, names, pattern, some, text
 from hub.machine.errors import ManifestError
+from protocols.canonical.foreign_text import ForeignTextRefused, read_toml
 
 MEBIBYTE: Final = 2**20
 AGGREGATE: Final = "aggregate"
@@ -205,8 +205,8 @@ class Manifest:
     def from_toml(cls, text: str) -> "Manifest":
         """Read what a vendor wrote; raise `ManifestError`."""
         try:
-            tables = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+            tables = read_toml(text)
+        except ForeignTextRefused as error:
             raise ManifestError("manifest.toml", str(error)) from error
         return cls.from_tables(tables)
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final, Self
 
 from hub.readings import LARGEST_REGISTER_WH, Reading, ReadingFlag, Readout
+from protocols.canonical.foreign_text import read_json
 from sml_codec import Obis
 
 LONGEST_METER: Final = 64
@@ -96,7 +97,7 @@ class OddTelegram:
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return what `encode` wrote; raise `ValueError` if it did not."""
-        members = json.loads(data)
+        members = read_json(data)
         flags = members.pop("flags", 0) if isinstance(members, dict) else 0
         if type(flags) is not int or not 0 <= flags <= _MOST_FLAGS:
             raise ValueError("what was set aside has flags that there are not")

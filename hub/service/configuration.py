@@ -34,7 +34,6 @@ known is refused, with the line and what may have been meant.
 import os
 import re
 import stat
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,6 +51,7 @@ from hub.page_address import PageAddress
 from hub.service.errors import ConfigurationRefused
 from hub.service.places import Places, line_of_fault, suggestion
 from hub.vault.secret_file import SecretFileError, read_secret
+from protocols.canonical.foreign_text import ForeignTextRefused, read_toml
 from protocols.metrology import SLOT_MINUTES, MetrologyError, find_zone
 from protocols.remote_admin.wake import BrokerAddress
 from sml_codec import Obis
@@ -140,8 +140,8 @@ class ServiceSettings:
     def parse(cls, text: str, folder: Path) -> "ServiceSettings":
         """Return what the text of a hub.toml says; raise `ConfigurationRefused`."""
         try:
-            members = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+            members = read_toml(text)
+        except ForeignTextRefused as error:
             line, fault = line_of_fault(error, text)
             raise ConfigurationRefused(FILE, line, "", f"not TOML: {fault}") from None
         whole = _Table(Places(text), (), members)

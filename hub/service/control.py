@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from hub.service.errors import ServiceError
 from hub.service.part import Life
+from protocols.canonical.foreign_text import read_json
 
 SOCKET: Final = "service.sock"
 LONGEST_QUESTION: Final = 1 << 10
@@ -64,7 +65,7 @@ class ControlWork:
             if not _is_owner(line):
                 return
             try:
-                question = json.loads(_line(line, LONGEST_QUESTION))
+                question = read_json(_line(line, LONGEST_QUESTION))
             except ValueError:
                 return
             if question == {"ask": "status"}:
@@ -82,7 +83,7 @@ def ask_status(folder: Path) -> dict[str, Any] | None:
             with _address(folder) as address:
                 line.connect(address)
             line.sendall(b'{"ask": "status"}\n')
-            answer = json.loads(_line(line, LONGEST_ANSWER))
+            answer = read_json(_line(line, LONGEST_ANSWER))
         except OSError:
             return None
         except ValueError:

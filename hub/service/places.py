@@ -7,11 +7,12 @@ disagree.
 """
 
 import re
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Final
+
+from protocols.canonical.foreign_text import ForeignTextRefused, read_toml
 
 _LINE: Final = re.compile(r"\(at line (\d+), column \d+\)|\(at end of document\)")
 
@@ -30,7 +31,7 @@ class Places:
         lines = self.text.splitlines(keepends=True)
         for size in range(len(path), 0, -1):
             wanted = path[:size]
-            if _has(tomllib.loads(self.text), wanted):
+            if _has(read_toml(self.text), wanted):
                 return self._first_line(lines, wanted)
         return 0
 
@@ -39,7 +40,7 @@ class Places:
         while high - low > 1:
             middle = (low + high) // 2
             beginning = "".join(lines[: _whole(lines, middle)])
-            if _has(tomllib.loads(beginning), wanted):
+            if _has(read_toml(beginning), wanted):
                 high = middle
             else:
                 low = middle
@@ -50,8 +51,8 @@ def _whole(lines: list[str], most: int) -> int:
     """Return how many lines, `most` at most, are TOML by themselves."""
     for number in range(most, 0, -1):
         try:
-            tomllib.loads("".join(lines[:number]))
-        except tomllib.TOMLDecodeError:
+            read_toml("".join(lines[:number]))
+        except ForeignTextRefused:
             continue
         return number
     return 0
@@ -66,11 +67,13 @@ def _has(members: dict[str, Any], path: Sequence[str]) -> bool:
     return True
 
 
-def line_of_fault(error: tomllib.TOMLDecodeError, text: str) -> tuple[int, str]:
+def line_of_fault(error: ForeignTextRefused, text: str) -> tuple[int, str]:
     """Return on which line a text stops being TOML, and what is wrong there."""
     message = str(error)
     match = _LINE.search(message)
-    line = int(match[1]) if match and match[1] else len(text.splitlines())
+    if match is None:
+        return 0, message  # of the whole text
+    line = int(match[1]) if match[1] else len(text.splitlines())
     return line, _LINE.sub("", message).strip().rstrip(":")
 
 

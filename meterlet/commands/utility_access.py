@@ -4,18 +4,21 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final, TextIO
 
 import rich_click as click
 
+from meterlet.commands.chain_end import noted_option
 from meterlet.commands.common import Shown, json_or_text, one_line_errors, utility_option
 from meterlet.secret_files import SecretText
-from utility_server.errors import StoreError
+from protocols.canonical.hash_chain import GENESIS
+from utility_server.chain_head import ChainHead
+from utility_server.errors import AccessProblem, StoreError
 from utility_server.retail.utility import Utility
 from utility_server.service.access.api_keys import ApiKey, ApiKeys
-from utility_server.service.access.audit import BEGUN, AuditLog
+from utility_server.service.access.audit import BEGUN, CUT_OFF, AuditLog
 from utility_server.service.access.operators import Operators
 from utility_server.service.access.roles import Role, parse_roles
 from utility_server.service.access.second_factor import SecondFactors
@@ -40,19 +43,24 @@ def now_of() -> int:
 def opened_on_record(folder: Path, action: str = "", target: str = "") -> Iterator[Utility]:
     """Open the utility; what changes something is on record before it is done."""
     with one_line_errors(), Utility.open(folder) as utility:
-        if not action:
-            yield utility
-            return
-        log = AuditLog(utility.engine, now_of)
-        log.append(COMMAND, action, target, BEGUN, "command")
+        if action:
+            AuditLog(utility.engine, now_of).append(COMMAND, action, target, BEGUN, "command")
+        outcome = CUT_OFF  # whatever ends it, it has an outcome
         try:
             yield utility
-        except BaseException:
-            # Not why: a name or a password that was refused may be in that.
-            with suppress(StoreError):
-                log.append(COMMAND, action, target, "refused", "command")
+            outcome = "done"
+        except AccessProblem:
+            outcome = "refused"
             raise
-        log.append(COMMAND, action, target, "done", "command")
+        except Exception:
+            outcome = "failed"
+            raise
+        finally:
+            if action:
+                # A database that is gone is said to be gone, not that this is not on record.
+                with nullcontext() if outcome == "done" else suppress(StoreError):
+                    log = AuditLog(utility.engine, now_of)
+                    log.append(COMMAND, action, target, outcome, "command")
 
 
 def _keys(utility: Utility) -> ApiKeys:
@@ -141,23 +149,49 @@ def operator() -> None:
 def add_operator(
     folder: Path, name: str, roles: tuple[str, ...], password_file: TextIO | None
 ) -> Shown:
-    """Add the operator NAME, or give NAME another password and other roles.
-
-    Whoever is signed in as NAME is signed out.
-    """
-    if password_file is not None:
-        password = password_file.readline().rstrip("\r\n")
-    else:
-        password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    """Add the operator NAME; a name that somebody has is refused."""
+    password = _password(password_file)
     with opened_on_record(folder, "add_operator", f"operator={name[:40]}") as utility:
         operators = _operators(utility)
-        is_known = any(one.name == name for one in operators.all())
         added = operators.add(name, password, parse_roles(roles))
-    shown = ", ".join(sorted(added.roles))
-    facts = {"name": added.name, "roles": sorted(added.roles), "was_there": is_known}
-    if is_known:
-        return facts, f"{added.name} was there: has this password now, and may {shown} alone"
-    return facts, f"added {added.name}, who may {shown}"
+    return {"name": added.name, "roles": sorted(added.roles)}, f"added {added.name}"
+
+
+def _password(file: TextIO | None) -> str:
+    if file is not None:
+        return file.readline().rstrip("\r\n")
+    asked: str = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    return asked
+
+
+@operator.command("change")
+@utility_option
+@click.argument("name", help="The operator's name.")
+@click.option(
+    "--role", "roles", type=click.Choice(ROLES), multiple=True,
+    help="What it may from now on, instead of before; several times for several.",
+)  # fmt: skip
+@click.option("--password", "asks", is_flag=True, help="Ask for another password.")
+@click.option(
+    "--password-file", type=SecretText("r", encoding="utf-8"),
+    help="Where another password is (its first line; - is standard input).",
+)  # fmt: skip
+@json_or_text("meterlet.utility.operator/1")
+def change_operator(
+    folder: Path, name: str, roles: tuple[str, ...], asks: bool, password_file: TextIO | None
+) -> Shown:
+    """Give the operator NAME other roles, another password, or both.
+
+    Whoever is signed in as NAME is signed out. Whoever has guessed at the password until now makes
+    NAME wait no longer.
+    """
+    if not roles and not asks and password_file is None:
+        raise click.UsageError("say what changes: --role, --password or --password-file")
+    password = _password(password_file) if asks or password_file is not None else None
+    with opened_on_record(folder, "change_operator", f"operator={name[:40]}") as utility:
+        operators = _operators(utility)
+        changed = operators.change(name, password, parse_roles(roles) if roles else None)
+    return {"name": changed.name, "roles": sorted(changed.roles)}, f"changed {changed.name}"
 
 
 @operator.command("list")
@@ -236,11 +270,20 @@ def remove_factor(folder: Path, name: str) -> Shown:
 
 @click.command()
 @utility_option
+@noted_option
+@click.option("--head", "only_head", is_flag=True, help="Show the chain's end alone, to be noted.")
 @json_or_text("meterlet.utility.audit/1")
-def audit(folder: Path) -> Shown:
-    """Check the chain of the operators' audit log, and list who asked for what."""
+def audit(folder: Path, noted: ChainHead | None, only_head: bool) -> Shown:
+    """Check the chain of the operators' audit log, and list who asked for what.
+
+    The chain has no key: whoever can write the database can cut off its end or write it anew, and
+    it holds. Note its end now and then where he cannot write, and check with --noted.
+    """
     with opened_on_record(folder) as utility:
-        entries = list(AuditLog(utility.engine, now_of).entries())
+        entries = list(AuditLog(utility.engine, now_of).entries(noted))
+    head = ChainHead(entries[-1].sequence, entries[-1].digest) if entries else ChainHead(0, GENESIS)
+    if only_head:
+        return {"verified": True, "head": str(head)}, str(head)
     facts = [
         {
             "number": one.sequence,
@@ -257,4 +300,5 @@ def audit(folder: Path) -> Shown:
         f"{one.sequence:5} {utc_text(one.time)} {one.who} {one.action} {one.target}: {one.outcome}"
         for one in entries
     ]
-    return {"verified": True, "entries": facts}, [*lines, f"{len(lines)} entries; the chain holds"]
+    ending = [f"{len(lines)} entries; the chain holds", f"its end: {head}"]
+    return {"verified": True, "head": str(head), "entries": facts}, [*lines, *ending]

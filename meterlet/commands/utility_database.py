@@ -14,7 +14,7 @@ from sqlalchemy import URL
 
 from meterlet.commands.common import FOLDER, Shown, json_or_text, one_line_errors, utility_option
 from utility_server.copying import back_up, move_database
-from utility_server.locations import database_url
+from utility_server.locations import database_url, may_be_seen
 
 DATABASE_VARIABLE: Final = "METERLET_DATABASE"
 
@@ -25,10 +25,10 @@ def _url(context: click.Context, parameter: click.Parameter, value: str | None) 
     with one_line_errors():
         url = database_url(value)
     said = context.get_parameter_source(str(parameter.name))
-    if url.password is not None and said is ParameterSource.COMMANDLINE:
+    if said is ParameterSource.COMMANDLINE and not may_be_seen(url):
         raise click.BadParameter(
-            "a password does not belong into arguments, which others can read: put it in"
-            f" ~/.pgpass, or the whole URL in {DATABASE_VARIABLE}"
+            "others can read arguments: they say user, host, port, name and search_path alone."
+            f" Put a password in ~/.pgpass, or the whole URL in {DATABASE_VARIABLE}"
         )
     return url
 

@@ -11,12 +11,14 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 
 import fastapi  # noqa: F401 - first, so that what is missing is said to be the extra `api`
 import rich_click as click
 import uvicorn
+from starlette.types import ASGIApp
 
 from applets.billing.messages import BillQuestion
 from hub.page_address import EVERYWHERE, bracketed, is_loopback
@@ -31,7 +33,7 @@ from meterlet.commands.common import (
     show,
     utility_option,
 )
-from meterlet.commands.ending import Ending, ending
+from meterlet.commands.ending import ending
 from meterlet.commands.serving import host_option, port_option
 from meterlet.commands.utility_gateway import hub_errands, rollouts_of
 from meterlet.commands.utility_wake import authority_of, wake_option, waker_of
@@ -63,11 +65,27 @@ SHOWN: Final = frozenset({"answers", "entry", "times"})
 """What the log has of a worker's events: nothing that names a customer; reasons may."""
 
 
+def _proxies(
+    _: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> tuple[str, ...]:
+    for value in values:
+        try:
+            ip_network(value)
+        except ValueError:
+            raise click.BadParameter("a proxy is named by its IP address, or a network") from None
+    return values
+
+
 @click.command()
 @utility_option
 @host_option
 @port_option(PORT)
 @click.option("--name", "names", multiple=True, help="A further name that clients use for it.")
+@click.option(
+    "--trusted-proxy", "proxies", multiple=True, metavar="ADDRESS", callback=_proxies,
+    help="A proxy in front that ends TLS and says in X-Forwarded-For who has called it. Clients"
+    " then use https and the names of --name. Repeatable.",
+)  # fmt: skip
 @click.option("--tls-cert", type=PRESENT_FILE, help="TLS: the certificate and its chain (PEM).")
 @click.option("--tls-key", type=SECRET_FILE, help="TLS: its private key (PEM, mode 0600).")
 @click.option(
@@ -104,6 +122,7 @@ def serve(
     host: str,
     port: int,
     names: tuple[str, ...],
+    proxies: tuple[str, ...],
     tls_cert: Path | None,
     tls_key: Path | None,
     client_certificates: bool,
@@ -133,6 +152,8 @@ def serve(
         raise click.UsageError("TLS needs both --tls-cert and --tls-key")
     if tls_cert is None and not is_loopback(host):
         raise click.UsageError(f"{host} is not loopback: say --tls-cert and --tls-key")
+    if proxies and not names:
+        raise click.UsageError("--trusted-proxy: say what clients call the proxy, --name HOST")
     if client_certificates and tls_cert is None:
         raise click.UsageError("--client-certificates needs TLS: say --tls-cert and --tls-key")
     if host in EVERYWHERE and not names:
@@ -144,9 +165,14 @@ def serve(
             number = listener.getsockname()[1]
             own = LOOPBACK_NAMES if is_loopback(host) else (bracketed(host),)
             log = JsonLog(sys.stderr, lambda: int(time.time()))
+            if proxies:  # browsers see the proxy alone, at the usual port
+                origins = ServiceSettings.origins_of(names, 443, is_secure=True)
+            else:
+                served = (*own, *names)
+                origins = ServiceSettings.origins_of(served, number, is_secure=tls is not None)
             settings = ServiceSettings(
                 folder,
-                ServiceSettings.origins_of((*own, *names), number, is_secure=tls is not None),
+                origins,
                 mdms=mdms,
                 may_dial=dial,
                 log=log,
@@ -170,10 +196,11 @@ def serve(
                     hubs = HubDoor(parts, answered, hubs_host, hubs_port, hubs_names, broker)
                 asyncio.run(
                     _serve(
-                        parts, listener, tls, clients, hubs,
+                        parts, listener, service_config(
+                            create_service(parts, has_console=not no_console), tls, proxies
+                        ), clients, hubs,
                         lambda where: _announce(parts, address, where, as_json),
                         watched,
-                        has_console=not no_console,
                     )
                 )  # fmt: skip
         finally:
@@ -232,23 +259,18 @@ class HubDoor:
                 await serve_gateway(app, context, self.host, self.port, ready, stop)
 
 
-async def _serve(
-    parts: ServiceParts,
-    listener: socket.socket,
-    tls: ssl.SSLContext | None,
-    clients: TrustedClients | None,
-    hubs: HubDoor | None,
-    announce: Callable[[str], None],
-    watched: Ending,
-    *,
-    has_console: bool,
-) -> None:
-    config = uvicorn.Config(
-        create_service(parts, has_console=has_console),
+def service_config(
+    app: ASGIApp, tls: ssl.SSLContext | None, proxies: tuple[str, ...] = ()
+) -> uvicorn.Config:
+    """Return how the door for people and systems is served."""
+    return uvicorn.Config(
+        app,
         access_log=False,
         log_config=None,
         server_header=False,
-        proxy_headers=False,
+        # Who has called is what the connection says, or what the last of these proxies says.
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=list(proxies),
         ws="none",
         http="h11",
         loop="asyncio",
@@ -257,6 +279,17 @@ async def _serve(
         timeout_graceful_shutdown=10,
         ssl_context_factory=None if tls is None else lambda _config, _default: tls,
     )
+
+
+async def _serve(
+    parts: ServiceParts,
+    listener: socket.socket,
+    config: uvicorn.Config,
+    clients: TrustedClients | None,
+    hubs: HubDoor | None,
+    announce: Callable[[str], None],
+    watched: Ending,
+) -> None:
     server, stop = PagesServer(config, MOST_CONNECTIONS, CertificateProtocol), asyncio.Event()
 
     def end() -> None:

@@ -26,6 +26,7 @@ from meterlet.fleet.errors import FleetError
 from meterlet.fleet.homes import EmulatedHome
 from meterlet.key_files import public_pem
 from meterlet.resources import APPLETS, SOURCES
+from protocols.canonical.foreign_text import read_json
 
 FORMAT: Final = "meterlet fleet 1"
 SETTINGS: Final = "fleet.json"
@@ -52,7 +53,7 @@ class FleetSettings:
     @classmethod
     def decode(cls, text: str) -> Self:
         """Return the settings in a file; raise `ValueError` otherwise."""
-        match json.loads(text):
+        match read_json(text):
             case {
                 "format": "meterlet fleet 1",
                 "seed": int(seed),

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+from protocols.canonical import foreign_text
 from tariffs.errors import MalformedTariff
 
 if TYPE_CHECKING:
@@ -93,8 +94,8 @@ def refuse_unread(value: Any, words: Container[str]) -> None:
 def read_json(text: str) -> Any:
     """Return the value of a JSON text; numbers with a point are `Decimal`, exactly as written."""
     try:
-        return json.loads(text, parse_float=Decimal, object_hook=Record)
-    except (ValueError, RecursionError) as error:
+        return foreign_text.read_json(text, parse_float=Decimal, object_hook=Record)
+    except foreign_text.ForeignTextRefused as error:
         raise MalformedTariff(f"not JSON: {error}") from None
 
 

@@ -5,8 +5,13 @@ import base64
 import hmac
 import json
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +27,9 @@ from tests.support.oidc_provider import (
     settings_text,
 )
 from tests.support.service import ENROLMENT, METER, ORIGIN, Clock, Served, new_utility, served
+from tests.support.waiting import PATIENCE, wait_until
 from utility_server.keys import write_secret
+from utility_server.service.access import oidc
 from utility_server.service.access.roles import Role
 from utility_server.service.api import application
 from utility_server.service.api.application import LARGEST_BODY
@@ -175,7 +182,7 @@ def test_what_only_reads_is_for_nobody_to_change_with(service: Served) -> None:
             if method != "get" and "auditor" in operation["x-roles"]:
                 assert path in (
                     "/v1/record-checks", "/v1/ledger/{number}/verification",
-                    "/v1/runs/{run}/cancellation",
+                    "/v1/record-checks/{run}/cancellation",
                 )  # fmt: skip
 
 
@@ -183,9 +190,13 @@ def test_an_auditor_ends_no_bill_run_and_a_clerk_no_check(service: Served) -> No
     order = {"tariff": service.tariff(), "wait_seconds": 60}
     run = service.post("/v1/bill-runs", 202, json=order)["run"]
     check = service.post("/v1/record-checks", 202)["run"]
-    for name, role in ((run, Role.AUDITOR), (check, Role.BILLING)):
-        answer = service.ask("POST", f"/v1/runs/{name}/cancellation", role)
-        assert answer.status_code == 403
+    for kind, name, role, status in (
+        ("runs", run, Role.AUDITOR, 403), ("runs", check, Role.BILLING, 404),
+        ("record-checks", check, Role.BILLING, 403), ("record-checks", run, Role.AUDITOR, 404),
+    ):  # fmt: skip
+        answer = service.ask("POST", f"/v1/{kind}/{name}/cancellation", role)
+        assert answer.status_code == status, (kind, role)
+    assert service.post(f"/v1/record-checks/{check}/cancellation", 202)["state"] == "cancelling"
     service.run()
 
 
@@ -285,3 +296,61 @@ def test_a_service_that_dials_nobody_is_not_made_to(service: Served) -> None:
     order = {"tariff": service.tariff(), "addresses": {METER: "169.254.169.254:80"}}
     answer = service.ask("POST", "/v1/bill-runs", json=order)
     assert (answer.status_code, "dials" in answer.text) == (409, True)
+
+
+@contextmanager
+def dripping() -> Iterator[tuple[int, Callable[[], int]]]:
+    """A server that sends a byte now and then and is never done: its port, and who has come."""
+    over, came = threading.Event(), list[int]()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            came.append(1)
+            self.send_response(200)
+            self.send_header("Content-Length", "100000")
+            self.end_headers()
+            with suppress(OSError):  # whoever asked has gone, as he should
+                while not over.wait(0.02):
+                    self.wfile.write(b" ")
+                    self.wfile.flush()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server.server_port, lambda: len(came)
+        finally:
+            over.set()
+            server.shutdown()
+            thread.join(PATIENCE)
+
+
+def test_a_provider_that_drips_stops_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each byte is in time, and the whole never comes: one asks, all others are answered."""
+    monkeypatch.setattr(oidc, "PATIENCE_SECONDS", 0.4)
+    folder = new_utility(tmp_path / "utility")
+    with dripping() as (port, came):
+        (folder / "service.toml").write_text(
+            f'[oidc]\nissuer = "http://127.0.0.1:{port}"\naudience = "utility"\n'
+            '[oidc.roles]\nclerks = ["billing"]\n'
+        )
+        with served(folder) as service:
+            key = service.key(Role.BILLING)
+            asking = ThreadPoolExecutor(60)
+            headers = {"Authorization": f"Bearer {coded({'alg': 'RS256'})}.e30.x"}
+            strangers = [
+                asking.submit(service.client.get, "/v1/me", headers=headers) for _ in range(60)
+            ]
+            wait_until(lambda: came() > 0)
+            assert service.ask("GET", "/v1/me", key=key).status_code == 200
+            statuses = {one.result(PATIENCE).status_code for one in strangers}
+            asking.shutdown()
+            assert statuses == {503}
+            assert came() == 1, "nobody else has asked the provider"
+            trouble = service.client.get("/v1/me", headers=headers)
+            assert "in time" in trouble.json()["detail"]

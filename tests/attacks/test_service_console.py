@@ -4,13 +4,14 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from httpx2 import Response
 from starlette.testclient import TestClient
 
+from meterlet.commands.utility_serve import service_config
+from tests.support.console import OWN, PASSWORD, come_in, form_token, refusal, send
 from tests.support.oidc_provider import SECRET, OidcProvider, oidc_provider, settings_text
 from tests.support.service import ENROLMENT, METER, ORIGIN, Clock, Served, new_utility, served
 from utility_server.keys import write_secret
@@ -23,9 +24,7 @@ from utility_server.service.console import pages, sign_in
 from utility_server.service.console.application import create_console
 from utility_server.service.parts import ServiceSettings
 
-PASSWORD = "correct horse battery"
 COOKIE = "meterlet_console"
-OWN = {"Origin": ORIGIN}
 
 
 @pytest.fixture(scope="module")
@@ -58,19 +57,6 @@ def served_console(
 def service(served_console: Served) -> Served:
     served_console.client.cookies.clear()
     return served_console
-
-
-def form_token(answer: Response) -> str:
-    found = re.search(r'name="token" value="([0-9a-f]+)"', answer.text)
-    assert found is not None
-    return found[1]
-
-
-def come_in(service: Served, name: str = "anna", password: str = PASSWORD, **more: Any) -> Response:
-    """Sign in with a password."""
-    asked = service.client.get("/sign-in")
-    data = {"token": form_token(asked), "name": name, "password": password, **more}
-    return service.client.post("/sign-in", data=data, headers=OWN)
 
 
 def provider_query(service: Served) -> dict[str, str]:
@@ -335,3 +321,105 @@ def test_a_provider_that_says_it_is_another_is_not_believed(
         assert service.client.get("/sign-in/provider").status_code == 503
     finally:
         known.provider._addresses = addresses
+
+
+ODD: Final = ("²", "9" * 5_000, "", "-1", "1.5", "0x10", "\0", "é", "1 000", "٣")
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_a_number_that_is_none_is_refused_by_the_interface_and_not_a_fault_here(
+    service: Served, odd: str
+) -> None:
+    come_in(service)
+    digest = service.tariff()
+    made = send(service, "/keys", "/keys", name="a key", days=odd, **{"role-grid": "1"})
+    assert made.status_code == 422
+    assert "Days: it is" in refusal(made)
+    assert 'value="a key"' in made.text
+    assert re.search(r'name="role-grid" value="1" checked', made.text)
+    for field in ("day", "hour"):
+        numbers = {"day": "1", "hour": "1", field: odd}
+        planned = send(service, "/schedules", "/", name="monthly", tariff=digest, **numbers)
+        assert planned.status_code == 422
+        assert f"{field.capitalize()}: it is" in refusal(planned)
+        assert 'value="monthly"' in planned.text
+    assert "a key" not in {one["name"] for one in service.get("/v1/api-keys")}
+    assert service.get("/v1/bill-schedules")["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("month", "status"),
+    [("9999-12", 409), ("0001-01", 409), ("0000-01", 422), ("2025-13", 422), ("²025-03", 422),
+     ("", 422), ("2025-3", 422), ("2025-03-01", 422), ("9" * 5_000, 422), ("\0", 422)],
+)  # fmt: skip
+def test_a_month_that_is_none_or_not_the_tariff_s_begins_no_run(
+    service: Served, month: str, status: int
+) -> None:
+    """60 refusals, one by one, said no more than this; and the run looked as if all went well."""
+    come_in(service)
+    before = service.get("/v1/runs")["items"]
+    fields = {"what": "month", "month": month, "tariff": service.tariff(), "replaces": "1"}
+    answer = send(service, "/runs", "/", **fields)
+    assert answer.status_code in (status, 422)
+    said = refusal(answer)
+    assert "pattern" not in said
+    assert any(
+        words in said for words in ("as 2025-03", "no such month", "valid from", "only the years")
+    )
+    assert re.search(r'name="replaces" value="1" checked', answer.text)
+    assert service.get("/v1/runs")["items"] == before
+
+
+def guesses(service: Served, client: TestClient, count: int, name: str = "anna") -> int:
+    """Guess at a name in a browser that is nobody's; return the last answer's status."""
+    status = 0
+    for _ in range(count):
+        client.cookies.clear()
+        token = form_token(client.get("/sign-in"))
+        form = {"token": token, "name": name, "password": "wrong wrong wrong"}
+        status = client.post("/sign-in", data=form, headers=OWN).status_code
+    return status
+
+
+def test_strangers_behind_the_same_address_keep_nobody_out_of_his_own_browser(
+    service: Served, clock: Clock
+) -> None:
+    clock.now += 86_401
+    assert come_in(service).status_code == 200
+    own = dict(service.client.cookies)
+    assert guesses(service, service.client, 2 * FREE_FAILURES) == 429
+    service.client.cookies.clear()
+    assert come_in(service).status_code == 429, "another browser"
+    service.client.cookies.update({n: one for n, one in own.items() if "_known_" in n})
+    assert come_in(service, password="wrong wrong wrong").status_code == 403
+    assert come_in(service).status_code == 200
+    service.client.cookies.clear()
+    service.client.cookies.update({n: one for n, one in own.items() if "_known_" in n})
+    assert come_in(service, "grid").status_code == 429, "it is of one name"
+    clock.now += 86_401
+
+
+def test_who_called_a_trusted_proxy_is_counted_and_nobody_else_says_who_called(
+    service: Served, clock: Clock
+) -> None:
+    app = Entrance(create_console(service.parts, create_api(service.parts)), service.parts)
+    for proxies, peer, is_open in (
+        (("127.0.0.1",), "127.0.0.1", True),
+        (("127.0.0.1",), "10.0.0.9", False),
+        ((), "127.0.0.1", False),
+    ):
+        clock.now += 86_401
+        config = service_config(app, None, proxies)
+        config.load()
+        clients = [
+            TestClient(config.loaded_app, ORIGIN, client=(peer, 1), follow_redirects=False,
+                       headers={"X-Forwarded-For": f"6.6.6.6, {source}"})
+            for source in ("203.0.113.5", "203.0.113.6")
+        ]  # fmt: skip
+        names = (f"nobody-{number}" for number in range(100))
+        for _ in range(2 * FREE_FAILURES):
+            guesses(service, clients[0], 1, next(names))
+        assert guesses(service, clients[0], 1, next(names)) == 429
+        status = guesses(service, clients[1], 1, next(names))
+        assert status == (403 if is_open else 429), (proxies, peer)
+    clock.now += 86_401

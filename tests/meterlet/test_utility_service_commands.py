@@ -68,12 +68,15 @@ def test_an_operator_is_added_and_removed_and_all_is_on_record(utility: Path) ->
     add = "utility", "operator", "add", "anna", *where, "--role", "billing", "--password-file", "-"
     weak = run(*add, data="short\n")
     assert (weak.exit_code, "short" in weak.output) == (1, False)
-    assert told(*add, data=f"{PASSWORD}\n")["was_there"] is False
-    again = run(*add, data=f"{PASSWORD} 2\n")
-    assert again.stdout == "anna was there: has this password now, and may billing alone\n"
+    told(*add, data=f"{PASSWORD}\n")
     assert told("utility", "operator", "list", *where)["operators"] == [
         {"name": "anna", "roles": ["billing"], "second_factor": False, "recovery_codes": 0}
     ]
+    again = run(*add, data=f"{PASSWORD} again\n")
+    assert (again.exit_code, "operator change" in again.output) == (1, True)
+    assert run("utility", "operator", "change", "anna", *where).exit_code == 2
+    changed = told("utility", "operator", "change", "anna", *where, "--role", "auditor")
+    assert changed["roles"] == ["auditor"]
     told("utility", "operator", "remove", "anna", *where)
     assert run("utility", "operator", "remove", "anna", *where).exit_code == 1
     actions = [
@@ -82,11 +85,10 @@ def test_an_operator_is_added_and_removed_and_all_is_on_record(utility: Path) ->
         if one["target"] == "operator=anna"
     ]
     assert actions == [
-        ("add_operator", "begun"), ("add_operator", "refused"),
-        ("add_operator", "begun"), ("add_operator", "done"),
-        ("add_operator", "begun"), ("add_operator", "done"),
-        ("remove_operator", "begun"), ("remove_operator", "done"),
-        ("remove_operator", "begun"), ("remove_operator", "refused"),
+        ("add_operator", "begun"), ("add_operator", "refused"), ("add_operator", "begun"),
+        ("add_operator", "done"), ("add_operator", "begun"), ("add_operator", "refused"),
+        ("change_operator", "begun"), ("change_operator", "done"), ("remove_operator", "begun"),
+        ("remove_operator", "done"), ("remove_operator", "begun"), ("remove_operator", "refused"),
     ]  # fmt: skip
 
 

@@ -9,13 +9,13 @@ number that settling each customer would add up to:
     worth_of       a round without prices opens the group's load curve, and it follows in the open
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
 from protocols.aggregation.errors import MalformedMessage
 from protocols.aggregation.weighting import Weighting
+from protocols.canonical.foreign_text import ForeignTextRefused, read_json
 from protocols.metrology import SLOT_MINUTES, GridError, Period
 from tariffs import PriceIndex, TariffError
 from utility_server.errors import CannotVerify
@@ -44,8 +44,8 @@ class Group:
         A sum that was not verified is refused.
         """
         try:
-            facts = json.loads(data)
-        except (ValueError, RecursionError):
+            facts = read_json(data)
+        except ForeignTextRefused:
             raise CannotVerify("not JSON") from None
         match facts:
             case {

@@ -24,6 +24,7 @@ from protocols.canonical.cbor import CborError
 from protocols.canonical.hash_chain import GENESIS, seal
 from protocols.canonical.stored import decode_row, encode_row
 from protocols.metrology import CertifiedDay, FirstDayOfCustody
+from utility_server.chain_head import ChainHead
 from utility_server.database import (
     busy,
     evidence_table,
@@ -105,6 +106,32 @@ class Ledger:
         with reading(self.engine) as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else _entry(row.sequence, row.body, row.digest)
+
+    def require_noted(self, noted: ChainHead) -> None:
+        """Raise `LedgerTampered` unless the ledger goes through an end that it had before.
+
+        The chain itself is not checked: that its digests are of its entries is another check.
+        """
+        if noted.entries:
+            last = self.last()
+            noted.require_reached("ledger", 0 if last is None else last.sequence)
+            noted.require("ledger", noted.entries, self.entry(noted.entries).digest)
+
+    def before(
+        self, sequence: int | None, limit: int, meter: bytes | None = None
+    ) -> list[LedgerEntry]:
+        """Return entries backwards, of one meter or all, from before a number on, or from the end.
+
+        The chain is not checked.
+        """
+        query = select(ledger_table).order_by(ledger_table.c.sequence.desc())
+        if sequence is not None:
+            query = query.where(ledger_table.c.sequence < sequence)
+        if meter is not None:
+            query = query.where(ledger_table.c.meter == meter)
+        with reading(self.engine) as connection:
+            rows = connection.execute(query.limit(limit)).all()
+        return [_entry(row.sequence, bytes(row.body), bytes(row.digest)) for row in rows]
 
     def after(self, sequence: int, limit: int, meter: bytes | None = None) -> list[LedgerEntry]:
         """Return entries in order, of one meter or all, from after a number on.

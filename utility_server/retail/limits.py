@@ -11,7 +11,6 @@ is refused under the name `unattributed`. One with more estimated slots is refus
 Errors: StoreError, VerificationFailed
 """
 
-import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from applets.billing.statement import VerifiedBill
 from applets.common.bounded_energy import digest_of_days
 from applets.common.unattributed import UnattributedLimit, UnattributedQuestion
 from protocols.canonical.cose import SignedParts
+from protocols.canonical.foreign_text import read_toml
 from protocols.metrology import Period
 from utility_server.errors import HubRefused, StoreError, VerificationFailed
 from utility_server.retail.claims import (
@@ -69,7 +69,7 @@ class BillLimits:
         """Return the limits of the utility in `folder`; raise `StoreError` if they are damaged."""
         path = folder / FILE
         try:
-            members = tomllib.loads(path.read_text())
+            members = read_toml(path.read_text())
         except FileNotFoundError:
             return cls()
         except (OSError, ValueError) as error:

@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from protocols.canonical.foreign_text import read_json
 from protocols.canonical.hash_chain import GENESIS
 from utility_server.errors import LedgerTampered, StoreError, UtilityError
 from utility_server.fan_out import FanOut
@@ -64,10 +65,10 @@ class AuditProgress:
     def read(cls, path: Path) -> "AuditProgress":
         """Return what is in a file, the beginning where there is none; raise `StoreError`."""
         try:
-            content = json.loads(path.read_text())
+            content = read_json(path.read_text())
         except FileNotFoundError:
             return cls()
-        except (ValueError, RecursionError):
+        except ValueError:
             content = None
         match content:
             case {"format": "meterlet audit 1", "checked": int(checked), "digest": str(digest)} if (

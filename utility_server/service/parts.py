@@ -16,6 +16,7 @@ from utility_server.retail.utility import Utility
 from utility_server.service.access.api_keys import ApiKeys
 from utility_server.service.access.audit import AuditLog
 from utility_server.service.access.client_certificates import ClientCertificates
+from utility_server.service.access.known_browsers import KnownBrowsers
 from utility_server.service.access.oidc import Provider, StaffSignIn, StaffTokens
 from utility_server.service.access.operators import Operators
 from utility_server.service.access.second_factor import SecondFactors
@@ -34,6 +35,8 @@ from utility_server.service.tariff_register import TariffRegister
 
 LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
 _CURSOR_LABEL: Final = b"meterlet cursor 1"
+_REPEATED_LABEL: Final = b"meterlet repeated request 1"
+_BROWSER_LABEL: Final = b"meterlet known browser 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ class ServiceParts:
     client_certificates: ClientCertificates
     operators: Operators
     sessions: ConsoleSessions
+    browsers: KnownBrowsers
     audit: AuditLog
     tokens: StaffTokens | None
     sign_in: StaffSignIn | None
@@ -141,8 +145,9 @@ class ServiceParts:
             schedules=schedules,
             bill_runs=bill_runs,
             runner=runner,
-            cursors=Cursors(hmac.new(utility.keys.storage, _CURSOR_LABEL, sha256).digest()),
-            repeated=RepeatedRequests(engine, now),
+            cursors=Cursors(_derived(utility, _CURSOR_LABEL)),
+            repeated=RepeatedRequests(engine, now, _derived(utility, _REPEATED_LABEL)),
+            browsers=KnownBrowsers(_derived(utility, _BROWSER_LABEL), now, randomness),
             metrics=Metrics(utility.questions, jobs),
         )
 
@@ -155,3 +160,8 @@ class ServiceParts:
         """End the runs' thread and close the database."""
         self.runner.stop()
         self.utility.close()
+
+
+def _derived(utility: Utility, label: bytes) -> bytes:
+    """Return a key of its own for one use, which whoever has the utility's keys has."""
+    return hmac.new(utility.keys.storage, label, sha256).digest()

@@ -16,7 +16,6 @@ In a stream or a file each message is framed, its lengths in big-endian bytes:
     length of the topic (2) | length of the payload (4) | topic (UTF-8) | payload
 """
 
-import json
 import re
 import struct
 from collections.abc import Mapping
@@ -25,6 +24,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from hub.meters.telegrams import DRAWN, Counted, Heard, LostBytes, MeterTelegram, counted
+from protocols.canonical.foreign_text import ForeignTextRefused, read_json
 from protocols.metrology import Medium
 
 PROTOCOL: Final = "MQTT"
@@ -174,10 +174,10 @@ def _json(payload: bytes) -> Mapping[str, Any]:
     if payload.count(b"{") + payload.count(b"[") > LARGEST_PAYLOAD // DEEPEST:
         raise _Unreadable("nested too deep")
     try:
-        members = json.loads(
+        members = read_json(
             payload, parse_float=_number, parse_int=_number, parse_constant=_no_constant
         )
-    except (ValueError, RecursionError):
+    except ForeignTextRefused:
         raise _Unreadable("not JSON") from None
     if not isinstance(members, dict):
         raise _Unreadable("not a JSON object")

@@ -218,3 +218,13 @@ def test_health_and_figures_and_the_log_say_nothing_of_a_customer(
     assert service.key() not in str(service.log)
     routes = [facts["route"] for event, facts in service.log if event == "request"]
     assert routes.count("/customers/{meter}") == 1
+
+
+def test_a_name_with_a_nul_signs_nobody_in_on_any_database(service: Served) -> None:
+    """PostgreSQL has no text with a NUL: what is no name is not asked for."""
+    operators = service.parts.operators
+    operators.add("anna", "correct horse battery", frozenset({Role.BILLING}))
+    for name in ("an\0na", "anna\0", "\ud800"):
+        assert operators.sign_in(name, "correct horse battery", "10.0.0.1\0") is None
+    assert operators.sign_in("anna", "correct\0 horse battery", "10.0.0.1") is None
+    assert operators.sign_in("anna", "correct horse battery", "10.0.0.1") is not None

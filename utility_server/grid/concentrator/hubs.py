@@ -15,7 +15,6 @@ slow; an answer is handed on before the next hub is asked, so that answers do no
 """
 
 import asyncio
-import json
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from protocols.canonical.foreign_text import read_json
 from utility_server.errors import HeadEndError
 from utility_server.grid.concentrator.errors import ConcentratorError
 from utility_server.grid.concentrator.round_commands import Question
@@ -89,8 +89,8 @@ def read_hubs(path: Path) -> tuple[Hub, ...]:
     if path.stat().st_size > LARGEST_FILE:
         raise ConcentratorError(f"{path}: too long for a list of hubs")
     try:
-        members = json.loads(path.read_text())
-    except (ValueError, RecursionError) as error:
+        members = read_json(path.read_text())
+    except ValueError as error:
         raise ConcentratorError(f"{path}: not JSON: {error}") from None
     match members:
         case {"format": "meterlet hubs 1", "hubs": list(entries)} if len(members) == 2:

@@ -29,6 +29,7 @@ from typing import Any, Final
 from protocols.aggregation.errors import MalformedMessage, PackingRefused
 from protocols.aggregation.round import CHEAP_PROVED_BITS, RoundTerms
 from protocols.aggregation.weighting import Weighting
+from protocols.canonical.foreign_text import read_json
 from protocols.metrology import GridError, Period
 from tariffs import PriceIndex, TariffError
 from utility_server.errors import (
@@ -315,7 +316,7 @@ def ask(folder: Path, request: Request) -> Iterator[str | dict[str, Any]]:
                 case "said", (str(line),):
                     yield line
                 case "outcome", (str(facts),):
-                    yield json.loads(facts)
+                    yield read_json(facts)
 
 
 def _require_alone(path: Path) -> None:

@@ -28,6 +28,7 @@ from protocols.aggregation.paillier import (
     PaillierPublicKey,
     RandomBytes,
 )
+from protocols.canonical.foreign_text import ForeignTextRefused, read_json
 from utility_server.errors import UtilityError
 
 KEY_TYPE: Final = "DAJ"
@@ -187,8 +188,8 @@ def _number(members: Mapping[str, Any], name: str) -> int:
 
 def _object(text: str | bytes, what: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
+        found = read_json(text)
+    except ForeignTextRefused:
         raise InterchangeRefused(f"not JSON: there is no {what} in it") from None
     if not isinstance(found, dict):
         raise InterchangeRefused(f"not a {what} of python-paillier")

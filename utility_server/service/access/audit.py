@@ -7,6 +7,11 @@
 What changes something is entered before it is done (`begun`) and after (its HTTP status), so that
 no change is without an entry, whatever dies in between. What reads a customer's data is entered
 before the data are sent. Values that were sent are in no entry.
+
+The chain has no key. Whoever can write the database can cut off its end, or write all of it anew;
+then the chain holds, and says something else. He cannot make it end in a digest that it had before.
+So others note the last number and digest now and then (`head`), where he cannot write, and a check
+is told them (`entries`).
 """
 
 import hmac
@@ -19,12 +24,17 @@ from sqlalchemy import Engine, Row, insert, select
 from protocols.canonical.cbor import CborError
 from protocols.canonical.hash_chain import GENESIS, seal
 from protocols.canonical.stored import decode_row, encode_row
+from utility_server.chain_head import ChainHead
 from utility_server.database import audit_table as table
 from utility_server.database import reading, writing
 from utility_server.errors import LedgerTampered
 
 _LABEL: Final = b"meterlet audit 1"
 BEGUN: Final = "begun"
+CUT_OFF: Final = "cut off"
+"""Whoever asked was gone, or the process ended, before the outcome was known."""
+REPEATED: Final = "repeated"
+"""Before the status of an answer that was given again: nothing was done."""
 LONGEST: Final = 256
 _BATCH: Final = 1_000
 
@@ -43,7 +53,7 @@ class AuditEntry:
     target: str
     """Of what: `meter=...`, empty where it is of nothing in particular."""
     outcome: str
-    """`begun`, or the HTTP status with which it ended."""
+    """`begun`; the HTTP status with which it ended, `cut off`, or `repeated` and a status."""
     request: str
     """Ties the lines of one request together, and to the service's log."""
     digest: bytes
@@ -79,8 +89,24 @@ class AuditLog:
         with reading(self.engine) as connection:
             return [_entry(row) for row in connection.execute(query.limit(limit)).all()]
 
-    def entries(self) -> Iterator[AuditEntry]:
-        """Yield all entries, checking the chain; raise `LedgerTampered` where it breaks."""
+    def page_before(self, before: int | None, limit: int) -> list[AuditEntry]:
+        """Return entries backwards, from before a number on, or from the last; not checked."""
+        query = select(table).order_by(table.c.sequence.desc())
+        if before is not None:
+            query = query.where(table.c.sequence < before)
+        with reading(self.engine) as connection:
+            return [_entry(row) for row in connection.execute(query.limit(limit)).all()]
+
+    def head(self) -> ChainHead:
+        """Return the record's end, for others to keep; the chain is not checked."""
+        last = self.page_before(None, 1)
+        return ChainHead(last[0].sequence, last[0].digest) if last else ChainHead(0, GENESIS)
+
+    def entries(self, known: ChainHead | None = None) -> Iterator[AuditEntry]:
+        """Yield all entries, checking the chain; raise `LedgerTampered` where it breaks.
+
+        Also where it has not gone through `known`, an end that it had before.
+        """
         previous, expected = GENESIS, 1
         while batch := self._rows(expected - 1):
             for row in batch:
@@ -89,8 +115,12 @@ class AuditLog:
                 previous = seal(_LABEL, previous, bytes(row.body))
                 if not hmac.compare_digest(previous, bytes(row.digest)):
                     raise LedgerTampered(f"audit log: entry {expected} is not what was written")
+                if known is not None:
+                    known.require("audit log", expected, previous)
                 yield _entry(row)
                 expected += 1
+        if known is not None:
+            known.require_reached("audit log", expected - 1)
 
     def _rows(self, after: int) -> list[Row[tuple[object, ...]]]:
         query = select(table).where(table.c.sequence > after).order_by(table.c.sequence)

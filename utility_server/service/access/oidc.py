@@ -14,12 +14,10 @@ Errors: AccessProblem
 
 import base64
 import hmac
-import json
-import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -31,6 +29,7 @@ from sqlalchemy import Engine, delete, insert, select
 
 from utility_server.database import sign_in_table, writing
 from utility_server.errors import AccessProblem
+from utility_server.service.access.asking import ask_json
 from utility_server.service.access.roles import Principal
 from utility_server.service.access.settings import OidcSettings, require_safe_address
 
@@ -45,21 +44,32 @@ MOST_KEYS_SECONDS: Final = 86_400
 LEAST_KEYS_SECONDS: Final = 30
 """or where a token names an unknown one, but not more often: nobody can make us flood it."""
 PATIENCE_SECONDS: Final = 10.0
-LARGEST_ANSWER: Final = 1 << 18
+"""All of an answer of the provider has to be here within that time."""
+MOST_CODES: Final = 4
+"""So many codes are shown to the provider at a time."""
 LARGEST_TOKEN: Final = 1 << 14
 SIGN_IN_SECONDS: Final = 600
 MOST_SIGN_INS: Final = 10_000
 _RANDOM_SIZE: Final = 32
 _SIGN_INS: Final = b"sign-ins at the provider"
+_BUSY: Final = "the identity provider is being asked; try again"
 _DISCOVERY: Final = "/.well-known/openid-configuration"
 
 
 class Provider:
-    """The identity provider, over the network; what it says is kept for a while."""
+    """The identity provider, over the network; what it says is kept for a while.
+
+    One thread at a time asks for its addresses and keys, within `PATIENCE_SECONDS` in all. Nobody
+    waits for that thread: what is known counts meanwhile, or nothing does.
+    """
 
     def __init__(self, settings: OidcSettings, now: Callable[[], int]) -> None:
         self.settings, self.now = settings, now
         self._lock = Lock()
+        """Of the members below; never held while somebody is asked."""
+        self._turn = Lock()
+        """Whose turn it is to ask; nobody waits for it."""
+        self._codes = BoundedSemaphore(MOST_CODES)
         self._addresses: dict[str, str] = {}
         self._keys: KeySet | None = None
         self._fetched = self._asked = 0
@@ -67,12 +77,17 @@ class Provider:
 
     def address(self, name: str) -> str:
         """Return one of the provider's addresses, as `token_endpoint`."""
-        with self._lock:
-            if not self._addresses:
-                self._discover()
-            if name not in self._addresses:
-                raise AccessProblem(f"the identity provider has no {name}")
-            return self._addresses[name]
+        addresses = self._known_addresses()
+        if not addresses:
+            if not self._turn.acquire(blocking=False):
+                raise AccessProblem(_BUSY)
+            try:
+                addresses = self._discovered()
+            finally:
+                self._turn.release()
+        if name not in addresses:
+            raise AccessProblem(f"the identity provider has no {name}")
+        return addresses[name]
 
     def keys(self, *, is_again: bool = False) -> KeySet:
         """Return its keys; `is_again` asks for them anew, unless that was done just now.
@@ -84,18 +99,36 @@ class Provider:
             now = self.now()
             is_old = not 0 <= now - self._fetched < KEYS_SECONDS
             was_tried = 0 <= now - self._asked < LEAST_KEYS_SECONDS
-            if (self._keys is None or is_old or is_again) and not was_tried:
-                self._asked, self._trouble = now, ""
-                try:
-                    if not self._addresses:
-                        self._discover()
-                    self._keys = _key_set(self._get(self._addresses["jwks_uri"]))
-                    self._fetched = now
-                except AccessProblem as error:
-                    self._trouble = str(error)
+            is_due = (self._keys is None or is_old or is_again) and not was_tried
+        is_asking = is_due and self._turn.acquire(blocking=False)
+        if is_asking:
+            try:
+                self._fetch(now)
+            finally:
+                self._turn.release()
+        with self._lock:
             if self._keys is None or not 0 <= now - self._fetched < MOST_KEYS_SECONDS:
-                raise AccessProblem(self._trouble or "the identity provider's keys are too old")
+                usual = _BUSY if is_due else "the identity provider's keys are too old"
+                raise AccessProblem(self._trouble or usual)
             return self._keys
+
+    def _fetch(self, now: int) -> None:
+        """Ask for the keys; note what came of it."""
+        with self._lock:
+            self._asked, self._trouble = now, ""
+        try:
+            addresses = self._known_addresses() or self._discovered()
+            keys = _key_set(self._get(addresses["jwks_uri"]))
+        except AccessProblem as error:
+            with self._lock:
+                self._trouble = str(error)
+            return
+        with self._lock:
+            self._keys, self._fetched = keys, now
+
+    def _known_addresses(self) -> dict[str, str]:
+        with self._lock:
+            return self._addresses
 
     def tokens_for(self, code: str, verifier: str, redirect: str) -> Mapping[str, Any]:
         """Return what the provider gives for a code, unchecked."""
@@ -109,9 +142,17 @@ class Provider:
         auth = None
         if self.settings.client_secret:
             auth = httpx2.BasicAuth(self.settings.client_id, self.settings.client_secret)
-        return self._ask("POST", self.address("token_endpoint"), data=form, auth=auth)
+        address = self.address("token_endpoint")
+        # Anybody can come with a code that he has made up: some at a time, and nobody waits.
+        if not self._codes.acquire(blocking=False):
+            raise AccessProblem(_BUSY)
+        try:
+            return self._ask("POST", address, data=form, auth=auth)
+        finally:
+            self._codes.release()
 
-    def _discover(self) -> None:
+    def _discovered(self) -> dict[str, str]:
+        """Ask for the addresses; whoever calls this has the turn."""
         issuer = self.settings.issuer
         said = self._get(issuer.rstrip("/") + _DISCOVERY)
         if said.get("issuer") != issuer:
@@ -123,33 +164,18 @@ class Provider:
                 addresses[name] = address
         if "jwks_uri" not in addresses:
             raise AccessProblem("the identity provider has no jwks_uri")
-        self._addresses = addresses
+        with self._lock:
+            self._addresses = addresses
+        return addresses
 
     def _get(self, address: str) -> Mapping[str, Any]:
         return self._ask("GET", address)
 
     def _ask(self, method: str, address: str, **more: Any) -> Mapping[str, Any]:
-        """Return the JSON object that an address answers; follows no redirection."""
-        authorities = str(self.settings.ca_file) if self.settings.ca_file else None
-        verify = ssl.create_default_context(cafile=authorities)
-        try:
-            with (
-                httpx2.Client(verify=verify, timeout=PATIENCE_SECONDS, trust_env=False) as client,
-                client.stream(method, address, **more) as answer,
-            ):
-                content = b""
-                for part in answer.iter_bytes():
-                    content += part
-                    if len(content) > LARGEST_ANSWER:
-                        raise AccessProblem("the identity provider says too much")
-                status = answer.status_code
-            said = json.loads(content)
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-            kind = type(error).__name__  # its text may have what was sent
-            raise AccessProblem(f"the identity provider is not reached: {kind}") from None
-        except (ValueError, RecursionError):
-            raise AccessProblem("the identity provider answers no JSON") from None
-        if status != 200 or not isinstance(said, dict):
+        """Return the JSON object that an address answers with 200."""
+        authorities = self.settings.ca_file
+        status, said = ask_json(method, address, PATIENCE_SECONDS, authorities, **more)
+        if status != 200:
             raise AccessProblem(f"the identity provider refuses, with status {status}")
         return said
 

@@ -3,7 +3,8 @@
 
 Of a password only its Argon2id hash is kept. One is checked at a time, so that a crowd of guesses
 fills neither memory nor cores, and an unknown name takes as long as a known one. Failures cost time
-by source and by name: after the first few, 1 s, 2 s, 4 s, ..., kept in the database.
+by source and by name: after the first few, 1 s, 2 s, 4 s, ..., kept in the database. A browser in
+which the name has signed in before is counted by itself: strangers cannot make it wait.
 
 Who has a second factor (`second_factor`) signs in with both, and a wrong one of the two is answered
 and counted like the other. Where the utility demands one, nobody signs in without.
@@ -75,37 +76,67 @@ class Operators:
     _turn: Lock = field(default_factory=Lock, repr=False)
 
     def add(self, name: str, password: str, roles: frozenset[Role]) -> Operator:
-        """Add an operator, or give him a new password and roles, which ends his sessions.
+        """Add an operator.
 
-        Raises `AccessProblem` for a name or a password that is none; no error repeats it.
+        Raises `AccessProblem` for a name or a password that is none, no error repeats it; and for
+        a name that somebody has.
         """
         if not NAME.fullmatch(name):
             raise AccessProblem(
                 f"{name[:40]!r} is no operator's name: a small letter, then small letters, digits,"
                 " '.', '_' or '-'"
             )
-        if not roles:
-            raise AccessProblem("say a role at least")
-        normal = _normal(password)
-        if not SHORTEST <= len(normal) <= LONGEST or len(set(normal)) < 4:
-            raise AccessProblem(
-                f"a password has {SHORTEST} to {LONGEST} characters, four different ones at least"
-            )
-        values = {
-            "password": self._hasher.hash(normal),
-            "roles": roles_text(roles),
-            "epoch": self.randomness(_EPOCH_SIZE).hex(),
-        }
+        values = self._values(password, roles)
         with writing(self.engine, name.encode()) as connection:
-            known = update(table).where(table.c.name == name).values(**values)
-            if not connection.execute(known).rowcount:
-                connection.execute(insert(table).values(name=name, **values))
+            if connection.execute(select(table.c.name).where(table.c.name == name)).first():
+                raise AccessProblem(
+                    f"there is an operator {name} already; for another password or other roles:"
+                    f" `meterlet utility operator change {name}`"
+                )
+            connection.execute(insert(table).values(name=name, **values))
         return Operator(name, roles, values["epoch"])
+
+    def change(
+        self, name: str, password: str | None = None, roles: frozenset[Role] | None = None
+    ) -> Operator:
+        """Give an operator another password, or other roles, or both; his sessions end.
+
+        Who has guessed at his password until now makes him wait no longer. Raises `AccessProblem`
+        as `add` does, and where there is no such operator.
+        """
+        values = self._values(password, roles)
+        with writing(self.engine, name.encode(), _SIGN_INS) as connection:
+            where = table.c.name == name
+            if not NAME.fullmatch(name) or not (
+                connection.execute(update(table).where(where).values(**values)).rowcount
+            ):
+                raise AccessProblem("there is no operator of that name")
+            connection.execute(delete(failures).where(failures.c.source == _slot(name)))
+            row = connection.execute(select(table).where(where)).one()
+        return Operator(row.name, stored_roles(row.roles), row.epoch)
+
+    def _values(self, password: str | None, roles: frozenset[Role] | None) -> dict[str, str]:
+        values = {"epoch": self.randomness(_EPOCH_SIZE).hex()}
+        if roles is not None:
+            if not roles:
+                raise AccessProblem("say a role at least")
+            values["roles"] = roles_text(roles)
+        if password is not None:
+            normal = _normal(password)
+            if not SHORTEST <= len(normal) <= LONGEST or len(set(normal)) < 4:
+                raise AccessProblem(
+                    f"a password has {SHORTEST} to {LONGEST} characters, four different ones at"
+                    " least"
+                )
+            values["password"] = self._hasher.hash(normal)
+        return values
 
     def remove(self, name: str) -> None:
         """Remove an operator, whose sessions end; raise `AccessProblem` where there is none."""
         with writing(self.engine, name.encode()) as connection:
-            if not connection.execute(delete(table).where(table.c.name == name)).rowcount:
+            if not NAME.fullmatch(name) or not (
+                connection.execute(delete(table).where(table.c.name == name)).rowcount
+            ):
                 raise AccessProblem("there is no operator of that name")
             self.factors.remove(connection, name)
 
@@ -142,26 +173,35 @@ class Operators:
 
     def find(self, name: str) -> Operator | None:
         """Return the operator of that name, or None."""
+        if not NAME.fullmatch(name):  # not every text can be asked for: PostgreSQL has no NUL
+            return None
         with reading(self.engine) as connection:
             row = connection.execute(select(table).where(table.c.name == name)).one_or_none()
         return None if row is None else Operator(row.name, stored_roles(row.roles), row.epoch)
 
-    def sign_in(self, name: str, password: str, source: str, code: str = "") -> Operator | None:
+    def sign_in(
+        self, name: str, password: str, source: str, code: str = "", *, browser: str = ""
+    ) -> Operator | None:
         """Return the operator if the password is his, else None, after as much work.
 
         The same where he has a second factor and `code` is none of his at this moment, or has none
         and needs one.
 
-        Counted as a failure before it is looked at, so that many at once gain nothing. Raises
-        `TooManySignIns`, unread, where it is too soon after the last failures.
+        `browser` is the nonce of one in which he has signed in before (`KnownBrowsers`): it is
+        counted alone, and others' failures do not bind it. Counted as a failure before it is looked
+        at, so that many at once gain nothing. Raises `TooManySignIns`, unread, where it is too soon
+        after the last failures.
         """
-        keys = self._count(name, source)
-        with reading(self.engine) as connection:
-            hashed = connection.execute(
-                select(table.c.password).where(table.c.name == name)
-            ).scalar_one_or_none()
+        keys = self._count(name, source, browser)
+        hashed = None
+        asked = name if NAME.fullmatch(name) else ""
+        if asked:
+            with reading(self.engine) as connection:
+                hashed = connection.execute(
+                    select(table.c.password).where(table.c.name == name)
+                ).scalar_one_or_none()
         # Before the password, and for every name: how long it takes tells nothing of the password.
-        shown = self.factors.look(name, code)
+        shown = self.factors.look(asked, code)
         with self._turn:
             if not self._nobody:
                 self._nobody = self._hasher.hash(self.randomness(32))
@@ -178,12 +218,14 @@ class Operators:
             connection.execute(delete(failures).where(failures.c.source.in_(keys)))
         return self.find(name)
 
-    def _count(self, name: str, source: str) -> list[str]:
+    def _count(self, name: str, source: str, browser: str = "") -> list[str]:
         now = self.now()
-        slot = int.from_bytes(sha256(name.encode()).digest()[:4], "big") % NAME_SLOTS
         with writing(self.engine, _SIGN_INS) as connection:
             connection.execute(delete(failures).where(failures.c.last < now - FORGET_SECONDS))
-            keys = [_counted_as(connection, f"from {source[:64]}"), f"name slot {slot}"]
+            if browser:
+                keys = [f"browser {browser}"]
+            else:
+                keys = [_counted_as(connection, f"from {_plain(source)}"), _slot(name)]
             rows = {
                 row.source: row
                 for row in connection.execute(select(failures).where(failures.c.source.in_(keys)))
@@ -198,6 +240,17 @@ class Operators:
                 else:
                     connection.execute(insert(failures).values(source=key, tries=1, last=now))
         return keys
+
+
+def _slot(name: str) -> str:
+    """Return under what guesses at a name are counted."""
+    slot = int.from_bytes(sha256(name.encode("utf-8", "replace")).digest()[:4], "big") % NAME_SLOTS
+    return f"name slot {slot}"
+
+
+def _plain(source: str) -> str:
+    """Return a source as it can be stored: a proxy may say anything."""
+    return "".join(one for one in source[:64] if one.isascii() and one.isprintable())
 
 
 def _counted_as(connection: Connection, source: str) -> str:

@@ -18,7 +18,6 @@
 Errors: AccessProblem
 """
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from protocols.canonical.foreign_text import ForeignTextRefused, read_toml
 from utility_server.errors import AccessProblem
 from utility_server.keys import read_secret
 from utility_server.service.access.roles import Role, parse_roles
@@ -92,10 +92,10 @@ def _document(folder: Path) -> dict[str, Any]:
         content = path.read_bytes()
         if len(content) > _LARGEST:
             raise AccessProblem(f"{path}: too large")
-        document = tomllib.loads(content.decode())
+        document = read_toml(content.decode())
     except OSError as error:
         raise AccessProblem(f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ForeignTextRefused, UnicodeDecodeError) as error:
         raise AccessProblem(f"{path}: {error}") from None
     unknown = document.keys() - {"oidc", "operators"}
     if unknown:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What goes over the interface: bytes in hex, days as dates, moments in UTC, money as text."""
 
+from collections.abc import Mapping
 from datetime import date
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Final, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -18,10 +19,33 @@ AccountText = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 NonceText = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 JobText = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 KeyText = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
+MonthText = Annotated[str, StringConstraints(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$")]
+ChainEnd = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,17}):[0-9a-f]{64}$")]
 HostPort = Annotated[
     str,
     StringConstraints(pattern=r"^([A-Za-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\]):[1-9][0-9]{0,4}$"),
 ]
+
+
+_LINE: Final = r"^[^\x00-\x1f\x7f]*$"
+FORMS: Final[Mapping[str, str]] = {
+    r"^([0-9a-f]{2}){1,32}$": "1 to 32 bytes in hex",
+    r"^[0-9a-f]{64}$": "32 bytes in hex",
+    r"^[0-9a-f]{32}$": "16 bytes in hex",
+    r"^[0-9a-f]{16}$": "8 bytes in hex",
+    r"^[0-9]{4}-(0[1-9]|1[0-2])$": "a year and month, as 2025-03",
+    r"^(0|[1-9][0-9]{0,17}):[0-9a-f]{64}$": "NUMBER:DIGEST, the digest in 64 hex digits",
+    r"^([A-Za-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\]):[1-9][0-9]{0,4}$": "HOST:PORT",
+    "^(month|quarter|year)$": "month, quarter or year",
+    "^(bill|refused|settlement|profile|unattributed)$": (
+        "bill, refused, settlement, profile or unattributed"
+    ),
+    "^(oldest|newest)$": "oldest or newest",
+    "^[A-Z]{2}$": "two capital letters, as DE",
+    _LINE: "one line of text",
+    r"^[A-Za-z0-9][A-Za-z0-9 ._/-]{0,63}$": "1 to 64 letters, digits, spaces, '.', '_', '/', '-'",
+}
+"""What a pattern of the interface's description is to people."""
 
 
 class Model(BaseModel):
@@ -164,6 +188,17 @@ class TariffState(Model):
     withdrawn: str | None
 
 
+class PublishedLine(Model):
+    """What customers were asked under, on the utility's public list."""
+
+    number: int
+    time: str
+    kind: str
+    name: str
+    meters: int = Field(description="How many meters may be asked under it.")
+    digest: str
+
+
 class NewQuestion(Model):
     """A bill to ask for."""
 
@@ -199,12 +234,20 @@ class LedgerLine(Model):
     time: str
     kind: str
     meter: str
+    period: Days | None = Field(description="The local days that it is about, as far as known.")
     facts: dict[str, str | int]
     digest: str
 
 
 class LedgerHead(Model):
     """The end of the ledger: who keeps it can tell that nothing was cut off."""
+
+    entries: int
+    digest: str
+
+
+class AuditHead(Model):
+    """The end of the audit log: who keeps it can tell that nothing was cut off."""
 
     entries: int
     digest: str
@@ -247,7 +290,7 @@ class InvoiceState(Model):
     is_last: bool
 
 
-_Line = Annotated[str, StringConstraints(max_length=120, pattern=r"^[^\x00-\x1f\x7f]*$")]
+_Line = Annotated[str, StringConstraints(max_length=120, pattern=_LINE)]
 
 
 class PartyModel(Model):
@@ -275,6 +318,7 @@ class BillRunOrderModel(Model):
 
     tariff: DigestText
     period: Days | None = None
+    month: MonthText | None = Field(default=None, description="A whole month, instead of a period.")
     cycle: str = Field("month", pattern="^(month|quarter|year)$")
     begins: date = Field(date(2000, 1, 1), description="A day on which a cycle begins.")
     meters: list[MeterText] = Field([], max_length=10_000, description="Empty: all customers.")
@@ -288,6 +332,13 @@ class BillRunOrderModel(Model):
     wait_seconds: int = Field(
         0, ge=0, le=31_536_000, description="How long hubs are waited for; 0: until cancelled."
     )
+
+
+class NotedEnds(Model):
+    """Ends of the chains that somebody has noted elsewhere: the chains must go through them."""
+
+    ledger: ChainEnd | None = Field(default=None, description="NUMBER:DIGEST, of `/ledger/head`.")
+    audit: ChainEnd | None = Field(default=None, description="NUMBER:DIGEST, of `/audit/head`.")
 
 
 class RunState(Model):
@@ -322,7 +373,7 @@ class RunItem(Model):
 class NewSchedule(Model):
     """A bill run that comes again, of what is due then."""
 
-    name: str = Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")
+    name: str = Field(min_length=1, max_length=64, pattern=_LINE)
     day: int = Field(ge=1, le=28, description="Of each month.")
     hour: int = Field(0, ge=0, le=23, description="In UTC.")
     order: BillRunOrderModel
@@ -365,7 +416,7 @@ class Curve(Model):
 class NewApiKey(Model):
     """A key for a system."""
 
-    name: str = Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")
+    name: str = Field(min_length=1, max_length=64, pattern=_LINE)
     roles: list[Role] = Field(min_length=1, max_length=5)
     days: int = Field(365, ge=0, le=3650, description="How long it counts; 0: until revoked.")
 

@@ -2,25 +2,27 @@
 """What every request of the interface passes: who asks, may he, was it asked before, on record.
 
     authenticate -> role -> idempotency key -> audit (begun) -> the operation -> audit -> answer
+                                    +-> asked before: audit (repeated) -> the answer of then
 
 An operation says its roles where it is declared (`operation`), and the interface's description
 shows them as `x-roles`. Without one, nobody may: there is no default that lets in.
 """
 
+import hmac
 import re
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from hashlib import sha256
 from typing import Any, Final
 
-from anyio import to_thread
+from anyio import CancelScope, to_thread
 from fastapi import APIRouter, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from utility_server.errors import AccessProblem, StoreError
-from utility_server.service.access.audit import BEGUN
+from utility_server.errors import AccessProblem, StoreError, kind_of
+from utility_server.service.access.audit import BEGUN, CUT_OFF, REPEATED
 from utility_server.service.access.roles import Principal, Role
 from utility_server.service.access.tls_clients import SHOWN
 from utility_server.service.api.problems import (
@@ -31,6 +33,7 @@ from utility_server.service.api.problems import (
     problem_response,
 )
 from utility_server.service.parts import ServiceParts
+from utility_server.service.words import place_of
 
 SAFE_METHODS: Final = ("GET", "HEAD")
 PRINCIPAL: Final = "meterlet.principal"
@@ -69,8 +72,10 @@ def operation(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare an operation, which one of `roles` may ask for.
 
-    `reads`: it shows a customer's data, and each time is put on record. `has_secret`: its answer is
-    kept nowhere. `fails` are the errors that it may answer beside those of all operations.
+    `reads`: it shows a customer's data, and each time is put on record; it changes nothing, so that
+    asked again it is done again. `has_secret`: its answer is kept nowhere. What does change
+    something answers nobody's name and address, since its answer is kept. `fails` are the errors
+    that it may answer beside those of all operations.
     """
     extra = {**more.pop("openapi_extra", {}), _ROLES: sorted(roles)}
     if reads:
@@ -86,7 +91,7 @@ def operation(
     answers |= more.pop("responses", {})
     if not changes:
         answers[304] = {"description": "As it was at `If-None-Match`."}
-    else:
+    elif not reads:
         extra["parameters"] = [
             *extra.get("parameters", []),
             {
@@ -119,6 +124,8 @@ class ServiceRoute(APIRoute):
                 return await passage.answer(inner)
             except (*OURS, HTTPException, Problem, RequestValidationError) as error:
                 return problem_response(error, request.state.identification)
+            except Exception as error:  # noqa: BLE001 - said in the log, and in our form to the client
+                return passage.failed(error)
 
         return handle
 
@@ -143,6 +150,11 @@ class _Passage:
     async def answer(self, inner: Callable[[Request], Coroutine[Any, Any, Response]]) -> Response:
         request, parts = self.request, self.parts
         principal = await to_thread.run_sync(_authenticated, parts, request)
+        if self.changes:
+            # A last byte can come late: whether the key counts is asked once all is there, and
+            # before that only so that nobody unknown has a body read.
+            await request.body()
+            principal = await to_thread.run_sync(_authenticated, parts, request)
         request.state.principal = principal
         if not principal.may(self.roles):
             parts.metrics.refused("role")
@@ -152,7 +164,8 @@ class _Passage:
         key = await self._key()
         if key is not None:
             known = await to_thread.run_sync(parts.repeated.begin, principal.who, *key)
-            if known is not None:
+            if known is not None:  # on record like the first time, though nothing is done
+                await self._record(principal, f"{REPEATED} {known.status_code}")
                 return known
         try:
             response = await self._done(inner, principal)
@@ -174,22 +187,37 @@ class _Passage:
             response = await inner(self.request)
         except (*OURS, HTTPException, Problem, RequestValidationError) as error:
             response = problem_response(error, self.request.state.identification)
+        except Exception as error:  # noqa: BLE001 - a bug, which has an outcome like all else
+            response = self.failed(error)
+        except BaseException:  # the process ends, or whoever has asked is gone
+            if self.changes:
+                with CancelScope(shield=True):
+                    await self._record(principal, CUT_OFF)
+            raise
         if self.changes or self.reads:
             await self._record(principal, str(response.status_code))
         return response
+
+    def failed(self, error: Exception) -> Response:
+        """Answer that something went wrong here; the log has its kind and place, nothing sent."""
+        name = self.request.state.identification
+        facts = {"request": name, "why": kind_of(error), "at": place_of(error)}
+        self.parts.settings.log("request-failed", facts)
+        return problem_response(error, name)
 
     async def _key(self) -> tuple[str, bytes] | None:
         """Return the idempotency key and what it stands for, None where there is none."""
         request = self.request
         keys = request.headers.getlist(KEY_HEADER)
-        if not keys or not self.changes:
+        if not keys or not self.changes or self.reads:
             return None
         if len(keys) > 1 or not _KEY.fullmatch(keys[0]):
             raise Problem(400, "invalid-idempotency-key", "1 to 128 visible ASCII characters")
         body = await request.body()
         content_type = request.headers.get("content-type", "")
         parts = (request.method, request.url.path, request.url.query, content_type)
-        digest = sha256()
+        # Under a key of ours: of a hash alone, a name and address could be found by trying.
+        digest = hmac.new(self.parts.repeated.secret, digestmod=sha256)
         for part in (*(text.encode() for text in parts), body):
             digest.update(len(part).to_bytes(8, "big") + part)
         return keys[0], digest.digest()

@@ -20,6 +20,8 @@ Limit = Annotated[int, Query(ge=1, le=MOST, description="How many at most.")]
 Cursor = Annotated[
     str | None, Query(max_length=1024, description="Where the page begins: `next` of another.")
 ]
+OLDEST: Final = "oldest"
+Order = Annotated[str, Query(pattern="^(oldest|newest)$", description="Which entries come first.")]
 
 
 async def _body(request: Request) -> bytes:

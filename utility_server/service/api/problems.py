@@ -28,6 +28,7 @@ from utility_server.errors import (
     UnknownCustomer,
     kind_of,
 )
+from utility_server.service.api.models import FORMS
 
 MEDIA: Final = "application/problem+json"
 TYPE_BASE: Final = "urn:meterlet:problem:"
@@ -123,13 +124,52 @@ def problem_response(error: Exception, request: str = "") -> Response:
     return Response(body, problem.status, headers, MEDIA)
 
 
+_PLAIN: Final[Mapping[str, str]] = {
+    "missing": "it is missing",
+    "extra_forbidden": "there is no such member",
+    "greater_than_equal": "it is {ge} at least",
+    "less_than_equal": "it is {le} at most",
+    "string_too_short": "it has {min_length} characters at least",
+    "string_too_long": "it has {max_length} characters at most",
+    "too_short": "say {min_length} at least",
+    "too_long": "say {max_length} at most",
+    "int_parsing": "it is a whole number",
+    "int_parsing_size": "it is a whole number of at most some digits",
+    "int_type": "it is a whole number",
+    "int_from_float": "it is a whole number",
+    "string_type": "it is text",
+    "string_unicode": "it is text",
+    "bool_parsing": "it is true or false",
+    "bool_type": "it is true or false",
+    "date_parsing": "it is a day, as 2025-03-31",
+    "date_type": "it is a day, as 2025-03-31",
+    "date_from_datetime_parsing": "it is a day, as 2025-03-31",
+    "date_from_datetime_inexact": "it is a day, as 2025-03-31",
+    "enum": "it is {expected}",
+    "list_type": "it is a list",
+    "dict_type": "it is an object",
+    "model_type": "it is an object",
+    "model_attributes_type": "it is an object",
+    "json_invalid": "it is JSON",
+}
+"""What the kinds of faults are to people; each says what has to be there."""
+
+
+def _plain(fault: Mapping[str, Any]) -> str:
+    """Say what has to be there; what was sent is not repeated."""
+    facts = fault.get("ctx", {})
+    if fault["type"] == "string_pattern_mismatch":
+        return f"it is {FORMS.get(facts.get('pattern', ''), 'of the form that is described')}"
+    try:
+        return _PLAIN[fault["type"]].format_map(facts)[:256]
+    except KeyError:
+        return "it is as the interface's description says"
+
+
 def _invalid(error: RequestValidationError) -> Problem:
     """Say where a request is wrong; what was sent there is not repeated."""
     faults = [
-        {
-            "at": ".".join(str(part)[:64] for part in one["loc"])[:256],
-            "why": str(one["msg"])[:256],
-        }
+        {"at": ".".join(str(part)[:64] for part in one["loc"])[:256], "why": _plain(one)}
         for one in error.errors()[:MOST_FAULTS]
     ]
     return Problem(422, "invalid-request", "the request is not as described", faults=faults)

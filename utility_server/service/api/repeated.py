@@ -2,8 +2,9 @@
 """Requests that come again: who sends the same idempotency key gets the same answer.
 
 A key is its client's own: nobody gets another's answer. The same key with another request is
-refused. Of the request only its SHA-256 is kept. Answers that show a secret are not kept: who asks
-for one again learns that it was done, and nothing else.
+refused. Of the request only a MAC is kept. Answers that show a secret are not kept: who asks for
+one again learns that it was done, and nothing else. No answer that is kept shows a customer's name
+or address: they can be erased, and would be here still.
 """
 
 import hmac
@@ -31,6 +32,8 @@ class RepeatedRequests:
 
     engine: Engine
     now: Callable[[], int] = field(repr=False)
+    secret: bytes = field(repr=False)
+    """The key of the requests' MACs."""
 
     def begin(self, owner: str, key: str, request: bytes) -> Response | None:
         """Return what was answered before; None where the request is to be worked on now.

@@ -10,13 +10,14 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
-from utility_server.service.console import pages, sign_in
+from utility_server.service.console import pages, sign_in, words
 from utility_server.service.console.assets import HERE, ConsoleAssets
 from utility_server.service.console.guard import ConsoleGuard
 from utility_server.service.console.visit import Console
 from utility_server.service.parts import ServiceParts
 
 _REASONS = {
+    400: "the form is not one of this console",
     404: "there is no such page",
     405: "that page takes no such request",
     413: "that is too large",
@@ -34,6 +35,7 @@ def create_console(parts: ServiceParts, api: FastAPI) -> ASGIApp:
         lstrip_blocks=True,
     )
     templates.globals["asset"] = assets.address
+    templates.globals["words"] = words
     console = Console(parts, api, templates)
 
     async def refused(_: Request, error: Exception) -> Response:

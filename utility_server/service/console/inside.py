@@ -37,10 +37,10 @@ class InsideAnswer:
 
     @property
     def problem(self) -> str:
-        """Why it did not, in a sentence."""
+        """Why it did not, in a sentence; of a form, which field is wrong and what belongs there."""
         said = self.json
-        faults = "; ".join(f"{one['at']}: {one['why']}" for one in said.get("faults", []))
-        return f"{said['detail']}{': ' if faults else ''}{faults}"
+        faults = [f"{_label(one['at'])}: {one['why']}" for one in said.get("faults", [])]
+        return "; ".join(faults) or str(said["detail"])
 
 
 class InsideProblem(Exception):
@@ -117,6 +117,12 @@ class Inside:
         if not answer.is_fine:
             raise InsideProblem(answer)
         return answer.json
+
+
+def _label(place: str) -> str:
+    """Return how a page calls a member of a request: `body.order.tariff` is `Tariff`."""
+    names = [one for one in place.split(".") if not one.isdecimal()]
+    return names[-1].replace("_", " ").capitalize() if names else "The request"
 
 
 def _encoded(body: Any) -> bytes:

@@ -4,30 +4,22 @@
 from datetime import date, timedelta
 from typing import Any, Final
 
+from pydantic import TypeAdapter, ValidationError
 from starlette.responses import Response
 
 from utility_server.service.access.roles import Role
+from utility_server.service.api.models import MeterText
 from utility_server.service.console.charts import load_chart
+from utility_server.service.console.inside import InsideAnswer, InsideProblem
 from utility_server.service.console.visit import ConsolePage, Visit
+from utility_server.service.console.words import GROUPS, LIVE, tariff_name
 
 BILLING, AUDITOR = Role.BILLING, Role.AUDITOR
 READERS: Final = (BILLING, AUDITOR)
 SHOWN: Final = 50
-GROUPS: Final = {
-    "billed": ("billed",),
-    "waiting": ("new", "asked"),
-    "unreachable": ("unreachable", "not-ready", "given-up"),
-    "declined": ("declined",),
-    "refused": ("refused", "cancelled"),
-}
-"""How the states of a run's customers stand on the page."""
-NAMES: Final = {
-    "billed": "billed",
-    "waiting": "waiting for the hub",
-    "unreachable": "not reached, or not ready",
-    "declined": "the hub said no",
-    "refused": "not to be billed so",
-}
+MOST: Final = 200
+"""So many the interface tells at once."""
+METER: Final = TypeAdapter(MeterText)
 
 
 async def welcome(visit: Visit) -> Response:
@@ -49,18 +41,18 @@ PARTY: Final = ("name", "street", "postcode", "city", "country", "reference")
 # The run of the month
 
 
-async def overview(visit: Visit) -> Response:
+async def overview(visit: Visit, refused: InsideAnswer | str = "") -> Response:
     """Show the newest bill run, and let another begin."""
     inside = visit.inside
     runs = (await inside.get("/v1/runs", limit=SHOWN))["items"]
     bill_runs = [run for run in runs if run["kind"] == "bill-run"]
-    tariffs = (await inside.get("/v1/tariffs", limit=200))["items"]
+    tariffs = (await inside.get("/v1/tariffs", limit=MOST))["items"]
     schedules = (await inside.get("/v1/bill-schedules", limit=SHOWN))["items"]
     today = date.fromtimestamp(visit.parts.settings.now())
     last_month = today.replace(day=1) - timedelta(days=1)
     return visit.page(
-        "overview.html", run=bill_runs[0] if bill_runs else None, runs=runs, groups=GROUPS,
-        names=NAMES,
+        "overview.html", refused=refused, run=bill_runs[0] if bill_runs else None, runs=runs,
+        tariff_names={one["digest"]: tariff_name(one) for one in tariffs},
         tariffs=[one for one in tariffs if one["withdrawn"] is None], schedules=schedules,
         month=f"{last_month:%Y-%m}",
     )  # fmt: skip
@@ -71,39 +63,29 @@ async def begin_run(visit: Visit) -> Response:
     fields = visit.fields
     body: dict[str, Any] = {"tariff": fields.get("tariff", "")}
     if fields.get("what") == "month":
-        try:
-            first = date.fromisoformat(f"{fields.get('month', '')}-01")
-        except ValueError:
-            return visit.page("problem.html", 422, reason="say a month, as 2025-03", back="/")
-        last = (first + timedelta(days=32)).replace(day=1) - timedelta(days=1)
-        body["period"] = {"from": str(first), "until": str(last)}
+        body["month"] = fields.get("month", "").strip()
     for name in ("replaces", "at_last_address"):
         if fields.get(name):
             body[name] = True
     answer = await visit.inside.ask("POST", "/v1/bill-runs", body, once=fields.get("once", ""))
     if not answer.is_fine:
-        return visit.problem(answer, "/")
+        return await overview(visit, answer)
     return visit.see(f"/runs/{answer.json['run']}")
 
 
 async def begin_schedule(visit: Visit) -> Response:
     """Let a bill run come again each month."""
-    fields = visit.fields
-    numbers = {name: fields.get(name, "") for name in ("day", "hour")}
-    body: dict[str, Any] = {
-        "name": fields.get("name", ""),
-        "order": {"tariff": fields.get("tariff", "")},
-        **{name: int(text) if text.isdecimal() else -1 for name, text in numbers.items()},
-    }
+    body: dict[str, Any] = {name: visit.fields.get(name, "") for name in ("name", "day", "hour")}
+    body["order"] = {"tariff": visit.fields.get("tariff", "")}
     answer = await visit.inside.ask("POST", "/v1/bill-schedules", body)
-    return visit.see("/") if answer.is_fine else visit.problem(answer, "/")
+    return visit.see("/", "schedule-made") if answer.is_fine else await overview(visit, answer)
 
 
 async def remove_schedule(visit: Visit) -> Response:
     """Let a bill run come no more."""
     name = visit.http.path_params["run"]
     answer = await visit.inside.ask("DELETE", f"/v1/bill-schedules/{name}")
-    return visit.see("/") if answer.is_fine else visit.problem(answer, "/")
+    return visit.see("/", "schedule-removed") if answer.is_fine else visit.problem(answer, "/")
 
 
 async def show_run(visit: Visit) -> Response:
@@ -111,45 +93,55 @@ async def show_run(visit: Visit) -> Response:
     name, group = visit.http.path_params["run"], visit.value("show")
     run = await visit.inside.get(f"/v1/runs/{name}")
     items: dict[str, Any] = {"items": [], "next": None}
+    names: dict[str, str] = {}
     if run["kind"] == "bill-run":
+        digest = run["facts"]["tariff"]
+        tariff = await visit.inside.ask("GET", f"/v1/tariffs/{digest}")
+        if tariff.is_fine:
+            names[digest] = tariff_name(tariff.json)
         items = await visit.inside.get(
             f"/v1/runs/{name}/items", limit=SHOWN, cursor=visit.value("cursor"),
             state=list(GROUPS.get(group, ())),
         )  # fmt: skip
-    is_live = run["state"] in ("waiting", "running", "cancelling")
     return visit.page(
-        "run.html", run=run, items=items, groups=GROUPS, names=NAMES, group=group, is_live=is_live
-    )
+        "run.html", run=run, items=items, group=group, is_live=run["state"] in LIVE,
+        tariff_names=names,
+    )  # fmt: skip
 
 
 async def cancel_run(visit: Visit) -> Response:
     """End a run."""
     name = visit.http.path_params["run"]
-    answer = await visit.inside.ask("POST", f"/v1/runs/{name}/cancellation")
-    return visit.see(f"/runs/{name}") if answer.is_fine else visit.problem(answer, "/")
+    run = await visit.inside.get(f"/v1/runs/{name}")
+    kind = "runs" if run["kind"] == "bill-run" else "record-checks"
+    answer = await visit.inside.ask("POST", f"/v1/{kind}/{name}/cancellation")
+    if not answer.is_fine:
+        return visit.problem(answer, f"/runs/{name}")
+    return visit.see(f"/runs/{name}", "run-ended")
 
 
 async def retry_run(visit: Visit) -> Response:
     """Let a run try again whom it has given up."""
     name = visit.http.path_params["run"]
     answer = await visit.inside.ask("POST", f"/v1/runs/{name}/retry")
-    return visit.see(f"/runs/{name}") if answer.is_fine else visit.problem(answer, "/")
+    if not answer.is_fine:
+        return visit.problem(answer, f"/runs/{name}")
+    return visit.see(f"/runs/{name}", "run-again")
 
 
 # Customers
 
 
-async def customers(visit: Visit) -> Response:
+async def customers(visit: Visit, refused: InsideAnswer | str = "") -> Response:
     """List the customers, or go to one."""
-    wanted = visit.value("meter").strip().lower()
-    if wanted:
-        if all(one in "0123456789abcdef" for one in wanted):
-            return visit.see(f"/customers/{wanted[:64]}")
-        return visit.page(
-            "problem.html", 422, reason="a meter's identification is hex", back="/customers"
-        )
+    wanted, status = visit.value("meter").strip().lower(), 200
+    if wanted and not refused:
+        try:
+            return visit.see(f"/customers/{METER.validate_python(wanted)}")
+        except ValidationError:
+            status, refused = 422, "Meter: it is 1 to 32 bytes in hex"
     page = await visit.inside.get("/v1/customers", limit=SHOWN, cursor=visit.value("cursor"))
-    return visit.page("customers.html", page=page)
+    return visit.page("customers.html", status, refused, page=page, wanted=wanted)
 
 
 async def enrol(visit: Visit) -> Response:
@@ -157,17 +149,17 @@ async def enrol(visit: Visit) -> Response:
     content = visit.files.get("enrolment", b"")
     answer = await visit.inside.ask("POST", "/v1/customers", content)
     if not answer.is_fine:
-        return visit.problem(answer, "/customers")
-    return visit.see(f"/customers/{answer.json['meter']}")
+        return await customers(visit, answer)
+    return visit.see(f"/customers/{answer.json['meter']}", "enrolled")
 
 
-async def customer(visit: Visit) -> Response:
+async def customer(visit: Visit, refused: InsideAnswer | str = "") -> Response:
     """Show one customer: all that the utility knows of him."""
     meter, inside = visit.http.path_params["meter"], visit.inside
     shown = await inside.get(f"/v1/customers/{meter}")
     exchanges = await inside.get(f"/v1/customers/{meter}/exchanges")
     bills = (await inside.get("/v1/bills", meter=meter, limit=SHOWN))["items"]
-    entries = (await inside.get("/v1/ledger", meter=meter, limit=200))["items"]
+    entries = await inside.get("/v1/ledger", meter=meter, limit=MOST, order="newest")
     parties: dict[str, Any] = {}
     if visit.may(BILLING):
         for contract in shown["contracts"]:
@@ -176,8 +168,8 @@ async def customer(visit: Visit) -> Response:
             parties[contract["account"]] = answer.json if answer.is_fine else None
     bills.sort(key=lambda one: one["period"]["from"], reverse=True)
     return visit.page(
-        "customer.html", customer=shown, exchanges=exchanges, bills=bills,
-        entries=list(reversed(entries)), parties=parties, party_fields=PARTY,
+        "customer.html", refused=refused, customer=shown, exchanges=exchanges, bills=bills,
+        entries=entries["items"], parties=parties, party_fields=PARTY,
     )  # fmt: skip
 
 
@@ -186,8 +178,9 @@ async def move_in(visit: Visit) -> Response:
     meter = visit.http.path_params["meter"]
     body = {"from": visit.fields.get("from", "")}
     answer = await visit.inside.ask("POST", f"/v1/customers/{meter}/contracts", body)
-    back = f"/customers/{meter}"
-    return visit.see(back) if answer.is_fine else visit.problem(answer, back)
+    if not answer.is_fine:
+        return await customer(visit, answer)
+    return visit.see(f"/customers/{meter}", "contract-opened")
 
 
 async def move_out(visit: Visit) -> Response:
@@ -195,21 +188,25 @@ async def move_out(visit: Visit) -> Response:
     meter, account = visit.http.path_params["meter"], visit.http.path_params["account"]
     path = f"/v1/customers/{meter}/contracts/{account}/end"
     answer = await visit.inside.ask("POST", path, {"until": visit.fields.get("until", "")})
-    back = f"/customers/{meter}"
-    return visit.see(back) if answer.is_fine else visit.problem(answer, back)
+    if not answer.is_fine:
+        return await customer(visit, answer)
+    return visit.see(f"/customers/{meter}", "contract-closed")
 
 
 async def put_party(visit: Visit) -> Response:
     """Keep the name and address of a contract's customer, or erase them."""
     meter, account = visit.http.path_params["meter"], visit.http.path_params["account"]
-    path, back = f"/v1/customers/{meter}/contracts/{account}/party", f"/customers/{meter}"
+    path = f"/v1/customers/{meter}/contracts/{account}/party"
     if visit.fields.get("erase"):
         answer = await visit.inside.ask("DELETE", path)
     else:
         answer = await visit.inside.ask(
             "PUT", path, {name: visit.fields.get(name, "") for name in PARTY}
         )
-    return visit.see(back) if answer.is_fine else visit.problem(answer, back)
+    if not answer.is_fine:
+        return await customer(visit, answer)
+    done = "party-erased" if visit.fields.get("erase") else "party-kept"
+    return visit.see(f"/customers/{meter}", done)
 
 
 async def withdraw(visit: Visit) -> Response:
@@ -218,7 +215,7 @@ async def withdraw(visit: Visit) -> Response:
     answer = await visit.inside.ask("POST", f"/v1/bills/{nonce}/withdrawal")
     if not answer.is_fine:
         return visit.problem(answer, "/customers")
-    return visit.see(f"/customers/{answer.json['meter']}")
+    return visit.see(f"/customers/{answer.json['meter']}", "question-withdrawn")
 
 
 async def invoice(visit: Visit) -> Response:
@@ -231,36 +228,50 @@ async def invoice(visit: Visit) -> Response:
 # Tariffs, ledger, settlement
 
 
-async def tariffs(visit: Visit) -> Response:
-    """List the tariffs."""
-    page = await visit.inside.get("/v1/tariffs", limit=SHOWN, cursor=visit.value("cursor"))
-    return visit.page("tariffs.html", page=page)
+async def tariffs(visit: Visit, refused: InsideAnswer | str = "") -> Response:
+    """List the tariffs: those that are registered, and those that commands have asked under."""
+    inside = visit.inside
+    page = await inside.get("/v1/tariffs", limit=SHOWN, cursor=visit.value("cursor"))
+    registered = (await inside.get("/v1/tariffs", limit=MOST))["items"]
+    known = {one["digest"] for one in registered}
+    published = (await inside.get("/v1/published", limit=MOST, kind="tariff"))["items"]
+    others = {one["digest"]: one for one in published if one["digest"] not in known}
+    return visit.page("tariffs.html", refused=refused, page=page, others=list(others.values()))
 
 
 async def register_tariff(visit: Visit) -> Response:
     """Sign a tariff's source and register it."""
     source = visit.fields.get("source", "").replace("\r\n", "\n").encode()
     answer = await visit.inside.ask("POST", "/v1/tariffs", source, media="application/toml")
-    return visit.see("/tariffs") if answer.is_fine else visit.problem(answer, "/tariffs")
+    if not answer.is_fine:
+        return await tariffs(visit, answer)
+    return visit.see("/tariffs", "tariff-registered")
 
 
 async def withdraw_tariff(visit: Visit) -> Response:
     """Let nothing new be asked under a tariff."""
     digest = visit.http.path_params["digest"]
     answer = await visit.inside.ask("POST", f"/v1/tariffs/{digest}/withdrawal")
-    return visit.see("/tariffs") if answer.is_fine else visit.problem(answer, "/tariffs")
+    if not answer.is_fine:
+        return visit.problem(answer, "/tariffs")
+    return visit.see("/tariffs", "tariff-withdrawn")
 
 
-async def ledger(visit: Visit) -> Response:
-    """Show the ledger and its end, and the checks of the records."""
+async def ledger(visit: Visit, refused: InsideAnswer | str = "") -> Response:
+    """Show the ledger, the newest first, and its end, and the checks of the records."""
     inside = visit.inside
     page = await inside.get(
-        "/v1/ledger", limit=SHOWN, cursor=visit.value("cursor"), kind=visit.value("kind")
-    )
+        "/v1/ledger", limit=SHOWN, cursor=visit.value("cursor"), kind=visit.value("kind"),
+        order="newest",
+    )  # fmt: skip
     head = await inside.get("/v1/ledger/head")
     runs = (await inside.get("/v1/runs", limit=SHOWN))["items"]
     checks = [run for run in runs if run["kind"] == "record-check"][:5]
-    return visit.page("ledger.html", page=page, head=head, checks=checks, kind=visit.value("kind"))
+    audit_head = await inside.get("/v1/audit/head") if visit.may(AUDITOR) else None
+    return visit.page(
+        "ledger.html", refused=refused, page=page, head=head, audit_head=audit_head, checks=checks,
+        kind=visit.value("kind"),
+    )  # fmt: skip
 
 
 async def verify_entry(visit: Visit) -> Response:
@@ -301,17 +312,20 @@ async def _download(visit: Visit, path: str, file: str) -> Response:
 
 async def check_records(visit: Visit) -> Response:
     """Begin a check of the records."""
-    answer = await visit.inside.ask("POST", "/v1/record-checks", once=visit.fields.get("once", ""))
+    fields = visit.fields
+    noted = {name: text for name in ("ledger", "audit") if (text := fields.get(name, "").strip())}
+    answer = await visit.inside.ask("POST", "/v1/record-checks", noted, once=fields.get("once", ""))
     if not answer.is_fine:
-        return visit.problem(answer, "/ledger")
+        return await ledger(visit, answer)
     return visit.see(f"/runs/{answer.json['run']}")
 
 
 async def settlement(visit: Visit) -> Response:
     """Show what was settled, and which profiles customers are like."""
     cursor = visit.value("cursor")
-    page = await visit.inside.get("/v1/settlement/entries", limit=SHOWN, cursor=cursor)
-    profiles = await visit.inside.get("/v1/profiles", limit=SHOWN)
+    asked = {"limit": SHOWN, "order": "newest"}
+    page = await visit.inside.get("/v1/settlement/entries", cursor=cursor, **asked)
+    profiles = await visit.inside.get("/v1/profiles", **asked)
     return visit.page("settlement.html", page=page, profiles=profiles["items"])
 
 
@@ -323,6 +337,8 @@ async def regions(visit: Visit) -> Response:
     answer = await visit.inside.ask("GET", "/v1/regions", query={"limit": 200})
     if answer.status == 404:
         return visit.page("regions.html", spans=None, curve=None, chart=None, region="")
+    if not answer.is_fine:
+        raise InsideProblem(answer)
     spans, region = answer.json["items"], visit.value("region")
     curve, chart = None, None
     if region:
@@ -338,24 +354,27 @@ async def regions(visit: Visit) -> Response:
 
 
 async def audit(visit: Visit) -> Response:
-    """Show who asked for what."""
-    page = await visit.inside.get("/v1/audit", limit=SHOWN, cursor=visit.value("cursor"))
-    return visit.page("audit.html", page=page)
+    """Show who asked for what, the newest first, and the record's end."""
+    head = await visit.inside.get("/v1/audit/head")
+    page = await visit.inside.get(
+        "/v1/audit", limit=SHOWN, cursor=visit.value("cursor"), order="newest"
+    )
+    return visit.page("audit.html", page=page, head=head)
 
 
-async def keys(visit: Visit) -> Response:
+async def keys(visit: Visit, refused: InsideAnswer | str = "") -> Response:
     """List the keys of systems."""
-    return visit.page("keys.html", keys=await visit.inside.get("/v1/api-keys"), made=None)
+    known = await visit.inside.get("/v1/api-keys")
+    return visit.page("keys.html", refused=refused, keys=known, made=None)
 
 
 async def make_key(visit: Visit) -> Response:
     """Make a key, and show it this once."""
     roles = [str(role) for role in Role if visit.fields.get(f"role-{role}")]
-    name, days = visit.fields.get("name", ""), visit.fields.get("days", "365")
-    body = {"name": name, "roles": roles, "days": int(days) if days.isdigit() else -1}
-    answer = await visit.inside.ask("POST", "/v1/api-keys", body)
+    body: dict[str, Any] = {name: visit.fields.get(name, "") for name in ("name", "days")}
+    answer = await visit.inside.ask("POST", "/v1/api-keys", {**body, "roles": roles})
     if not answer.is_fine:
-        return visit.problem(answer, "/keys")
+        return await keys(visit, answer)
     return visit.page("keys.html", keys=await visit.inside.get("/v1/api-keys"), made=answer.json)
 
 
@@ -363,7 +382,9 @@ async def revoke_key(visit: Visit) -> Response:
     """Let a key count no more."""
     key = visit.http.path_params["key"]
     answer = await visit.inside.ask("POST", f"/v1/api-keys/{key}/revocation")
-    return visit.see("/keys") if answer.is_fine else visit.problem(answer, "/keys")
+    if not answer.is_fine:
+        return visit.problem(answer, "/keys")
+    return visit.see("/keys", "key-revoked")
 
 
 PAGES: Final = (

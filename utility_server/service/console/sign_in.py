@@ -9,6 +9,7 @@ from anyio import to_thread
 from starlette.responses import HTMLResponse, Response
 
 from utility_server.errors import AccessProblem, TooManySignIns
+from utility_server.service.access.known_browsers import LIFE_SECONDS as KNOWN_SECONDS
 from utility_server.service.access.oidc import SIGN_IN_SECONDS
 from utility_server.service.access.roles import Principal
 from utility_server.service.console.visit import ConsolePage, Visit
@@ -49,13 +50,18 @@ async def sign_in(visit: Visit) -> Response:
         return _asked(visit, 403, "that form was not of this browser; try again")
     parts, name = visit.parts, visit.fields.get("name", "").strip().lower()[:64]
     source = visit.http.client.host if visit.http.client else ""
+    named = await to_thread.run_sync(parts.operators.find, name)
+    known = visit.http.cookies.get(_known(visit, name), "")
+    browser = parts.browsers.nonce_of(known, name, "" if named is None else named.epoch)
     try:
         operator = await to_thread.run_sync(
-            parts.operators.sign_in,
-            name,
-            visit.fields.get("password", ""),
-            source,
-            visit.fields.get("code", ""),
+            lambda: parts.operators.sign_in(
+                name,
+                visit.fields.get("password", ""),
+                source,
+                visit.fields.get("code", ""),
+                browser=browser,
+            )
         )
     except TooManySignIns as error:
         answer = _asked(visit, 429, str(error))
@@ -65,7 +71,10 @@ async def sign_in(visit: Visit) -> Response:
         parts.metrics.refused("password")
         parts.settings.log("sign-in-refused", {"request": visit.http.state.identification})
         return _asked(visit, 403, REFUSED)
-    return await _begin(visit, operator.principal, operator.epoch, visit.fields.get("next", ""))
+    begun = await _begin(visit, operator.principal, operator.epoch, visit.fields.get("next", ""))
+    mark = parts.browsers.make(operator.name, operator.epoch)
+    _set_cookie(visit, begun, _known(visit, operator.name), mark, KNOWN_SECONDS, site="strict")
+    return begun
 
 
 async def go_to_provider(visit: Visit) -> Response:
@@ -150,6 +159,12 @@ def _set_cookie(
 
 def _door(visit: Visit) -> str:
     return f"{visit.console.cookie}_door"
+
+
+def _known(visit: Visit, name: str) -> str:
+    """Return the cookie of browsers in which a name has signed in: several share a browser."""
+    digest = sha256(name.encode("utf-8", "replace")).hexdigest()[:12]
+    return f"{visit.console.cookie}_known_{digest}"
 
 
 def _token(browser: str) -> str:

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """One request of one operator, as the console's pages see it, and how a page becomes a route."""
 
+import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -17,6 +19,7 @@ from starlette.routing import Route
 
 from utility_server.service.access.roles import Principal, Role
 from utility_server.service.access.sessions import ConsoleSession
+from utility_server.service.console import words
 from utility_server.service.console.inside import Inside, InsideAnswer, InsideProblem
 from utility_server.service.parts import ServiceParts
 
@@ -89,8 +92,19 @@ class Visit:
         """Return a field of the address."""
         return self.http.query_params.get(name, default)[:1024]
 
-    def page(self, template: str, status: int = 200, **context: Any) -> Response:
-        """Return a page."""
+    def page(
+        self, template: str, status: int = 200, refused: InsideAnswer | str = "", **context: Any
+    ) -> Response:
+        """Return a page; where its form was refused, with why and with all that was filled in."""
+        reason = refused
+        if isinstance(refused, InsideAnswer):
+            status, reason = refused.status, refused.problem
+
+        def entered(name: str, usual: str = "", form: str = "") -> str:
+            """Return what a field has: as it was sent, if this is its form, shown again."""
+            was_sent = bool(reason) and self.http.url.path.endswith(form)
+            return self.fields.get(name, "") if was_sent else usual
+
         session, path = self.session, self.http.url.path
         shown = [
             (address, name)
@@ -101,13 +115,27 @@ class Visit:
         current = "/" if first == "/runs" else first
         text = self.console.templates.get_template(template).render(
             visit=self, session=session, navigation=shown, current=current,
-            once=self.parts.settings.randomness(16).hex(), Role=Role, **context,
+            once=self.parts.settings.randomness(16).hex(), Role=Role, refused=reason,
+            done="" if reason or session is None else self.done,
+            entered=entered, **context,
         )  # fmt: skip
         return HTMLResponse(text, status)
 
-    def see(self, path: str) -> Response:
-        """Send the browser to another page."""
-        return RedirectResponse(path, 303)
+    def see(self, path: str, done: str = "") -> Response:
+        """Send the browser to another page; `done` is what that page says was done."""
+        mark = f"?done={done}.{self._mark(done)}" if done else ""
+        return RedirectResponse(path + mark, 303)
+
+    @property
+    def done(self) -> str:
+        """What was done just now, in this session: a link that is made up says nothing."""
+        key, _, mark = self.value("done").partition(".")
+        is_ours = bool(key) and hmac.compare_digest(mark.encode(), self._mark(key).encode())
+        return words.DONE.get(key, "") if is_ours else ""
+
+    def _mark(self, done: str) -> str:
+        token = "" if self.session is None else self.session.form_token
+        return hmac.new(token.encode(), b"done " + done.encode(), sha256).hexdigest()[:32]
 
     def problem(self, answer: InsideAnswer, back: str) -> Response:
         """Say why something was refused."""
@@ -139,10 +167,11 @@ class ConsolePage:
 
 async def _answer(page: ConsolePage, console: Console, http: Request) -> Response:
     cookie, is_poll = http.cookies.get(console.cookie), POLL_HEADER in http.headers
+    # The form first: its last byte can come after the session's end, and then it changes nothing.
+    fields, files = await _form(http) if page.method == "POST" else ({}, {})
     session = await to_thread.run_sync(lambda: console.parts.sessions.find(cookie, is_poll=is_poll))
     if session is not None:
         http.state.principal = session.principal
-    fields, files = await _form(http) if page.method == "POST" else ({}, {})
     visit = Visit(console, http, session, fields, files)
     if page.roles is not None:
         if session is None:

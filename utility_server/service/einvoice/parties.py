@@ -9,7 +9,6 @@ Errors: ServiceRefused, StoreError
 """
 
 import re
-import tomllib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -19,6 +18,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Engine, delete, insert, select
 
+from protocols.canonical.foreign_text import read_toml
 from protocols.canonical.stored import decode_row, encode_row
 from utility_server.database import customer_party_table as table
 from utility_server.database import reading, writing
@@ -84,11 +84,11 @@ class Seller:
         except OSError:
             raise ServiceRefused(f"who sells is not said: {SELLER_FILE} is missing") from None
         try:
-            said: dict[str, Any] = tomllib.loads(content[:_LARGEST].decode())
+            said: dict[str, Any] = read_toml(content[:_LARGEST].decode())
             vat, iban = str(said.pop("vat", "")), str(said.pop("iban", "")).replace(" ", "")
             days = said.pop("payment_days", 14)
             party = Party(**said)
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError):
+        except (ValueError, TypeError):
             raise ServiceRefused(f"{SELLER_FILE} is not as it must be") from None
         if not re.fullmatch("[A-Z]{2}[A-Za-z0-9]{2,13}", vat):
             raise ServiceRefused(f"{SELLER_FILE}: vat is no VAT identification")

@@ -2,7 +2,8 @@
 """A check of all that is on record: the ledger's chain and every entry again, and the audit log.
 
 It goes on from where it stands, entry by entry, after a restart too. What is wrong is in the run's
-result, and the check goes on behind it where it can.
+result, and the check goes on behind it where it can. Whoever has noted an end of the ledger or of
+the audit log has it looked for: then a chain that was cut off, or written anew, is found, too.
 """
 
 import hmac
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from protocols.canonical.hash_chain import GENESIS
+from utility_server.chain_head import ChainHead
 from utility_server.errors import LedgerTampered, UtilityError, kind_of
 from utility_server.retail.audit import verified_entries
 from utility_server.retail.ledger import LedgerEntry
@@ -54,7 +56,14 @@ class RecordCheck:
         total = result["entries"]
         if at < total and len(faults) < MOST_FAULTS:
             return Slice(at, total, result, self.now())
-        result["audit_entries"], result["audit"] = self._audit()
+        noted = _noted(job, "ledger")
+        if noted is not None:
+            try:
+                self.utility.ledger.require_noted(noted)
+            except LedgerTampered as error:
+                faults.append([noted.entries, kind_of(error), str(error)])
+                result["faults"] = faults[:MOST_FAULTS]
+        result["audit_entries"], result["audit"] = self._audit(_noted(job, "audit"))
         result["verified"] = not faults and not result["audit"]
         return Slice(at, total, result, None)
 
@@ -73,12 +82,22 @@ class RecordCheck:
         """End a check where it stands."""
         return Slice(job.done, job.total, job.result, None)
 
-    def _audit(self) -> tuple[int, str]:
+    def _audit(self, noted: ChainHead | None) -> tuple[int, str]:
         """Return how many entries the audit log has, and what is wrong with it, if anything."""
         number = 0
         try:
-            for entry in self.audit.entries():
+            for entry in self.audit.entries(noted):
                 number = entry.sequence
         except LedgerTampered as error:
             return number, str(error)
         return number, ""
+
+
+def parameters(ledger: str | None, audit: str | None) -> dict[str, Any]:
+    """Return what a check is to be told: ends of the chains, as they were noted."""
+    return {"ledger": ledger or "", "audit": audit or ""}
+
+
+def _noted(job: Job, chain: str) -> ChainHead | None:
+    text = job.parameters.get(chain, "")
+    return ChainHead.parse(text) if text else None

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 from utility_server.errors import StoreError, UtilityError, kind_of
 from utility_server.service.jobs.bill_run import Slice
 from utility_server.service.jobs.store import LEASE_SECONDS, Job, JobLost, Jobs, JobState
+from utility_server.service.words import place_of
 
 IDLE_SECONDS: Final = 0.5
 STORE_PAUSE_SECONDS: Final = 10.0
@@ -70,6 +71,10 @@ class Runner:
                 is_idle = not self.step()
             except StoreError as error:
                 self.tell("runs-wait", {"why": kind_of(error)})
+                self._stop.wait(STORE_PAUSE_SECONDS)
+                continue
+            except Exception as error:  # noqa: BLE001 - a bug; no run may end all others
+                self.tell("runs-wait", {"why": kind_of(error), "at": place_of(error)})
                 self._stop.wait(STORE_PAUSE_SECONDS)
                 continue
             if is_idle:

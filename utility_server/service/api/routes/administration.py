@@ -13,6 +13,7 @@ from utility_server.service.access.client_certificates import ClientCertificate,
 from utility_server.service.access.roles import Role
 from utility_server.service.api.models import (
     ApiKeyState,
+    AuditHead,
     AuditLine,
     ClientCertificateState,
     DigestText,
@@ -30,7 +31,7 @@ from utility_server.service.api.operation import (
     parts_of,
     principal_of,
 )
-from utility_server.service.api.paging import Cursor, Limit, page_of
+from utility_server.service.api.paging import OLDEST, Cursor, Limit, Order, page_of
 from utility_server.service.api.problems import Problem
 from utility_server.service.words import utc_text
 
@@ -112,14 +113,26 @@ def withdraw_client_certificate(request: Request, fingerprint: Fingerprint) -> A
 
 
 @operation(router, "GET", "/audit", (Role.AUDITOR,), response_model=Page[AuditLine])
-def list_audit(request: Request, limit: Limit = 50, cursor: Cursor = None) -> Any:
-    """List who asked the service for what, in order; a record check verifies the chain."""
+def list_audit(
+    request: Request, limit: Limit = 50, cursor: Cursor = None, order: Order = OLDEST
+) -> Any:
+    """List who asked the service for what; a record check verifies the chain."""
     audit = parts_of(request).audit
+
+    def rows(after: list[Any] | None, count: int) -> list[AuditEntry]:
+        at = None if after is None else int(after[0])
+        return audit.page(at or 0, count) if order == OLDEST else audit.page_before(at, count)
+
     return page_of(
-        request, ["audit"], cursor, limit,
-        lambda after, count: audit.page(0 if after is None else int(after[0]), count),
-        lambda one: [one.sequence], _line,
-    )  # fmt: skip
+        request, ["audit", order], cursor, limit, rows, lambda one: [one.sequence], _line
+    )
+
+
+@operation(router, "GET", "/audit/head", (Role.AUDITOR,), response_model=AuditHead)
+def audit_head(request: Request) -> Any:
+    """Return the audit log's end: whoever keeps it can tell later that nothing was cut off."""
+    head = parts_of(request).audit.head()
+    return AuditHead(entries=head.entries, digest=head.digest.hex())
 
 
 def _key(key: ApiKey) -> ApiKeyState:

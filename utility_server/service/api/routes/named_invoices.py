@@ -37,11 +37,11 @@ def show_party(request: Request, meter: Meter, account: Account) -> Any:
     )  # fmt: skip
 
 
-@operation(router, "PUT", _PARTY, CLERKS, fails=(404,), response_model=PartyModel)
-def put_party(request: Request, meter: Meter, account: Account, body: PartyModel) -> Any:
+@operation(router, "PUT", _PARTY, CLERKS, status=204, fails=(404,), response_class=Response)
+def put_party(request: Request, meter: Meter, account: Account, body: PartyModel) -> Response:
     """Keep the name and address of a contract's customer, for invoices that need them."""
     parts_of(request).parties.put(_account(request, meter, account), Party(**body.model_dump()))
-    return body
+    return Response(status_code=204)
 
 
 @operation(router, "DELETE", _PARTY, CLERKS, status=204, fails=(404,), response_class=Response)

@@ -7,20 +7,24 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
+from protocols.metrology import MetrologyError, Period
+from protocols.published import DocumentKind
 from utility_server.errors import CannotVerify, UnknownCustomer, VerificationFailed, kind_of
 from utility_server.retail.audit import check_entry
 from utility_server.retail.ledger import LedgerEntry
 from utility_server.service.access.roles import Role
 from utility_server.service.api.models import (
+    Days,
     LedgerHead,
     LedgerLine,
     MeterText,
     Page,
+    PublishedLine,
     Share,
     Verdict,
 )
-from utility_server.service.api.operation import ServiceRoute, operation, parts_of
-from utility_server.service.api.paging import Cursor, Limit, page_of
+from utility_server.service.api.operation import ANYONE, ServiceRoute, operation, parts_of
+from utility_server.service.api.paging import OLDEST, Cursor, Limit, Order, days_model, page_of
 from utility_server.service.api.problems import Problem
 from utility_server.service.api.routes.bills import LARGEST_NUMBER
 from utility_server.service.words import utc_text
@@ -44,10 +48,10 @@ Time = Annotated[int, Query(ge=0, le=LARGEST_NUMBER, description="In epoch secon
 @operation(router, "GET", "/ledger", READERS, reads=True, response_model=Page[LedgerLine])
 def list_ledger(
     request: Request, limit: Limit = 50, cursor: Cursor = None, meter: Meter = None,
-    kind: Kind = None,
+    kind: Kind = None, order: Order = OLDEST,
 ) -> Any:  # fmt: skip
-    """List the ledger's entries in order; the chain between them is not checked here."""
-    return _lines(request, "ledger", cursor, limit, meter, kind)
+    """List the ledger's entries; the chain between them is not checked here."""
+    return _lines(request, "ledger", cursor, limit, meter, kind, order)
 
 
 @operation(router, "GET", "/ledger/head", READERS, response_model=LedgerHead)
@@ -65,7 +69,7 @@ def ledger_head(request: Request) -> Any:
 )  # fmt: skip
 def show_entry(request: Request, number: Number) -> Any:
     """Show an entry."""
-    return _line(_entry(request, number))
+    return _line(request, _entry(request, number))
 
 
 @operation(
@@ -106,10 +110,11 @@ def verify_entry(request: Request, number: Number) -> Any:
     router, "GET", "/settlement/entries", SETTLERS, reads=True, response_model=Page[LedgerLine]
 )
 def list_settlement(
-    request: Request, limit: Limit = 50, cursor: Cursor = None, meter: Meter = None
-) -> Any:
+    request: Request, limit: Limit = 50, cursor: Cursor = None, meter: Meter = None,
+    order: Order = OLDEST,
+) -> Any:  # fmt: skip
     """List what customers' use was worth on the grid: one proved amount a customer and period."""
-    return _lines(request, "settlement", cursor, limit, meter, "settlement")
+    return _lines(request, "settlement", cursor, limit, meter, "settlement", order)
 
 
 @operation(router, "GET", "/settlement/shares", SETTLERS, response_model=list[Share])
@@ -134,10 +139,37 @@ def settlement_shares(request: Request, begin: Time, end: Time) -> Any:
 
 @operation(router, "GET", "/profiles", SETTLERS, reads=True, response_model=Page[LedgerLine])
 def list_profiles(
-    request: Request, limit: Limit = 50, cursor: Cursor = None, meter: Meter = None
-) -> Any:
+    request: Request, limit: Limit = 50, cursor: Cursor = None, meter: Meter = None,
+    order: Order = OLDEST,
+) -> Any:  # fmt: skip
     """List which standard profile customers are like, as their hubs have proved it."""
-    return _lines(request, "profiles", cursor, limit, meter, "profile")
+    return _lines(request, "profiles", cursor, limit, meter, "profile", order)
+
+
+@operation(router, "GET", "/published", ANYONE, response_model=Page[PublishedLine])
+def list_published(
+    request: Request,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    kind: Annotated[DocumentKind | None, Query(description="Of this kind alone.")] = None,
+) -> Any:
+    """List what customers were asked under, whoever asked: also tariffs that are not registered."""
+    entries = parts_of(request).utility.publications.list().entries
+    lines = [
+        PublishedLine(
+            number=number, time=utc_text(one.time), kind=str(one.kind), name=one.name,
+            meters=one.meters, digest=one.digest.hex(),
+        )
+        for number, one in enumerate(entries, 1)
+        if kind in (None, one.kind)
+    ]  # fmt: skip
+    return page_of(
+        request, ["published", kind or ""], cursor, limit,
+        lambda after, count: [
+            one for one in lines if after is None or one.number > int(after[0])
+        ][:count],
+        lambda one: [one.number], lambda one: one,
+    )  # fmt: skip
 
 
 def _lines(
@@ -147,23 +179,29 @@ def _lines(
     limit: int,
     meter: str | None,
     kind: str | None,
+    order: str,
 ) -> Page[LedgerLine]:
     ledger = parts_of(request).utility.ledger
     of_meter = None if meter is None else bytes.fromhex(meter)
 
+    def some(at: int | None, count: int) -> Sequence[LedgerEntry]:
+        if order == OLDEST:
+            return ledger.after(at or 0, count, of_meter)
+        return ledger.before(at, count, of_meter)
+
     def rows(after: list[Any] | None, count: int) -> Sequence[LedgerEntry]:
-        at = 0 if after is None else int(after[0])
+        at = None if after is None else int(after[0])
         if kind is None:
-            return ledger.after(at, count, of_meter)
+            return some(at, count)
         found: list[LedgerEntry] = []
-        while len(found) < count and (lines := ledger.after(at, BATCH, of_meter)):
+        while len(found) < count and (lines := some(at, BATCH)):
             found += [one for one in lines if one.kind == kind]
             at = lines[-1].sequence
         return found[:count]
 
     return page_of(
-        request, [collection, meter or "", kind or ""], cursor, limit, rows,
-        lambda one: [one.sequence], _line,
+        request, [collection, meter or "", kind or "", order], cursor, limit, rows,
+        lambda one: [one.sequence], lambda one: _line(request, one),
     )  # fmt: skip
 
 
@@ -183,7 +221,19 @@ def _entry(request: Request, number: int) -> LedgerEntry:
     return ledger.entry(number)
 
 
-def _line(entry: LedgerEntry) -> LedgerLine:
+def _period(request: Request, entry: LedgerEntry) -> Days | None:
+    """Return the days that an entry is about; None where it says none, or they are no days."""
+    match entry.content.get("begin"), entry.content.get("end"):
+        case int(begin), int(end):
+            try:
+                zone = parts_of(request).utility.customers.zone(entry.meter)
+                return days_model(Period.filling(begin, end, zone))
+            except (UnknownCustomer, MetrologyError):
+                return None
+    return None
+
+
+def _line(request: Request, entry: LedgerEntry) -> LedgerLine:
     facts = {
         name: value.hex() if isinstance(value, bytes) else value
         for name, value in entry.content.items()
@@ -193,6 +243,7 @@ def _line(entry: LedgerEntry) -> LedgerLine:
         time=utc_text(entry.time),
         kind=entry.kind,
         meter=entry.meter.hex(),
+        period=_period(request, entry),
         facts=facts,
         digest=entry.digest.hex(),
     )

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Long runs: bill runs and checks of the records, which go on while nobody waits; and schedules."""
 
+from calendar import monthrange
+from datetime import date
 from hashlib import sha256
 from typing import Annotated, Any, Final
 
@@ -10,12 +12,13 @@ from starlette.responses import Response
 from protocols.metrology import Period
 from utility_server.errors import ServiceRefused, UnknownCustomer
 from utility_server.retail.contracts import LAST_START, Cycle
-from utility_server.service.access.roles import Principal, Role
+from utility_server.service.access.roles import Role
 from utility_server.service.api.models import (
     BillRunOrderModel,
     Days,
     JobText,
     NewSchedule,
+    NotedEnds,
     Page,
     RunItem,
     RunState,
@@ -39,7 +42,6 @@ from utility_server.service.words import utc_text
 
 router = APIRouter(tags=["runs"], route_class=ServiceRoute)
 READERS: Final = (Role.BILLING, Role.AUDITOR)
-KINDS: Final = {Role.BILLING: bill_run.KIND, Role.AUDITOR: record_check.KIND}
 Name = Annotated[JobText, Path(description="The run's name.")]
 _LOCATION: Final = {
     202: {
@@ -63,9 +65,15 @@ def begin_bill_run(request: Request, response: Response, body: BillRunOrderModel
     router, "POST", "/record-checks", (Role.AUDITOR,), status=202, response_model=RunState,
     responses=_LOCATION,
 )  # fmt: skip
-def begin_record_check(request: Request, response: Response) -> Any:
-    """Check the ledger's chain, verify every entry again, and check the audit log's chain."""
-    return _begun(request, response, record_check.KIND, {})
+def begin_record_check(request: Request, response: Response, body: NotedEnds | None = None) -> Any:
+    """Check the ledger's chain, verify every entry again, and check the audit log's chain.
+
+    The chains have no key. With ends that were noted elsewhere, a chain that was cut off or written
+    anew is found, too.
+    """
+    noted = body or NotedEnds()
+    facts = record_check.parameters(noted.ledger, noted.audit)
+    return _begun(request, response, record_check.KIND, facts)
 
 
 @operation(router, "GET", "/runs", READERS, response_model=Page[RunState])
@@ -111,14 +119,21 @@ def list_run_items(
 
 
 @operation(
-    router, "POST", "/runs/{run}/cancellation", READERS, status=202, fails=(404,),
+    router, "POST", "/runs/{run}/cancellation", (Role.BILLING,), status=202, fails=(404,),
     response_model=RunState,
 )  # fmt: skip
 def cancel_run(request: Request, run: Name) -> Any:
-    """End a run; what it has asked and nobody has answered is withdrawn."""
-    job = _known(request, run)
-    _require_own_kind(principal_of(request), job.kind)
-    return run_state(parts_of(request).jobs.cancel(run))
+    """End a bill run; what it has asked and nobody has answered is withdrawn."""
+    return _cancelled(request, run, bill_run.KIND)
+
+
+@operation(
+    router, "POST", "/record-checks/{run}/cancellation", (Role.AUDITOR,), status=202,
+    fails=(404,), response_model=RunState,
+)  # fmt: skip
+def cancel_record_check(request: Request, run: Name) -> Any:
+    """End a check of the records where it stands; it has changed nothing."""
+    return _cancelled(request, run, record_check.KIND)
 
 
 @operation(
@@ -155,7 +170,7 @@ def list_schedules(request: Request, limit: Limit = 50, cursor: Cursor = None) -
 )  # fmt: skip
 def create_schedule(request: Request, response: Response, body: NewSchedule) -> Any:
     """Let a bill run begin on a day of each month, of whatever is due then."""
-    if body.order.period is not None:
+    if body.order.period is not None or body.order.month is not None:
         raise ServiceRefused("a run that comes again is of what is due, not of a period")
     order = order_of(request, body.order)
     made = parts_of(request).schedules.create(
@@ -187,12 +202,32 @@ def remove_schedule(request: Request, run: Name) -> Response:
     return Response(status_code=204)
 
 
+def _period_of(body: BillRunOrderModel) -> Period | None:
+    if body.month is None:
+        return None if body.period is None else period_of(body.period)
+    if body.period is not None:
+        raise ServiceRefused("say a month or a period, not both")
+    year, month = map(int, body.month.split("-"))
+    try:
+        last = date(year, month, monthrange(year, month)[1])
+    except ValueError:
+        raise Problem(422, "invalid-period", "there is no such month") from None
+    return period_of(Days.model_validate({"from": last.replace(day=1), "until": last}))
+
+
 def order_of(request: Request, body: BillRunOrderModel) -> BillRunOrder:
     """Return what a run is to do; raise where it makes no sense."""
     parts = parts_of(request)
     if (body.addresses or body.at_last_address) and not parts.settings.may_dial:
         raise ServiceRefused("this service dials no hub; hubs dial in")
-    parts.tariffs.usable(bytes.fromhex(body.tariff))
+    tariff = parts.tariffs.usable(bytes.fromhex(body.tariff))
+    period = _period_of(body)
+    if period is not None and not tariff.first <= period.first <= period.last <= tariff.last:
+        # Each customer would be refused alone, and the run end without a bill.
+        raise ServiceRefused(
+            f"the tariff is valid from {tariff.first} to {tariff.last}, and not on all days of"
+            f" {period.first} to {period.last}"
+        )
     meters = tuple(sorted({bytes.fromhex(one) for one in body.meters}))
     for meter in meters:
         try:
@@ -206,7 +241,7 @@ def order_of(request: Request, body: BillRunOrderModel) -> BillRunOrder:
             raise ServiceRefused("there is no such port")
     return BillRunOrder(
         tariff=bytes.fromhex(body.tariff),
-        period=None if body.period is None else period_of(body.period),
+        period=period,
         cycle=Cycle(body.cycle),
         begins=body.begins,
         meters=meters,
@@ -231,9 +266,11 @@ def _begun(request: Request, response: Response, kind: str, facts: dict[str, Any
     return run_state(job)
 
 
-def _require_own_kind(principal: Principal, kind: str) -> None:
-    if not any(kind == KINDS.get(role) for role in principal.roles):
-        raise Problem(403, "role-missing", "that run is begun and ended with another role")
+def _cancelled(request: Request, run: str, kind: str) -> RunState:
+    """End a run of this kind: whose is another kind, that is begun and ended with another role."""
+    if _known(request, run).kind != kind:
+        raise Problem(404, "not-found", "there is no such run of this kind")
+    return run_state(parts_of(request).jobs.cancel(run))
 
 
 def _known(request: Request, run: str) -> Job:

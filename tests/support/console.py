@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An operator's browser at the console, in this process."""
+
+import re
+from html import unescape
+from typing import Any, Final
+
+from httpx2 import Response
+
+from tests.support.service import ORIGIN, Served
+
+PASSWORD: Final = "correct horse battery"
+OWN: Final = {"Origin": ORIGIN}
+"""What a browser says with a form of the console's own pages."""
+
+
+def form_token(answer: Response) -> str:
+    """What the forms of a page carry."""
+    found = re.search(r'name="token" value="([0-9a-f]+)"', answer.text)
+    assert found is not None
+    return found[1]
+
+
+def come_in(service: Served, name: str = "anna", password: str = PASSWORD, **more: Any) -> Response:
+    """Sign in with a password."""
+    asked = service.client.get("/sign-in")
+    data = {"token": form_token(asked), "name": name, "password": password, **more}
+    return service.client.post("/sign-in", data=data, headers=OWN)
+
+
+def send(service: Served, path: str, page: str, **fields: str) -> Response:
+    """Send a form of a page."""
+    token = form_token(service.client.get(page))
+    return service.client.post(path, data={"token": token, **fields}, headers=OWN)
+
+
+def refusal(answer: Response) -> str:
+    """Why a form was refused, as its page says."""
+    found = re.search(r'role="alert" id="refused">([^<]*)<', answer.text)
+    assert found is not None, answer.text
+    return unescape(found[1])

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the interface says, as people read it: amounts with their currency, runs with their counts.
+
+Whatever is not known is shown as it came: a page never fails for a fact that is new.
+"""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+GROUPS: Final[Mapping[str, Sequence[str]]] = {
+    "billed": ("billed",),
+    "waiting": ("new", "asked"),
+    "unreachable": ("unreachable", "not-ready", "given-up"),
+    "declined": ("declined",),
+    "refused": ("refused",),
+    "cancelled": ("cancelled",),
+}
+"""How the states of a run's customers stand on the page."""
+NAMES: Final[Mapping[str, str]] = {
+    "billed": "billed",
+    "waiting": "waiting for the hub",
+    "unreachable": "not reached, or not ready",
+    "declined": "the hub said no",
+    "refused": "not to be billed so",
+    "cancelled": "ended with the run",
+}
+LIVE: Final = frozenset({"waiting", "running", "cancelling"})
+_NANO: Final = -9
+
+
+def grouped(run: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many customers of a run are in each group."""
+    counts = run["counts"]
+    return {name: sum(counts.get(one, 0) for one in states) for name, states in GROUPS.items()}
+
+
+def run_result(run: Mapping[str, Any]) -> str:
+    """Say what came of a run until now, in a few words."""
+    if run["kind"] != "bill-run":
+        match run["facts"].get("verified"):
+            case True:
+                return "all verifies"
+            case False:
+                return "something is wrong"
+        return f"{run['done']} of {run['total']} entries"
+    shown = [f"{count} {NAMES[name]}" for name, count in grouped(run).items() if count]
+    return ", ".join(shown) or "nobody yet"
+
+
+def run_mood(run: Mapping[str, Any]) -> str:
+    """Return how a run's state is coloured: good only where all that it was for is done."""
+    state = run["state"]
+    if state in LIVE:
+        return "guessed"
+    if state != "done" or run["facts"].get("verified") is False:
+        return "missing"
+    if run["kind"] == "bill-run" and grouped(run)["billed"] < run["total"]:
+        return "guessed"
+    return "good"
+
+
+_STATES: Final[Mapping[str, str]] = {
+    "new": "waiting for the hub",
+    "asked": "waiting for the hub",
+    "unreachable": "not reached",
+    "not-ready": "its days are not certified yet",
+    "declined": "the hub said no",
+    "refused": "not to be billed so",
+    "cancelled": "ended with the run",
+}
+
+
+def item_state(item: Mapping[str, Any]) -> str:
+    """Say how far a customer of a run is: the interface's word, and what the run's counts say."""
+    state = str(item["state"])
+    parts = [f"{state}: {_STATES[state]}" if state in _STATES else state]
+    if item["tries"]:
+        parts.append(f"tried {item['tries']} times")
+    if item["next_try"]:
+        parts.append(f"again {item['next_try']}")
+    return "; ".join(parts)
+
+
+DONE: Final[Mapping[str, str]] = {
+    "run-ended": "The run is being ended.",
+    "run-again": "The run tries again.",
+    "schedule-made": "The schedule is kept.",
+    "schedule-removed": "The schedule is removed; its runs stay.",
+    "enrolled": "The customer is enrolled. Destroy the enrolment file now.",
+    "contract-opened": "The contract is opened.",
+    "contract-closed": "The contract is closed.",
+    "party-kept": "The name and address are kept.",
+    "party-erased": "The name and address are erased.",
+    "question-withdrawn": "The question is withdrawn.",
+    "tariff-registered": "The tariff is signed and registered.",
+    "tariff-withdrawn": "The tariff is withdrawn: nothing new is asked under it.",
+    "key-revoked": "The key counts no more.",
+}
+"""What a page says after a form has done what it was for."""
+
+
+def item_why(item: Mapping[str, Any]) -> str:
+    """Say why a customer of a run stands as he does."""
+    reason = str(item["reason"] or "")
+    return str(item["why"] or _REASONS.get(reason, reason.replace("-", " ")))
+
+
+_REASONS: Final = {"billed-before": "billed already, by another run or command"}
+
+
+def run_what(run: Mapping[str, Any], tariffs: Mapping[str, str]) -> str:
+    """Say what a run is of: its days, and under which tariff."""
+    if run["kind"] != "bill-run":
+        return "check of the records"
+    return f"{run_days(run)}; {tariff_of(run, tariffs)}"
+
+
+def run_days(run: Mapping[str, Any]) -> str:
+    """Say which days a bill run is of."""
+    facts = run["facts"]
+    if facts.get("from"):
+        return f"{facts['from']} to {facts['until']}"
+    return f"what is due, by {facts['cycle']}"
+
+
+def tariff_of(run: Mapping[str, Any], tariffs: Mapping[str, str]) -> str:
+    """Return how people call a run's tariff; its digest where that is not known."""
+    digest = str(run["facts"]["tariff"])
+    return tariffs.get(digest, f"tariff {digest[:16]}…")
+
+
+def tariff_name(tariff: Mapping[str, Any]) -> str:
+    """Return how people call a tariff."""
+    return f"{tariff['name']}, revision {tariff['revision']}"
+
+
+def says(line: Mapping[str, Any]) -> str:
+    """Say what an entry of the ledger says."""
+    facts = line["facts"]
+    currency, parts = str(facts.get("currency", "")), list[str]()
+    if "total" in facts:
+        parts.append(f"{facts['total']} {currency}")
+    if "value" in facts:
+        parts.append(f"{_nano(facts['value'])} {currency}")
+    if supplier := facts.get("supplier"):
+        parts.append(f"of the supplier {supplier}")
+    if "best" in facts:
+        parts.append(f"most like profile {facts['best']}, by {facts.get('method', 'its method')}")
+    if why := facts.get("why"):
+        parts.append(str(why))
+    for name, text in (("limit_wh", "limit"), ("opened_wh", "opened")):
+        if name in facts:
+            parts.append(f"{text} {facts[name]} Wh")
+    if missing := facts.get("missing"):
+        parts.append(f"{missing} slots without a reading")
+    if replaces := facts.get("replaces"):
+        parts.append(f"replaces entry {replaces}")
+    if "difference" in facts:
+        parts.append(f"difference {facts['difference']} {currency}")
+    if corrected := facts.get("corrected"):
+        parts.append(f"corrected {corrected}")
+    return "; ".join(part.strip() for part in parts)
+
+
+def _nano(value: object) -> str:
+    """Return an amount in 10^-9 of a currency, with two decimals at least and all that it has."""
+    try:
+        text = f"{Decimal(str(value)).scaleb(_NANO):f}"
+    except InvalidOperation:
+        return str(value)
+    whole, _, decimals = text.partition(".")
+    return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
