@@ -33,7 +33,7 @@ from meterlet.commands.common import (
     show,
     utility_option,
 )
-from meterlet.commands.ending import ending
+from meterlet.commands.ending import Ending, ending
 from meterlet.commands.serving import host_option, port_option
 from meterlet.commands.utility_gateway import hub_errands, rollouts_of
 from meterlet.commands.utility_wake import authority_of, wake_option, waker_of
