@@ -27,6 +27,7 @@ UtilityError
   AccessProblem        a key, an operator or the identity provider is not as it must be
     TooManySignIns     it is too soon after the last failures
   ServiceRefused       the service cannot do what it is asked, as things are
+    TariffWithdrawn      nothing new is asked under that tariff
 """
 
 import re
@@ -202,6 +203,16 @@ class TooManySignIns(AccessProblem):
 
 class ServiceRefused(UtilityError):
     """The service cannot do what it is asked, as things are."""
+
+
+class TariffWithdrawn(ServiceRefused):
+    """Nothing new is asked under a tariff that was withdrawn; its prices need a new revision."""
+
+    def __init__(self, name: str, revision: int, day: str) -> None:
+        super().__init__(
+            f"the tariff {name}, revision {revision}, was withdrawn on {day}: nothing new is asked"
+            f" under it; for the same prices, register a new revision (`revision = {revision + 1}`)"
+        )
 
 
 class CertificateRefused(UtilityError):

@@ -27,6 +27,7 @@ from itertools import islice
 from typing import Any, Final, Protocol, TypeVar
 
 from utility_server.errors import UtilityError
+from utility_server.with_parent import end_with_parent
 
 AHEAD: Final = 2
 """Items under way for each process."""
@@ -158,7 +159,10 @@ class InProcesses:
 
     def _pool(self) -> ProcessPoolExecutor:
         # Not forked: connections to a database must not be in two processes.
-        return ProcessPoolExecutor(self.count, multiprocessing.get_context("spawn"))
+        # A process that waits for work never hears that whoever would give it any was killed.
+        return ProcessPoolExecutor(
+            self.count, multiprocessing.get_context("spawn"), initializer=end_with_parent
+        )
 
 
 _DIED: Final = "a process that worked on a part has died"

@@ -14,6 +14,7 @@ Errors: FleetError
 """
 
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from applets.billing.messages import AID
 from applets.billing.statement import LEAST_DAYS
@@ -38,6 +40,7 @@ from meterlet.fleet.process import StreetPlan, StreetProcess
 from meterlet.fleet.street import AT_ONCE, StreetReport
 from protocols.metrology import Period
 from utility_server.gateway.certificates import CertificateAuthority
+from utility_server.retail.failures import Failure
 from utility_server.retail.utility import Utility
 
 LOOK_SECONDS: Final = 1.0
@@ -50,13 +53,23 @@ LONG_POLL_SECONDS: Final = 90
 SESSION_SECONDS: Final = 0.4
 """About how long a core works at one hub's session: the first ones are spread over that."""
 START_SECONDS: Final = 60
+PROBE_SECONDS: Final = 2.0
+"""How long it is tried whether anything listens where the gateway is."""
+TELL_SECONDS: Final = 5.0
+"""How often it is told what is waited for."""
+REFUSALS: Final = frozenset({"hub-6982", "hub-6983", "hub-6985", "hub-6a83", "hub-6a84"})
+"""What a hub says by its consents and rules, and of days that it has not: it stays so here."""
 STEPS: Final = ("make", "enrol", "ask", "dial", "check")
 
 Say = Callable[[str, int, int], None]
 """Told of progress: which step, how much of it is done, and how much there is."""
 
 
-def _nobody(_step: str, _done: int, _all: int) -> None:
+Tell = Callable[[str], object]
+"""Told in a sentence what is waited for."""
+
+
+def _nobody(*_: object) -> None:
     """Nobody is told."""
 
 
@@ -77,6 +90,7 @@ class FleetRun:
     """How long the hubs may take to be billed, after which the fleet ends."""
     at_once: int = AT_ONCE
     say: Say = field(default=_nobody, repr=False)
+    tell: Tell = field(default=_nobody, repr=False)
 
     def run(self) -> "FleetResult":
         """Do all of it; return what came of it.
@@ -137,7 +151,11 @@ class FleetRun:
         return asked
 
     def dial(self, numbers: Sequence[int]) -> "Dialled":
-        """Let the hubs dial until nothing waits for any of them, or the patience is over."""
+        """Let the hubs dial until nothing waits for any of them, or the patience is over.
+
+        It ends, too, when all that waits was refused by its hub's consents and rules meanwhile:
+        nothing changes these here.
+        """
         meters = {self.folder.home(number).meter for number in numbers}
         report = Dialled()
         if not self._waiting(meters):
@@ -151,12 +169,18 @@ class FleetRun:
             streets = [StreetProcess.start(plan) for plan in self._plans(numbers, url)]
             for street in streets:
                 stack.callback(street.kill)
-            began = time.monotonic()
+            began, since = time.monotonic(), self.utility.now()
+            told = began
             while waiting := self._waiting(meters):
                 self.say("dial", len(meters) - waiting, len(meters))
-                for street in streets:
-                    street.look()
-                if time.monotonic() - began > self.patience_seconds:
+                reports = [street.look() for street in streets]
+                if (now := time.monotonic()) - told >= TELL_SECONDS:
+                    told, known = now, self._known(meters)
+                    report.refused = _all_refused(known, since)
+                    self.tell(waits_for(waiting, known, reports, url))
+                    if report.refused:
+                        break
+                if now - began > self.patience_seconds:
                     break
                 time.sleep(LOOK_SECONDS)
             self.say("dial", len(meters) - waiting, len(meters))
@@ -180,6 +204,7 @@ class FleetRun:
             billed.bills += len(bills)
             if not once:
                 billed.others.append(number)
+                billed.is_doubled |= len(bills) > 0
             self.say("check", done, len(numbers))
         return billed
 
@@ -197,6 +222,10 @@ class FleetRun:
         """Return for how many of some meters a question is open, or an invoice waits."""
         states = self.utility.questions.states()
         return sum(bool(states.get(meter, frozenset())) for meter in meters)
+
+    def _known(self, meters: set[bytes]) -> list[Failure | None]:
+        """Return why each question of some meters waits that does, as far as that is known."""
+        return [why for meter, why in self.utility.failures.waiting() if meter in meters]
 
     def _plans(self, numbers: Sequence[int], url: str) -> Iterator[StreetPlan]:
         count = min(self.processes, len(numbers))
@@ -219,6 +248,8 @@ class Dialled:
     waiting: int = 0
     """For how many something still waits."""
     streets: list[StreetReport] = field(default_factory=list)
+    refused: list[Failure] = field(default_factory=list)
+    """What their hubs said, where nothing else waits any more."""
     gateway_cpu: float | None = None
     """Seconds of the gateway's process, verification included, where it was started here."""
 
@@ -237,6 +268,8 @@ class Billed:
     """Bills in the ledger."""
     others: list[int] = field(default_factory=list)
     """The homes that are not billed just once."""
+    is_doubled: bool = False
+    """Whether any has more than one bill, or a bill and not its invoice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +301,7 @@ class FleetResult:
             "bills": self.billed.bills,
             "not_billed_once": self.billed.others[:100],
             "waiting": dialled.waiting,
+            "refused": dict(Counter(one.kind for one in dialled.refused)),
             "sessions": dialled.total("sessions"),
             "sessions_failed": dialled.total("failed"),
             "why": dict(why.most_common(5)),
@@ -296,17 +330,61 @@ class FleetResult:
         }
 
 
+def _all_refused(known: Sequence[Failure | None], since: int) -> list[Failure]:
+    """Return why all that waits does so, if its hubs have refused it since a moment; else nothing.
+
+    A refusal from before may be of a hub that has not been asked again yet.
+    """
+    refused = [
+        why for why in known if why is not None and why.kind in REFUSALS and why.time >= since
+    ]
+    return refused if len(refused) == len(known) else []
+
+
+def waits_for(
+    waiting: int, known: Sequence[Failure | None], reports: Sequence[StreetReport], url: str
+) -> str:
+    """Say what is waited for: how many homes, what was refused, and why sessions end."""
+    parts = [f"waiting for {waiting:,} homes"]
+    # Without what explains it, which comes once at the end.
+    refused = Counter(why.why.partition(" (")[0] for why in known if why is not None)
+    for why, count in refused.most_common(2):
+        parts.append(f"{count:,} of them: {why}")
+    sessions, failed = (
+        sum(getattr(one, name) for one in reports) for name in ("sessions", "failed")
+    )
+    if sessions == failed and (away := _away(url)):
+        parts.append(away)
+    whys = sum((Counter(one.why) for one in reports), Counter[str]())
+    for why, _ in whys.most_common(1):
+        parts.append(f"{failed:,} of {sessions:,} sessions failed, most with: {why}")
+    return "; ".join(parts)
+
+
+def _away(url: str) -> str:
+    """Return that nothing listens at a gateway's address, if it is so."""
+    try:
+        where = urlsplit(url)
+        with socket.create_connection((where.hostname or "", where.port or 443), PROBE_SECONDS):
+            return ""
+    except (OSError, ValueError) as error:
+        return f"nothing listens at {url} ({getattr(error, 'strerror', None) or 'no answer'})"
+
+
 @contextmanager
 def gateway(utility: Path, poll: int = POLL_SECONDS) -> Iterator[tuple[str, int]]:
     """Run `meterlet utility gateway` for a utility's folder; yield its address and process id.
 
-    Hubs are to come again after `poll` seconds.
+    Hubs are to come again after `poll` seconds. It ends with this process, however that one does.
     """
     command = [
-        sys.executable, "-m", "meterlet", "utility", "gateway", "--utility", str(utility),
-        "--port", "0", "--poll", str(poll), "--json",
+        sys.executable, "-m", "utility_server.with_parent",
+        "meterlet", "utility", "gateway", "--utility", str(utility), "--port", "0",
+        "--poll", str(poll), "--json",
     ]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+    with subprocess.Popen(  # noqa: S603 - our own program
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         try:
             yield _address(process), process.pid
         finally:
