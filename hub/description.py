@@ -27,6 +27,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from pathlib import Path
 from typing import Any, Final, Self
 
 from hub.meters.fuse import DEFAULT_FLOWS, DEFAULT_FUSE, FlowLimit, Fuse, Limit
@@ -48,6 +49,8 @@ FORMAT_OF_SEVERAL: Final = 3
 """Of a hub with further meters."""
 SERVICE_TABLES: Final = ("sources", "serve", "pages", "health", "recipients")
 """What hub.toml says of the service."""
+NO_HUB: Final = "there is no hub; `meterlet hub init` makes one"
+NO_DESCRIPTION: Final = "hub.toml is missing, though the hub is here: put it back from a backup"
 MOST_METERS: Final = 32
 """Further ones."""
 _NAME: Final = re.compile("[a-z][a-z0-9-]{0,31}")
@@ -255,3 +258,8 @@ def _fuse(amperes: object, phases: object) -> Fuse | None:
     if type(amperes) is not int or type(phases) is not int:
         raise ValueError("fuse_amperes and phases are whole numbers, and go together")
     return Fuse(amperes, phases)
+
+
+def why_missing(folder: Path) -> str:
+    """Say why a folder has no hub.toml: there is no hub, or the file alone is gone."""
+    return NO_DESCRIPTION if (folder / "hub.db").exists() else NO_HUB

@@ -59,7 +59,7 @@ from hub.certifier.succession import (
     require_current_keys,
 )
 from hub.correcting import CorrectedRegister, correct_register
-from hub.description import FORMAT, FORMAT_OF_SEVERAL, with_meter_in
+from hub.description import FORMAT, FORMAT_OF_SEVERAL, why_missing, with_meter_in
 from hub.description import Description as Description
 from hub.disclosure import (
     CONSENT_COMPONENT,
@@ -263,7 +263,7 @@ class Device:
             if description is None:
                 description = Description.from_toml((folder / "hub.toml").read_text())
         except (FileNotFoundError, NotADirectoryError):
-            raise DeviceError(f"{folder}: there is no hub; `meterlet hub init` makes one") from None
+            raise DeviceError(f"{folder}: {why_missing(folder)}") from None
         except (ValueError, GridError) as error:
             raise DeviceError(f"{folder / 'hub.toml'}: {error}") from None
         vault_key = current_vault_key(folder / "keys" / VAULT_KEY, folder / "hub.db")

@@ -8,7 +8,7 @@ it is offered here, with all that it asks for. Nothing here takes a short cut in
 commands go through the card, with the issuer's keys, which are the resident's.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from hub.card.entries import Privilege, RegistryEntry
 from hub.card.other_versions import KeptVersion, OtherVersions, Place
@@ -43,6 +43,19 @@ class OfferedApplet:
             wanted for wanted in self.asked
             if not any(terms.covers(wanted) for terms in had)
         ]  # fmt: skip
+
+    def before_of(self, wanted: ConsentTerms) -> ConsentTerms | None:
+        """Return what the version in place asks for in its stead: of the same statement, the one
+        that is the most like it; None where it asks for nothing of that kind.
+        """
+        had = terms_of(self.before.manifest, self.after.digest, self.aid)
+        same = [one for one in had if one.statement == wanted.statement]
+        names = [one.name for one in fields(ConsentTerms)]
+
+        def likeness(one: ConsentTerms) -> int:
+            return sum(getattr(one, name) == getattr(wanted, name) for name in names)
+
+        return max(same, key=likeness, default=None)
 
     @property
     def as_before(self) -> list[ConsentTerms]:

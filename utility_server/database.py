@@ -43,7 +43,7 @@ from protocols.canonical.stored import decode_row
 from utility_server.errors import StoreBusy, StoreError, StoreUnreachable
 from utility_server.packed_days import pack_old_days
 
-SCHEMA_VERSION: Final = 8
+SCHEMA_VERSION: Final = 9
 PATIENCE_SECONDS: Final = 60.0
 """How long to wait for another process that holds the database."""
 TURN_SECONDS: Final = 1.0

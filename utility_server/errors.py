@@ -29,6 +29,7 @@ UtilityError
     TooManySignIns     it is too soon after the last failures
   ServiceRefused       the service cannot do what it is asked, as things are
   StackRefused         a stack runs in this folder already, or its ports are taken
+    TariffWithdrawn      nothing new is asked under that tariff
 """
 
 import re
@@ -212,6 +213,16 @@ class ServiceRefused(UtilityError):
 
 class StackRefused(UtilityError):
     """A stack runs in this folder already, or another program has its ports; nothing was done."""
+
+
+class TariffWithdrawn(ServiceRefused):
+    """Nothing new is asked under a tariff that was withdrawn; its prices need a new revision."""
+
+    def __init__(self, name: str, revision: int, day: str) -> None:
+        super().__init__(
+            f"the tariff {name}, revision {revision}, was withdrawn on {day}: nothing new is asked"
+            f" under it; for the same prices, register a new revision (`revision = {revision + 1}`)"
+        )
 
 
 class CertificateRefused(UtilityError):

@@ -15,7 +15,6 @@ Errors: FanOutFailed; what work raises comes through
 """
 
 import multiprocessing
-import os
 import signal
 import threading
 from collections import deque
@@ -28,6 +27,7 @@ from itertools import islice
 from typing import Any, Final, Protocol, TypeVar
 
 from utility_server.errors import UtilityError
+from utility_server.with_parent import end_with_parent
 
 AHEAD: Final = 2
 """Items under way for each process."""
@@ -130,16 +130,10 @@ class PartProcesses(ProcessPoolExecutor):
 
 
 def _begin_part(begin: Callable[[], object] | None) -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    # A process that waits for work never hears that whoever would give it any was killed.
+    end_with_parent()
     if begin is not None:
         begin()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,24 @@ def consent_sentences(
     terms: ConsentTerms, language: str = "en", day: Callable[[date], str] = date.isoformat
 ) -> list[str]:
     """Return what a consent allows, sentence by sentence: who and what, the limits, until when."""
+    return list(_named_sentences(terms, language, day).values())
+
+
+def changed_sentences(
+    before: ConsentTerms,
+    after: ConsentTerms,
+    language: str = "en",
+    day: Callable[[date], str] = date.isoformat,
+) -> list[tuple[str, str]]:
+    """Return the sentences that differ, as they were and as they are; empty where there is none."""
+    old, new = (_named_sentences(one, language, day) for one in (before, after))
+    pairs = [(old.get(name, ""), new.get(name, "")) for name in dict.fromkeys((*old, *new))]
+    return [(was, now) for was, now in pairs if was != now]
+
+
+def _named_sentences(
+    terms: ConsentTerms, language: str, day: Callable[[date], str]
+) -> dict[str, str]:
     words = consent_words(language)
     kind, _, payload = terms.statement.partition(" ")
     values = {
@@ -75,7 +93,8 @@ def consent_sentences(
     is_fine = kind == "linear" and terms.least_minutes < LEAST_MINUTES
     what = words["what"]["linear_fine" if is_fine else kind].format(**values)
     opening = "get" if kind in _WITH_PAYLOAD else "learn"
-    return [words[part].format(**values, what=what) for part in (opening, *_limits(kind, terms))]
+    parts = (opening, *_limits(kind, terms))
+    return {part: words[part].format(**values, what=what) for part in parts}
 
 
 def _days(payload: str, day: Callable[[date], str]) -> str:

@@ -40,7 +40,13 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
-from hub.description import FORMAT, FORMAT_OF_SEVERAL, SERVICE_TABLES, Description
+from hub.description import (
+    FORMAT,
+    FORMAT_OF_SEVERAL,
+    SERVICE_TABLES,
+    Description,
+    why_missing,
+)
 from hub.dialling.errors import RecipientError
 from hub.dialling.pace import POLL_SECONDS
 from hub.dialling.recipient import ServerAddress, recipient_folder
@@ -290,8 +296,8 @@ def _read(path: Path) -> str:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe must not make us wait
     except (FileNotFoundError, NotADirectoryError):
-        reason = "there is no hub; `meterlet hub init` makes one"
-        raise ConfigurationRefused(str(path.parent), 0, "", reason) from None
+        folder = path.parent
+        raise ConfigurationRefused(str(folder), 0, "", why_missing(folder)) from None
     except OSError as error:
         raise ConfigurationRefused(FILE, 0, "", error.strerror or "it cannot be read") from None
     facts = os.fstat(descriptor)

@@ -7,9 +7,18 @@ from typing import Any
 import rich_click as click
 
 from hub.device import Device
-from hub.disclosure.wording import consent_in_words
+from hub.disclosure.consents import ConsentTerms
+from hub.disclosure.wording import changed_sentences, consent_in_words
 from hub.installer import Installer
-from hub.offers import Offer, accept_offer, find_offer, let_manage, offers_of, refuse_offer
+from hub.offers import (
+    Offer,
+    OfferedApplet,
+    accept_offer,
+    find_offer,
+    let_manage,
+    offers_of,
+    refuse_offer,
+)
 from meterlet.commands.common import (
     Exit,
     Shown,
@@ -98,19 +107,32 @@ def _headline(offer: Offer) -> str:
 
 
 def _sentences(offer: Offer) -> list[str]:
-    """Return all that a version asks for; what is more than before is marked."""
+    """Return all that a version asks for; what is more than before is marked, with what it was."""
     lines = []
     for one in offer.applets:
         more = one.more
         for terms in one.asked:
-            mark = "  new: " if terms in more else "  as before: "
-            lines.append(mark + consent_in_words(terms))
+            if terms not in more:
+                lines.append(f"  as before: {consent_in_words(terms)}")
+                continue
+            lines.append(f"  new: {consent_in_words(terms)}")
+            for was, now in _changes(one, terms):
+                lines += [
+                    f"    was: {was or 'nothing of that'}",
+                    f"    now: {now or 'no such limit'}",
+                ]
         had = {*about_feed_in(one.before.manifest), *dealings(one.before.manifest)}
         lines += [
             ("  as before: " if sentence in had else "  new: ") + sentence
             for sentence in (*about_feed_in(one.after.manifest), *dealings(one.after.manifest))
         ]
     return lines
+
+
+def _changes(applet: OfferedApplet, terms: ConsentTerms) -> list[tuple[str, str]]:
+    """Return the sentences of new terms that differ from those before; none where all is new."""
+    before = applet.before_of(terms)
+    return [] if before is None else changed_sentences(before, terms)
 
 
 def _facts(offer: Offer) -> dict[str, Any]:
@@ -127,6 +149,11 @@ def _facts(offer: Offer) -> dict[str, Any]:
                 "asks_for_more": one.asks_for_more,
                 "consents": [consent_in_words(terms) for terms in one.asked],
                 "new_consents": [consent_in_words(terms) for terms in one.more],
+                "changes": [
+                    {"before": was, "after": now}
+                    for terms in one.more
+                    for was, now in _changes(one, terms)
+                ],
                 "peers": dealings(one.after.manifest),
             }
             for one in offer.applets

@@ -3,6 +3,9 @@
 
 import signal
 import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -18,16 +21,17 @@ from meterlet.commands.common import (
     print_json,
 )
 from meterlet.commands.demo import DEFAULT_MONTH, DEFAULT_TARIFF, DEFAULT_ZONE
-from meterlet.commands.serving import complain
 from meterlet.fleet.faults import FaultRates
 from meterlet.fleet.folder import FleetFolder, FleetSettings
 from meterlet.fleet.homes import MOST_HOMES
-from meterlet.fleet.run import FleetResult, FleetRun
+from meterlet.fleet.run import TELL_SECONDS, FleetResult, FleetRun
 from meterlet.fleet.street import AT_ONCE
 from meterlet.priced_readings import read_tariff
 from protocols.metrology import SLOT_MINUTES, Period
 from utility_server.retail.utility import Utility
 
+_NOT_THERE: Final = "hub-6a83"
+"""The hub has not the days that it was asked for."""
 SHARE: Final = click.FloatRange(0.0, 1.0)
 
 
@@ -84,7 +88,8 @@ def fleet(
 
     Each home has a hub of its own, with its card, keys, readings and certificate, in the folder.
     They are made at the first run, which may be cut off and goes on; later runs use them again.
-    Ends with exit code 3 where a home is not billed just once.
+    Ends with exit code 3 where a home is not billed just once; with 5 or 4 where that is since its
+    hub has refused, or has not those days. Says every few seconds what it waits for.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends as Ctrl-C does
     prices = read_tariff(tariff or DEFAULT_TARIFF).tariff
@@ -105,8 +110,8 @@ def fleet(
             gateway=gateway,
             patience_seconds=patience,
             at_once=at_once,
-            say=_say,
-            warn=complain,
+            say=Progress(),
+            tell=lambda what: click.echo(what, err=True),
         )
         result = run.run()
     if as_json:
@@ -114,14 +119,36 @@ def fleet(
     else:
         for line in _lines(result):
             click.echo(line)
-    if result.billed.others:
-        raise SystemExit(int(Exit.REFUTED))
+    code = exit_code(result)
+    if code:
+        raise SystemExit(int(code))
 
 
-def _say(step: str, done: int, count: int) -> None:
-    if sys.stderr.isatty() or done == count:
-        end = done == count
-        click.echo(f"{step}: {done:,} of {count:,}" + ("" if end else "\r"), err=True, nl=end)
+def exit_code(result: FleetResult) -> Exit | None:
+    """Return with what a fleet ends: None where each home is billed once."""
+    if not result.billed.others:
+        return None
+    if result.billed.is_doubled or not result.dialled.refused:
+        return Exit.REFUTED
+    is_early = all(one.kind == _NOT_THERE for one in result.dialled.refused)
+    return Exit.UNVERIFIABLE if is_early else Exit.FORBIDDEN
+
+
+@dataclass
+class Progress:
+    """Says how far a step is: on a terminal at once, in one line; else every few seconds."""
+
+    _said: dict[str, float] = field(default_factory=dict)
+
+    def __call__(self, step: str, done: int, count: int) -> None:
+        """Say it, if it is time."""
+        end, now = done == count, time.monotonic()
+        is_terminal = sys.stderr.isatty()
+        if end or is_terminal or now - self._said.setdefault(step, now) >= TELL_SECONDS:
+            self._said[step] = now
+            at = f"{step}: {done:,} of {count:,}"
+            click.echo(at + ("\r" if is_terminal and not end else ""), err=True,
+                       nl=end or not is_terminal)  # fmt: skip
 
 
 def _lines(result: FleetResult) -> list[str]:
@@ -151,6 +178,10 @@ def _lines(result: FleetResult) -> list[str]:
             else f", {facts['gateway_cpu_ms_a_bill']:.0f} ms at the gateway with verification"
         ),
     ]
+    if result.dialled.refused:
+        refused = Counter(one.why for one in result.dialled.refused)
+        for why, count in refused.most_common(5):
+            lines.append(f"nothing more can come: for {count:,} homes, {why}")
     if result.dialled.waiting:
         lines.append(f"waiting still: {result.dialled.waiting:,} homes")
     return lines + [f"failed {count} times: {why}" for why, count in facts["why"].items()]

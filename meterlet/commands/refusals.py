@@ -67,6 +67,7 @@ _BY_KIND: Final = {
     "schema-too-new": "bring Meterlet up to date",
     "stack-refused": "end what the message names, or say another folder and other ports",
     "store-busy": "end the other meterlet command that holds it, then run this one again",
+    "tariff-withdrawn": "give the tariff a new revision, and ask under that",
     "transaction-undone": "make room on the disk, then run the command again",
     "unknown-consent": "`meterlet inspect consents list` shows their numbers",
     "unknown-customer": "enrol the meter with `meterlet utility enrol`",

@@ -533,6 +533,11 @@ def ledger(folder: Path, as_json: bool) -> None:
                 line[name] = value.hex() if isinstance(value, bytes) else value
             lines.append(line)
         chains.require(utility.carried_states)
+        billed = {bytes.fromhex(line["meter"]) for line in lines if line["kind"] == "bill"}
+        for number, standing in utility.standings(billed).items():
+            if number <= len(lines):  # those after it came meanwhile
+                lines[number - 1]["replaced_by"] = standing.replaced_by or None
+                lines[number - 1]["void"] = standing.is_void
     if as_json:
         print_json("meterlet.utility.ledger/1", {"verified": True, "entries": lines})
         return
@@ -554,6 +559,10 @@ def _in_words(line: dict[str, Any]) -> str:
                 difference = f"{Decimal(line['difference']):+f}"
                 days = f"by corrected days: {line['corrected']}"
                 parts.append(f"{difference} to invoice {line['replaces']} {days}")
+            if line["replaced_by"]:
+                parts.append(f"not to be paid: replaced by invoice {line['replaced_by']}")
+            elif line["void"]:
+                parts.append("not to be paid: to be asked for again")
             return ", ".join(parts)
         case "settlement":
             return f"{line['value']}e-9 {line['currency']} for {line['supplier']}"

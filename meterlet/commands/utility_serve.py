@@ -49,6 +49,7 @@ from utility_server.gateway.serving import gateway_app, serve_gateway, server_co
 from utility_server.gateway.waking import waking
 from utility_server.pipeline.in_process import verifying
 from utility_server.pipeline.outages import Told
+from utility_server.retail.utility import Utility
 from utility_server.service.access.tls_clients import (
     CertificateProtocol,
     TrustedClients,
@@ -159,6 +160,7 @@ def serve(
     if host in EVERYWHERE and not names:
         raise click.UsageError(f"{host}: say what clients call the service, --name HOST")
     with one_line_errors(), ending() as watched:
+        Utility.location(folder)  # the first thing to be wrong with, before any port
         tls = None if tls_cert is None or tls_key is None else tls_context(tls_cert, tls_key)
         listener = listen(host, port, MOST_CONNECTIONS)
         try:

@@ -14,6 +14,7 @@ Errors: FleetError
 """
 
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -24,6 +25,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
+from urllib.parse import urlsplit
 
 from applets.billing.messages import AID
 from applets.billing.statement import LEAST_DAYS
@@ -39,10 +41,9 @@ from meterlet.fleet.process import StreetPlan, StreetProcess
 from meterlet.fleet.street import AT_ONCE, StreetReport
 from protocols.metrology import Period
 from utility_server.gateway.certificates import CertificateAuthority
+from utility_server.retail.failures import Failure
 from utility_server.retail.utility import Utility
 
-STANDSTILL_SECONDS: Final = 10.0
-"""After so long without a bill it is said what hinders; then after twice that, and so on."""
 LOOK_SECONDS: Final = 1.0
 POLL_SECONDS: Final = 20
 """After how many seconds the gateway that is started here lets hubs come again; they keep their
@@ -53,13 +54,23 @@ LONG_POLL_SECONDS: Final = 90
 SESSION_SECONDS: Final = 0.4
 """About how long a core works at one hub's session: the first ones are spread over that."""
 START_SECONDS: Final = 60
+PROBE_SECONDS: Final = 2.0
+"""How long it is tried whether anything listens where the gateway is."""
+TELL_SECONDS: Final = 5.0
+"""How often it is told what is waited for."""
+REFUSALS: Final = frozenset({"hub-6982", "hub-6983", "hub-6985", "hub-6a83", "hub-6a84"})
+"""What a hub says by its consents and rules, and of days that it has not: it stays so here."""
 STEPS: Final = ("make", "enrol", "ask", "dial", "check")
 
 Say = Callable[[str, int, int], None]
 """Told of progress: which step, how much of it is done, and how much there is."""
 
 
-def _nobody(_step: str, _done: int, _all: int) -> None:
+Tell = Callable[[str], object]
+"""Told in a sentence what is waited for."""
+
+
+def _nobody(*_: object) -> None:
     """Nobody is told."""
 
 
@@ -80,8 +91,7 @@ class FleetRun:
     """How long the hubs may take to be billed, after which the fleet ends."""
     at_once: int = AT_ONCE
     say: Say = field(default=_nobody, repr=False)
-    warn: Callable[[str], object] = field(default=lambda _line: None, repr=False)
-    """Told, now and then, what hinders hubs that get no further."""
+    tell: Tell = field(default=_nobody, repr=False)
 
     def run(self) -> "FleetResult":
         """Do all of it; return what came of it.
@@ -142,7 +152,11 @@ class FleetRun:
         return asked
 
     def dial(self, numbers: Sequence[int]) -> "Dialled":
-        """Let the hubs dial until nothing waits for any of them, or the patience is over."""
+        """Let the hubs dial until nothing waits for any of them, or the patience is over.
+
+        It ends, too, when all that waits was refused by its hub's consents and rules meanwhile:
+        nothing changes these here.
+        """
         meters = {self.folder.home(number).meter for number in numbers}
         report = Dialled()
         if not self._waiting(meters):
@@ -156,15 +170,18 @@ class FleetRun:
             streets = [StreetProcess.start(plan) for plan in self._plans(numbers, url)]
             for street in streets:
                 stack.callback(street.kill)
-            began = time.monotonic()
-            standstill = _Standstill(began)
+            began, since = time.monotonic(), self.utility.now()
+            told = began
             while waiting := self._waiting(meters):
                 self.say("dial", len(meters) - waiting, len(meters))
-                for street in streets:
-                    street.look()
-                if standstill.is_due(waiting, time.monotonic()):
-                    self.warn(self._hindrance(waiting, [street.report for street in streets]))
-                if time.monotonic() - began > self.patience_seconds:
+                reports = [street.look() for street in streets]
+                if (now := time.monotonic()) - told >= TELL_SECONDS:
+                    told, known = now, self._known(meters)
+                    report.refused = _all_refused(known, since)
+                    self.tell(waits_for(waiting, known, reports, url))
+                    if report.refused:
+                        break
+                if now - began > self.patience_seconds:
                     break
                 time.sleep(LOOK_SECONDS)
             self.say("dial", len(meters) - waiting, len(meters))
@@ -175,18 +192,6 @@ class FleetRun:
                 used = cpu_seconds(process)
                 report.gateway_cpu = None if used is None else used - cpu
         return report
-
-    def _hindrance(self, waiting: int, streets: Sequence[StreetReport]) -> str:
-        """Return in one line for how many something waits, and why their sessions failed."""
-        why = sum((Counter(street.why) for street in streets), Counter[str]())
-        homes = "1 home waits" if waiting == 1 else f"{waiting:,} homes wait"
-        if why:
-            [(reason, count)] = why.most_common(1)
-            return f"{homes} still; {count:,} sessions failed, most often: {reason}"
-        return (
-            f"{homes} still: meterlet utility status --utility {self.utility.folder} says for what;"
-            " open questions of other periods count, too"
-        )
 
     def check(self, numbers: Sequence[int]) -> "Billed":
         """Count bills in the ledger and invoices at home; whoever has not one of each is named."""
@@ -200,6 +205,7 @@ class FleetRun:
             billed.bills += len(bills)
             if not once:
                 billed.others.append(number)
+                billed.is_doubled |= len(bills) > 0
             self.say("check", done, len(numbers))
         return billed
 
@@ -218,6 +224,10 @@ class FleetRun:
         states = self.utility.questions.states()
         return sum(bool(states.get(meter, frozenset())) for meter in meters)
 
+    def _known(self, meters: set[bytes]) -> list[Failure | None]:
+        """Return why each question of some meters waits that does, as far as that is known."""
+        return [why for meter, why in self.utility.failures.waiting() if meter in meters]
+
     def _plans(self, numbers: Sequence[int], url: str) -> Iterator[StreetPlan]:
         count = min(self.processes, len(numbers))
         for place in range(count):
@@ -232,23 +242,6 @@ class FleetRun:
 
 
 @dataclass(slots=True)
-class _Standstill:
-    """Since when nothing has changed, and when that is said the next time: less and less often."""
-
-    since: float
-    waiting: int = -1
-    patience: float = STANDSTILL_SECONDS
-
-    def is_due(self, waiting: int, now: float) -> bool:
-        if waiting != self.waiting:
-            self.since, self.waiting, self.patience = now, waiting, STANDSTILL_SECONDS
-        if now - self.since < self.patience:
-            return False
-        self.patience *= 2
-        return True
-
-
-@dataclass(slots=True)
 class Dialled:
     """What the hubs did at the gateway."""
 
@@ -256,6 +249,8 @@ class Dialled:
     waiting: int = 0
     """For how many something still waits."""
     streets: list[StreetReport] = field(default_factory=list)
+    refused: list[Failure] = field(default_factory=list)
+    """What their hubs said, where nothing else waits any more."""
     gateway_cpu: float | None = None
     """Seconds of the gateway's process, verification included, where it was started here."""
 
@@ -274,6 +269,8 @@ class Billed:
     """Bills in the ledger."""
     others: list[int] = field(default_factory=list)
     """The homes that are not billed just once."""
+    is_doubled: bool = False
+    """Whether any has more than one bill, or a bill and not its invoice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +302,7 @@ class FleetResult:
             "bills": self.billed.bills,
             "not_billed_once": self.billed.others[:100],
             "waiting": dialled.waiting,
+            "refused": dict(Counter(one.kind for one in dialled.refused)),
             "sessions": dialled.total("sessions"),
             "sessions_failed": dialled.total("failed"),
             "why": dict(why.most_common(5)),
@@ -333,17 +331,61 @@ class FleetResult:
         }
 
 
+def _all_refused(known: Sequence[Failure | None], since: int) -> list[Failure]:
+    """Return why all that waits does so, if its hubs have refused it since a moment; else nothing.
+
+    A refusal from before may be of a hub that has not been asked again yet.
+    """
+    refused = [
+        why for why in known if why is not None and why.kind in REFUSALS and why.time >= since
+    ]
+    return refused if len(refused) == len(known) else []
+
+
+def waits_for(
+    waiting: int, known: Sequence[Failure | None], reports: Sequence[StreetReport], url: str
+) -> str:
+    """Say what is waited for: how many homes, what was refused, and why sessions end."""
+    parts = [f"waiting for {waiting:,} homes"]
+    # Without what explains it, which comes once at the end.
+    refused = Counter(why.why.partition(" (")[0] for why in known if why is not None)
+    for why, count in refused.most_common(2):
+        parts.append(f"{count:,} of them: {why}")
+    sessions, failed = (
+        sum(getattr(one, name) for one in reports) for name in ("sessions", "failed")
+    )
+    if sessions == failed and (away := _away(url)):
+        parts.append(away)
+    whys = sum((Counter(one.why) for one in reports), Counter[str]())
+    for why, _ in whys.most_common(1):
+        parts.append(f"{failed:,} of {sessions:,} sessions failed, most with: {why}")
+    return "; ".join(parts)
+
+
+def _away(url: str) -> str:
+    """Return that nothing listens at a gateway's address, if it is so."""
+    try:
+        where = urlsplit(url)
+        with socket.create_connection((where.hostname or "", where.port or 443), PROBE_SECONDS):
+            return ""
+    except (OSError, ValueError) as error:
+        return f"nothing listens at {url} ({getattr(error, 'strerror', None) or 'no answer'})"
+
+
 @contextmanager
 def gateway(utility: Path, poll: int = POLL_SECONDS) -> Iterator[tuple[str, int]]:
     """Run `meterlet utility gateway` for a utility's folder; yield its address and process id.
 
-    Hubs are to come again after `poll` seconds.
+    Hubs are to come again after `poll` seconds. It ends with this process, however that one does.
     """
     command = [
-        sys.executable, "-m", "meterlet", "utility", "gateway", "--utility", str(utility),
-        "--port", "0", "--poll", str(poll), "--json",
+        sys.executable, "-m", "utility_server.with_parent",
+        "meterlet", "utility", "gateway", "--utility", str(utility), "--port", "0",
+        "--poll", str(poll), "--json",
     ]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+    with subprocess.Popen(  # noqa: S603 - our own program
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         try:
             address = _address(process)
             # Nobody reads its log here, and it must not wait for a reader.

@@ -99,7 +99,14 @@ def test_a_version_goes_out_asks_for_what_is_more_and_comes_back(town: Town) -> 
         assert in_place(town) == "0.6.0"
         [offer] = json.loads(done("applet", "offers", "--hub", town.hub, "--json"))["offers"]
         assert (offer["version"], offer["in_place"]) == ("0.7", "0.6")
-        assert "29 bits" in " ".join(offer["applets"][0]["new_consents"])
+        [applet] = offer["applets"]
+        assert "29 bits" in " ".join(applet["new_consents"])
+        assert len(applet["changes"]) == len(applet["new_consents"]), "one sentence of each"
+        for change in applet["changes"]:
+            assert change["after"] == change["before"].replace("28 bits", "29 bits")
+        lines = done("applet", "offers", "--hub", town.hub).splitlines()
+        [was, now] = [line for line in lines if line.startswith(("    was: ", "    now: "))][:2]
+        assert ("28 bits" in was, "29 bits" in now) == (True, True)
         done("applet", "accept", "--hub", town.hub, AID, "--yes")
         assert in_place(town) == "0.7.0"
         assert refused("applet", "accept", "--hub", town.hub, AID, "--yes")[0] == 1

@@ -71,3 +71,11 @@ def test_a_folder_without_a_hub_is_named(tmp_path: Path) -> None:
     done = run("hub", "run", "--hub", tmp_path / "nowhere")
     assert done.exit_code == 1
     assert "nowhere: there is no hub; `meterlet hub init` makes one" in done.stderr
+
+
+def test_a_hub_whose_description_is_gone_is_no_folder_without_one(tmp_path: Path) -> None:
+    (tmp_path / "hub.db").touch()
+    for command in (["hub", "run"], ["hub", "status"]):
+        done = run(*command, "--hub", tmp_path)
+        assert done.exit_code == 1
+        assert "hub.toml is missing, though the hub is here: put it back" in done.stderr

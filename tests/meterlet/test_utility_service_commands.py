@@ -105,3 +105,11 @@ def test_a_service_that_would_be_open_to_all_is_not_started(utility: Path, tmp_p
     refused = run(*serve, "--port", 0)
     assert (refused.exit_code, "https://" in refused.stderr) == (1, True)
     assert run("utility", "serve", "--utility", tmp_path / "none", "--port", 0).exit_code == 1
+
+
+def test_where_there_is_no_utility_no_port_is_tried(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run("utility", "serve", "--utility", tmp_path / "nowhere", "--port", port)
+    assert done.exit_code == 1
+    assert "nowhere: there is no utility; `meterlet utility init` makes one" in done.stderr

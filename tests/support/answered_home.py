@@ -12,7 +12,7 @@ from tests.support.year_home import make_year_home, opened
 
 KNOWN = Period.parse("2025-03-01..2025-05-31")
 MONTHS = [Period.month(2025, month) for month in (3, 4, 5)]
-TARIFF = load_toml("""
+TARIFF_SOURCE = """
 format = 1
 name = "flat"
 revision = 1
@@ -25,7 +25,8 @@ rounding = { rule = "half-up", decimals = 2 }
 name = "energy"
 kind = "energy"
 price = "0.31"
-""")
+"""
+TARIFF = load_toml(TARIFF_SOURCE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,9 +31,9 @@ from protocols.metrology import GridError, Period
 from utility_server.database import contract_table as table
 from utility_server.database import reading, writing
 from utility_server.errors import ContractRefused, NoContract, StoreError
-from utility_server.retail.carried_states import CarriedStates
 from utility_server.retail.customers import Customers
 from utility_server.retail.ledger import Ledger
+from utility_server.retail.standings import standings
 
 ACCOUNT_SIZE: Final = 16
 _LABEL: Final = b"meterlet implicit contract 1"
@@ -209,18 +209,8 @@ class Contracts:
 
     def _void(self, meter: bytes, zone: str) -> set[Period]:
         """Return the periods whose bill went on from one that has been replaced since."""
-        kept = {
-            bill.entry
-            for chain in CarriedStates(self.engine).of_meter(meter)
-            for bill in chain.bills
-        }
-        last: dict[tuple[int, int], bool] = {}
-        for entry in self.ledger.bills(meter):
-            match entry.content:
-                case {"begin": int(begin), "end": int(end)}:
-                    has_memory = "account" in entry.content
-                    last[begin, end] = has_memory and entry.sequence not in kept
-        return {Period.filling(*bounds, zone) for bounds, is_void in last.items() if is_void}
+        known = standings(self.engine, self.ledger, [meter]).values()
+        return {Period.filling(one.begin, one.end, zone) for one in known if one.is_cut_off}
 
     def _unsettled(self, contract: Contract, zone: str) -> Period | None:
         """Return the contract's last period, if its bill has memory and is not a last bill."""

@@ -20,6 +20,8 @@ MOST_WHY: Final = 400
 """Characters of a reason that are kept."""
 REFUSED_BY_HUB: Final = "hub-"
 """What begins the kind of a hub's refusal; its status word follows, in small letters."""
+WAITING: Final = ("asked", "answered", "entered")
+"""The states of a question that is open, or whose invoice is not delivered."""
 _AT_ONCE: Final = 500
 """Nonces in one query."""
 
@@ -67,6 +69,27 @@ class Failures:
                 for row in connection.execute(query.where(some)):
                     found[bytes(row.nonce)] = Failure(row.kind, row.why, row.time)
         return found
+
+    def waiting(self) -> list[tuple[bytes, Failure | None]]:
+        """Return, by meter, why each question waits that is open or not delivered, as far as known.
+
+        The questions themselves are not read: of many homes that is quick.
+        """
+        query = (
+            select(question_table.c.meter, table.c.kind, table.c.why, table.c.time)
+            .outerjoin(
+                table,
+                (question_table.c.nonce == table.c.nonce)
+                & (question_table.c.state == table.c.state),
+            )
+            .where(question_table.c.state.in_(WAITING))
+        )
+        with reading(self.engine) as connection:
+            rows = connection.execute(query).all()
+        return [
+            (bytes(row.meter), None if row.kind is None else Failure(row.kind, row.why, row.time))
+            for row in rows
+        ]
 
 
 def kind_of_failure(error: UtilityError) -> str:

@@ -24,6 +24,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     Row,
+    Select,
     Update,
     bindparam,
     delete,
@@ -130,14 +131,7 @@ class Questions:
         """
         about = question.about
         with writing(self.engine, about.meter) as connection:
-            row = connection.execute(
-                select(table).where(
-                    table.c.meter == about.meter,
-                    table.c.begin == about.begin,
-                    table.c.end == about.end,
-                    table.c.state.in_(OPEN),
-                )
-            ).one_or_none()
+            row = connection.execute(_open_for(question)).one_or_none()
             if row is not None:
                 known = _kept(row).question
                 if replace(known, about=about) == question:
@@ -158,6 +152,14 @@ class Questions:
                 )
             )
         return question
+
+    def is_open(self, question: BillQuestion) -> bool:
+        """Tell whether `ask` would return an open question: the same one, but for its nonce."""
+        with reading(self.engine) as connection:
+            row = connection.execute(_open_for(question)).one_or_none()
+        if row is None:
+            return False
+        return replace(_kept(row).question, about=question.about) == question
 
     def find(self, question: BillQuestion) -> KeptQuestion:
         """Return how far a question has come; raise `QuestionClosed` where it was never asked."""
@@ -510,6 +512,16 @@ def require_this_answer(kept: KeptQuestion, digest: bytes) -> None:
             f"meter {meter}: entry {kept.entry} has another answer to this question; ask for the"
             " bill again if it has to be replaced"
         )
+
+
+def _open_for(question: BillQuestion) -> Select[Any]:
+    about = question.about
+    return select(table).where(
+        table.c.meter == about.meter,
+        table.c.begin == about.begin,
+        table.c.end == about.end,
+        table.c.state.in_(OPEN),
+    )
 
 
 def _update(question: BillQuestion) -> Update:

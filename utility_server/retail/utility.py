@@ -17,7 +17,7 @@ invoice is written.
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -53,6 +53,8 @@ from utility_server.retail.ledger import Ledger, LedgerEntry
 from utility_server.retail.limits import BillLimits
 from utility_server.retail.published import AskedUnder, Publications
 from utility_server.retail.questions import KeptInvoice, Questions, State
+from utility_server.retail.standings import Standing, standings
+from utility_server.retail.withdrawn_tariffs import require_not_withdrawn
 from utility_server.revocations import read_authorities, read_revocations
 
 
@@ -99,11 +101,20 @@ class Utility:
         now: Callable[[], int] = lambda: int(time.time()),
     ) -> Self:
         """Open the utility in `folder`; raise `StoreError` where there is none."""
+        location = cls.location(folder)
+        keys = UtilityKeys.load(folder / "keys")
+        return cls(folder, keys, open_database(location), now, randomness)
+
+    @staticmethod
+    def location(folder: Path) -> URL | Path:
+        """Return where the tables of the utility in `folder` are; raise as `open` does.
+
+        So that somebody finds out that there is none before anything else is tried.
+        """
         location = location_in(folder, "utility.db")
         if location is None:
             raise StoreError(f"{folder}: there is no utility; `meterlet utility init` makes one")
-        keys = UtilityKeys.load(folder / "keys")
-        return cls(folder, keys, open_database(location), now, randomness)
+        return location
 
     def close(self) -> None:
         """Close the database."""
@@ -182,6 +193,10 @@ class Utility:
         """Return a document of this type, signed by the utility."""
         return sign_document(payload, content_type, self.keys.signing, key_id_of(self.keys.public))
 
+    def standings(self, meters: Iterable[bytes]) -> dict[int, Standing]:
+        """Return which invoices of some meters stand, and which are void, by number."""
+        return standings(self.engine, self.ledger, meters)
+
     @property
     def carried_states(self) -> CarriedStates:
         """What bills with memory have left for those after them."""
@@ -196,7 +211,8 @@ class Utility:
         since the bill before, in 10^-6 of the currency; None: what was paid with the bill that this
         one replaces, if there is one. Raises `CannotVerify` if the question makes no sense,
         `AlreadyBilled` where the period overlaps one that was billed; a second bill for
-        just the same period replaces the first. Under a tariff with memory it goes on from the
+        just the same period replaces the first. Raises `TariffWithdrawn` where the tariff was
+        withdrawn, unless just this is asked already. Under a tariff with memory it goes on from the
         account's last bill; raises `BillOutOfOrder` where another one has to come first. If the
         contract ends with the period, the bill is its last one, and settles all.
         """
@@ -227,6 +243,8 @@ class Utility:
         if state is not None:
             more = {"state": state.encode(), "paid": paid, "is_last": is_last}
         question = question_of(self, BILL, meter, bounds, signed_tariff, more)
+        if not self.questions.is_open(question):
+            require_not_withdrawn(self.engine, tariff.digest)
         self.publish(tariff)
         return self.questions.ask(question)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tariffs that bills may be asked under: registered, signed, each with its validity.
 
-Errors: TariffError, ServiceRefused
+Errors: TariffError, ServiceRefused, TariffWithdrawn
 """
 
 from collections.abc import Callable
@@ -18,6 +18,7 @@ from utility_server.database import reading, writing
 from utility_server.database import registered_tariff_table as table
 from utility_server.errors import ServiceRefused
 from utility_server.keys import UtilityKeys
+from utility_server.retail.withdrawn_tariffs import withdrawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +50,14 @@ class TariffRegister:
     def register(self, document: bytes) -> tuple[RegisteredTariff, bool]:
         """Return a signed tariff on record, and whether it is new there.
 
-        Raises `TariffError` for anything that this utility has not signed.
+        Raises `TariffError` for anything that this utility has not signed, and `TariffWithdrawn`
+        for what was registered and withdrawn.
         """
         tariff = verify_signed_tariff(document, self.keys.public)
         return self._put(tariff, document)
 
     def sign(self, tariff: Tariff) -> tuple[RegisteredTariff, bool]:
-        """Sign a tariff and put it on record."""
+        """Sign a tariff and put it on record; raises `TariffWithdrawn` as `register` does."""
         public = key_id_of(self.keys.public)
         content = BillQuestion.content_type
         document = sign_document(tariff.encode(), content, self.keys.signing, public)
@@ -79,7 +81,7 @@ class TariffRegister:
                     )
                 )
                 return _tariff(connection.execute(select(table).where(where)).one()), True
-        return _tariff(row), False
+        return _usable(_tariff(row)), False
 
     def find(self, digest: bytes) -> RegisteredTariff | None:
         """Return the tariff of that digest, or None."""
@@ -92,9 +94,7 @@ class TariffRegister:
         found = self.find(digest)
         if found is None:
             raise ServiceRefused("no tariff of that digest is registered")
-        if found.withdrawn:
-            raise ServiceRefused("the tariff is withdrawn")
-        return found
+        return _usable(found)
 
     def page(self, after: bytes, limit: int) -> list[RegisteredTariff]:
         """Return tariffs in the order of their digests, from after one on."""
@@ -110,6 +110,13 @@ class TariffRegister:
                 update(table).where(where, table.c.withdrawn == 0).values(withdrawn=self.now())
             )
         return self.find(digest)
+
+
+def _usable(tariff: RegisteredTariff) -> RegisteredTariff:
+    """Return a tariff that was not withdrawn; raise `TariffWithdrawn` for another."""
+    if tariff.withdrawn:
+        raise withdrawn(tariff.name, tariff.revision, tariff.withdrawn)
+    return tariff
 
 
 def _tariff(row: Row[tuple[object, ...]]) -> RegisteredTariff:

@@ -39,6 +39,7 @@ from utility_server.retail.billing import BilledPeriod
 from utility_server.retail.carried_states import EnteredChains
 from utility_server.retail.claims import BILL, verify
 from utility_server.retail.contracts import Cycle
+from utility_server.retail.standings import CUT_OFF
 
 pytestmark = pytest.mark.one_database
 
@@ -296,6 +297,12 @@ def test_a_corrected_bill_goes_on_from_the_same_state_and_those_after_are_asked_
     [contract] = home.utility.contracts.of_meter(home.meter)
     progress = home.utility.contracts.progress(contract, date(2025, 5, 20))
     assert (progress.billed, progress.void) == (tuple(MONTHS[:2]), (MONTHS[2],))
+    standings = home.utility.standings([home.meter])
+    assert {number: one.why_void for number, one in standings.items() if one.is_void} == {
+        first[1].invoice.number: f"replaced by invoice {second.invoice.number}",
+        first[2].invoice.number: f"replaced by invoice {again.invoice.number}",
+        again.invoice.number: CUT_OFF,
+    }
     assert progress.unbilled == (Period(date(2025, 4, 1), date(2025, 5, 19)),)
     assert progress.due(Cycle.QUARTER, date(2025, 1, 1)) == MONTHS[2]  # before anything else
     [chain] = home.utility.carried_states.of_meter(home.meter)

@@ -3,14 +3,14 @@
 
 import re
 from collections.abc import Iterator
-from html import unescape
+from html import escape, unescape
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from tariffs.source import load_toml
-from tests.support.console import PASSWORD, come_in, refusal, send
+from tests.support.console import OWN, PASSWORD, come_in, refusal, send
 from tests.support.service import ENROLMENT, METER, TARIFF, Served, new_utility, served
 from utility_server.service.access.roles import Role
 from utility_server.service.application import create_service
@@ -132,6 +132,61 @@ def test_each_value_of_a_row_says_what_it_is_of(service: Served) -> None:
             cells = re.findall(r"<t[dh]\b[^>]*>", row)
             assert cells
             assert all("data-label=" in cell for cell in cells), path
+
+
+def test_what_cannot_be_undone_is_asked_about_first(service: Served) -> None:
+    source = TARIFF.replace('name = "flat"', 'name = "<once>"')
+    tariff, doomed = service.tariff(), service.tariff(source)
+    _, key = service.parts.api_keys.create("bank", frozenset({Role.BILLING}))
+    key = key.removeprefix("mlk_")[:16]
+    order = {"meter": METER, "period": {"from": "2025-05-01", "until": "2025-05-31"}}
+    nonce = service.post("/v1/bills", 201, json={**order, "tariff": tariff})["question"]
+    account = service.get(f"/v1{CUSTOMER}")["contracts"][0]["account"]
+    party = f"{CUSTOMER}/contracts/{account}/party"
+    send(service, party, CUSTOMER, name="Erika", city="Ort", country="DE", street="Weg 1")
+    run = service.post("/v1/bill-runs", 202, json={"tariff": tariff, "month": "2025-06"})["run"]
+
+    def states() -> list[object]:
+        return [
+            service.get(f"/v1/tariffs/{doomed}")["withdrawn"],
+            service.get(f"/v1/bills/{nonce}")["state"],
+            service.ask("GET", f"/v1{party}").status_code,
+            next(one for one in service.get("/v1/api-keys") if one["key"] == key)["revoked"],
+        ]
+
+    before = states()
+    assert before == [None, "asked", 200, None]
+    for path, page, title, fields in (
+        (f"/tariffs/{doomed}/withdrawal", "/tariffs", "Withdraw the tariff <once>", {}),
+        (f"/bills/{nonce}/withdrawal", CUSTOMER, "Withdraw the question", {}),
+        (party, CUSTOMER, "Erase name and address", {"erase": "1"}),
+        (f"/keys/{key}/revocation", "/keys", f"Revoke the key {key}", {}),
+        (f"/runs/{run}/cancellation", f"/runs/{run}", "End the run", {}),
+    ):
+        asked = send(service, path, page, **fields)
+        assert asked.status_code == 200
+        assert f"<h1>{escape(title)}" in asked.text
+        assert f'action="{path}"' in asked.text
+        hidden = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', asked.text))
+        assert hidden.items() >= {"sure": "yes", **fields}.items()
+        assert states() == before, "a single press changes nothing"
+        sent = service.client.post(path, data=hidden, headers=OWN)
+        assert sent.status_code == 303, sent.text
+        after = states()
+        assert (after != before) or title == "End the run"
+        before = after
+    assert before[1:3] == ["withdrawn", 404]
+    again = send(service, "/tariffs", "/tariffs", source=source)
+    assert again.status_code == 409
+    assert "register a new revision" in refusal(again)
+
+
+def test_a_check_of_the_records_has_words_of_its_own(service: Served) -> None:
+    check = service.post("/v1/record-checks", 202)["run"]
+    page = service.client.get(f"/runs/{check}").text
+    assert "Check of the records" in page
+    for words_of_a_bill_run in ("resident has said no", "has asked", "Bills that are made"):
+        assert words_of_a_bill_run not in page
 
 
 def run_of(state: str, total: int = 0, **counts: int) -> dict[str, object]:

@@ -9,9 +9,18 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from tests.support.service import ENROLMENT, METER, Served, new_utility, other_meters, served
+from protocols.metrology import Period
+from tests.support.service import (
+    ENROLMENT,
+    METER,
+    TARIFF,
+    Served,
+    new_utility,
+    other_meters,
+    served,
+)
 from utility_server.database import audit_table, writing
-from utility_server.errors import LedgerTampered
+from utility_server.errors import LedgerTampered, TariffWithdrawn
 from utility_server.service.access.roles import Role
 
 
@@ -106,13 +115,26 @@ def test_a_tariff_is_registered_and_withdrawn(service: Served, customer: str) ->
     strange = service.ask("POST", "/v1/tariffs", content=document.content[:-1], headers=signed)
     assert strange.status_code == 422
     assert service.ask("POST", "/v1/tariffs", content=b"x").status_code == 415
-    assert service.post(f"/v1/tariffs/{digest}/withdrawal")["withdrawn"] is not None
     order = {
         "meter": METER,
         "period": {"from": "2025-03-01", "until": "2025-03-31"},
         "tariff": digest,
     }
-    assert is_problem(service.ask("POST", "/v1/bills", json=order), 409, "service-refused")
+    asked = service.post("/v1/bills", 201, json=order)["question"]
+    assert service.post(f"/v1/tariffs/{digest}/withdrawal")["withdrawn"] is not None
+    toml = {"Content-Type": "application/toml"}
+    for content, headers in ((document.content, signed), (TARIFF.encode(), toml)):
+        again = service.ask("POST", "/v1/tariffs", content=content, headers=headers)
+        assert is_problem(again, 409, "tariff-withdrawn")
+        assert "register a new revision (`revision = 2`)" in again.json()["detail"]
+    assert is_problem(service.ask("POST", "/v1/bills", json=order), 409, "tariff-withdrawn")
+    # A command brings its tariff along: what was asked stays, and nothing else is asked.
+    utility, meter = service.parts.utility, bytes.fromhex(METER)
+    open_one = utility.question(meter, Period.month(2025, 3), document.content)
+    assert open_one.about.nonce.hex() == asked
+    with pytest.raises(TariffWithdrawn, match="was withdrawn on"):
+        utility.question(meter, Period.month(2025, 4), document.content)
+    assert service.tariff(TARIFF.replace("revision = 1", "revision = 2")) != digest
 
 
 def test_pages_go_through_all_customers_and_cursors_hold_for_their_collection(

@@ -103,7 +103,10 @@ def test_invoices_are_valid_by_the_schema_and_the_schematron_of_en_16931(
         "121.00", tariff, replaces=5, difference="1.00", missing=3,
         corrected=(CorrectedSlots(date(2025, 3, 4), 2),),
     )  # fmt: skip
-    for one in [*plain, named(corrected, tariff, old), named(corrected, tariff)]:
+    void = [replace(one, why_void="replaced by invoice 9") for one in plain]
+    without_iban = replace(void[0], seller=replace(SELLER, iban=""))
+    for one in [*plain, named(corrected, tariff, old), named(corrected, tariff), *void,
+                without_iban]:  # fmt: skip
         xml = cii_document(one)
         assert xml_check_xsd(xml, flavor="factur-x", level="en16931")
         assert faults(xml) == [], one.invoice.total

@@ -4,6 +4,7 @@
 The hub is a real one, in this process; so are its refusals.
 """
 
+import io
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,24 +12,42 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pypdf
 import pytest
 from sqlalchemy import select, update
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hub.machine.machine import AppletMachine
 from protocols.enrolment import Enrolment
 from protocols.metrology import Period
-from tests.support.answered_home import TARIFF
+from tariffs import Tariff
+from tariffs.source import load_toml
+from tests.support.answered_home import TARIFF, TARIFF_SOURCE
+from tests.support.console import PASSWORD, come_in
 from tests.support.service import Clock, Served, new_utility, other_meters, served
 from tests.support.year_home import NOW, CardHeadEnd, YearHome, make_year_home, opened
 from utility_server.database import ledger_table, writing
 from utility_server.errors import HeadEndError, HubRefused, StoreError
 from utility_server.service.access.roles import Role
+from utility_server.service.api.application import Entrance, create_api
+from utility_server.service.console.application import create_console
 from utility_server.service.jobs import bill_run
 from utility_server.service.jobs.runner import Runner
 from utility_server.service.jobs.store import LEASE_SECONDS
 from utility_server.service.parts import ServiceParts
 
 ADDRESS = "127.0.0.1:7816"
+IBAN = "DE02120300000000202051"
+SELLER_FILE = f"""
+name = "Stadtwerke Beispiel"
+street = "Am Werk 1"
+postcode = "12345"
+city = "Beispiel"
+country = "DE"
+vat = "DE123456789"
+iban = "{IBAN}"
+"""
+TAXED = load_toml(TARIFF_SOURCE + '[[step]]\nname = "VAT"\nkind = "tax"\npercent = "19"\n')
 MONTH = Period.month(2025, 3)
 MARCH = {"from": str(MONTH.first), "until": str(MONTH.last)}
 
@@ -86,13 +105,26 @@ def service(home: YearHome, trouble: list[Exception]) -> Iterator[Served]:
     folder = home.utility.folder
     clock = Clock(NOW)
     with served(
-        folder, change=lambda parts: dialling(parts, home, trouble), may_dial=True, now=clock
-    ) as service:
+        folder, with_console, lambda parts: dialling(parts, home, trouble), may_dial=True,
+        now=clock,
+    ) as service:  # fmt: skip
         yield service
 
 
-def begin(service: Served, home: YearHome, **more: Any) -> str:
-    digest, _ = service.parts.tariffs.sign(TARIFF)
+def with_console(parts: ServiceParts) -> ASGIApp:
+    """The interface and the console, whose runs are worked on when a test says so."""
+    api = create_api(parts)
+    console = create_console(parts, api)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        is_api = scope["type"] != "http" or scope["path"].startswith("/v1/")
+        await (api if is_api else console)(scope, receive, send)
+
+    return Entrance(app, parts)
+
+
+def begin(service: Served, home: YearHome, tariff: Tariff = TARIFF, **more: Any) -> str:
+    digest, _ = service.parts.tariffs.sign(tariff)
     order = {
         "tariff": digest.digest.hex(), "period": MARCH, "addresses": {home.meter.hex(): ADDRESS},
         **more,
@@ -226,7 +258,9 @@ def test_what_a_hub_has_refused_a_gateway_elsewhere_is_seen_by_the_run(
         return dict(item)
 
     early = refused(0x6A83, "days are missing")
-    assert (early["state"], early["reason"]) == ("asked", "hub-6a83")
+    assert (early["state"], early["reason"]) == ("not-ready", "hub-6a83")
+    state = service.get(f"/v1/runs/{run}")
+    assert (state["state"], state["counts"]) == ("running", {"not-ready": 1}), "it is no waiting"
     no = refused(0x6985, "the resident\nhas not consented")
     assert (no["state"], no["reason"]) == ("declined", "hub-6985")
     assert (
@@ -237,10 +271,18 @@ def test_what_a_hub_has_refused_a_gateway_elsewhere_is_seen_by_the_run(
     assert (bill["state"], bill["reason"], bill["why"]) == ("asked", "hub-6985", no["why"])
     assert service.get("/v1/bills")["items"] == [bill]
     assert service.get(f"/v1/runs/{run}")["state"] == "done"
+    service.parts.operators.add("anna", PASSWORD, frozenset({Role.BILLING}))
+    come_in(service)
+    page = service.client.get(f"/customers/{home.meter.hex()}").text
+    assert f"{no['why']} ({bill['failed']})" in page
     # A run that begins later waits for the hub to be asked again.
     later = begin(service, home, addresses={})
     service.run()
     assert items(service, later) == {home.meter.hex(): "asked"}
+    service.parts.utility.failures.note(nonce, "asked", HubRefused(0x6A83, "days are missing"))
+    service.clock.now += 60
+    service.run()
+    assert items(service, later) == {home.meter.hex(): "not-ready"}
     kept = home.utility.questions.of_nonce(nonce)
     home.utility.verify(kept.question, home.ask(kept.question))
     service.clock.now += 60
@@ -317,6 +359,61 @@ def test_a_check_of_the_records_finds_what_is_wrong(service: Served, home: YearH
     state = service.get(f"/v1/runs/{broken}")
     assert state["facts"]["verified"] is False
     assert state["faults"] == ["entry 1: it is not what was written"]
+
+
+def test_a_replaced_invoice_says_so_wherever_it_is_shown(
+    service: Served, home: YearHome, tmp_path: Path
+) -> None:
+    home.utility.folder.joinpath("seller.toml").write_text(SELLER_FILE)
+    contract = {"from": "2025-03-01"}
+    customer = f"/v1/customers/{home.meter.hex()}"
+    account = service.post(f"{customer}/contracts", 201, json=contract)["account"]
+    party = {"name": "Erika", "street": "Weg 1", "postcode": "1", "city": "Ort", "country": "DE"}
+    path = f"{customer}/contracts/{account}/party"
+    assert service.ask("PUT", path, json={**party, "reference": ""}).status_code in (200, 204)
+    begin(service, home, TAXED)
+    service.run()
+    assert (service.get("/v1/invoices/1")["replaced_by"], service.get("/v1/ledger/1")["void"]) == (
+        None, False,
+    )  # fmt: skip
+    assert "To be paid until" in pdf_of(service, 1)
+    begin(service, home, TAXED, replaces=True)
+    service.run()
+    old, new = service.get("/v1/invoices")["items"]
+    assert [old, new] == [service.get("/v1/invoices/1"), service.get("/v1/invoices/2")]
+    assert (old["replaces"], old["replaced_by"], old["void"]) == (None, 2, True)
+    assert (new["replaces"], new["replaced_by"], new["void"]) == (1, None, False)
+    bills = {one["invoice"]: one for one in service.get("/v1/bills")["items"]}
+    assert (bills[1]["replaced_by"], bills[1]["void"], bills[2]["replaces"]) == (2, True, 1)
+    assert bills[1] == service.get(f"/v1/bills/{bills[1]['question']}")
+    for order in ("oldest", "newest"):
+        lines = service.get(f"/v1/ledger?order={order}&kind=bill")["items"]
+        assert {one["number"]: one["replaced_by"] for one in lines} == {1: 2, 2: None}
+    assert service.get("/v1/ledger/1")["replaced_by"] == 2
+    shown = pdf_of(service, 1)
+    assert "Not to be paid: replaced by invoice 2." in shown
+    assert "To be paid until" not in shown
+    assert IBAN not in shown
+    assert "To be paid until" in pdf_of(service, 2)
+    xml = service.ask("GET", "/v1/invoices/1/en16931").text
+    assert "Not to be paid: replaced by invoice 2." in xml
+    assert IBAN not in xml
+    assert "DueDateDateTime" not in xml
+    service.parts.operators.add("anna", PASSWORD, frozenset({Role.BILLING}))
+    assert come_in(service).status_code == 200
+    page = service.client.get("/invoices/1").text
+    assert 'replaced by <a href="/invoices/2">invoice 2</a>' in page
+    assert "Not to be paid" not in service.client.get("/invoices/2").text
+    page = service.client.get(f"/customers/{home.meter.hex()}").text
+    assert "delivered; not to be paid: replaced by invoice 2" in page
+    assert "delivered; replaces invoice 1" in page
+    assert "not to be paid: replaced by entry 2" in page
+
+
+def pdf_of(service: Served, number: int) -> str:
+    answer = service.ask("GET", f"/v1/invoices/{number}/pdf")
+    assert answer.status_code == 200, answer.text
+    return str(pypdf.PdfReader(io.BytesIO(answer.content)).pages[0].extract_text())
 
 
 def test_what_is_due_is_billed_each_month(service: Served, home: YearHome) -> None:

@@ -48,6 +48,12 @@ FORMS: Final[Mapping[str, str]] = {
 """What a pattern of the interface's description is to people."""
 
 
+_VOID: Final = (
+    "Whether nothing is to be paid by it any more: it was replaced, or its bill went on from one"
+    " that was, and has to be asked for again."
+)
+
+
 class Model(BaseModel):
     """A member that is not described is an error, as is a value of another type."""
 
@@ -225,6 +231,9 @@ class Bill(Model):
     )
     why: str | None = Field(description="The same in a sentence.")
     failed: str | None = Field(description="When that was.")
+    replaces: int | None = Field(description="The invoice whose place this one's has taken.")
+    replaced_by: int | None = Field(description="The invoice that has taken its invoice's place.")
+    void: bool = Field(description=_VOID)
 
 
 class LedgerLine(Model):
@@ -237,6 +246,10 @@ class LedgerLine(Model):
     period: Days | None = Field(description="The local days that it is about, as far as known.")
     facts: dict[str, str | int]
     digest: str
+    replaced_by: int | None = Field(
+        description="The entry of the bill that has replaced this one since."
+    )
+    void: bool = Field(description=_VOID)
 
 
 class LedgerHead(Model):
@@ -282,6 +295,8 @@ class InvoiceState(Model):
     tariff: str
     evidence: str
     replaces: int | None
+    replaced_by: int | None = Field(description="The invoice that has taken its place since.")
+    void: bool = Field(description=_VOID)
     difference: str | None
     corrected: list[CorrectedDay]
     account: str | None

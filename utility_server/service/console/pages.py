@@ -38,6 +38,29 @@ async def welcome(visit: Visit) -> Response:
 PARTY: Final = ("name", "street", "postcode", "city", "country", "reference")
 
 
+# What is said before what cannot be undone
+
+WITHDRAWS_TARIFF: Final = (
+    "From then on nothing new can be asked under it, by a run, a schedule, the interface or a"
+    " command. What was asked stays, and so do its bills. It cannot be taken back: the same prices"
+    " then need a new revision."
+)
+WITHDRAWS_QUESTION: Final = (
+    "From then on no answer to it counts. The bill can be asked for again, which is another"
+    " question to the hub and counts there once more."
+)
+ERASES: Final = (
+    "The customer's name and address are deleted here. Invoices as PDF and EN 16931 can be made"
+    " again only once they are given anew."
+)
+REVOKES: Final = "The system that has it is let in no more. It cannot be taken back."
+CANCELS: Final = {
+    True: "What the run has asked and nobody has answered is withdrawn. Bills that are made stay.",
+    False: "The check ends where it is. The records stay as they are, and can be checked again.",
+}
+"""By whether it is a bill run."""
+
+
 # The run of the month
 
 
@@ -113,6 +136,9 @@ async def cancel_run(visit: Visit) -> Response:
     """End a run."""
     name = visit.http.path_params["run"]
     run = await visit.inside.get(f"/v1/runs/{name}")
+    if not visit.is_sure:
+        does = CANCELS[run["kind"] == "bill-run"]
+        return visit.ask_first("End the run", does, f"/runs/{name}")
     kind = "runs" if run["kind"] == "bill-run" else "record-checks"
     answer = await visit.inside.ask("POST", f"/v1/{kind}/{name}/cancellation")
     if not answer.is_fine:
@@ -198,6 +224,8 @@ async def put_party(visit: Visit) -> Response:
     meter, account = visit.http.path_params["meter"], visit.http.path_params["account"]
     path = f"/v1/customers/{meter}/contracts/{account}/party"
     if visit.fields.get("erase"):
+        if not visit.is_sure:
+            return visit.ask_first("Erase name and address", ERASES, f"/customers/{meter}")
         answer = await visit.inside.ask("DELETE", path)
     else:
         answer = await visit.inside.ask(
@@ -212,6 +240,12 @@ async def put_party(visit: Visit) -> Response:
 async def withdraw(visit: Visit) -> Response:
     """Withdraw an open question."""
     nonce = visit.http.path_params["nonce"]
+    if not visit.is_sure:
+        bill = await visit.inside.get(f"/v1/bills/{nonce}")
+        days = f"{bill['period']['from']} to {bill['period']['until']}"
+        return visit.ask_first(
+            f"Withdraw the question for {days}", WITHDRAWS_QUESTION, f"/customers/{bill['meter']}"
+        )
     answer = await visit.inside.ask("POST", f"/v1/bills/{nonce}/withdrawal")
     if not answer.is_fine:
         return visit.problem(answer, "/customers")
@@ -251,6 +285,10 @@ async def register_tariff(visit: Visit) -> Response:
 async def withdraw_tariff(visit: Visit) -> Response:
     """Let nothing new be asked under a tariff."""
     digest = visit.http.path_params["digest"]
+    if not visit.is_sure:
+        tariff = await visit.inside.get(f"/v1/tariffs/{digest}")
+        title = f"Withdraw the tariff {tariff_name(tariff)}"
+        return visit.ask_first(title, WITHDRAWS_TARIFF, "/tariffs")
     answer = await visit.inside.ask("POST", f"/v1/tariffs/{digest}/withdrawal")
     if not answer.is_fine:
         return visit.problem(answer, "/tariffs")
@@ -381,6 +419,8 @@ async def make_key(visit: Visit) -> Response:
 async def revoke_key(visit: Visit) -> Response:
     """Let a key count no more."""
     key = visit.http.path_params["key"]
+    if not visit.is_sure:
+        return visit.ask_first(f"Revoke the key {key}", REVOKES, "/keys")
     answer = await visit.inside.ask("POST", f"/v1/api-keys/{key}/revocation")
     if not answer.is_fine:
         return visit.problem(answer, "/keys")

@@ -25,6 +25,8 @@ from utility_server.service.parts import ServiceParts
 
 MOST_FIELDS: Final = 20
 LARGEST_FILE: Final = 1 << 16
+SURE: Final = "sure"
+"""The field with which an operator confirms what cannot be undone."""
 POLL_HEADER: Final = "x-poll"
 NAVIGATION: Final = (
     ("/", "Bill run", (Role.BILLING, Role.AUDITOR)),
@@ -120,6 +122,16 @@ class Visit:
             entered=entered, **context,
         )  # fmt: skip
         return HTMLResponse(text, status)
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the form comes from the page that says what it does, and not from a list."""
+        return self.fields.get(SURE) == "yes"
+
+    def ask_first(self, title: str, does: str, back: str) -> Response:
+        """Say what a form does that cannot be undone, and let it be sent again or left."""
+        again = {name: text for name, text in self.fields.items() if name not in ("token", SURE)}
+        return self.page("sure.html", title=title, does=does, back=back, again=again)
 
     def see(self, path: str, done: str = "") -> Response:
         """Send the browser to another page; `done` is what that page says was done."""

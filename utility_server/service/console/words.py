@@ -135,6 +135,26 @@ def tariff_name(tariff: Mapping[str, Any]) -> str:
     return f"{tariff['name']}, revision {tariff['revision']}"
 
 
+def bill_state(bill: Mapping[str, Any]) -> str:
+    """Say how far a bill is, and whether its invoice stands."""
+    parts = [str(bill["state"])]
+    if bill["replaces"]:
+        parts.append(f"replaces invoice {bill['replaces']}")
+    return "; ".join([*parts, *_void(bill, "invoice")])
+
+
+def bill_why(bill: Mapping[str, Any]) -> str:
+    """Say why a bill does not go on, and when that was."""
+    return f"{bill['why']} ({bill['failed']})" if bill["why"] else ""
+
+
+def _void(shown: Mapping[str, Any], what: str) -> list[str]:
+    """Say why nothing is to be paid by an invoice, if it is so."""
+    if shown.get("replaced_by"):
+        return [f"not to be paid: replaced by {what} {shown['replaced_by']}"]
+    return ["not to be paid: to be asked for again"] if shown.get("void") else []
+
+
 def says(line: Mapping[str, Any]) -> str:
     """Say what an entry of the ledger says."""
     facts = line["facts"]
@@ -160,6 +180,7 @@ def says(line: Mapping[str, Any]) -> str:
         parts.append(f"difference {facts['difference']} {currency}")
     if corrected := facts.get("corrected"):
         parts.append(f"corrected {corrected}")
+    parts += _void(line, "entry")
     return "; ".join(part.strip() for part in parts)
 
 

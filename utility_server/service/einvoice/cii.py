@@ -3,7 +3,8 @@
 
 One line: the energy of the period, at the net amount that follows from the total. A bill that
 replaces another is a corrected invoice (384) and names it; a negative total is a credit of -1
-pieces, since prices are never negative.
+pieces, since prices are never negative. One that was replaced says so, and is not to be paid: it
+names no day and no account for that.
 """
 
 from decimal import Decimal
@@ -49,8 +50,9 @@ def cii_document(named: NamedInvoice) -> bytes:
     settlement.currency_code = invoice.currency
     settlement.payment_reference = str(invoice.number)
     means = PaymentMeans()
-    means.type_code = SEPA_TRANSFER if seller.iban else NOT_SAID
-    if seller.iban:
+    is_transfer = bool(seller.iban) and not named.why_void
+    means.type_code = SEPA_TRANSFER if is_transfer else NOT_SAID
+    if is_transfer:
         means.payee_account.iban = seller.iban
     settlement.payment_means.add(means)
     tax = ApplicableTradeTax()
@@ -61,7 +63,10 @@ def cii_document(named: NamedInvoice) -> bytes:
     settlement.trade_tax.add(tax)
     settlement.period.start, settlement.period.end = named.period.first, named.period.last
     terms = PaymentTerms()
-    terms.due = named.due
+    if named.why_void:
+        terms.description = f"Not to be paid: {named.why_void}."
+    else:
+        terms.due = named.due
     settlement.terms.add(terms)
     sums = settlement.monetary_summation
     sums.line_total = named.net
@@ -81,6 +86,8 @@ def cii_document(named: NamedInvoice) -> bytes:
 def _notes(named: NamedInvoice) -> list[str]:
     invoice = named.invoice
     notes = [f"Meter {invoice.meter.hex()}; the readings stay with the customer."]
+    if named.why_void:
+        notes.insert(0, f"Not to be paid: {named.why_void}.")
     if invoice.missing:
         notes.append(f"Provisional: {invoice.missing} readings are missing and not billed.")
     return notes

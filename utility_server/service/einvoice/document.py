@@ -40,6 +40,8 @@ class NamedInvoice:
     tax: Decimal
     replaced_on: date | None
     """When the invoice that it replaces was issued."""
+    why_void: str = ""
+    """Why nothing is to be paid by it any more; empty where it stands."""
 
     @property
     def total(self) -> Decimal:
@@ -59,9 +61,12 @@ class NamedInvoice:
 
 def named_invoice(
     invoice: Invoice, tariff: Tariff, zone: str, seller: Seller, buyer: Party,
-    replaced: Invoice | None,
+    replaced: Invoice | None, why_void: str = "",
 ) -> NamedInvoice:  # fmt: skip
-    """Return a signed invoice with those whom it concerns, and the tax in it."""
+    """Return a signed invoice with those whom it concerns, and the tax in it.
+
+    `replaced` is the one whose place it has taken; `why_void` is what its standing says of it now.
+    """
     if invoice.account is not None:
         raise ServiceRefused(
             "the tariff goes on from bill to bill: what is due is not what was sold in the period"
@@ -84,6 +89,7 @@ def named_invoice(
         net=net,
         tax=total - net,
         replaced_on=issued,
+        why_void=why_void,
     )
 
 

@@ -63,6 +63,10 @@ def _draw(canvas: Canvas, named: NamedInvoice) -> None:
     canvas.setFont(BOLD, 14)
     kind = "Corrected invoice" if invoice.replaces else "Invoice"
     canvas.drawString(LEFT, y, f"{kind} {invoice.number}")
+    if named.why_void:
+        y -= 8 * mm
+        canvas.setFont(BOLD, 11)
+        canvas.drawString(LEFT, y, f"Not to be paid: {named.why_void}.")
     y -= 10 * mm
     canvas.setFont(FONT, 10)
     replaces = [("Replaces", f"invoice {invoice.replaces}")] if invoice.replaces else []
@@ -95,9 +99,10 @@ def _draw(canvas: Canvas, named: NamedInvoice) -> None:
 
 
 def _closing(named: NamedInvoice) -> list[str]:
-    lines = [f"To be paid until {named.due}."]
-    if named.seller.iban:
-        lines[0] = f"To be paid until {named.due} to {named.seller.iban}."
+    lines = list[str]()
+    if not named.why_void:
+        where = f" to {named.seller.iban}" if named.seller.iban else ""
+        lines.append(f"To be paid until {named.due}{where}.")
     if named.invoice.missing:
         lines.append(f"Provisional: {named.invoice.missing} readings are missing, and not billed.")
     return [

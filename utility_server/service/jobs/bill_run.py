@@ -138,7 +138,7 @@ class BillRun:
         if not result.get("listed"):
             self._list(job, order, result)
         waiting = result.get("listed") is not True
-        self._follow(job)
+        self._follow(job, order)
         for item in self.items.to_try(job.identification, self.now(), SLICE):
             if is_cancelled():
                 break
@@ -172,7 +172,7 @@ class BillRun:
         """Return when there is something to do again."""
         now, times = self.now(), []
         least, most = POLL_SECONDS
-        if counts.get(ItemState.ASKED, 0):
+        if counts.get(ItemState.ASKED, 0) or counts.get(ItemState.NOT_READY, 0):
             age = now - job.begun
             times.append(now + min(most, max(least, age // 10)))
         next_try = self.items.next_due(job.identification)
@@ -299,19 +299,26 @@ class BillRun:
 
     # What hubs have answered meanwhile
 
-    def _follow(self, job: Job) -> None:
+    def _follow(self, job: Job, order: BillRunOrder) -> None:
         """Note what came of the questions that hubs are waited for with, and why not yet.
 
         Whichever gateway they have dialled: what a hub has refused is kept with its question. It is
-        asked again at another time; a run takes the refusal of its resident as the end. What was
-        refused before the run began may be consented to by now, so that counts for nothing.
+        asked again at another time; a run takes the refusal of its resident as the end. A hub whose
+        days are not certified yet is not ready: it is asked again when it dials, and not by the
+        run. What was refused before the run began may be consented to by now, so that counts for
+        nothing.
         """
         for item, kind, why in self.items.failed(job.identification, job.begun, LISTED):
-            is_no = kind.startswith(REFUSED_BY_HUB) and kind != _NOT_CERTIFIED_KIND
-            now = ItemState.DECLINED if is_no else ItemState.ASKED
-            self.items.put(item, state=now, reason=kind, why=why)
-        for item, state, entry in self.items.moved(job.identification, LISTED):
-            match State(state):
+            due = item.due
+            if kind == _NOT_CERTIFIED_KIND:
+                state = ItemState.NOT_READY
+                due = self.now() + order.retry_seconds if item.address else 0
+            else:
+                is_no = kind.startswith(REFUSED_BY_HUB)
+                state = ItemState.DECLINED if is_no else ItemState.ASKED
+            self.items.put(item, state=state, due=due, reason=kind, why=why)
+        for item, now, entry in self.items.moved(job.identification, LISTED):
+            match State(now):
                 case State.ENTERED | State.DELIVERED:
                     self.items.put(item, state=ItemState.BILLED, entry=entry)
                 case State.REFUSED:

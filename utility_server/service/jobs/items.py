@@ -3,6 +3,7 @@
 
 new --> asked --> billed | refused
  |        +--> unreachable, not-ready: tried again when due --> given-up
+ |        |    (a hub that dials in and is not ready: when it dials again)
  +--> declined      the hub said no: no consent, too often, too few days
  +--> refused       there is nothing to ask, or the answer was wrong
  +--> given-up      not reached as often as the run tries, or until its end
@@ -14,7 +15,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Engine, Row, func, insert, or_, select, update
+from sqlalchemy import Engine, Row, and_, func, insert, not_, or_, select, update
 
 from utility_server.database import bill_run_item_table as table
 from utility_server.database import question_failure_table as failures
@@ -41,6 +42,10 @@ class ItemState(StrEnum):
 TO_TRY: Final = (ItemState.NEW, ItemState.UNREACHABLE, ItemState.NOT_READY)
 TO_RETRY: Final = (ItemState.GIVEN_UP, ItemState.REFUSED, ItemState.CANCELLED)
 """What a run that begins again tries anew; nobody who has declined is asked again by it."""
+FOLLOWED: Final = (
+    ItemState.ASKED, ItemState.UNREACHABLE, ItemState.NOT_READY, ItemState.DECLINED,
+)  # fmt: skip
+"""Whose question may go on without the run, whatever was said before: another process has asked."""
 OPEN: Final = (*TO_TRY, ItemState.ASKED)
 """What is not at its end."""
 
@@ -103,7 +108,7 @@ class BillRunItems:
         """Return items that are due to be asked for."""
         query = (
             select(table)
-            .where(table.c.job == job, table.c.state.in_(TO_TRY), table.c.due <= now)
+            .where(table.c.job == job, _is_tried(), table.c.due <= now)
             .order_by(table.c.due, table.c.meter, table.c.begin)
             .limit(limit)
         )
@@ -112,7 +117,7 @@ class BillRunItems:
 
     def next_due(self, job: str) -> int | None:
         """Return when the next one is to be tried; None where none is."""
-        query = select(func.min(table.c.due)).where(table.c.job == job, table.c.state.in_(TO_TRY))
+        query = select(func.min(table.c.due)).where(table.c.job == job, _is_tried())
         with reading(self.engine) as connection:
             found: int | None = connection.execute(query).scalar_one()
         return found
@@ -134,7 +139,7 @@ class BillRunItems:
             .join(question_table, question_table.c.nonce == table.c.nonce)
             .where(
                 table.c.job == job,
-                table.c.state.in_((ItemState.ASKED, ItemState.DECLINED)),
+                _is_waited_for(),
                 failures.c.time >= since,
                 question_table.c.state == failures.c.state,
                 question_table.c.state == State.ASKED,
@@ -149,14 +154,15 @@ class BillRunItems:
     def moved(self, job: str, limit: int) -> list[tuple[BillRunItem, str, int]]:
         """Return asked items whose question has gone on, its state and its ledger entry.
 
-        Of those that a hub has declined, too: its resident may have consented since.
+        Of those that a hub has declined, too: its resident may have consented since. And of those
+        that are to be tried again: they may have dialled in meanwhile.
         """
         query = (
             select(table, question_table.c.state.label("now"), question_table.c.entry.label("at"))
             .join(question_table, question_table.c.nonce == table.c.nonce)
             .where(
                 table.c.job == job,
-                table.c.state.in_((ItemState.ASKED, ItemState.DECLINED)),
+                table.c.state.in_(FOLLOWED),
                 question_table.c.state.in_(("entered", "delivered", "refused", "withdrawn")),
             )
             .limit(limit)
@@ -187,6 +193,21 @@ class BillRunItems:
 
 def _is_after(meter: bytes, begin: int) -> Any:
     return or_(table.c.meter > meter, (table.c.meter == meter) & (table.c.begin > begin))
+
+
+def _is_early() -> Any:
+    """Tell which hubs were not ready when they dialled in: they are asked when they do again."""
+    return (table.c.state == ItemState.NOT_READY) & (table.c.address == "")
+
+
+def _is_tried() -> Any:
+    """Tell whom the run itself asks."""
+    return and_(table.c.state.in_(TO_TRY), not_(_is_early()))
+
+
+def _is_waited_for() -> Any:
+    """Tell whose hub is asked when it dials in."""
+    return or_(table.c.state.in_((ItemState.ASKED, ItemState.DECLINED)), _is_early())
 
 
 def _is(item: BillRunItem) -> tuple[Any, ...]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bills: what was asked for and how far it is, and invoices."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query, Request
@@ -11,6 +12,8 @@ from tariffs.invoice import Invoice
 from utility_server.errors import QuestionClosed
 from utility_server.retail.failures import Failure
 from utility_server.retail.questions import KeptInvoice, KeptQuestion, State
+from utility_server.retail.standings import STANDS, Standing
+from utility_server.retail.utility import Utility
 from utility_server.service.access.roles import Role
 from utility_server.service.api.models import (
     Bill,
@@ -47,11 +50,9 @@ def list_bills(
     utility = parts_of(request).utility
     of_meter = None if meter is None else bytes.fromhex(meter)
 
-    def rows(after: list[Any] | None, count: int) -> list[tuple[KeptQuestion, Failure | None]]:
+    def rows(after: list[Any] | None, count: int) -> list[_ShownBill]:
         at = b"" if after is None else bytes(after[0])
-        found = utility.questions.page(at, count, state, of_meter)
-        failures = utility.failures.of(kept.question.about.nonce for kept in found)
-        return [(kept, failures.get(kept.question.about.nonce)) for kept in found]
+        return _shown(utility, utility.questions.page(at, count, state, of_meter))
 
     return page_of(
         request, ["bills", state or "", meter or ""], cursor, limit, rows,
@@ -104,26 +105,29 @@ def list_invoices(
     meter: OneMeter = None,
     corrected: Annotated[bool, Query(description="Those alone that correct another.")] = False,
 ) -> Any:
-    """List the invoices, in the order of their numbers; corrections say what they replace."""
+    """List the invoices, in the order of their numbers, with what replaces what."""
     utility = parts_of(request).utility
     of_meter = None if meter is None else bytes.fromhex(meter)
 
-    def rows(after: list[Any] | None, count: int) -> list[InvoiceState]:
-        at, found = 0 if after is None else int(after[0]), list[InvoiceState]()
+    def rows(after: list[Any] | None, count: int) -> list[tuple[KeptInvoice, Standing]]:
+        at, found = 0 if after is None else int(after[0]), dict[int, KeptInvoice]()
+        meters = set[bytes]()
         while len(found) < count and (lines := utility.ledger.after(at, 200, of_meter)):
             for line in lines:
                 at = line.sequence
                 if line.kind != "bill" or (corrected and "difference" not in line.content):
                     continue
                 if kept := utility.questions.invoice_of(line.sequence):
-                    found.append(_invoice(request, kept))
+                    found[line.sequence] = kept
+                    meters.add(line.meter)
                     if len(found) == count:
                         break
-        return found
+        known = utility.standings(meters)
+        return [(kept, known.get(number, STANDS)) for number, kept in found.items()]
 
     return page_of(
         request, ["invoices", meter or "", corrected], cursor, limit,
-        rows, lambda one: [one.number], lambda one: one,
+        rows, lambda row: [row[0].number], lambda row: _invoice(request, *row),
     )  # fmt: skip
 
 
@@ -133,7 +137,9 @@ def list_invoices(
 )  # fmt: skip
 def show_invoice(request: Request, number: Number) -> Any:
     """Show an invoice: one amount, and on which tariff and evidence it rests."""
-    return _invoice(request, _kept(request, number))
+    kept, utility = _kept(request, number), parts_of(request).utility
+    known = utility.standings([utility.ledger.entry(number).meter])
+    return _invoice(request, kept, known.get(number, STANDS))
 
 
 @operation(
@@ -160,12 +166,32 @@ def _kept(request: Request, number: int) -> KeptInvoice:
     return found
 
 
+_ShownBill = tuple[KeptQuestion, Failure | None, Standing]
+
+
+def _shown(utility: Utility, found: Sequence[KeptQuestion]) -> list[_ShownBill]:
+    """Return questions with why they do not go on, and what became of their invoices."""
+    failures = utility.failures.of(kept.question.about.nonce for kept in found)
+    known = utility.standings(kept.question.about.meter for kept in found if _number(kept))
+    return [
+        (kept, failures.get(kept.question.about.nonce), known.get(_number(kept), STANDS))
+        for kept in found
+    ]
+
+
+def _number(kept: KeptQuestion) -> int:
+    """Return the number of a question's invoice; 0 where it has none."""
+    return 0 if kept.state is State.REFUSED else kept.entry
+
+
 def _bill(request: Request, kept: KeptQuestion) -> Bill:
-    nonce = kept.question.about.nonce
-    return _bill_of(request, kept, parts_of(request).utility.failures.of([nonce]).get(nonce))
+    (shown,) = _shown(parts_of(request).utility, [kept])
+    return _bill_of(request, *shown)
 
 
-def _bill_of(request: Request, kept: KeptQuestion, failure: Failure | None) -> Bill:
+def _bill_of(
+    request: Request, kept: KeptQuestion, failure: Failure | None, standing: Standing
+) -> Bill:
     about = kept.question.about
     zone = parts_of(request).utility.customers.zone(about.meter)
     return Bill(
@@ -175,14 +201,17 @@ def _bill_of(request: Request, kept: KeptQuestion, failure: Failure | None) -> B
         state=str(kept.state),
         since=utc_text(kept.changed),
         address=kept.address or None,
-        invoice=kept.entry if kept.entry and kept.state is not State.REFUSED else None,
+        invoice=_number(kept) or None,
         reason=None if failure is None else failure.kind,
         why=None if failure is None else failure.why,
         failed=None if failure is None else utc_text(failure.time),
+        replaces=standing.replaces or None,
+        replaced_by=standing.replaced_by or None,
+        void=standing.is_void,
     )
 
 
-def _invoice(request: Request, kept: KeptInvoice) -> InvoiceState:
+def _invoice(request: Request, kept: KeptInvoice, standing: Standing) -> InvoiceState:
     utility = parts_of(request).utility
     invoice = Invoice.verify(kept.document, utility.keys.public)
     zone = utility.customers.zone(invoice.meter)
@@ -197,6 +226,8 @@ def _invoice(request: Request, kept: KeptInvoice) -> InvoiceState:
         tariff=invoice.tariff.hex(),
         evidence=invoice.evidence.hex(),
         replaces=invoice.replaces or None,
+        replaced_by=standing.replaced_by or None,
+        void=standing.is_void,
         difference=invoice.difference,
         corrected=[CorrectedDay(day=one.day, slots=one.slots) for one in invoice.corrected],
         account=None if invoice.account is None else invoice.account.hex(),

@@ -11,6 +11,7 @@ from tariffs.invoice import Invoice
 from tariffs.signing import verify_signed_tariff
 from utility_server.errors import ContractRefused, ServiceRefused
 from utility_server.retail.claims import BILL
+from utility_server.retail.standings import STANDS
 from utility_server.service.access.roles import Role
 from utility_server.service.api.models import PartyModel
 from utility_server.service.api.operation import ServiceRoute, operation, parts_of
@@ -103,7 +104,8 @@ def _named(request: Request, number: int) -> NamedInvoice:
     before = utility.questions.invoice_of(invoice.replaces) if invoice.replaces else None
     replaced = None if before is None else Invoice.verify(before.document, utility.keys.public)
     zone = utility.customers.zone(invoice.meter)
-    return named_invoice(invoice, tariff, zone, seller, buyer, replaced)
+    standing = utility.standings([invoice.meter]).get(number, STANDS)
+    return named_invoice(invoice, tariff, zone, seller, buyer, replaced, standing.why_void)
 
 
 def _account(request: Request, meter: str, account: str) -> bytes:

@@ -12,6 +12,7 @@ from protocols.published import DocumentKind
 from utility_server.errors import CannotVerify, UnknownCustomer, VerificationFailed, kind_of
 from utility_server.retail.audit import check_entry
 from utility_server.retail.ledger import LedgerEntry
+from utility_server.retail.standings import STANDS, Standing
 from utility_server.service.access.roles import Role
 from utility_server.service.api.models import (
     Days,
@@ -69,7 +70,8 @@ def ledger_head(request: Request) -> Any:
 )  # fmt: skip
 def show_entry(request: Request, number: Number) -> Any:
     """Show an entry."""
-    return _line(request, _entry(request, number))
+    ((entry, standing),) = _standing(request, [_entry(request, number)])
+    return _line(request, entry, standing)
 
 
 @operation(
@@ -200,9 +202,18 @@ def _lines(
         return found[:count]
 
     return page_of(
-        request, [collection, meter or "", kind or "", order], cursor, limit, rows,
-        lambda one: [one.sequence], lambda one: _line(request, one),
+        request, [collection, meter or "", kind or "", order], cursor, limit,
+        lambda after, count: _standing(request, rows(after, count)),
+        lambda row: [row[0].sequence], lambda row: _line(request, *row),
     )  # fmt: skip
+
+
+def _standing(
+    request: Request, entries: Sequence[LedgerEntry]
+) -> list[tuple[LedgerEntry, Standing]]:
+    """Return entries with what became of those that are bills."""
+    known = parts_of(request).utility.standings(one.meter for one in entries if one.kind == "bill")
+    return [(one, known.get(one.sequence, STANDS)) for one in entries]
 
 
 def _all(request: Request, is_wanted: Callable[[LedgerEntry], bool]) -> list[LedgerEntry]:
@@ -233,7 +244,7 @@ def _period(request: Request, entry: LedgerEntry) -> Days | None:
     return None
 
 
-def _line(request: Request, entry: LedgerEntry) -> LedgerLine:
+def _line(request: Request, entry: LedgerEntry, standing: Standing) -> LedgerLine:
     facts = {
         name: value.hex() if isinstance(value, bytes) else value
         for name, value in entry.content.items()
@@ -246,4 +257,6 @@ def _line(request: Request, entry: LedgerEntry) -> LedgerLine:
         period=_period(request, entry),
         facts=facts,
         digest=entry.digest.hex(),
+        replaced_by=standing.replaced_by or None,
+        void=standing.is_void,
     )

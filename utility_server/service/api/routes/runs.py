@@ -35,7 +35,7 @@ from utility_server.service.api.paging import Cursor, Limit, day_of, days_model,
 from utility_server.service.api.problems import Problem
 from utility_server.service.jobs import bill_run, record_check
 from utility_server.service.jobs.bill_run import BillRunOrder
-from utility_server.service.jobs.items import TO_RETRY, BillRunItem, ItemState
+from utility_server.service.jobs.items import TO_RETRY, TO_TRY, BillRunItem, ItemState
 from utility_server.service.jobs.schedules import Schedule
 from utility_server.service.jobs.store import Job
 from utility_server.service.words import utc_text
@@ -320,7 +320,7 @@ def _item(request: Request, item: BillRunItem) -> RunItem:
         state=str(item.state),
         question=item.nonce.hex() or None,
         tries=item.tries,
-        next_try=utc_text(item.due) if item.due and item.state != ItemState.GIVEN_UP else None,
+        next_try=utc_text(item.due) if item.due and item.state in TO_TRY else None,
         reason=item.reason or None,
         why=item.why or None,
         invoice=item.entry if item.entry and item.state == ItemState.BILLED else None,

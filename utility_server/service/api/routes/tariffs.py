@@ -42,11 +42,14 @@ def list_tariffs(request: Request, limit: Limit = 50, cursor: Cursor = None) -> 
 
 
 @operation(
-    router, "POST", "", (Role.BILLING,), status=201, fails=(415,), response_model=TariffState,
+    router, "POST", "", (Role.BILLING,), status=201, fails=(409, 415), response_model=TariffState,
     openapi_extra=_DOCUMENT,
 )  # fmt: skip
 def register_tariff(request: Request, response: Response, data: Body) -> TariffState:
-    """Register a signed tariff, or sign a source and register that; again changes nothing."""
+    """Register a signed tariff, or sign a source and register that; again changes nothing.
+
+    One that was withdrawn is refused: its prices need a new revision.
+    """
     tariffs = parts_of(request).tariffs
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == SIGNED:
