@@ -43,12 +43,12 @@ from protocols.canonical.stored import decode_row
 from utility_server.errors import StoreBusy, StoreError, StoreUnreachable
 from utility_server.packed_days import pack_old_days
 
-SCHEMA_VERSION: Final = 8
+SCHEMA_VERSION: Final = 9
 PATIENCE_SECONDS: Final = 60.0
 """How long to wait for another process that holds the database."""
 TURN_SECONDS: Final = 1.0
 """SQLite waits so long at a time for the write lock; between two turns Ctrl-C is heard."""
-CONNECT_SECONDS: Final = 10.0
+CONNECT_SECONDS: Final = 4.0
 """How long a server may take to answer at all."""
 _WRITES: Final = "meterlet_writes"
 _BUSY_STATES: Final = ("55P03", "40P01", "40001", "53300")

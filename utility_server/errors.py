@@ -5,8 +5,9 @@ UtilityError
   StoreError           the utility's database or key files are not usable
     StoreBusy          another process holds the database
     StoreUnreachable   the database's server is not reached
-  QueueUnreachable     the queue's server is not reached
     LedgerTampered     the ledger is not what was written
+  QueueUnreachable     the queue's server is not reached
+  QueueRefused         it cannot be used so: its address, its token, no JetStream
   UnknownCustomer      no such meter is enrolled
   EnrolmentRefused     an enrolment file is not one, or contradicts what is enrolled
   HeadEndError         the hub could not be asked
@@ -27,6 +28,7 @@ UtilityError
   AccessProblem        a key, an operator or the identity provider is not as it must be
     TooManySignIns     it is too soon after the last failures
   ServiceRefused       the service cannot do what it is asked, as things are
+  StackRefused         a stack runs in this folder already, or its ports are taken
     TariffWithdrawn      nothing new is asked under that tariff
 """
 
@@ -74,6 +76,10 @@ class StoreUnreachable(StoreError):
 
 class QueueUnreachable(UtilityError):
     """The queue's server is not reached; nothing is lost, as the database has everything."""
+
+
+class QueueRefused(UtilityError):
+    """The queue's server cannot be used as it was named; waiting does not help."""
 
 
 class LedgerTampered(StoreError):
@@ -203,6 +209,10 @@ class TooManySignIns(AccessProblem):
 
 class ServiceRefused(UtilityError):
     """The service cannot do what it is asked, as things are."""
+
+
+class StackRefused(UtilityError):
+    """A stack runs in this folder already, or another program has its ports; nothing was done."""
 
 
 class TariffWithdrawn(ServiceRefused):

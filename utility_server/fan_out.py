@@ -109,6 +109,33 @@ def _begun(work: Callable[[ItemT], ResultT], item: ItemT) -> "Future[ResultT]":
     return result
 
 
+class PartProcesses(ProcessPoolExecutor):
+    """Processes that do parts of a long work.
+
+    Ctrl-C is for whoever has begun them, and they end with it, even if it was killed. They are
+    spawned: connections to a database must not be in two processes.
+    """
+
+    def __init__(self, count: int, begin: Callable[[], object] | None = None) -> None:
+        """Let so many work; each calls `begin` first."""
+        context = multiprocessing.get_context("spawn")
+        super().__init__(count, context, initializer=_begin_part, initargs=(begin,))
+
+    def submit(
+        self, fn: Callable[..., ResultT], /, *arguments: Any, **options: Any
+    ) -> Future[ResultT]:
+        """Have one of them do something; it may be started by this."""
+        with _interrupts_later():
+            return super().submit(fn, *arguments, **options)
+
+
+def _begin_part(begin: Callable[[], object] | None) -> None:
+    # A process that waits for work never hears that whoever would give it any was killed.
+    end_with_parent()
+    if begin is not None:
+        begin()
+
+
 @dataclass(frozen=True, slots=True)
 class InProcesses:
     """In processes of this computer, which begin anew and share nothing with this one."""
@@ -123,8 +150,7 @@ class InProcesses:
             try:
                 while True:
                     for item in islice(source, AHEAD * self.count - len(waiting)):
-                        with _interrupts_later():
-                            waiting.append(pool.submit(work, item))
+                        waiting.append(pool.submit(work, item))
                     if not waiting:
                         return
                     yield waiting.popleft().result()
@@ -142,9 +168,7 @@ class InProcesses:
             with lock:
                 pool = pools[0]
             try:
-                with _interrupts_later():
-                    future = pool.submit(work, item)
-                return future.result()
+                return pool.submit(work, item).result()
             except BrokenProcessPool:
                 with lock:
                     if pools[0] is pool:
@@ -157,12 +181,8 @@ class InProcesses:
         finally:
             pools[0].shutdown(wait=True, cancel_futures=True)
 
-    def _pool(self) -> ProcessPoolExecutor:
-        # Not forked: connections to a database must not be in two processes.
-        # A process that waits for work never hears that whoever would give it any was killed.
-        return ProcessPoolExecutor(
-            self.count, multiprocessing.get_context("spawn"), initializer=end_with_parent
-        )
+    def _pool(self) -> PartProcesses:
+        return PartProcesses(self.count)
 
 
 _DIED: Final = "a process that worked on a part has died"

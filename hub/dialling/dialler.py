@@ -19,19 +19,20 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from hub.callers import Callers
-from hub.dialling.errors import BrokenDown, SecurityFailed
+from hub.dialling.errors import BrokenDown, DiallingError, SecurityFailed
 from hub.dialling.events import DialEvent, Fact, Kind
 from hub.dialling.https import HttpsConnection, Traffic
 from hub.dialling.pace import KEEP_SECONDS, POLICY, DialPace
-from hub.dialling.recipient import Recipient
+from hub.dialling.recipient import Recipient, how_to_ask
 from hub.dialling.sessions import CommandSessions, Connects
 from hub.dialling.steps import Exchange, Session, Told, Wait, session_steps
 from hub.dialling.wake_calls import WakeCalls
 from hub.errors import HubError
 from protocols.remote_admin.agent import AdminAgent, RetryPolicy, SessionEnd
-from protocols.remote_admin.errors import ProtocolViolated
+from protocols.remote_admin.errors import ProtocolViolated, ServerRefused
 from protocols.remote_admin.http import AgentPost, Headers, ServerReply
 
+FORBIDDEN: Final = 403
 SLICE_SECONDS: Final = 1.0
 """How often whoever waits looks whether it is to stop."""
 
@@ -204,7 +205,7 @@ class Dialler:
                         try:
                             reply = wire.exchange(step.post)
                         except (BrokenDown, SecurityFailed, ProtocolViolated) as error:
-                            step = session.throw(error)
+                            step = session.throw(self._saying_what_to_do(error))
                             continue
                         if not was_open and wire.is_open:
                             self._tell(Kind.CONNECTED, {})
@@ -214,6 +215,15 @@ class Dialler:
             return result
         finally:
             session.close()
+
+    def _saying_what_to_do(
+        self, error: DiallingError | ProtocolViolated
+    ) -> DiallingError | ProtocolViolated:
+        """Return an error with the way out, where the hub's owner has one."""
+        name = self.recipient.name
+        if isinstance(error, ServerRefused) and error.status == FORBIDDEN and name:
+            return ProtocolViolated(f"{error}; {how_to_ask(name)}")
+        return error
 
     def _wait(
         self,

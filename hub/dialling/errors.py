@@ -5,6 +5,7 @@ DiallingError
   BrokenDown        the connection was not made, broke or fell silent; another attempt may do
   SecurityFailed    TLS refused: the server is not whom it should be, or does not know the hub
   RecipientError    the certificate, its key or the address of a recipient's server is not usable
+    NoCertificate   the recipient has not issued one yet, or it is not installed
 """
 
 from hub.errors import HubError
@@ -31,3 +32,7 @@ class SecurityFailed(DiallingError):
 
 class RecipientError(DiallingError):
     """A recipient's server cannot be dialled with what the hub has."""
+
+
+class NoCertificate(RecipientError):
+    """The recipient has not issued a certificate yet, or it is not installed."""

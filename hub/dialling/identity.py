@@ -30,8 +30,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from hub.dialling.errors import RecipientError
-from hub.dialling.recipient import recipient_folder
+from hub.dialling.errors import NoCertificate, RecipientError
+from hub.dialling.recipient import how_to_ask, recipient_folder
 from hub.metering import MeteredRegister
 from hub.vault.secret_file import read_secret, write_secret
 from protocols.hub_certificates import (
@@ -45,6 +45,7 @@ from protocols.hub_certificates import (
     make_signing_request,
     meter_named,
 )
+from protocols.remote_admin.errors import ServerRefused
 from protocols.remote_admin.http import OK_STATUS, Headers
 
 KEY: Final = "client.key"
@@ -100,9 +101,7 @@ def install_certificate(hub: Path, name: str, bundle: bytes, meter: bytes, now: 
         if path.exists() and _read_key(path).public_key() == certificate.public_key():
             break
     else:
-        raise RecipientError(
-            "the certificate is not for a key of this hub; `meterlet hub dial-key` asks for one"
-        )
+        raise RecipientError(f"the certificate is not for a key of this hub; {how_to_ask(name)}")
     pem = b"".join(one.public_bytes(Encoding.PEM) for one in trusted)
     _replace(folder / TRUST, pem)
     # Cut off between the two, the same file can be installed again: its key is in place by then.
@@ -134,7 +133,7 @@ def renew_if_due(
     headers = [(b"Content-Type", RENEWAL_REQUEST.encode())]
     status, _, answer = request(RENEWAL_PATH, headers, body)
     if status != OK_STATUS:
-        raise RecipientError(f"the server does not renew the certificate: status {status}")
+        raise RecipientError(f"the certificate is not renewed: {ServerRefused(status)}")
     try:
         certificate = decode_renewed(answer).public_bytes(Encoding.PEM)
     except HubCertificateError as error:
@@ -153,9 +152,7 @@ def _installed(hub: Path, name: str) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(path.read_bytes())
     except FileNotFoundError:
-        raise RecipientError(
-            f"{path}: there is no certificate yet; `meterlet hub dial-key` asks for one"
-        ) from None
+        raise NoCertificate(f"{path}: there is no certificate yet; {how_to_ask(name)}") from None
     except (OSError, ValueError) as error:
         raise RecipientError(f"{path}: not a certificate: {error}") from None
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, Self
 from urllib.parse import urlsplit
 
-from hub.dialling.errors import RecipientError
+from hub.dialling.errors import NoCertificate, RecipientError
 from hub.replacing import RECIPIENTS
 
 DEFAULT_PORT: Final = 443
@@ -97,14 +97,20 @@ def recipient_folder(hub: Path, name: str) -> Path:
     return hub / RECIPIENTS / name
 
 
+def how_to_ask(name: str) -> str:
+    """Return how to come by a certificate for a recipient, as the end of a message."""
+    return (
+        f"`meterlet hub dial-key --recipient {name}` asks for one, which the recipient issues with"
+        " `meterlet utility certify-hub`"
+    )
+
+
 def find_recipient(hub: Path, name: str, url: str) -> Recipient:
-    """Return a recipient whose certificate has come; raise `RecipientError` otherwise."""
+    """Return a recipient whose certificate has come; raise `NoCertificate` otherwise."""
     folder = recipient_folder(hub, name)
     certificate = folder / "client.pem"
     if not certificate.exists():
-        raise RecipientError(
-            f"{certificate}: there is no certificate yet; `meterlet hub dial-key` asks for one"
-        )
+        raise NoCertificate(f"{certificate}: there is no certificate yet; {how_to_ask(name)}")
     return Recipient(
         ServerAddress.parse(url), certificate, folder / "client.key", folder / "trust.pem", name
     )

@@ -201,7 +201,7 @@ class Service:
         facts: dict[str, Any] = {"code": code_of(error)}
         if isinstance(error, ConfigurationRefused):
             # It names a line and a key, and repeats no value: it may be told.
-            facts |= {"line": error.line or None, "key": error.key, "reason": error.reason}
+            facts |= {"line": error.line or None, "key": error.key or None, "reason": error.reason}
         else:  # such as a database that is busy: it may pass
             self._again = time.monotonic() + AGAIN_SECONDS
         self.log.tell(Event.REFUSED, level=Level.ERROR, **facts)

@@ -130,7 +130,7 @@ def dial(
     if once and broker is not None:
         raise click.UsageError("--once is over before anybody could wake the hub: no --wake")
     require_undialled(folder, name)
-    log, stop = _Log(as_json), Event()
+    log, stop = _Log(as_json, once), Event()
     hub = DialledHub(
         lambda: Device.open(folder),
         open_machine,
@@ -158,6 +158,8 @@ def dial(
 @dataclass(slots=True)
 class _Log:
     as_json: bool
+    is_once: bool
+    """The command ends with the error of the one session; it is not told before."""
     is_security: bool = False
     """Whether the last failure was one of TLS's security."""
 
@@ -167,6 +169,8 @@ class _Log:
         if self.as_json:
             facts = {"event": event.kind.value, "recipient": event.recipient, **event.facts}
             print_json("meterlet.hub.dial/1", facts, is_line=True)
+        elif event.kind is Kind.FAILED and self.is_once:
+            return
         elif event.kind in (Kind.FAILED, Kind.WAKE_DOWN, Kind.WAKE_ODD):
             complain(f"{event.recipient}: {event.facts['why']}")
         else:

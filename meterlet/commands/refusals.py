@@ -65,6 +65,7 @@ _BY_KIND: Final = {
     " later ones, `meterlet hub correct` corrects those that are stored",
     "service-running": "end the service, or use what it does; `meterlet hub status` shows it",
     "schema-too-new": "bring Meterlet up to date",
+    "stack-refused": "end what the message names, or say another folder and other ports",
     "store-busy": "end the other meterlet command that holds it, then run this one again",
     "tariff-withdrawn": "give the tariff a new revision, and ask under that",
     "transaction-undone": "make room on the disk, then run the command again",

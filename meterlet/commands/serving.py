@@ -5,11 +5,13 @@ import asyncio
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import rich_click as click
 
 from meterlet.commands.common import print_json
+from meterlet.commands.ending import Ending
 from meterlet.commands.own_commands import advise
 
 host_option = click.option(
@@ -25,8 +27,11 @@ def port_option(default: int) -> Callable[[Any], Any]:
     )  # fmt: skip
 
 
-def announce(schema: str | None) -> Callable[[str, int], None]:
-    """Return what prints once where a server listens: as JSON by a schema, or as text."""
+def announce(schema: str | None, *, is_line: bool = False) -> Callable[[str, int], None]:
+    """Return what prints once where a server listens: as JSON by a schema, or as text.
+
+    As one line of JSON, where more lines follow.
+    """
     said: list[int] = []
 
     def ready(host: str, port: int) -> None:
@@ -34,7 +39,7 @@ def announce(schema: str | None) -> Callable[[str, int], None]:
             return
         said.append(port)
         if schema is not None:
-            print_json(schema, {"host": host, "port": port})
+            print_json(schema, {"host": host, "port": port}, is_line=is_line)
         else:
             click.echo(f"listening on {host}:{port}; Ctrl-C ends it")
         sys.stdout.flush()
@@ -42,18 +47,38 @@ def announce(schema: str | None) -> Callable[[str, int], None]:
     return ready
 
 
+def print_line(line: str) -> None:
+    """Print one line of a log; whoever reads it may be gone, and the server goes on."""
+    with suppress(OSError, ValueError):
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+
+
 def complain(line: str) -> None:
     """Print one line about a peer to stderr."""
     advise(line)
 
 
-def run_until_stopped(server: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    """Run a server until the event that it gets is set: interrupted or terminated."""
+def run_until_stopped(
+    server: Callable[[asyncio.Event], Awaitable[None]], watched: Ending | None = None
+) -> None:
+    """Run a server until the event that it gets is set: interrupted or terminated.
+
+    Who has begun to watch for that before says with what.
+    """
 
     async def main() -> None:
-        stop = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
+
+        def stop_soon() -> None:
+            with suppress(RuntimeError):  # it has ended by itself meanwhile
+                loop.call_soon_threadsafe(stop.set)
+
+        if watched is not None:
+            watched.on_stop(stop_soon)
+        else:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, stop.set)
         await server(stop)
 
     asyncio.run(main())

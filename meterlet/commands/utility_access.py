@@ -4,7 +4,7 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -15,7 +15,7 @@ from meterlet.commands.common import Shown, json_or_text, one_line_errors, utili
 from meterlet.secret_files import SecretText
 from protocols.canonical.hash_chain import GENESIS
 from utility_server.chain_head import ChainHead
-from utility_server.errors import AccessProblem
+from utility_server.errors import AccessProblem, StoreError
 from utility_server.retail.utility import Utility
 from utility_server.service.access.api_keys import ApiKey, ApiKeys
 from utility_server.service.access.audit import BEGUN, CUT_OFF, AuditLog
@@ -57,7 +57,10 @@ def opened_on_record(folder: Path, action: str = "", target: str = "") -> Iterat
             raise
         finally:
             if action:
-                AuditLog(utility.engine, now_of).append(COMMAND, action, target, outcome, "command")
+                # A database that is gone is said to be gone, not that this is not on record.
+                with nullcontext() if outcome == "done" else suppress(StoreError):
+                    log = AuditLog(utility.engine, now_of)
+                    log.append(COMMAND, action, target, outcome, "command")
 
 
 def _keys(utility: Utility) -> ApiKeys:

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet utility status`, `deliver`, `withdraw`: bills that are asked for and not delivered."""
 
-import signal
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,11 +22,13 @@ from meterlet.commands.common import (
     show,
     utility_option,
 )
+from meterlet.commands.ending import ending
 from meterlet.commands.utility_worker import EventPrinter, reached
 from protocols.metrology import Period
 from utility_server.errors import UtilityError
 from utility_server.head_end import Address, HeadEnd
 from utility_server.pipeline.deliverer import HUBS_AT_ONCE, Deliverer
+from utility_server.pipeline.outages import Fewer
 from utility_server.retail.failures import Failure
 from utility_server.retail.questions import KeptQuestion, State
 from utility_server.retail.utility import Utility
@@ -128,11 +128,13 @@ def deliver(
 
 
 def _watch(folder: Path, hubs_at_once: int, *, as_json: bool) -> None:
-    told = EventPrinter("meterlet.utility.deliver.event/1", as_json=as_json)
-    stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
-    with one_line_errors(), reached(lambda: Utility.open(folder), told, stopping) as utility:
+    told = Fewer(EventPrinter("meterlet.utility.deliver.event/1", as_json=as_json))
+    with (
+        one_line_errors(),
+        ending() as watched,
+        reached(lambda: Utility.open(folder), told, watched.stopping) as utility,
+    ):
+        stopping = watched.stopping
         deliverer = Deliverer(utility, hubs_at_once=hubs_at_once, told=told)
         told("ready", {"hubs_at_once": hubs_at_once})
         deliverer.run(stopping)

@@ -2,7 +2,7 @@
 """`meterlet utility gateway` and the certificates of hubs: the door for hubs that dial out."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -13,7 +13,6 @@ import rich_click as click
 from applets.billing.messages import BillQuestion
 from hub.text import utc_text
 from meterlet.commands.common import (
-    FILE,
     PRESENT_FILE,
     Hex,
     Shown,
@@ -23,11 +22,14 @@ from meterlet.commands.common import (
     output_option,
     utility_option,
 )
+from meterlet.commands.ending import ending
+from meterlet.commands.gateway_log import GatewayLog
 from meterlet.commands.serving import (
     announce,
     complain,
     host_option,
     port_option,
+    print_line,
     run_until_stopped,
 )
 from meterlet.commands.tariff_files import write_new
@@ -38,6 +40,7 @@ from meterlet.commands.utility_worker import (
     nats_token_option,
     open_queue,
 )
+from meterlet.secret_files import SECRET_FILE
 from protocols.hub_certificates import LARGEST_REQUEST
 from protocols.remote_admin.wake import BrokerAddress
 from utility_server.errors import UtilityError
@@ -56,19 +59,27 @@ def rollouts_of(utility: Utility) -> Rollouts:
     return Rollouts(utility.engine, utility.now, utility.randomness)
 
 
+def _tell_nobody(_event: str, _question: BillQuestion) -> None:
+    """Nobody is told."""
+
+
 def hub_errands(
     utility: Utility,
     answered: Callable[[BillQuestion], object],
     failed: Callable[[BillQuestion, UtilityError], object] | None = None,
+    told: Callable[[str, BillQuestion], object] = _tell_nobody,
     poll_seconds: int = POLL_SECONDS,
 ) -> AllErrands:
-    """Return all that hubs are asked when they dial: roll-outs, then bills."""
+    """Return all that hubs are asked when they dial: roll-outs, then bills.
+
+    `told` gets each question that was asked, answered or delivered, with that word.
+    """
     return AllErrands([
         # First, since a hub may have new keys by now that only a roll-out knows of.
         FleetErrands(
             rollouts_of(utility), utility.customers, utility.randomness, poll_seconds, _tell_settled
         ),
-        BillErrands(utility, answered, failed, poll_seconds=poll_seconds),
+        BillErrands(utility, answered, failed, told, poll_seconds),
     ])  # fmt: skip
 
 
@@ -135,15 +146,17 @@ def withdraw_certificate(folder: Path, meter: bytes, serial: bytes | None) -> Sh
     "--name", "names", multiple=True, default=("localhost", "127.0.0.1"), show_default=True,
     help="A name or address under which hubs reach the server. Repeatable.",
 )  # fmt: skip
-@click.option("--certificate", type=FILE, help="The server's certificate (PEM), with --key.")
-@click.option("--key", type=FILE, help="Its private key (PEM).")
+@click.option(
+    "--certificate", type=PRESENT_FILE, help="The server's certificate and its chain (PEM)."
+)
+@click.option("--key", type=SECRET_FILE, help="Its private key (PEM, without a password).")
 @click.option(
     "--poll", type=click.IntRange(1, 86_400), default=POLL_SECONDS, show_default=True,
     help="After how many seconds hubs are to come again.",
 )  # fmt: skip
 @click.option(
-    "--worker", "by_worker", is_flag=True,
-    help="Leave the answers to `meterlet utility worker`, without a queue too.",
+    "--no-worker", is_flag=True,
+    help="Verify no answers; `meterlet utility worker` does elsewhere. With --nats that is so.",
 )  # fmt: skip
 @wake_option
 @nats_option
@@ -158,7 +171,7 @@ def gateway(
     certificate: Path | None,
     key: Path | None,
     poll: int,
-    by_worker: bool,
+    no_worker: bool,
     broker: BrokerAddress | None,
     nats: str | None,
     token_file: Path | None,
@@ -170,7 +183,8 @@ def gateway(
     Without --certificate and --key the server has a certificate of the utility's own authority,
     which hubs know. A bill is asked for with `meterlet utility request bill --dialled`. Answers are
     verified here, many at once; with --nats they wait for `meterlet utility worker`. With --wake
-    hubs that listen at the broker dial as soon as something waits for them.
+    hubs that listen at the broker dial as soon as something waits for them. A line is printed for
+    each state that a question comes to, with --json as one JSON object a line.
     """
     if (certificate is None) != (key is None):
         raise click.UsageError("--certificate goes with --key")
@@ -178,22 +192,24 @@ def gateway(
 
     with (
         one_line_errors(),
+        ending() as watched,
         Utility.open(folder) as utility,
         ThreadPoolExecutor(thread_name_prefix="gateway") as workers,
         closing(open_queue(nats, token_file, credentials)) as queue,
         ExitStack() as opened,
     ):
+        log = GatewayLog(print_line, utility.now, as_json)
         authority = authority_of(utility)
         if certificate is None or key is None:
             certificate, key = authority.server_files(names)
         authority.open()
         context = server_context(certificate, key, authority.certificate_file)
         answered: Callable[[BillQuestion], object] = _left_to_workers
-        if nats is not None or not by_worker:
-            answered = opened.enter_context(verifying(utility, queue, _tell, works=nats is None))
-        errands = hub_errands(utility, answered, _tell_failed, poll)
+        if nats is not None or not no_worker:
+            answered = opened.enter_context(verifying(utility, queue, log, works=nats is None))
+        errands = hub_errands(utility, answered, log.failed, log.question, poll)
         app = gateway_app(errands, authority, workers)
-        ready = announce("meterlet.utility.gateway/1" if as_json else None)
+        ready = announce("meterlet.utility.gateway/1" if as_json else None, is_line=True)
 
         waker = waker_of(utility, authority, rollouts_of(utility), errands, broker, complain)
 
@@ -201,7 +217,7 @@ def gateway(
             async with waking(waker):
                 await serve_gateway(app, context, host, port, ready, stop)
 
-        run_until_stopped(serve)
+        run_until_stopped(serve, watched)
 
 
 def _tell_settled(due: Due, outcome: Outcome) -> None:
@@ -212,15 +228,6 @@ def _tell_settled(due: Due, outcome: Outcome) -> None:
 
 def _left_to_workers(_question: BillQuestion) -> None:
     """Do nothing: a worker finds in the database what waits."""
-
-
-def _tell(event: str, facts: Mapping[str, object]) -> None:
-    if "why" in facts:
-        complain(f"{event}: " + ", ".join(f"{name} {value}" for name, value in facts.items()))
-
-
-def _tell_failed(question: BillQuestion, error: UtilityError) -> None:
-    complain(f"meter {question.about.meter.hex()}: {error}")
 
 
 def _facts(one: HubCertificate) -> dict[str, Any]:

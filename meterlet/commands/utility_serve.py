@@ -3,14 +3,13 @@
 
 import asyncio
 import os
-import signal
 import socket
 import ssl
 import sys
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
@@ -34,6 +33,7 @@ from meterlet.commands.common import (
     show,
     utility_option,
 )
+from meterlet.commands.ending import Ending, ending
 from meterlet.commands.serving import host_option, port_option
 from meterlet.commands.utility_gateway import hub_errands, rollouts_of
 from meterlet.commands.utility_wake import authority_of, wake_option, waker_of
@@ -48,7 +48,7 @@ from protocols.remote_admin.wake import BrokerAddress
 from utility_server.gateway.serving import gateway_app, serve_gateway, server_context
 from utility_server.gateway.waking import waking
 from utility_server.pipeline.in_process import verifying
-from utility_server.pipeline.worker import Told
+from utility_server.pipeline.outages import Told
 from utility_server.retail.utility import Utility
 from utility_server.service.access.tls_clients import (
     CertificateProtocol,
@@ -159,7 +159,7 @@ def serve(
         raise click.UsageError("--client-certificates needs TLS: say --tls-cert and --tls-key")
     if host in EVERYWHERE and not names:
         raise click.UsageError(f"{host}: say what clients call the service, --name HOST")
-    with one_line_errors():
+    with one_line_errors(), ending() as watched:
         Utility.location(folder)  # the first thing to be wrong with, before any port
         tls = None if tls_cert is None or tls_key is None else tls_context(tls_cert, tls_key)
         listener = listen(host, port, MOST_CONNECTIONS)
@@ -202,6 +202,7 @@ def serve(
                             create_service(parts, has_console=not no_console), tls, proxies
                         ), clients, hubs,
                         lambda where: _announce(parts, address, where, as_json),
+                        watched,
                     )
                 )  # fmt: skip
         finally:
@@ -238,10 +239,16 @@ class HubDoor:
         certificate, key = authority.server_files(self.names)
         authority.open()
         context = server_context(certificate, key, authority.certificate_file)
-        errands = hub_errands(utility, self.answered)
+        log = self.parts.settings.log
+        # Nothing that names a customer.
+        errands = hub_errands(
+            utility,
+            self.answered,
+            told=lambda event, _question: log(f"question-{event}", {}),
+        )
         with ThreadPoolExecutor(thread_name_prefix="gateway") as workers:
             app = gateway_app(errands, authority, workers)
-            rollouts, log = rollouts_of(utility), self.parts.settings.log
+            rollouts = rollouts_of(utility)
             waker = waker_of(
                 utility,
                 authority,
@@ -283,6 +290,7 @@ async def _serve(
     clients: TrustedClients | None,
     hubs: HubDoor | None,
     announce: Callable[[str], None],
+    watched: Ending,
 ) -> None:
     server, stop = PagesServer(config, MOST_CONNECTIONS, CertificateProtocol), asyncio.Event()
 
@@ -290,8 +298,13 @@ async def _serve(
         server.should_exit = True
         stop.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, end)
+    loop = asyncio.get_running_loop()
+
+    def end_soon() -> None:
+        with suppress(RuntimeError):  # it has ended by itself meanwhile
+            loop.call_soon_threadsafe(end)
+
+    watched.on_stop(end_soon)
 
     async def people_and_systems() -> None:
         log = parts.settings.log

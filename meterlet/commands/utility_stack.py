@@ -39,7 +39,8 @@ def stack(
     """Run database, queue, workers, gateway, deliverer, console and REST in FOLDER.
 
     Until it is stopped. PostgreSQL's and NATS's servers must be installed; they listen on this
-    machine alone. What ends is started again. The utility is made at the first start:
+    machine alone. What ends is started again, and a line says why it ended and where its log is.
+    `ready` is printed once each part answers. The utility is made at the first start:
     FOLDER/utility works with all other commands.
     """
     from utility_server.stack.whole import Stack
@@ -49,11 +50,5 @@ def stack(
         signal.signal(number, lambda *_: stopping.set())
     told = EventPrinter("meterlet.utility.stack/1", as_json=as_json)
     running = Stack(folder.resolve(), workers, gateway_port, port, names, told)
-    with one_line_errors():
-        try:
-            running.start()
-            ports = {"gateway_port": gateway_port, "port": port}
-            told("ready", {"utility": str(running.utility), **ports})
-            running.run(stopping)
-        finally:
-            running.stop()
+    with one_line_errors(), running.running():
+        running.run(stopping)

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet utility worker`, `retry`: answers that were received become bills."""
 
-import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
+from itertools import count
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import rich_click as click
+from click.core import ParameterSource
 
 from meterlet.commands.common import (
     Shown,
@@ -19,20 +20,39 @@ from meterlet.commands.common import (
     print_json,
     utility_option,
 )
+from meterlet.commands.ending import ending
 from meterlet.key_files import KeyFileProblem
 from meterlet.secret_files import SECRET_FILE
-from utility_server.errors import QueueUnreachable, StoreUnreachable
-from utility_server.pipeline.queue import LocalQueue, Queue
+from utility_server.errors import QueueRefused, QueueUnreachable, StoreUnreachable
+from utility_server.pipeline.outages import Fewer, Told, pause
+from utility_server.pipeline.queue import LocalQueue, Queue, server_place
 from utility_server.pipeline.sweeper import Sweeper
-from utility_server.pipeline.worker import BATCH, Told, Worker
+from utility_server.pipeline.worker import BATCH, WAIT_SECONDS, Worker
 from utility_server.retail.utility import Utility
 
 _MOST_SECRET: Final = 256
-_RETRY_SECONDS: Final = 1.0
 OpenedT = TypeVar("OpenedT")
 
+
+def _nats_url(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Refuse at once what is no URL of NATS; waiting for it would be in vain."""
+    if value is None:
+        return None
+    try:
+        server_place(value)
+    except QueueRefused as error:
+        raise click.BadParameter(str(error)) from None
+    said = context.get_parameter_source(str(parameter.name))
+    if "@" in value and said is ParameterSource.COMMANDLINE:
+        raise click.BadParameter(
+            "a password or token does not belong into arguments, which others can read: say"
+            " --nats-token-file or --nats-credentials, or put the whole URL in METERLET_NATS"
+        )
+    return value
+
+
 nats_option = click.option(
-    "--nats", envvar="METERLET_NATS", metavar="URL",
+    "--nats", envvar="METERLET_NATS", metavar="URL", callback=_nats_url,
     help="Where a NATS server with JetStream carries the queue: nats://HOST:PORT. Without it the"
     " database is looked at every so often.",
 )  # fmt: skip
@@ -86,24 +106,23 @@ def worker(
     Several may run, on several computers. Whichever is killed, the others go on with its answers,
     and none is entered twice. Prints a line for each bill and for whatever it waits for.
     """
-    told = EventPrinter("meterlet.utility.worker/1", as_json=as_json)
-    stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
-    with one_line_errors(), ExitStack() as opened:
-        utility = opened.enter_context(reached(lambda: Utility.open(folder), told, stopping))
+    told = Fewer(EventPrinter("meterlet.utility.worker/1", as_json=as_json))
+    with one_line_errors(), ending() as watched, ExitStack() as opened:
+        stopping = watched.stopping
+        watched.say_last(lambda: told("stopped", {}))
+        waits = None if once else stopping
+        utility = opened.enter_context(reached(lambda: Utility.open(folder), told, waits))
         queue = opened.enter_context(
-            closing(reached(lambda: open_queue(nats, token_file, credentials), told, stopping))
+            closing(reached(lambda: open_queue(nats, token_file, credentials), told, waits))
         )
         # By itself it finds at once what waits; beside a queue, only what that has lost.
         sweeper = Sweeper(utility, queue, told)
         if nats is None or once:
             sweeper = Sweeper(utility, queue, told, patience_seconds=0, every_seconds=1.0)
-        working = Worker(utility, queue, batch, told, stopping.wait)
+        working = Worker(utility, queue, batch, told, stopping.wait, is_patient=not once)
+        watched.say_last(lambda: told("stopped", dict(working.counts)))
         if once:
-            while sweeper.sweep():
-                while working.step(0.0):
-                    pass
+            _work_once(working, sweeper, stopping)
         else:
             told("ready", {"batch": batch, "queue": "nats" if nats else "database"})
             sweeping = threading.Thread(target=sweeper.run, args=(stopping,), daemon=True)
@@ -113,16 +132,33 @@ def worker(
     told("stopped", dict(working.counts))
 
 
-def reached(open_it: Callable[[], OpenedT], told: Told, stopping: threading.Event) -> OpenedT:
-    """Open a database or queue, however long its server takes to come up."""
-    while True:
+def _work_once(working: Worker, sweeper: Sweeper, stopping: threading.Event) -> None:
+    """Work on what waits now; raise where database or queue are not reached."""
+    while not stopping.is_set() and sweeper.sweep():
+        while not stopping.is_set() and working.step(0.0):
+            pass
+        # What an error of ours has kept from its verdict is tried again after a pause.
+        working.step(WAIT_SECONDS)
+
+
+def reached(
+    open_it: Callable[[], OpenedT], told: Told, stopping: threading.Event | None
+) -> OpenedT:
+    """Open a database or queue, however long its server takes to come up; less and less often.
+
+    Without `stopping` it is tried once.
+    """
+    for failures in count(1):
         try:
             return open_it()
         except (StoreUnreachable, QueueUnreachable) as error:
+            if stopping is None:
+                raise
             told("waits", {"why": str(error)})
-            if stopping.wait(_RETRY_SECONDS):
-                told("stopped", {})
-                raise SystemExit(0) from None
+            if stopping.wait(pause(failures)):
+                break
+    told("stopped", {})
+    raise SystemExit(0)
 
 
 class EventPrinter:

@@ -17,13 +17,14 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 from urllib.parse import urlsplit
 
 from applets.billing.messages import AID
@@ -386,7 +387,11 @@ def gateway(utility: Path, poll: int = POLL_SECONDS) -> Iterator[tuple[str, int]
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         try:
-            yield _address(process), process.pid
+            address = _address(process)
+            # Nobody reads its log here, and it must not wait for a reader.
+            reading = threading.Thread(target=_read_away, args=(process.stdout,), daemon=True)
+            reading.start()
+            yield address, process.pid
         finally:
             process.terminate()
             try:
@@ -397,12 +402,14 @@ def gateway(utility: Path, poll: int = POLL_SECONDS) -> Iterator[tuple[str, int]
 
 def _address(process: "subprocess.Popen[str]") -> str:
     assert process.stdout is not None
-    lines = ""
-    for line in process.stdout:
-        lines += line
-        if line == "}\n":
-            return f"https://localhost:{json.loads(lines)['port']}"
+    if line := process.stdout.readline():
+        return f"https://localhost:{json.loads(line)['port']}"
     raise FleetError(f"the gateway ended with {process.wait()} before it listened")
+
+
+def _read_away(output: IO[str]) -> None:
+    for _ in output:
+        pass
 
 
 @contextmanager

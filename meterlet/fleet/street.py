@@ -40,8 +40,9 @@ from protocols.remote_admin.agent import AdminAgent, SessionEnd
 from protocols.remote_admin.errors import ProtocolViolated
 from protocols.remote_admin.http import ServerReply
 
-AT_ONCE: Final = 16
-"""Sessions that a process holds at the same time."""
+AT_ONCE: Final = 4
+"""Sessions that a process holds at the same time. Each needs its applet's memory, some 15 MB, and
+the one thread that works gets no more done with more of them."""
 WATCH_SECONDS: Final = 0.5
 """How often the memory is looked at."""
 MOST_REASONS: Final = 20

@@ -2,25 +2,17 @@
 """Processes that do parts of a long work, and give way to whoever else wants the processor."""
 
 import os
-import signal
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from typing import Final
 
-from utility_server.with_parent import end_with_parent
+from utility_server.fan_out import PartProcesses
 
 NICE: Final = 10
 
 
-def workers(count: int) -> ProcessPoolExecutor:
-    """Return so many processes; Ctrl-C is for whoever has begun them, and they end with that one.
-
-    They are spawned: no database is open in two of them by inheritance.
-    """
-    return ProcessPoolExecutor(count, get_context("spawn"), initializer=_begin)
+def workers(count: int) -> PartProcesses:
+    """Return so many processes, which give way to others."""
+    return PartProcesses(count, _be_nice)
 
 
-def _begin() -> None:
-    end_with_parent()
+def _be_nice() -> None:
     os.nice(NICE)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Self
 
-from protocols.remote_admin.errors import MalformedTarget, ProtocolViolated
+from protocols.remote_admin.errors import MalformedTarget, ProtocolViolated, ServerRefused
 
 PROTOCOL: Final = "globalplatform-remote-admin/1.0"
 COMMANDS: Final = "application/vnd.globalplatform.card-content-mgt;version=1.0"
@@ -172,7 +172,7 @@ class ServerReply:
         An error status is no breakdown of the connection: the session is over.
         """
         if status not in (OK_STATUS, NO_CONTENT):
-            raise ProtocolViolated(f"the server answers with status {status}")
+            raise ServerRefused(status)
         fields = _fields(headers)
         _require_protocol(fields)
         if (status == OK_STATUS) != bool(body):

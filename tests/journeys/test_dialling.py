@@ -46,7 +46,8 @@ def test_a_bill_is_asked_answered_and_delivered_in_the_answers_to_a_hub_that_dia
     assert certificate.read_text().count("BEGIN CERTIFICATE") == 2
     dialling.ask(town)
     assert dialling.states(town) == ["asked"]
-    with dialling.gateway(town) as url:
+    log = list[str]()
+    with dialling.gateway(town, said=log) as url:
         code, events, complaint = dialling.dial_once(town, url)
         assert (code, complaint) == (0, "")
         [ended] = [one for one in events if one["event"] == "ended"]
@@ -57,6 +58,10 @@ def test_a_bill_is_asked_answered_and_delivered_in_the_answers_to_a_hub_that_dia
         assert [one["event"] for one in events] == ["connected", "ended"]
         assert events[-1]["posts"] == 1  # nothing is left to do
     assert dialling.bills(town) == shown_to_the_resident(town) == [1]
+    lines = [json.loads(line) for line in log]
+    assert [one["event"] for one in lines] == ["asked", "answered", "entered", "delivered"]
+    assert {one["meter"] for one in lines} == {METER}
+    assert {one["level"] for one in lines} == {"info"}
     [connection] = connections(town)  # the poll without a recipient is none
     assert connection["peer"] == "localhost"
     assert connection["sent"] == ended["sent"]
@@ -99,6 +104,9 @@ def test_what_a_hub_has_refused_is_told_by_whoever_is_asked_about_the_bill(town:
 def test_a_hub_whose_certificate_was_withdrawn_is_refused_and_one_with_a_new_one_is_not(
     town: Town,
 ) -> None:
+    code, line = refused("hub", "dial", "--hub", town.hub, "--recipient", "nobody", "https://a:1")
+    assert code == 1
+    assert f"`meterlet hub dial-key --hub {town.hub} --recipient nobody` asks for one" in line
     dialling.certify(town)
     where = "--utility", town.utility
     assert "withdrew 1" in done("utility", "withdraw-certificate", *where, "--meter", METER)
@@ -106,7 +114,12 @@ def test_a_hub_whose_certificate_was_withdrawn_is_refused_and_one_with_a_new_one
     with dialling.gateway(town) as url:
         code, events, complaint = dialling.dial_once(town, url)
         assert code == 1
-        assert "status 403" in complaint
+        assert "status 403: the hub's certificate was withdrawn" in complaint
+        assert "hub dial-key --hub" in complaint
+        assert "utility certify-hub" in complaint
+        command = [*program(), "hub", "dial", "--hub", str(town.hub), url, "--once"]
+        ran = subprocess.run(command, capture_output=True, check=False, env=environment())
+        assert ran.stderr.count(b"status 403") == ran.stderr.count(b"\n") == 1  # not said twice
         assert events[-1]["event"] == "failed"
         assert dialling.states(town) == ["asked"]
         dialling.certify(town)
@@ -121,7 +134,7 @@ def test_answers_may_be_left_to_a_worker_and_the_invoice_goes_with_the_next_poll
 ) -> None:
     dialling.certify(town)
     dialling.ask(town)
-    with dialling.gateway(town, "--worker") as url:
+    with dialling.gateway(town, "--no-worker") as url:
         code, events, _ = dialling.dial_once(town, url)
         assert code == 0
         assert dialling.states(town) == ["answered"]

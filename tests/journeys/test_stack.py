@@ -49,6 +49,22 @@ def is_running(process: int, what: str) -> bool:
     return what in children(process)
 
 
+def second_is_refused(command: list[str], stack: Stack) -> None:
+    """Start another stack in the folder of one that runs: it touches nothing of the first."""
+    servers = stack.postgresql.process, stack.nats.process
+    for other, why in (("0", "runs already"), ("1", "another program listens there")):
+        place = str(stack.folder if other == "0" else f"{stack.folder}2")
+        again = [place if word == str(stack.folder) else word for word in command]
+        refused = subprocess.run(
+            again, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=PATIENCE,
+            check=False,
+        )  # fmt: skip
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert why in json.loads(refused.stderr)["message"]
+    assert (stack.postgresql.process, stack.nats.process) == servers
+    assert None not in servers
+
+
 @pytest.mark.process
 def test_one_command_runs_it_all_and_what_is_killed_comes_back() -> None:
     if server_program() is None or server_programs() is None:
@@ -82,6 +98,7 @@ def test_one_command_runs_it_all_and_what_is_killed_comes_back() -> None:
                 lambda: '"ready"' in log.read_text() or running.poll() is not None, "the stack"
             )
             assert running.poll() is None
+            second_is_refused(command, stack)
             with Utility.open(stack.utility) as utility:
                 crowd = answered_crowd(utility, 6)
             for place, what in enumerate(("worker", "postgresql", "gateway")):
@@ -120,5 +137,8 @@ def test_one_command_runs_it_all_and_what_is_killed_comes_back() -> None:
         events = [json.loads(line) for line in log.read_text().splitlines()]
         ended = {one["part"] for one in events if one["event"] == "ended"}
         assert ended >= {"worker-1", "postgresql", "gateway"}
+        names = [one["event"] for one in events]
+        up = {one["part"] for one in events[: names.index("ready")] if one["event"] == "up"}
+        assert up == {"deliverer", "gateway", "service", "worker-1"}
         assert stack.nats.token_file.stat().st_mode & 0o777 == 0o600
         assert stack.nats.token_file.read_text().strip() not in log.read_text()

@@ -49,8 +49,13 @@ def run_meterlet_afresh(*arguments: object) -> "CompletedProcess[str]":
 
 
 @contextmanager
-def serving(*arguments: object, end: signal.Signals = signal.SIGTERM) -> Iterator[dict[str, Any]]:
-    """Run a command that serves; yield the JSON it prints; it must end well at the signal."""
+def serving(
+    *arguments: object, end: signal.Signals = signal.SIGTERM, said: list[str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Run a command that serves; yield the JSON it prints; it must end well at the signal.
+
+    `said` gets the lines that it has printed then.
+    """
     command = [*program(), *map(str, arguments), "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as server:
         assert server.stdout is not None
@@ -64,6 +69,8 @@ def serving(*arguments: object, end: signal.Signals = signal.SIGTERM) -> Iterato
         finally:
             server.send_signal(end)
             assert server.wait(PATIENCE) == 0
+            if said is not None:
+                said += server.stdout.read().splitlines()
 
 
 @contextmanager

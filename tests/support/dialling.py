@@ -33,9 +33,10 @@ def ask(town: Town, month: str = "2025-03") -> None:
 
 
 @contextmanager
-def gateway(town: Town, *options: object) -> Iterator[str]:
-    """Serve the town's gateway; yield its address."""
-    with serving("utility", "gateway", "--utility", town.utility, "--port", 0, *options) as where:
+def gateway(town: Town, *options: object, said: list[str] | None = None) -> Iterator[str]:
+    """Serve the town's gateway; yield its address. `said` gets the lines of its log."""
+    command = "utility", "gateway", "--utility", town.utility, "--port", 0, *options
+    with serving(*command, said=said) as where:
         yield f"https://localhost:{where['port']}"
 
 

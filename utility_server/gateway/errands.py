@@ -90,12 +90,14 @@ class BillErrands:
 
     `answered` is told of each question whose answer is kept now; by default the bill is verified
     and entered at once. What went wrong with a question is kept with it (`retail.failures`), for
-    whoever shows how far it is; `failed` is told, too.
+    whoever shows how far it is; `failed` is told, too. `told` gets each question that was asked,
+    answered or delivered, with that word.
     """
 
     utility: Utility
     answered: Callable[[BillQuestion], object] | None = None
     failed: Callable[[BillQuestion, UtilityError], object] | None = None
+    told: Callable[[str, BillQuestion], object] = field(default=lambda *_: None, repr=False)
     poll_seconds: int = POLL_SECONDS
     monotonic: Callable[[], float] = field(default=time.monotonic, repr=False)
     _states: dict[bytes, frozenset[State]] = field(default_factory=dict)
@@ -177,8 +179,10 @@ class BillErrands:
         def accept(answer: bytes) -> None:
             # On the disk before the hub is sent anything more.
             self._gathering.keep(question, answer)
+            self.told("answered", question)
             self._answered(question, answer)
 
+        self.told("asked", question)
         with saying_what_to_do(question):
             yield from self._conversations.ask(enrolment, command_of(BILL, question), accept)
 
@@ -221,6 +225,7 @@ class BillErrands:
 
         def accept(_answer: bytes) -> None:
             self.utility.questions.delivered(question)
+            self.told("delivered", question)
 
         yield from self._conversations.ask(enrolment, delivery_of(invoice), accept)
 

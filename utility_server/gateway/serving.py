@@ -24,12 +24,16 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Any, Final
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509 import load_pem_x509_certificates
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from listeners.acceptor import Acceptor, listen
 from listeners.admission import Admission, Guest, most_connections
+from utility_server.errors import StoreError
 from utility_server.gateway.application import Application, Gateway
 from utility_server.gateway.certificates import CertificateAuthority
 from utility_server.gateway.errands import Errands
@@ -194,17 +198,50 @@ class GatewayProtocol(HttpToolsProtocol):
 def server_context(certificate: Path, key: Path, hubs: Path) -> ssl.SSLContext:
     """Return TLS 1.3 with the server's certificate, for clients with one by the authority `hubs`.
 
-    Raises `OSError` where a file cannot be read.
+    Raises `StoreError`, which names the file, where one cannot be used.
     """
+    _require_usable(certificate, key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(hubs)
-    context.load_cert_chain(certificate, key)
+    try:
+        context.load_verify_locations(hubs)
+    except (OSError, ValueError) as error:
+        reason = None if isinstance(error, ssl.SSLError) else getattr(error, "strerror", None)
+        raise StoreError(f"{hubs}: {reason or 'not a certificate (PEM)'}") from None
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ValueError):
+        raise StoreError(
+            f"{certificate}, {key}: the key is not the certificate's: say the two that belong"
+            " together, the server's certificate first in its file"
+        ) from None
     context.set_alpn_protocols(["http/1.1"])
     # No tickets: a session that is resumed shows no certificate again, and one may be withdrawn.
     context.num_tickets = 0
     return context
+
+
+def _require_usable(certificate: Path, key: Path) -> None:
+    """Raise `StoreError`, saying which file it is and what to do, where TLS would say less."""
+    try:
+        chain, secret = certificate.read_bytes(), key.read_bytes()
+    except OSError as error:
+        raise StoreError(f"{error.filename}: {error.strerror}") from None
+    try:
+        load_pem_x509_certificates(chain)
+    except ValueError:
+        raise StoreError(
+            f"{certificate}: no certificate: say the server's, in PEM, with its chain behind it"
+        ) from None
+    try:
+        load_pem_private_key(secret, None)
+    except TypeError:
+        raise StoreError(
+            f"{key}: the key has a password, and nobody is there to say it: say a key without one"
+        ) from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise StoreError(f"{key}: no private key: say the certificate's, in PEM") from None
 
 
 def gateway_app(

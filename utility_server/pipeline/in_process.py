@@ -9,9 +9,10 @@ from typing import Final
 
 from applets.billing.messages import BillQuestion
 from utility_server.errors import QueueUnreachable
+from utility_server.pipeline.outages import Fewer, Told
 from utility_server.pipeline.queue import LocalQueue, Queue
 from utility_server.pipeline.sweeper import PATIENCE_SECONDS, Sweeper
-from utility_server.pipeline.worker import Told, Worker
+from utility_server.pipeline.worker import Worker
 from utility_server.retail.utility import Utility
 
 ENTERED_SECONDS: Final = 2.0
@@ -48,7 +49,7 @@ def verifying(
     With `works` a worker verifies and enters here; else workers elsewhere do, and only what the
     queue has lost is put back here.
     """
-    stopping = threading.Event()
+    stopping, told = threading.Event(), Fewer(told)
     patience = 0 if isinstance(queue, LocalQueue) else PATIENCE_SECONDS
     sweeper = Sweeper(utility, queue, told, patience_seconds=patience)
     work = [sweeper.run]

@@ -9,6 +9,8 @@ yet. That loses no answer, as the database is the truth, but time, until the swe
 """
 
 import asyncio
+import os
+import socket
 import threading
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -20,14 +22,15 @@ from typing import Any, Final, Self, TypeVar
 import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.errors import AuthorizationError
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StorageType, StreamConfig
 from nats.js.client import JetStreamContext
-from nats.js.errors import NotFoundError
+from nats.js.errors import NotFoundError, ServiceUnavailableError
 
 from applets.common.questions import NONCE_SIZE
-from utility_server.errors import QueueUnreachable
-from utility_server.pipeline.queue import Delivery
+from utility_server.errors import QueueRefused, QueueUnreachable
+from utility_server.pipeline.queue import Delivery, server_place
 
 STREAM: Final = "meterlet-answers"
 SUBJECT: Final = "meterlet.answers"
@@ -38,6 +41,12 @@ ACK_SECONDS: Final = 15.0
 """After so long without a word an answer is given to another worker; workers say that they live."""
 CALL_SECONDS: Final = 15.0
 """How long one call to the server may take."""
+CONNECT_SECONDS: Final = 4.0
+"""How long it may take to connect: that a server is not there is told soon."""
+RECONNECT_SECONDS: Final = 1.0
+"""A call waits so long for a connection that was lost; what is not said is found again later."""
+_NO_JETSTREAM: Final = (None, 10039, 10076)
+"""The server's codes for that, and none where nothing there has answered."""
 _MOST_REASON: Final = 400
 _DUPLICATES_SECONDS: Final = 120.0
 
@@ -58,6 +67,7 @@ class JetStreamQueue:
 
     def __init__(self, url: str, credentials: Path | None, token: str | None) -> None:
         """Connect with `open`."""
+        self._place = server_place(url)
         self._url, self._credentials, self._token = url, credentials, token
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -72,7 +82,10 @@ class JetStreamQueue:
 
     @classmethod
     def open(cls, url: str, *, credentials: Path | None = None, token: str | None = None) -> Self:
-        """Connect to the server at `url` and make the streams; raise `QueueUnreachable`."""
+        """Connect to the server at `url` and make the streams.
+
+        Raises `QueueUnreachable` within some seconds, and `QueueRefused` where waiting is no use.
+        """
         queue = cls(url, credentials, token)
         queue._thread.start()
         try:
@@ -88,18 +101,40 @@ class JetStreamQueue:
             more["user_credentials"] = str(self._credentials)
         if self._token is not None:
             more["token"] = self._token
-        self._client = await nats.connect(
-            self._url,
-            connect_timeout=round(CALL_SECONDS),
-            allow_reconnect=True,
-            max_reconnect_attempts=-1,
-            reconnect_time_wait=1,
-            error_cb=_ignore,
-            name="meterlet",
-            **more,
+        failure: asyncio.Future[Exception] = self._loop.create_future()
+
+        async def failed(error: Exception) -> None:
+            if not failure.done():
+                failure.set_result(error)
+
+        connecting = self._loop.create_task(
+            self._client.connect(
+                self._url,
+                connect_timeout=round(CONNECT_SECONDS),
+                allow_reconnect=True,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=1,
+                error_cb=failed,
+                name="meterlet",
+                **more,
+            )
         )
+        # The library tries for ever, at the first time, too; its first error is ours.
+        tasks: set[asyncio.Future[Any]] = {connecting, failure}
+        await asyncio.wait(tasks, timeout=CONNECT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if failure.done() or not connecting.done():
+            connecting.cancel()
+            raise self._error(failure.result() if failure.done() else TimeoutError())
+        await connecting
         self._jetstream = self._client.jetstream(timeout=CALL_SECONDS)
-        await self._make_streams()
+        try:
+            await self._make_streams()
+        except ServiceUnavailableError as error:
+            if error.err_code not in _NO_JETSTREAM:
+                raise
+            raise QueueRefused(
+                f"NATS at {self._place} has no JetStream: start nats-server with -js"
+            ) from None
         self._loop.create_task(self._say_that_we_live())
 
     async def _make_streams(self) -> None:
@@ -145,15 +180,44 @@ class JetStreamQueue:
                 except NatsError:
                     break
 
-    def _call(self, work: Coroutine[Any, Any, ResultT], seconds: float = CALL_SECONDS) -> ResultT:
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+    def _call(self, work: Coroutine[Any, Any, ResultT], seconds: float = 0.0) -> ResultT:
+        future = asyncio.run_coroutine_threadsafe(self._connected(work), self._loop)
         try:
             return future.result(seconds + CALL_SECONDS)
         except (NatsError, OSError, FutureTimeout) as error:
             future.cancel()
-            raise QueueUnreachable(
-                f"the queue's server is not reached ({type(error).__name__}); is nats-server there?"
-            ) from error
+            raise self._error(error) from error
+
+    async def _connected(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
+        """Do something over the connection, if there is one soon; or make one."""
+        try:
+            deadline = self._loop.time() + RECONNECT_SECONDS
+            while self._jetstream is not None and not self._client.is_connected:
+                if self._loop.time() > deadline:
+                    raise QueueUnreachable(self._not_reached("the connection was lost"))
+                await asyncio.sleep(0.05)
+            return await work
+        finally:
+            work.close()
+
+    def _error(self, error: Exception) -> QueueUnreachable | QueueRefused:
+        """Return what to say of an error of the library or the system."""
+        text = str(error).lower()
+        if isinstance(error, AuthorizationError) or "authorization" in text:
+            return QueueRefused(
+                f"NATS at {self._place} refuses us: say the right --nats-token-file or"
+                " --nats-credentials"
+            )
+        if isinstance(error, TimeoutError | FutureTimeout | nats.errors.TimeoutError):
+            return QueueUnreachable(self._not_reached("no answer in time"))
+        if isinstance(error, socket.gaierror):
+            return QueueUnreachable(self._not_reached("no host has that name"))
+        if isinstance(error, OSError) and error.errno:  # asyncio's texts are another's
+            return QueueUnreachable(self._not_reached(os.strerror(error.errno)))
+        return QueueUnreachable(self._not_reached(text.partition("\n")[0] or type(error).__name__))
+
+    def _not_reached(self, why: str) -> str:
+        return f"NATS at {self._place} is not reached: {why}; is nats-server running?"
 
     def publish(self, nonces: Sequence[bytes]) -> None:
         """Add nonces; the server drops one that it has had within two minutes."""
@@ -256,7 +320,3 @@ class JetStreamQueue:
 async def _publish_once(jetstream: JetStreamContext, nonce: bytes) -> None:
     """Publish a nonce under its own name, so that the server tells a repeat."""
     await jetstream.publish(SUBJECT, nonce, headers={"Nats-Msg-Id": nonce.hex()})
-
-
-async def _ignore(_error: Exception) -> None:
-    """Do nothing: what fails is told where it was called."""

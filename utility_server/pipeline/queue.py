@@ -7,10 +7,15 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
+from urllib.parse import urlsplit
+
+from utility_server.errors import QueueRefused
 
 MOST_DELIVERIES: Final = 5
 """So often an answer is tried that our own error keeps from its verdict, before it is set aside."""
 RETRY_SECONDS: Final = 5.0
+_SCHEMES: Final = ("nats", "tls")
+_PORT: Final = 4222
 
 
 class Delivery(Protocol):
@@ -130,3 +135,18 @@ class LocalQueue:
 
     def close(self) -> None:
         """Do nothing: there is nothing to let go of."""
+
+
+def server_place(url: str) -> str:
+    """Return which host and port a URL of NATS names; raise `QueueRefused` for any other URL.
+
+    Of the URL, which may hold a password, nothing else is shown.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port or _PORT
+    except ValueError:
+        host, port, parts = None, 0, urlsplit("")
+    if parts.scheme not in _SCHEMES or not host or parts.path.strip("/"):
+        raise QueueRefused("the queue's URL is none of a NATS server: say nats://HOST:PORT")
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

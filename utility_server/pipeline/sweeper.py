@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from utility_server.errors import QueueUnreachable, StoreError
+from utility_server.pipeline.outages import Told, pause
 from utility_server.pipeline.queue import Queue
-from utility_server.pipeline.worker import Told
 from utility_server.retail.questions import Questions
 
 SWEEP_SECONDS: Final = 15.0
@@ -47,14 +47,18 @@ class Sweeper:
 
     def run(self, stopping: threading.Event) -> None:
         """Sweep until `stopping` is set, at the start too."""
+        failures = 0
         while True:
             try:
                 self.sweep()
+                failures = 0
             except (StoreError, QueueUnreachable) as error:  # whatever it is, it may pass
+                failures += 1
                 self.told("waits", {"why": str(error)})
             except Exception as error:  # noqa: BLE001 - a sweeper that ended would sweep no more
+                failures += 1
                 self.told("failed", {"why": f"{type(error).__name__}: {error}"})
-            if stopping.wait(self.every_seconds):
+            if stopping.wait(max(self.every_seconds, pause(failures) if failures else 0.0)):
                 return
 
     def sweep(self) -> int:

@@ -16,16 +16,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from utility_server.errors import QueueUnreachable, StoreBusy, StoreUnreachable
+from utility_server.pipeline.outages import Told as Told
+from utility_server.pipeline.outages import pause
 from utility_server.pipeline.queue import MOST_DELIVERIES, RETRY_SECONDS, Delivery, Queue
 from utility_server.retail.billing import BillingUtility
 from utility_server.retail.entering import Entered, enter_answers
 
 BATCH: Final = 32
 WAIT_SECONDS: Final = 1.0
-_OUTAGE_SECONDS: Final = 1.0
-
-Told = Callable[[str, Mapping[str, object]], None]
-"""Gets an event's name and facts; no secrets, no readings."""
 
 
 def _silent(_event: str, _facts: Mapping[str, object]) -> None:
@@ -42,8 +40,12 @@ class Worker:
     """So many answers at once at most: their proofs share one equation."""
     told: Told = field(default=_silent, repr=False)
     sleep: Callable[[float], object] = field(default=time.sleep, repr=False)
+    is_patient: bool = True
+    """Whether it waits for a database or queue that is not reached, or raises the error."""
     counts: Counter[str] = field(default_factory=Counter)
     """How many answers became what."""
+    _outages: int = 0
+    """So often in a row the database or the queue was not reached."""
 
     def run(self, stopping: threading.Event) -> None:
         """Work until `stopping` is set; the batch at hand is finished."""
@@ -53,7 +55,7 @@ class Worker:
     def step(self, wait_seconds: float) -> int:
         """Work on one batch; return how many were fetched, 0 where it came to nothing.
 
-        Raises nothing.
+        Raises nothing, if it is patient.
         """
         deliveries: Sequence[Delivery] = ()
         try:
@@ -61,13 +63,10 @@ class Worker:
             if deliveries:
                 self._work_on(deliveries)
         except Exception as error:  # noqa: BLE001 - a worker that ended would leave all unverified
-            is_outage = isinstance(error, (QueueUnreachable, StoreUnreachable, StoreBusy))
-            why = str(error) if is_outage else f"{type(error).__name__}: {error}"
-            self.told("waits" if is_outage else "failed", {"why": why})
             with suppress(QueueUnreachable):
                 # Those that are done already are passed over when they come again.
                 self.queue.retry(deliveries, RETRY_SECONDS)
-            self.sleep(_OUTAGE_SECONDS)
+            self._wait_out(error, {})
             return 0
         return len(deliveries)
 
@@ -75,9 +74,8 @@ class Worker:
         try:
             entered = enter_answers(self.utility, [one.nonce for one in deliveries])
         except (StoreUnreachable, StoreBusy) as error:
-            self.told("waits", {"why": str(error), "answers": len(deliveries)})
             self.queue.retry(deliveries, RETRY_SECONDS)
-            self.sleep(_OUTAGE_SECONDS)
+            self._wait_out(error, {"answers": len(deliveries)})
         except QueueUnreachable:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the others must go on
@@ -89,8 +87,18 @@ class Worker:
         else:
             # Only now: before the commit a kill must have them come again.
             self.queue.acknowledge(deliveries)
+            self._outages = 0
             for one in entered:
                 self._tell(one)
+
+    def _wait_out(self, error: Exception, facts: Mapping[str, object]) -> None:
+        is_outage = isinstance(error, (QueueUnreachable, StoreUnreachable, StoreBusy))
+        if not self.is_patient:
+            raise error
+        self._outages += 1
+        why = str(error) if is_outage else f"{type(error).__name__}: {error}"
+        self.told("waits" if is_outage else "failed", {"why": why, **facts})
+        self.sleep(pause(self._outages))
 
     def _give_up_or_retry(self, delivery: Delivery, error: Exception) -> None:
         reason = f"{type(error).__name__}: {error}"

@@ -21,9 +21,12 @@ from pathlib import Path
 from typing import Final
 
 from utility_server.errors import StoreError
+from utility_server.stack.own import ANSWER_SECONDS, end_of, is_free, runs_with, said_since
 
 START_SECONDS: Final = 30.0
 _TOKEN_BYTES: Final = 24
+_READY: Final = "Server is ready"
+_FATAL: Final = "[FTL]"
 
 
 def server_program() -> Path | None:
@@ -68,9 +71,9 @@ class NatsServer:
             return
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self._config.exists():
-            self._configure()
-        port = int((self.folder / "port").read_text())
-        with (self.folder / "server.log").open("ab") as log:
+            self._configure(self.new_token())
+        begin = end_of(self.log)
+        with self.log.open("ab") as log:
             started = subprocess.Popen(  # noqa: S603 - a program that we have found, and no shell
                 [str(program), "-c", str(self._config)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder,
@@ -78,24 +81,47 @@ class NatsServer:
             )  # fmt: skip
         (self.folder / "pid").write_text(str(started.pid))
         deadline = time.monotonic() + START_SECONDS
-        while True:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
+        # Not by the port alone: another program may listen there.
+        while not (_READY in said_since(self.log, begin) and self.answers()):
             if started.poll() is not None or time.monotonic() > deadline:
-                raise StoreError(f"nats-server did not start; see {self.folder / 'server.log'}")
+                said = [line for line in said_since(self.log, begin).splitlines() if _FATAL in line]
+                why = said[-1].partition(_FATAL)[2].strip() if said else "it says nothing"
+                raise StoreError(f"nats-server did not start: {why}; its log is {self.log}")
             time.sleep(0.02)
         started.returncode = 0  # it is to live longer than we, and its pid is kept
 
-    def _configure(self) -> None:
+    def answers(self) -> bool:
+        """Tell whether a server of NATS greets whoever connects."""
+        with suppress(OSError), socket.create_connection(self._address, ANSWER_SECONDS) as line:
+            return line.recv(4) == b"INFO"
+        return False
+
+    def find_port(self) -> None:
+        """Choose another port where another program has taken the one of a server that rests.
+
+        Who was told the former URL does not find it any more.
+        """
+        if self.process is None and self._config.exists() and not is_free(*self._address):
+            self._configure(self.token_file.read_text(encoding="ascii").strip())
+
+    @property
+    def _address(self) -> tuple[str, int]:
+        return "127.0.0.1", int((self.folder / "port").read_text())
+
+    @property
+    def log(self) -> Path:
+        """What the server says."""
+        return self.folder / "server.log"
+
+    def _configure(self, token: str) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        token = self.new_token()
         config = {
             "listen": f"127.0.0.1:{port}",
             "authorization": {"token": token},
             "jetstream": {
-                "store_dir": str(self.folder / "jetstream"),
+                "store_dir": "jetstream",  # beside this file, also in a copy of the folder
                 "sync_interval": "always",
             },
         }
@@ -110,10 +136,9 @@ class NatsServer:
         """The process id of the server; None where it does not run."""
         try:
             number = int((self.folder / "pid").read_text())
-            state = Path(f"/proc/{number}/status").read_text()
         except (OSError, ValueError):
             return None
-        return number if "nats-server" in state and "(zombie)" not in state else None
+        return number if runs_with(number, self._config) else None
 
     def stop(self) -> None:
         """Stop the server."""

@@ -10,6 +10,7 @@ import pwd
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -21,12 +22,16 @@ from typing import Final
 from sqlalchemy import URL
 
 from utility_server.errors import StoreError
+from utility_server.stack.own import ANSWER_SECONDS, end_of, runs_with, said_since
 
 USER: Final = "meterlet"
 OWNER: Final = "postgres"
 START_SECONDS: Final = 60.0
 _LONGEST_SOCKET: Final = 107  # bytes of a socket's path, on Linux
 _SOCKET_NAME: Final = "/.s.PGSQL.5432"
+_FATAL: Final = "FATAL:"
+_WHETHER_TLS: Final = bytes.fromhex("00000008 04d2162f")
+"""PostgreSQL's SSLRequest: the shortest question that a server answers, with one byte."""
 
 
 def server_programs() -> Path | None:
@@ -86,7 +91,7 @@ class PostgresServer:
             "-c", "unix_socket_permissions=0700", "-c", "max_connections=80",
             "-c", "shared_buffers=64MB", *quick,
         )  # fmt: skip
-        log = self.folder / "server.log"
+        begin = end_of(self.log)
         try:
             if not (data / "PG_VERSION").exists():
                 _run(
@@ -97,13 +102,31 @@ class PostgresServer:
             for left in (data / "postmaster.pid", self.folder / f"{_SOCKET_NAME[1:]}.lock"):
                 left.unlink(missing_ok=True)
             _run(
-                programs / "pg_ctl", "start", "-D", data, "-l", log, "-w", "-s",
+                programs / "pg_ctl", "start", "-D", data, "-l", self.log, "-w", "-s",
                 "-t", round(START_SECONDS), "-o", shlex.join(options),
             )  # fmt: skip
         except (OSError, subprocess.SubprocessError) as error:
             output = getattr(error, "stderr", b"") or str(error).encode()
             line = output.decode(errors="replace").strip().rpartition("\n")[2]
-            raise StoreError(f"{self.folder}: PostgreSQL did not start: {line}") from None
+            said = [one for one in said_since(self.log, begin).splitlines() if _FATAL in one]
+            why = said[-1].partition(_FATAL)[2].strip() if said else line
+            raise StoreError(
+                f"{self.folder}: PostgreSQL did not start: {why}; its log is {self.log}"
+            ) from None
+
+    def answers(self) -> bool:
+        """Tell whether somebody answers at the server's socket."""
+        with suppress(OSError), socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(ANSWER_SECONDS)
+            client.connect(f"{self.folder}{_SOCKET_NAME}")
+            client.sendall(_WHETHER_TLS)
+            return client.recv(1) in (b"N", b"S")
+        return False
+
+    @property
+    def log(self) -> Path:
+        """What the server says."""
+        return self.folder / "server.log"
 
     @property
     def url(self) -> URL:
@@ -115,10 +138,9 @@ class PostgresServer:
         """The process id of the server; None where it does not run."""
         try:
             number = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
-            state = Path(f"/proc/{number}/status").read_text()
         except (OSError, ValueError, IndexError):
             return None
-        return number if "\tpostgres" in state and "(zombie)" not in state else None
+        return number if runs_with(number, self.folder / "data") else None
 
     def stop(self) -> None:
         """Stop the server; what its clients have not committed is undone."""

@@ -5,29 +5,45 @@
     FOLDER/postgresql    the database's server
     FOLDER/nats          the queue's server
     FOLDER/*.log         what each process says
+    FOLDER/stack.lock    held by the one stack that runs here
 
 For trying it out, and for tests that kill its parts. A process that ends is started again. The two
 servers go on when the rest is stopped in an unusual way; they are found again at the next start.
 """
 
+import json
+import socket
+import ssl
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Final
 
-from utility_server.errors import StoreError
+from utility_server.errors import StackRefused, StoreError
+from utility_server.gateway.certificates import CA_FILE
 from utility_server.locations import location_in
 from utility_server.retail.utility import Utility
 from utility_server.stack.nats_server import NatsServer
+from utility_server.stack.own import ANSWER_SECONDS, alone, end_of, is_free, said_since
 from utility_server.stack.postgresql_server import PostgresServer
 
 LONGEST_PAUSE_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 30.0
 _LOOK_SECONDS: Final = 0.5
+_STARTING_SECONDS: Final = 0.1
+_PATIENCE_SECONDS: Final = 30.0
+_MOST_REASON: Final = 400
+_HOST: Final = "127.0.0.1"
+GATEWAY_SCHEMA: Final = "meterlet.utility.gateway/1"
+SERVICE_SCHEMA: Final = "meterlet.utility.serve/1"
+"""What the two print once they listen."""
 PROGRAM: Final = (sys.executable, "-m", "meterlet")
 
 Told = Callable[[str, Mapping[str, object]], None]
@@ -40,11 +56,17 @@ class _Part:
     name: str
     command: Sequence[str]
     log: Path
+    answers: Callable[[str], bool]
+    """Whether it does its work, by what it has said since it was started, or by asking it."""
     process: "subprocess.Popen[bytes] | None" = None
     failures: int = 0
     not_before: float = 0.0
+    is_up: bool = False
+    begin: int = 0
+    """Where in its log it was started the last time."""
 
     def start(self) -> None:
+        self.begin, self.is_up = end_of(self.log), False
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603 - our own program, and no shell
                 self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -55,24 +77,76 @@ class _Part:
         if self.process is not None:
             code = self.process.poll()
             if code is None:
+                if not self.is_up and self.answers(said_since(self.log, self.begin)):
+                    self.is_up = True
+                    told("up", {"part": self.name})
                 return
             self.failures += 1
-            pause = min(LONGEST_PAUSE_SECONDS, 2.0 ** min(self.failures, 6) / 2)
-            self.process, self.not_before = None, now + pause
-            told("ended", {"part": self.name, "code": code, "again_in_seconds": pause})
+            pause = _pause(self.failures)
+            self.process, self.is_up, self.not_before = None, False, now + pause
+            why = {"why": reason} if (reason := self.reason()) else {}
+            facts = {"part": self.name, "code": code, **why, "log": str(self.log)}
+            told("ended", {**facts, "again_in_seconds": pause})
         elif now >= self.not_before:
             self.start()
             told("started", {"part": self.name})
 
-    def stop(self) -> None:
+    def reason(self) -> str:
+        """Return why it has ended, as it has said itself: its refusal, or its last line."""
+        last = ""
+        for line in reversed(said_since(self.log, self.begin).splitlines()):
+            last = last or line.strip()
+            with suppress(ValueError, RecursionError):
+                facts = json.loads(line)
+                if isinstance(facts, dict) and "exit_code" in facts:
+                    last = str(facts.get("message", ""))
+                    break
+        return last[:_MOST_REASON]
+
+    def ask_to_stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+
+    def wait(self) -> None:
         if self.process is None:
             return
-        self.process.terminate()
         try:
             self.process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+
+@dataclass(slots=True)
+class _Server:
+    """PostgreSQL's or NATS's server, which outlives the stack where that is killed."""
+
+    name: str
+    server: PostgresServer | NatsServer
+    failures: int = 0
+    not_before: float = 0.0
+
+    def look_after(self, now: float, told: Told) -> None:
+        """Start it where it has ended, after a pause that grows while it does not start."""
+        if self.server.process is not None or now < self.not_before:
+            return
+        facts: dict[str, object] = {"part": self.name, "log": str(self.server.log)}
+        if not self.failures:
+            told("ended", facts)
+        try:
+            self.server.start()
+        except StoreError as error:
+            self.failures += 1
+            pause = _pause(self.failures)
+            self.not_before = now + pause
+            told("not started", {**facts, "why": str(error), "again_in_seconds": pause})
+        else:
+            self.failures = 0
+            told("started", {"part": self.name})
+
+
+def _pause(failures: int) -> float:
+    return float(min(LONGEST_PAUSE_SECONDS, 2.0 ** min(failures, 6) / 2))
 
 
 @dataclass(slots=True)
@@ -105,15 +179,43 @@ class Stack:
         """The queue's server."""
         return NatsServer(self.folder / "nats")
 
-    def start(self) -> None:
-        """Start everything, with a new utility where there is none. Raises `StoreError`."""
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Run everything while the block lasts; raise what `start` raises, and `StackRefused`.
+
+        It is refused where the folder's stack runs already, or another program has its ports.
+        Then nothing was started or stopped.
+        """
         try:
             # Root's PostgreSQL is another user's: he must get through to his own folder.
             self.folder.mkdir(mode=0o711, parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"{self.folder}: {error.strerror}") from None
+        with alone(self.folder):
+            self._require_ports()
+            try:
+                self.start()
+                yield
+            finally:
+                self.stop()
+
+    def _require_ports(self) -> None:
+        ports = {"--gateway-port": self.gateway_port, "--port": self.port}
+        if self.gateway_port == self.port:
+            raise StackRefused(f"--port and --gateway-port are both {self.port}: say two ports")
+        taken = {name: port for name, port in ports.items() if not is_free(_HOST, port)}
+        if taken:
+            places = " and ".join(f"{_HOST}:{port}" for port in taken.values())
+            raise StackRefused(
+                f"{places}: another program listens there: end it, or say another"
+                f" {' and '.join(taken)}"
+            )
+
+    def start(self) -> None:
+        """Start everything, with a new utility where there is none. Raises `StoreError`."""
         self.postgresql.start()
         self.told("started", {"part": "postgresql"})
+        self.nats.find_port()
         self.nats.start()
         self.told("started", {"part": "nats"})
         if location_in(self.utility, "utility.db") is None:
@@ -127,14 +229,8 @@ class Stack:
         commands = {
             "gateway": [*self.program, "utility", "gateway", *options, *port, *names],
             "service": [
-                *self.program,
-                "utility",
-                "serve",
-                *options,
-                "--no-hubs",
-                "--no-worker",
-                "--port",
-                str(self.port),
+                *self.program, "utility", "serve", *options, "--no-hubs", "--no-worker",
+                "--port", str(self.port),
             ],
             "deliverer": [
                 *self.program, "utility", "deliver", "--utility", str(self.utility), "--watch",
@@ -146,7 +242,10 @@ class Stack:
             },
         }  # fmt: skip
         for name, command in commands.items():
-            part = _Part(name, command, self.folder / f"{name}.log")
+            answers = {"gateway": self._gateway_answers, "service": self._service_answers}
+            part = _Part(
+                name, command, self.folder / f"{name}.log", answers.get(name, _worker_answers)
+            )
             part.look_after(time.monotonic(), self.told)
             self._parts.append(part)
 
@@ -155,22 +254,64 @@ class Stack:
         self.told("made", {"utility": str(self.utility)})
 
     def run(self, stopping: threading.Event) -> None:
-        """Look after the processes and servers until `stopping` is set."""
-        while not stopping.wait(_LOOK_SECONDS):
-            for name, server in (("postgresql", self.postgresql), ("nats", self.nats)):
-                if server.process is None:
-                    self.told("ended", {"part": name})
-                    server.start()
-                    self.told("started", {"part": name})
+        """Look after the processes and servers until `stopping` is set.
+
+        Tells `ready` once, when each of them answers, and now and then what is missing until then.
+        """
+        servers = [_Server("postgresql", self.postgresql), _Server("nats", self.nats)]
+        is_ready, began, patience = False, time.monotonic(), _PATIENCE_SECONDS
+        while not stopping.wait(_LOOK_SECONDS if is_ready else _STARTING_SECONDS):
+            for server in servers:
+                server.look_after(time.monotonic(), self.told)
             for part in self._parts:
                 part.look_after(time.monotonic(), self.told)
+            if is_ready:
+                continue
+            missing = [one.name for one in self._parts if not one.is_up]
+            missing += [one.name for one in servers if not one.server.answers()]
+            if not missing:
+                is_ready = True
+                ports = {"gateway_port": self.gateway_port, "port": self.port}
+                self.told("ready", {"utility": str(self.utility), **ports})
+            elif time.monotonic() - began > patience:
+                patience *= 2
+                self.told("waits", {"for": ", ".join(missing), "logs": str(self.folder)})
+
+    def _gateway_answers(self, said: str) -> bool:
+        """Whether the gateway of this utility, and no other server, ends a handshake."""
+        if GATEWAY_SCHEMA not in said:
+            return False
+        with suppress(OSError):
+            context = ssl.create_default_context(cafile=self.utility / CA_FILE)
+            address = (_HOST, self.gateway_port)
+            with socket.create_connection(address, ANSWER_SECONDS) as connection:
+                # It wants a certificate, too, and says so only after the handshake.
+                context.wrap_socket(connection, server_hostname=self.names[0]).close()
+                return True
+        return False
+
+    def _service_answers(self, said: str) -> bool:
+        if SERVICE_SCHEMA not in said:
+            return False
+        client = HTTPConnection(_HOST, self.port, timeout=ANSWER_SECONDS)
+        with suppress(OSError, HTTPException), closing(client):
+            client.request("GET", "/readyz")
+            return client.getresponse().status == HTTPStatus.OK
+        return False
 
     def stop(self) -> None:
         """Stop everything: who works first, then the servers."""
         for part in self._parts:
-            part.stop()
+            part.ask_to_stop()
+        for part in self._parts:
+            part.wait()
             self.told("stopped", {"part": part.name})
         self._parts.clear()
         self.nats.stop()
         self.postgresql.stop()
         self.told("stopped", {"part": "servers"})
+
+
+def _worker_answers(said: str) -> bool:
+    """Whether a worker has opened database and queue."""
+    return '"event": "ready"' in said

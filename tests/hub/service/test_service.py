@@ -195,6 +195,8 @@ def test_a_change_of_the_file_is_seen_without_being_told(folder: Path) -> None:
         run.file.write_text(run.file.read_text() + "[pagse]\n")
         wait_until(lambda: run.events("configuration-refused"))
         assert run.events("configuration-refused")[0]["key"] == "pagse"
+        said = run.rewrite("[pages")  # wrong before any key: none is named
+        assert (said["event"], "key" in said) == ("configuration-refused", False)
 
 
 def test_another_meter_is_refused(folder: Path) -> None:

@@ -10,8 +10,9 @@ from unittest.mock import patch
 import pytest
 
 from tests.support.answered_crowd import answered_crowd
-from utility_server.errors import QueueUnreachable, StoreBusy, StoreUnreachable
+from utility_server.errors import QueueUnreachable, StoreBusy, StoreError, StoreUnreachable
 from utility_server.pipeline import worker as module
+from utility_server.pipeline.outages import Fewer
 from utility_server.pipeline.queue import MOST_DELIVERIES, LocalQueue
 from utility_server.pipeline.sweeper import Sweeper
 from utility_server.pipeline.worker import Worker
@@ -111,6 +112,61 @@ def test_one_that_cannot_be_worked_on_holds_up_no_other_and_is_set_aside(
     assert Sweeper(utility, other, patience_seconds=0).sweep() == 1
     assert Worker(utility, other).step(0.0) == 1
     assert len(list(utility.ledger.entries())) == 4
+
+
+def test_what_is_waited_for_is_told_less_and_less_often_and_at_once_when_it_is_new() -> None:
+    clock, told = Clock(), list[tuple[float, object]]()
+    fewer = Fewer(lambda _event, facts: told.append((clock.now, facts.get("why"))), clock)
+    for _ in range(3_600):  # one try a second, for an hour
+        fewer("waits", {"why": "the database"})
+        clock.sleep(1.0)
+    moments = [moment for moment, _ in told]
+    assert moments[:5] == [0, 2, 6, 14, 30]
+    assert len(moments) <= 14
+    fewer("waits", {"why": "the queue"})
+    fewer("entered", {})
+    fewer("entered", {})
+    assert [why for _, why in told[-3:]] == ["the queue", None, None]
+    clock.sleep(10_000.0)  # another outage: told as the first one
+    begin = len(told)
+    for _ in range(7):
+        fewer("waits", {"why": "the database"})
+        clock.sleep(1.0)
+    assert [moment - told[begin][0] for moment, _ in told[begin:]] == [0, 2, 6]
+
+
+def test_a_worker_comes_back_less_and_less_often_and_at_once_when_all_is_well(
+    utility: Utility,
+) -> None:
+    crowd, clock, slept = answered_crowd(utility, 1), Clock(), list[float]()
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        clock.sleep(seconds)
+
+    queue = LocalQueue(clock)
+    worker = Worker(utility, queue, sleep=sleep)
+    with patch.object(LocalQueue, "fetch", side_effect=QueueUnreachable("not reached")):
+        for _ in range(6):
+            worker.step(0.0)
+    assert slept == [1, 2, 4, 8, 15, 15]
+    queue.publish(crowd.nonces)
+    assert worker.step(0.0) == 1
+    with patch.object(LocalQueue, "fetch", side_effect=QueueUnreachable("not reached")):
+        worker.step(0.0)
+    assert slept[-1] == 1
+
+
+@pytest.mark.parametrize("error", [StoreUnreachable("gone"), StoreBusy("busy")])
+def test_a_worker_that_works_once_ends_with_the_error_and_loses_nothing(
+    utility: Utility, error: StoreError
+) -> None:
+    crowd = answered_crowd(utility, 2)
+    worker = Worker(utility, LocalQueue(), is_patient=False)
+    worker.queue.publish(crowd.nonces)
+    with patch.object(module, "enter_answers", side_effect=error), pytest.raises(type(error)):
+        worker.step(0.0)
+    assert [utility.questions.find(one).state for one, *_ in crowd.asked] == [State.ANSWERED] * 2
 
 
 def test_while_the_database_is_not_reached_everything_waits(utility: Utility) -> None:

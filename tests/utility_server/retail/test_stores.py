@@ -283,6 +283,25 @@ def test_a_meter_has_an_enrolment_for_each_of_its_applets(engine: Engine) -> Non
 
 
 @pytest.mark.sqlite_file
+def test_a_database_of_version_8_gets_the_tables_that_came_since(tmp_path: Path) -> None:
+    path = tmp_path / "utility.db"
+    engine = open_database(path)
+    filled(engine)
+    engine.dispose()
+    with sqlite3.connect(path) as connection:
+        for table in ("client_certificate", "operator_factor", "question_failure", "hub_delivery"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute("UPDATE schema_version SET version = 8")
+    connection.close()
+    engine = open_database(path)
+    with reading(engine) as current:
+        for table in ("client_certificate", "operator_factor", "question_failure", "hub_delivery"):
+            assert current.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one() == 0
+    assert len(list(Ledger(engine).entries())) == 4
+    engine.dispose()
+
+
+@pytest.mark.sqlite_file
 def test_a_database_of_version_1_is_brought_up_to_date(tmp_path: Path) -> None:
     path = tmp_path / "utility.db"
     engine = open_database(path)
