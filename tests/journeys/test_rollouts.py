@@ -103,11 +103,11 @@ def test_a_version_goes_out_asks_for_what_is_more_and_comes_back(town: Town) -> 
         assert "29 bits" in " ".join(applet["new_consents"])
         assert len(applet["changes"]) == len(applet["new_consents"]), "one sentence of each"
         for change in applet["changes"]:
-            assert "28 bits" in change["before"]
-            assert change["after"] == change["before"].replace("28", "29")
+            assert "28 answers of yes or no" in change["before"]
+            assert "29 answers of yes or no" in change["after"]
         lines = done("applet", "offers", "--hub", town.hub).splitlines()
         [was, now] = [line for line in lines if line.startswith(("    was: ", "    now: "))][:2]
-        assert ("28 bits" in was, "29 bits" in now) == (True, True)
+        assert ("as 28 answers" in was, "as 29 answers" in now) == (True, True)
         done("applet", "accept", "--hub", town.hub, AID, "--yes")
         assert in_place(town) == "0.7.0"
         assert refused("applet", "accept", "--hub", town.hub, AID, "--yes")[0] == 1
