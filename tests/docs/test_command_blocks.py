@@ -47,7 +47,10 @@ NOT_RUN: Final[Mapping[str, list[str]]] = {
         "not run: needs GlobalPlatformPro, PC/SC and a virtual reader",
         "not run: needs GlobalPlatformPro, PC/SC and a virtual reader",
     ],
-    "docs/dialling-out.md": ["not run: needs a broker; tests/journeys/test_waking.py does it"],
+    "docs/dialling-out.md": [
+        "not run: needs a withdrawn certificate; tests/journeys/test_dialling.py does it",
+        "not run: needs a broker; tests/journeys/test_waking.py does it",
+    ],
     "docs/fleet-management.md": [
         "soak: the same as tests/journeys/test_rollouts.py",
         "soak: the same as tests/journeys/test_rollouts.py",
@@ -89,7 +92,8 @@ NOT_RUN: Final[Mapping[str, list[str]]] = {
     ],
     "docs/utility-service.md": [
         "not run: needs a certificate of the service;"
-        " tests/journeys/test_client_certificates.py does it"
+        " tests/journeys/test_client_certificates.py does it",
+        "not run: goes on from above",
     ],
 }
 """What is not run, and why: whoever adds to it says so here."""
