@@ -21,6 +21,7 @@ HubError
   DiallingError               around the servers of recipients that the hub dials
     BrokenDown                a connection was not made, broke or fell silent
     RecipientError            certificate, key or address are not usable
+      NoCertificate           the recipient has not issued one yet, or it is not installed
     SecurityFailed            TLS refused
   DeviceError                 the hub's folder is not one, or a part of it is not usable
   ForeignDays                 days were signed with another key than the certifier's

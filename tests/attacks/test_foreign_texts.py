@@ -157,6 +157,7 @@ OWN: Final = {
     "protocols/canonical/foreign_text.py": "the one place",
     "tariffs/_toml_lines.py": "a key of a text that was read already",
     "utility_server/fleet/rollouts.py": "a column that the utility has written itself",
+    "utility_server/stack/whole.py": "what the stack's own parts print",
     "utility_server/service/console/inside.py": "what this process has just answered itself",
 }
 PARSERS: Final = {

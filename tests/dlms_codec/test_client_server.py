@@ -228,7 +228,8 @@ def test_a_client_that_drips_bytes_is_closed_all_the_same() -> None:
 
             task = asyncio.create_task(drip())
             async with asyncio.timeout(PATIENCE):
-                assert await reader.read() == b""
+                with suppress(ConnectionResetError):  # bytes were on their way when it closed
+                    assert await reader.read() == b""
             task.cancel()
             writer.close()
 

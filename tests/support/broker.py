@@ -26,6 +26,10 @@ def free_port() -> int:
     return port
 
 
+class PortTaken(Exception):
+    """Somebody listens there meanwhile."""
+
+
 class RunningBroker:
     """A broker that can be stopped and started again at the same port."""
 
@@ -48,6 +52,8 @@ class RunningBroker:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         deadline = time.monotonic() + PATIENCE
         while True:
+            if self._process.poll() is not None and "in use" in self.log():
+                raise PortTaken
             assert self._process.poll() is None, self.log()
             try:
                 socket.create_connection(("127.0.0.1", self.port), PATIENCE).close()
@@ -55,6 +61,13 @@ class RunningBroker:
             except OSError:
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
+
+    def move(self, port: int) -> None:
+        """Listen at another port."""
+        path = self.folder / "mosquitto.conf"
+        path.write_text(path.read_text().replace(f"listener {self.port}", f"listener {port}"))
+        (self.folder / "log").unlink()
+        self.port = port
 
     def stop(self) -> None:
         if self._process is not None:
@@ -75,7 +88,12 @@ class RunningBroker:
 def running(folder: Path, port: int) -> Iterator[RunningBroker]:
     """Run the broker in a folder that `broker-files` has written."""
     broker = RunningBroker(folder, port)
-    broker.start()
+    for _ in range(20):
+        try:
+            broker.start()
+            break
+        except PortTaken:  # by somebody who was faster
+            broker.move(free_port())
     try:
         yield broker
     finally:

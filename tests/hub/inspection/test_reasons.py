@@ -49,7 +49,7 @@ BY_KIND_ALONE = {
     "SignatureRefused", "KeyFileError", "MeterTrustError", "ReplayError", "SecretFileError",
     "SimulationUnavailable", "UnsendableReading", "ReaderError", "SmlIntakeError",
     "ApiRefused", "TokenRefused", "WrongParameter",
-    "DiallingError", "BrokenDown", "RecipientError", "SecurityFailed",
+    "DiallingError", "BrokenDown", "NoCertificate", "RecipientError", "SecurityFailed",
     "ServiceError", "ConfigurationRefused", "ServiceRunning",
     # What was changed on the disk, or is a bug: the kind says what a resident can make of it.
     "VaultTampered", "SealBroken", "ReadingsRefused", "DayAlreadyJournalled", "OutOfOrder",
