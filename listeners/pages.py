@@ -31,7 +31,8 @@ STALLED_SECONDS: Final = 60.0
 
 
 class _Phase(Enum):
-    WAITING, HEAD, BODY, ANSWER = range(4)
+    WAITING, HEAD, BODY, ANSWER, ENDING = range(5)
+    """`ENDING`: all is answered, and the rest of it was not read yet."""
 
 
 class PatientProtocol(H11Protocol):
@@ -43,11 +44,13 @@ class PatientProtocol(H11Protocol):
         super().__init__(config, state, app_state)
         self._guest = guest
         self._phase = _Phase.WAITING
+        self._was_answered = False
         self._deadline: asyncio.TimerHandle | None = None
         self._limits: Mapping[_Phase, float] = {
             _Phase.WAITING: config.timeout_keep_alive,
             _Phase.HEAD: HEAD_SECONDS,
             _Phase.BODY: BODY_SECONDS,
+            _Phase.ENDING: STALLED_SECONDS,
         }
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -68,17 +71,21 @@ class PatientProtocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         """Wait for the next request, unless it has come already."""
+        self._was_answered = True
         super().on_response_complete()
         self._look()
 
     def pause_writing(self) -> None:
-        """Wait for the client to read what was sent."""
+        """Wait for the client to read what was sent; who is waited for may have to give way."""
         super().pause_writing()
+        self._guest.is_idle()
         self._within(STALLED_SECONDS)
 
     def resume_writing(self) -> None:
         """Go on."""
         super().resume_writing()
+        if self._phase is _Phase.ANSWER:
+            self._guest.is_busy()
         self._within(self._limits.get(self._phase))
 
     def _look(self) -> None:
@@ -86,18 +93,20 @@ class PatientProtocol(H11Protocol):
         if phase is self._phase:
             return  # more bytes of the same give no more time
         self._phase = phase
-        if phase is _Phase.WAITING:
-            self._guest.is_idle()
-        elif phase is not _Phase.HEAD:
+        if phase is _Phase.ANSWER:
             self._guest.is_busy()
+        elif self._was_answered:
+            self._guest.is_idle()
         self._within(self._limits.get(phase))
 
     def _now(self) -> _Phase:
         theirs = self.conn.their_state
         if theirs is h11.SEND_BODY:
             return _Phase.BODY
-        if theirs is not h11.IDLE or (self.cycle and not self.cycle.response_complete):
+        if self.cycle is not None and not self.cycle.response_complete:
             return _Phase.ANSWER
+        if theirs is not h11.IDLE or self.transport.is_closing():
+            return _Phase.ENDING
         return _Phase.HEAD if self.conn.trailing_data[0] else _Phase.WAITING
 
     def _within(self, seconds: float | None) -> None:

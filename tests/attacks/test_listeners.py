@@ -6,7 +6,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,12 @@ from tests.support.waiting import PATIENCE
 
 MOST = 5
 IDLE_SECONDS = 1
+SOME = 40_000
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 
 
 async def answers(scope: Any, receive: Any, send: Any) -> None:
-    size = 64_000_000 if scope["path"] == "/long" else 2
+    size = {"/long": 64_000_000, "/some": SOME}.get(scope["path"], 2)
     await receive()
     length = (b"content-length", b"%d" % size)
     await send({"type": "http.response.start", "status": 200, "headers": [length]})
@@ -36,8 +37,10 @@ async def answers(scope: Any, receive: Any, send: Any) -> None:
 
 
 @contextmanager
-def serving(tls: ssl.SSLContext | None = None) -> Iterator[int]:
+def serving(tls: ssl.SSLContext | None = None, buffer: int = 0) -> Iterator[int]:
     listener = listen("127.0.0.1", 0, 64)
+    if buffer:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
     port: int = listener.getsockname()[1]
     config = uvicorn.Config(
         answers, http="h11", lifespan="off", log_config=None, access_log=False, ws="none",
@@ -81,6 +84,44 @@ def test_silent_connections_make_room_for_whoever_asks(is_secure: bool, tmp_path
         line.sendall(GET)
         assert line.recv(1000).startswith(b"HTTP/1.1 200")
         assert all(is_ended(one) for one in silent[: 3 * MOST])
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\na",
+        b"POST /long HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n",  # and reads nothing
+        GET + b"GET / HT",
+    ],
+)
+def test_whoever_is_waited_for_makes_room_however_far_he_has_come(start: bytes) -> None:
+    with serving() as port, ExitStack() as stack:
+        for _ in range(4 * MOST):
+            slow = stack.enter_context(connected(port))
+            slow.sendall(start)
+            if start.startswith(b"GET"):
+                assert slow.recv(1000).startswith(b"HTTP/1.1 200")
+        line = stack.enter_context(connected(port))
+        line.sendall(GET)
+        assert line.recv(1000).startswith(b"HTTP/1.1 200")
+
+
+def test_the_end_of_an_answer_that_is_not_read_is_not_held_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So little of it that nobody is told to pause, on a connection that is closing."""
+    monkeypatch.setattr(pages, "STALLED_SECONDS", 0.3)
+    with serving(buffer=4096) as port, socket.socket() as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        line.settimeout(PATIENCE)
+        line.connect(("127.0.0.1", port))
+        line.sendall(b"GET /some HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        threading.Event().wait(3 * pages.STALLED_SECONDS)
+        got = 0
+        with suppress(ConnectionError):
+            while chunk := line.recv(65_536):
+                got += len(chunk)
+        assert got < SOME
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,8 @@ IDLE_SECONDS: Final = 75
 STALLED_SECONDS: Final = 60.0
 MOST_HEAD_BYTES: Final = 1 << 14
 MOST_CONNECTIONS: Final = 10_000
+MOST_STRANGERS: Final = 512
+"""Connections without a certificate yet: each holds a third of a megabyte."""
 MOST_OF_ONE: Final = 4
 BACKLOG: Final = 2048
 WORKERS: Final = 8
@@ -152,7 +154,6 @@ class GatewayProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Begin to count the time of a body."""
         self._is_in_head, self._is_in_body, self._loose_bytes = False, True, 0
-        self._guest.is_busy()
         self._within(BODY_SECONDS)
         super().on_headers_complete()
 
@@ -161,6 +162,8 @@ class GatewayProtocol(HttpToolsProtocol):
         self._is_in_body = False
         is_answered = self.cycle is not None and self.cycle.response_complete
         self._within(IDLE_SECONDS if is_answered else None)
+        if not is_answered:
+            self._guest.is_busy()
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -176,12 +179,15 @@ class GatewayProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Wait for the hub to read what was sent."""
         super().pause_writing()
+        self._guest.is_idle()
         self._within(STALLED_SECONDS)
 
     def resume_writing(self) -> None:
         """Go on."""
         super().resume_writing()
         is_answered = self.cycle is None or self.cycle.response_complete
+        if not is_answered:
+            self._guest.is_busy()
         self._within(IDLE_SECONDS if is_answered else None)
 
     def _within(self, seconds: float | None) -> None:
@@ -278,7 +284,8 @@ async def serve_gateway(
     )
     config.load()
     state = ServerState()
-    certificates, admission = _Certificates(), Admission(most_connections(MOST_CONNECTIONS))
+    certificates = _Certificates()
+    admission = Admission(most_connections(MOST_CONNECTIONS), MOST_STRANGERS)
     listener = listen(host, port, BACKLOG)
 
     def make(guest: Guest) -> GatewayProtocol:
