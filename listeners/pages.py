@@ -24,6 +24,7 @@ from uvicorn.server import ServerState
 
 from listeners.acceptor import Acceptor
 from listeners.admission import Admission, Guest, most_connections
+from listeners.deadline import Deadline
 
 HEAD_SECONDS: Final = 15.0
 BODY_SECONDS: Final = 120.0
@@ -45,7 +46,7 @@ class PatientProtocol(H11Protocol):
         self._guest = guest
         self._phase = _Phase.WAITING
         self._was_answered = False
-        self._deadline: asyncio.TimerHandle | None = None
+        self._deadline = Deadline(lambda: self.transport.abort())
         self._limits: Mapping[_Phase, float] = {
             _Phase.WAITING: config.timeout_keep_alive,
             _Phase.HEAD: HEAD_SECONDS,
@@ -56,11 +57,11 @@ class PatientProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a first request."""
         super().connection_made(transport)
-        self._within(self._limits[_Phase.WAITING])
+        self._deadline.within(self._limits[_Phase.WAITING])
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give the place to another."""
-        self._within(None)
+        self._deadline.within(None)
         self._guest.leaves()
         super().connection_lost(exc)
 
@@ -79,14 +80,14 @@ class PatientProtocol(H11Protocol):
         """Wait for the client to read what was sent; who is waited for may have to give way."""
         super().pause_writing()
         self._guest.is_idle()
-        self._within(STALLED_SECONDS)
+        self._deadline.within(STALLED_SECONDS)
 
     def resume_writing(self) -> None:
         """Go on."""
         super().resume_writing()
         if self._phase is _Phase.ANSWER:
             self._guest.is_busy()
-        self._within(self._limits.get(self._phase))
+        self._deadline.within(self._limits.get(self._phase))
 
     def _look(self) -> None:
         phase = self._now()
@@ -97,7 +98,7 @@ class PatientProtocol(H11Protocol):
             self._guest.is_busy()
         elif self._was_answered:
             self._guest.is_idle()
-        self._within(self._limits.get(phase))
+        self._deadline.within(self._limits.get(phase))
 
     def _now(self) -> _Phase:
         theirs = self.conn.their_state
@@ -108,16 +109,6 @@ class PatientProtocol(H11Protocol):
         if theirs is not h11.IDLE or self.transport.is_closing():
             return _Phase.ENDING
         return _Phase.HEAD if self.conn.trailing_data[0] else _Phase.WAITING
-
-    def _within(self, seconds: float | None) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-        self._deadline = None
-        if seconds is not None:
-            self._deadline = self.loop.call_later(seconds, self._too_slow)
-
-    def _too_slow(self) -> None:
-        self.transport.abort()
 
 
 class PagesServer(uvicorn.Server):

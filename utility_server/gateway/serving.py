@@ -33,6 +33,7 @@ from uvicorn.server import ServerState
 
 from listeners.acceptor import Acceptor, listen
 from listeners.admission import Admission, Guest, most_connections
+from listeners.deadline import Deadline
 from utility_server.errors import StoreError
 from utility_server.gateway.application import Application, Gateway
 from utility_server.gateway.certificates import CertificateAuthority
@@ -87,7 +88,7 @@ class GatewayProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, {})
         self._counts, self._guest = certificates, guest
         self._certificate: bytes | None = None
-        self._deadline: asyncio.TimerHandle | None = None
+        self._deadline = Deadline(lambda: self.transport.abort())
         self._head_bytes = 0
         self._is_in_head = False
         self._is_in_body = False
@@ -105,11 +106,11 @@ class GatewayProtocol(HttpToolsProtocol):
         self.app_state = {"peer": Peer(certificate, transport.abort)}
         super().connection_made(transport)
         self._guest.is_idle()
-        self._within(IDLE_SECONDS)
+        self._deadline.within(IDLE_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give the place to another."""
-        self._within(None)
+        self._deadline.within(None)
         self._guest.leaves()
         if self._certificate is None:
             return
@@ -136,7 +137,7 @@ class GatewayProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin to count the time and bytes of a head."""
         self._is_in_head, self._head_bytes = True, 0
-        self._within(HEAD_SECONDS)
+        self._deadline.within(HEAD_SECONDS)
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -154,14 +155,14 @@ class GatewayProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Begin to count the time of a body."""
         self._is_in_head, self._is_in_body, self._loose_bytes = False, True, 0
-        self._within(BODY_SECONDS)
+        self._deadline.within(BODY_SECONDS)
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """Nothing more is waited for until it is answered."""
         self._is_in_body = False
         is_answered = self.cycle is not None and self.cycle.response_complete
-        self._within(IDLE_SECONDS if is_answered else None)
+        self._deadline.within(IDLE_SECONDS if is_answered else None)
         if not is_answered:
             self._guest.is_busy()
         super().on_message_complete()
@@ -171,16 +172,16 @@ class GatewayProtocol(HttpToolsProtocol):
 
         By a limit of our own: any byte ends uvicorn's, and a bare line break begins no head.
         """
-        if self._deadline is None and not self.pipeline:
+        if not self._deadline.is_set and not self.pipeline:
             self._guest.is_idle()
-            self._within(IDLE_SECONDS)
+            self._deadline.within(IDLE_SECONDS)
         super().on_response_complete()
 
     def pause_writing(self) -> None:
         """Wait for the hub to read what was sent."""
         super().pause_writing()
         self._guest.is_idle()
-        self._within(STALLED_SECONDS)
+        self._deadline.within(STALLED_SECONDS)
 
     def resume_writing(self) -> None:
         """Go on."""
@@ -188,17 +189,7 @@ class GatewayProtocol(HttpToolsProtocol):
         is_answered = self.cycle is None or self.cycle.response_complete
         if not is_answered:
             self._guest.is_busy()
-        self._within(IDLE_SECONDS if is_answered else None)
-
-    def _within(self, seconds: float | None) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-        self._deadline = None
-        if seconds is not None:
-            self._deadline = self.loop.call_later(seconds, self._too_slow)
-
-    def _too_slow(self) -> None:
-        self.transport.abort()
+        self._deadline.within(IDLE_SECONDS if is_answered else None)
 
 
 def server_context(certificate: Path, key: Path, hubs: Path) -> ssl.SSLContext:
