@@ -65,15 +65,20 @@ def dial_key(folder: Path, name: str, of: str | None, output: Path, new_key: boo
     The recipient issues the certificate with `meterlet utility certify-hub`. Asked again before it
     has come, the request is for the same key. The key in use stays until then.
     """
-    with Device.open(folder) as home:
-        device = meter_of(home, of)
-        request = ask_for_certificate(folder, name, device.main, device.randomness, is_new=new_key)
-        meter = device.main.channel.meter
     try:
-        with output.open("xb") as file:
-            file.write(request)
+        file = output.open("xb")
     except FileExistsError:
         fail(f"{output}: exists already")
+    # Only now: where the request has no place, the key that was asked for before stays.
+    with file:
+        try:
+            with Device.open(folder) as home:
+                device = meter_of(home, of)
+                meter, draw = device.main.channel.meter, device.randomness
+                file.write(ask_for_certificate(folder, name, device.main, draw, is_new=new_key))
+        except BaseException:
+            output.unlink()
+            raise
     facts = {"meter": meter.hex(), "recipient": name, "request": str(output)}
     return facts, f"wrote the request for the certificate of meter {meter.hex()} to {output}"
 

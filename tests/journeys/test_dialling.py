@@ -159,3 +159,20 @@ def test_a_request_that_another_hub_has_signed_is_not_certified(town: Town, tmp_
     assert code == 3
     assert "the signature is wrong" in line
     assert not certificate.exists()
+
+
+def test_a_request_that_has_no_place_costs_no_key(town: Town, tmp_path: Path) -> None:
+    request, other = tmp_path / "request", tmp_path / "other"
+    done("hub", "dial-key", "--hub", town.hub, "-o", request)
+    key = town.hub / "recipients" / "supplier" / "client.key.next"
+    before = key.read_bytes()
+    again = "hub", "dial-key", "--hub", town.hub, "--new-key", "-o"
+    for nowhere in (request, tmp_path / "none" / "request"):
+        code, _ = refused(*again, nowhere)
+        assert code in {1, 2}
+        assert key.read_bytes() == before
+    code, _ = refused("hub", "dial-key", "--hub", town.hub, "--recipient", "../x", "-o", other)
+    assert code == 1
+    assert not other.exists()
+    done(*again, other)
+    assert key.read_bytes() != before
