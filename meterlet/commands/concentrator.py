@@ -31,7 +31,7 @@ from meterlet.commands.serving import (
     port_option,
     run_until_stopped,
 )
-from meterlet.commands.tariff_files import write_new
+from meterlet.commands.tariff_files import require_place, write_new
 from meterlet.key_files import public_key
 from protocols.hub_certificates import LARGEST_REQUEST
 from utility_server.concentrator_gateway import hub_authority
@@ -98,6 +98,7 @@ def certify_hub(folder: Path, hubs: Path, request: Path, days: int, output: Path
     with one_line_errors(), hub_authority(folder, hubs) as authority:
         with request.open("rb") as file:
             document = file.read(LARGEST_REQUEST + 1)
+        require_place(output)
         made = authority.certify(document, days)
         write_new(output, authority.bundle(made), 0o644)
     facts = {

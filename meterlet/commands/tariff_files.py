@@ -46,6 +46,12 @@ def write_new(path: Path, data: bytes, mode: int) -> None:
         os.link(partial, path)  # fails where the file exists
 
 
+def require_place(path: Path) -> None:
+    """Raise `OSError`, as `write_new` will; for who changes something else before he writes."""
+    write_new(path, b"", 0o600)
+    path.unlink()
+
+
 def write_over(path: Path, data: bytes, mode: int) -> None:
     """Write a file in the place of one that may exist, whole or not at all."""
     with _partial(path, data, mode) as partial:
@@ -57,7 +63,10 @@ def _partial(path: Path, data: bytes, mode: int) -> Iterator[Path]:
     """Yield a file beside `path` that has all of the data; it is gone afterwards."""
     partial = path.with_name(f".{path.name}.partial")
     try:
-        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        try:
+            handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        except OSError as error:  # by the name that was said
+            raise OSError(error.errno, error.strerror, str(path)) from None
         with os.fdopen(handle, "wb") as file:
             os.fchmod(handle, mode)
             file.write(data)

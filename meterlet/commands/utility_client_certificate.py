@@ -18,7 +18,7 @@ from meterlet.commands.common import (
     output_option,
     utility_option,
 )
-from meterlet.commands.tariff_files import write_new
+from meterlet.commands.tariff_files import require_place, write_new
 from meterlet.commands.utility_access import now_of, opened_on_record, role_option
 from meterlet.commands.utility_wake import authority_of
 from utility_server.errors import AccessProblem
@@ -67,8 +67,7 @@ def issue(
     system = "".join(one if one.isprintable() else "?" for one in name[:64])
     with opened_on_record(folder, "issue_client_certificate", f"system={system}") as utility:
         key = _key_requested(data)
-        if output.exists():
-            raise AccessProblem(f"{output}: exists already")
+        require_place(output)
         certificate = authority_of(utility).issue_to_system(name, key, days)
         made = _certificates(utility).register(name, parse_roles(roles), certificate)
         write_new(output, certificate.public_bytes(Encoding.PEM), 0o644)

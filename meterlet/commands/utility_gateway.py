@@ -32,7 +32,7 @@ from meterlet.commands.serving import (
     print_line,
     run_until_stopped,
 )
-from meterlet.commands.tariff_files import write_new
+from meterlet.commands.tariff_files import require_place, write_new
 from meterlet.commands.utility_wake import authority_of, wake_option, waker_of
 from meterlet.commands.utility_worker import (
     nats_credentials_option,
@@ -101,6 +101,7 @@ def certify_hub(folder: Path, request: Path, days: int, output: Path) -> Shown:
         authority = authority_of(utility)
         with request.open("rb") as file:
             document = file.read(LARGEST_REQUEST + 1)
+        require_place(output)
         made = authority.certify(document, days)
         write_new(output, authority.bundle(made), 0o644)
     facts = {**_facts(made), "file": str(output)}

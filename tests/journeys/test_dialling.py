@@ -176,3 +176,13 @@ def test_a_request_that_has_no_place_costs_no_key(town: Town, tmp_path: Path) ->
     assert not other.exists()
     done(*again, other)
     assert key.read_bytes() != before
+
+
+def test_a_certificate_that_has_no_place_is_not_issued(town: Town, tmp_path: Path) -> None:
+    request = tmp_path / "request"
+    done("hub", "dial-key", "--hub", town.hub, "-o", request)
+    where = "--utility", town.utility
+    for nowhere in (request, tmp_path / "none" / "certificate"):
+        refused("utility", "certify-hub", *where, request, "-o", nowhere)
+    listed = json.loads(done("utility", "hub-certificates", *where, "--json"))["certificates"]
+    assert listed == []
