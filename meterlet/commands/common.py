@@ -271,8 +271,13 @@ def _text(error: Exception) -> str:
     if isinstance(error, OSError):
         name = error.filename2 or error.filename  # of two, the one that was to be made
         place = f"{name}: " if name else ""
-        return f"{place}{error.strerror or error}"
+        return f"{place}{reason_of(error)}"
     return error_in_own_words(error)
+
+
+def reason_of(error: OSError) -> str:
+    """Return what the system says, in our words where we have some."""
+    return "exists already" if isinstance(error, FileExistsError) else error.strerror or str(error)
 
 
 def _roots() -> tuple[type[Exception], ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from hub.meters.replay import ReplayError
-from meterlet.commands.common import Exit
+from meterlet.commands.common import Exit, reason_of
 from meterlet.commands.refusals import kind_of, refuse
 from meterlet.extras import missing_extra, needs_extra
 from meterlet.key_files import KeyFileProblem
@@ -20,7 +20,7 @@ PROBLEMS: Final = (TariffError, ReplayError, KeyFileProblem, OSError)
 def problem(error: Exception, place: Path) -> tuple[str, Exit]:
     """Return the one line and the exit code for an error met while working on `place`."""
     if isinstance(error, OSError):
-        return f"{error.filename or place}: {error.strerror or error}", Exit.FAILURE
+        return f"{error.filename or place}: {reason_of(error)}", Exit.FAILURE
     if (extra := missing_extra(error)) is not None:
         return f"{place}: {needs_extra(extra)}", Exit.USAGE
     code = Exit.REFUTED if isinstance(error, SignatureRefused) else Exit.FAILURE

@@ -136,7 +136,7 @@ def test_another_suppliers_signature_is_not_replaced_by_ones_own(
     code, line = refused(*town.request("127.0.0.1:1", document))
     assert (code, line.startswith(f"meterlet: {document}: ")) == (3, True)
     code, line = refused("utility", "sign", "--utility", town.utility, TARIFF, "-o", document)
-    assert (code, "File exists" in line) == (1, True)
+    assert (code, "exists already" in line) == (1, True)
     ours = tmp_path / "ours.cose"
     done("utility", "sign", "--utility", town.utility, TARIFF, "-o", ours)
     code, line = refused(*town.request("127.0.0.1:1", ours))

@@ -78,7 +78,7 @@ def test_keys_are_private_and_never_overwritten(tmp_path: Path) -> None:
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     before = key.read_bytes()
     result = run("keygen", "--out", key)
-    assert (result.exit_code, result.stderr) == (1, f"meterlet: {key}.pub: File exists\n")
+    assert (result.exit_code, result.stderr) == (1, f"meterlet: {key}.pub: exists already\n")
     (tmp_path / "key.pub").unlink()
     assert run("keygen", "--out", key).exit_code == 1
     assert key.read_bytes() == before
