@@ -45,18 +45,14 @@ from protocols.hub_certificates import LARGEST_REQUEST
 from protocols.remote_admin.wake import BrokerAddress
 from utility_server.errors import UtilityError
 from utility_server.fleet.errands import FleetErrands
+from utility_server.fleet.planning import rollouts_of
 from utility_server.fleet.plans import HubState
-from utility_server.fleet.rollouts import Due, Outcome, Rollouts
+from utility_server.fleet.rollouts import Due, Outcome
 from utility_server.gateway.certificates import HUB_DAYS, HubCertificate
 from utility_server.gateway.errands import POLL_SECONDS, AllErrands, BillErrands
 from utility_server.gateway.waking import waking
 from utility_server.pipeline.in_process import verifying
 from utility_server.retail.utility import Utility
-
-
-def rollouts_of(utility: Utility) -> Rollouts:
-    """Return the roll-outs that a utility keeps."""
-    return Rollouts(utility.engine, utility.now, utility.randomness)
 
 
 def _tell_nobody(_event: str, _question: BillQuestion) -> None:

@@ -35,7 +35,7 @@ from meterlet.commands.common import (
 )
 from meterlet.commands.ending import Ending, ending
 from meterlet.commands.serving import host_option, port_option
-from meterlet.commands.utility_gateway import hub_errands, rollouts_of
+from meterlet.commands.utility_gateway import hub_errands
 from meterlet.commands.utility_wake import authority_of, wake_option, waker_of
 from meterlet.commands.utility_worker import (
     nats_credentials_option,
@@ -45,6 +45,7 @@ from meterlet.commands.utility_worker import (
 )
 from meterlet.secret_files import SECRET_FILE
 from protocols.remote_admin.wake import BrokerAddress
+from utility_server.fleet.planning import rollouts_of
 from utility_server.gateway.serving import gateway_app, serve_gateway, server_context
 from utility_server.gateway.waking import waking
 from utility_server.pipeline.in_process import verifying

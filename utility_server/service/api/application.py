@@ -30,6 +30,7 @@ from utility_server.service.api.routes import (
     named_invoices,
     records,
     regions,
+    rollouts,
     runs,
     tariffs,
 )
@@ -42,7 +43,7 @@ LONGEST_QUERY: Final = 4096
 REQUEST_HEADER: Final = "X-Request-Id"
 _IDENTIFICATION: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 ROUTERS: Final = (
-    customers, tariffs, bills, named_invoices, records, runs, regions, administration,
+    customers, tariffs, bills, named_invoices, records, runs, rollouts, regions, administration,
 )  # fmt: skip
 ABOUT: Final = """
 The utility's interface for systems and staff.

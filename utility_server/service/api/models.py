@@ -25,6 +25,8 @@ HostPort = Annotated[
     str,
     StringConstraints(pattern=r"^([A-Za-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\]):[1-9][0-9]{0,4}$"),
 ]
+AidText = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{2}){5,16}$", max_length=32)]
+Base64Text = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]+={0,2}$", min_length=4)]
 
 
 _LINE: Final = r"^[^\x00-\x1f\x7f]*$"
@@ -43,9 +45,13 @@ FORMS: Final[Mapping[str, str]] = {
     "^(oldest|newest)$": "oldest or newest",
     "^[A-Z]{2}$": "two capital letters, as DE",
     _LINE: "one line of text",
+    r"^([0-9a-f]{2}){5,16}$": "5 to 16 bytes in hex",
+    r"^[A-Za-z0-9+/]+={0,2}$": "Base64",
+    r"^([1-9][0-9]{0,8}|([1-9][0-9]?|100)%)$": "a number of hubs, or a share such as 10%",
     r"^[A-Za-z0-9][A-Za-z0-9 ._/-]{0,63}$": "1 to 64 letters, digits, spaces, '.', '_', '/', '-'",
 }
 """What a pattern of the interface's description is to people."""
+LineText = Annotated[str, StringConstraints(pattern=_LINE)]
 
 
 _VOID: Final = (
@@ -432,7 +438,7 @@ class NewApiKey(Model):
     """A key for a system."""
 
     name: str = Field(min_length=1, max_length=64, pattern=_LINE)
-    roles: list[Role] = Field(min_length=1, max_length=5)
+    roles: list[Role] = Field(min_length=1, max_length=len(Role))
     days: int = Field(365, ge=0, le=3650, description="How long it counts; 0: until revoked.")
 
 
@@ -457,7 +463,7 @@ class NewClientCertificate(Model):
     """A system's certificate, which is to count in the place of a key."""
 
     name: str = Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")
-    roles: list[Role] = Field(min_length=1, max_length=5)
+    roles: list[Role] = Field(min_length=1, max_length=len(Role))
     certificate: str = Field(max_length=16_384, description="In PEM; it counts until it ends.")
 
 
