@@ -49,6 +49,7 @@ from utility_server.fleet.planning import rollouts_of
 from utility_server.fleet.plans import HubState
 from utility_server.fleet.rollouts import Due, Outcome
 from utility_server.gateway.certificates import HUB_DAYS, HubCertificate
+from utility_server.gateway.claim_errands import ClaimErrands
 from utility_server.gateway.errands import POLL_SECONDS, AllErrands, BillErrands
 from utility_server.gateway.waking import waking
 from utility_server.pipeline.in_process import verifying
@@ -66,7 +67,7 @@ def hub_errands(
     told: Callable[[str, BillQuestion], object] = _tell_nobody,
     poll_seconds: int = POLL_SECONDS,
 ) -> AllErrands:
-    """Return all that hubs are asked when they dial: roll-outs, then bills.
+    """Return all that hubs are asked when they dial: roll-outs, bills, settlements and profiles.
 
     `told` gets each question that was asked, answered or delivered, with that word.
     """
@@ -76,6 +77,7 @@ def hub_errands(
             rollouts_of(utility), utility.customers, utility.randomness, poll_seconds, _tell_settled
         ),
         BillErrands(utility, answered, failed, told, poll_seconds),
+        ClaimErrands(utility, utility.claim_items, poll_seconds),
     ])  # fmt: skip
 
 

@@ -83,7 +83,11 @@ def waker_of(
 
     files = authority.waker_files()
     context = partial(broker_context, *files, authority.certificate_file)
-    waiting = NewlyWaiting(utility.questions, rollouts.due_meters, errands.expect, utility.now)
+
+    def due_meters() -> frozenset[bytes]:
+        return rollouts.due_meters() | utility.claim_items.due_meters()
+
+    waiting = NewlyWaiting(utility.questions, due_meters, errands.expect, utility.now)
     return Waker(broker, context, waiting.look, tell)
 
 

@@ -26,7 +26,7 @@ from utility_server.service.api.cursors import Cursors
 from utility_server.service.api.metrics import Metrics
 from utility_server.service.api.repeated import RepeatedRequests
 from utility_server.service.einvoice.parties import Parties
-from utility_server.service.jobs import bill_run, record_check
+from utility_server.service.jobs import bill_run, claim_run, record_check
 from utility_server.service.jobs.items import BillRunItems
 from utility_server.service.jobs.runner import Runner
 from utility_server.service.jobs.schedules import Schedules
@@ -49,7 +49,7 @@ class ServiceSettings:
     mdms: Path | None = None
     """The folder of the MDMS whose sums are shown."""
     may_dial: bool = False
-    """Whether bill runs may ask hubs at addresses that they name."""
+    """Whether runs may ask hubs at addresses that they name."""
     now: Callable[[], int] = lambda: int(time.time())
     randomness: Callable[[int], bytes] = field(default=os.urandom, repr=False)
     log: Callable[[str, Mapping[str, object]], None] = lambda event, facts: None
@@ -94,6 +94,7 @@ class ServiceParts:
     items: BillRunItems
     schedules: Schedules
     bill_runs: bill_run.BillRun
+    claim_runs: claim_run.ClaimRun
     runner: Runner
     cursors: Cursors
     repeated: RepeatedRequests
@@ -116,10 +117,12 @@ class ServiceParts:
         schedules = Schedules(engine, jobs, now, randomness)
         head_end: Callable[[], HeadEnd] | None = utility.head_end if settings.may_dial else None
         bill_runs = bill_run.BillRun(utility, tariffs, items, head_end, now)
+        claim_runs = claim_run.ClaimRun(utility, head_end)
         runner = Runner(
             jobs,
             {
                 bill_run.KIND: bill_runs,
+                **dict.fromkeys(claim_run.CLAIM_OF, claim_runs),
                 record_check.KIND: record_check.RecordCheck(utility, audit, now),
             },
             randomness,
@@ -144,6 +147,7 @@ class ServiceParts:
             items=items,
             schedules=schedules,
             bill_runs=bill_runs,
+            claim_runs=claim_runs,
             runner=runner,
             cursors=Cursors(_derived(utility, _CURSOR_LABEL)),
             repeated=RepeatedRequests(engine, now, _derived(utility, _REPEATED_LABEL)),

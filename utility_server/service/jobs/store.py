@@ -11,7 +11,7 @@ on from what is kept. Between slices nobody holds it, and it says when it is due
 Errors: ServiceRefused
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -140,11 +140,10 @@ class Jobs:
             row = connection.execute(_of(identification)).one_or_none()
         return None if row is None else _job(row)
 
-    def page(self, before: tuple[int, str] | None, limit: int, kind: str = "") -> list[Job]:
-        """Return runs, the newest first, from before one on."""
-        query = select(table).order_by(table.c.created.desc(), table.c.identification.desc())
-        if kind:
-            query = query.where(table.c.kind == kind)
+    def page(self, before: tuple[int, str] | None, limit: int, kinds: Sequence[str]) -> list[Job]:
+        """Return runs of these kinds, the newest first, from before one on."""
+        query = select(table).where(table.c.kind.in_(kinds))
+        query = query.order_by(table.c.created.desc(), table.c.identification.desc())
         if before is not None:
             created, name = before
             query = query.where(

@@ -5,8 +5,6 @@ They are planned, begun, stopped and rolled back here, and kept in `utility_serv
 The gateway carries them on, as it does those that a command has begun.
 """
 
-import base64
-import binascii
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, Final
@@ -47,7 +45,7 @@ from utility_server.service.api.fleet_models import (
 )
 from utility_server.service.api.models import AidText, MeterText, Page
 from utility_server.service.api.operation import ServiceRoute, operation, parts_of
-from utility_server.service.api.paging import Cursor, Limit, page_of
+from utility_server.service.api.paging import Cursor, Limit, content_of, page_of
 from utility_server.service.api.problems import Problem
 from utility_server.service.api.routes.bills import LARGEST_NUMBER
 from utility_server.service.words import utc_text
@@ -85,7 +83,7 @@ def plan_rollout(request: Request, response: Response, body: NewRollout) -> Any:
     It must be newer than any that was rolled out. Cards take only what its vendor has signed, and
     only where the resident lets the recipient bring versions.
     """
-    content, waves, meters = _content(body.package), _waves(body), _meters(body.meters)
+    content, waves, meters = content_of(body.package, "package"), _waves(body), _meters(body.meters)
     with _naming_customers():
         made = plan_version(parts_of(request).utility, body.name, content, meters, waves)
     return _planned(request, response, made)
@@ -274,17 +272,6 @@ def _changed(
     _known(request, number)
     response.headers["Location"] = f"/v1/rollouts/{number}"
     return _progress(request, change(_rollouts(request), number))
-
-
-def _content(text: str) -> bytes:
-    """Return a package that was sent in Base64, in its one form; raise a `Problem` for another."""
-    try:
-        content = base64.b64decode(text, validate=True)
-    except binascii.Error:
-        content = b""
-    if base64.b64encode(content).decode() != text:
-        raise Problem(422, "invalid-request", "the package is not in Base64 (RFC 4648, section 4)")
-    return content
 
 
 def _waves(body: NewRollout | NewKeyRollout) -> Waves:
