@@ -186,6 +186,23 @@ def test_what_only_reads_is_for_nobody_to_change_with(service: Served) -> None:
                 )  # fmt: skip
 
 
+def test_each_run_is_begun_with_its_own_role_alone(service: Served) -> None:
+    """Who bills settles nothing, who settles rolls nothing out, and none of them bills for it."""
+    described = service.client.get("/v1/openapi.json").json()["paths"]
+    for prefix, role in (
+        ("/v1/bill-", "billing"), ("/v1/settlement-runs", "settlement"),
+        ("/v1/profile-runs", "settlement"), ("/v1/rollouts", "fleet"),
+        ("/v1/key-rollouts", "fleet"), ("/v1/card-looks", "fleet"),
+    ):  # fmt: skip
+        changing = [
+            operation
+            for path, methods in described.items() if path.startswith(prefix)
+            for method, operation in methods.items() if method != "get"
+        ]  # fmt: skip
+        assert changing, prefix
+        assert all(operation["x-roles"] == [role] for operation in changing), prefix
+
+
 def test_an_auditor_ends_no_bill_run_and_a_clerk_no_check(service: Served) -> None:
     order = {"tariff": service.tariff(), "wait_seconds": 60}
     run = service.post("/v1/bill-runs", 202, json=order)["run"]

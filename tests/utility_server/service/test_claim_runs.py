@@ -19,6 +19,7 @@ from applets.profiling.statement import Profile, ProfileSet
 from applets.settlement.messages import AID as SETTLEMENT_AID
 from hub.card.line import Line
 from hub.machine.machine import AppletMachine
+from meterlet.commands.utility_gateway import hub_errands
 from protocols.enrolment import Enrolment
 from protocols.metrology import Period
 from protocols.remote_admin.server import Errand
@@ -152,7 +153,7 @@ def dial(
     service: Served, home: YearHome, carrying: Callable[[Transmit], Transmit] = lambda one: one
 ) -> int:
     """Let the home's hub dial a gateway that was just started, until nothing is due for it."""
-    errands = ClaimErrands(service.parts.utility, service.parts.utility.claim_items)
+    errands = hub_errands(service.parts.utility, lambda _question: None)
     errands.refresh()
     count = 0
     while errands.is_waiting(home.meter) and (errand := errands.next(home.meter)) is not None:

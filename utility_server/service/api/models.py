@@ -43,6 +43,7 @@ FORMS: Final[Mapping[str, str]] = {
         "bill, refused, settlement, profile or unattributed"
     ),
     "^(oldest|newest)$": "oldest or newest",
+    "^(autoregression|profile|week before)$": "autoregression, profile or week before",
     "^[A-Z]{2}$": "two capital letters, as DE",
     _LINE: "one line of text",
     r"^([0-9a-f]{2}){5,16}$": "5 to 16 bytes in hex",
@@ -429,6 +430,18 @@ class Curve(Model):
     fewest_homes: int
     most_homes: int
     missing: int
+    slots: list[tuple[int, int]] = Field(description="Begin and end, in epoch seconds.")
+    uses_wh: list[int]
+    not_seen: str = Field(description="What the grid operator does not know of a home.")
+
+
+class RegionForecast(Model):
+    """What a region is expected to use, slot by slot."""
+
+    region: str
+    zone: str
+    resolution_minutes: int
+    method: str
     slots: list[tuple[int, int]] = Field(description="Begin and end, in epoch seconds.")
     uses_wh: list[int]
     not_seen: str = Field(description="What the grid operator does not know of a home.")
