@@ -17,6 +17,7 @@ from tests.support.enrolment import GOOD
 from tests.support.service import Served, new_utility, served
 from utility_server.errors import AnswerTooLong
 from utility_server.retail import claim_runs
+from utility_server.retail.batches import check_answers
 from utility_server.retail.claim_runs import ClaimItem, ClaimState
 from utility_server.retail.questions import MOST_ANSWER_BYTES
 
@@ -71,12 +72,11 @@ def test_an_answer_that_breaks_the_verification_stops_no_other(
     service: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, asked = begin(service)
-    real = claim_runs.check_answers
 
     def check(utility: Any, claim: Any, pairs: Any) -> Any:
         if any(bundle.answer == b"poison" for _, bundle in pairs):
             raise RecursionError("as deep as a hub likes")
-        return real(utility, claim, pairs)
+        return check_answers(utility, claim, pairs)
 
     monkeypatch.setattr(claim_runs, "check_answers", check)
     for one, answer in zip(asked, (b"junk", b"poison", b"junk"), strict=True):

@@ -240,7 +240,8 @@ class ClaimItems:
         """
         reason, why = kind_of_failure(error), str(error)
         if isinstance(error, HubRefused) and error.status_word != INCOMPLETE:
-            changes: dict[str, Any] = {"state": ClaimState.DECLINED}
+            # Nobody asks it again.
+            changes: dict[str, Any] = {"state": ClaimState.DECLINED, "question": b""}
         elif isinstance(error, UnknownCustomer | AnswerTooLong):
             changes = {"state": ClaimState.REFUSED}
         else:
