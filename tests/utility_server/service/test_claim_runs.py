@@ -63,12 +63,6 @@ def base64_text(content: bytes) -> str:
 INDEX = base64_text(SPOT.encode())
 
 
-@pytest.fixture(autouse=True)
-def database_kind() -> str:
-    """The database that needs no server: the interface's own tests run on both."""
-    return "sqlite"
-
-
 @pytest.fixture(scope="module")
 def made(
     tmp_path_factory: pytest.TempPathFactory, machine: AppletMachine
@@ -192,6 +186,7 @@ def releases(home: YearHome) -> int:
     return len(list(home.device.disclosure.log.entries("release")))
 
 
+@pytest.mark.one_database
 def test_a_settlement_says_what_each_supplier_pays_and_who_is_left_out(
     service: Served, home: YearHome, trouble: list[Exception]
 ) -> None:
@@ -237,6 +232,7 @@ def test_a_settlement_says_what_each_supplier_pays_and_who_is_left_out(
     assert service.ask("GET", f"/v1/runs/{run}").status_code == 404
 
 
+@pytest.mark.one_database
 def test_a_hub_that_dials_is_asked_once_whatever_breaks(
     serve: Serve, home: YearHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,6 +265,7 @@ def _fails(*_: object) -> None:
     raise StoreError("it is not there")
 
 
+@pytest.mark.one_database
 def test_a_hub_that_says_no_is_not_pressed(service: Served, home: YearHome) -> None:
     days = {"from": "2025-03-03", "until": "2025-03-04"}
     run = begin(service, home, month=None, period=days)
@@ -319,6 +316,7 @@ def test_a_run_that_is_ended_asks_nobody_and_may_begin_again(
         assert answer.status_code == 404, kind
 
 
+@pytest.mark.one_database
 def test_profiles_are_asked_for_and_proved(service: Served, home: YearHome) -> None:
     order = {"profiles": base64_text(PROFILES.encode()), "month": "2025-03"}
     run = service.post("/v1/profile-runs", 202, json=order)["run"]
@@ -339,6 +337,7 @@ def test_profiles_are_asked_for_and_proved(service: Served, home: YearHome) -> N
     assert service.post("/v1/ledger/1/verification")["verified"] is True
 
 
+@pytest.mark.one_database
 def test_an_order_that_makes_no_sense_begins_nothing(service: Served, home: YearHome) -> None:
     meter, other = home.meter.hex(), STRANGER.meter.hex()
     right = {"index": INDEX, "month": "2025-03", "suppliers": {"A": [meter]}}

@@ -24,12 +24,6 @@ NUMBERS = count(2)
 ALL_AT_ONCE = {"canary": "100%", "waves": []}
 
 
-@pytest.fixture(autouse=True)
-def database_kind() -> str:
-    """The database that needs no server: roll-outs have their own tests on both."""
-    return "sqlite"
-
-
 @pytest.fixture(scope="module")
 def hubs(tmp_path_factory: pytest.TempPathFactory, machine: AppletMachine) -> Hubs:
     return new_hubs(tmp_path_factory.mktemp("hubs"), machine, 3)
@@ -65,6 +59,7 @@ def town(hubs: Hubs, tmp_path: Path) -> Iterator[Town]:
         yield Town(fleet, service)
 
 
+@pytest.mark.one_database
 def test_a_version_goes_out_in_waves_and_back(town: Town) -> None:
     service, fleet = town.service, town.fleet
     before = fleet.in_place(fleet.meters[0])[0]
@@ -142,6 +137,7 @@ def test_it_stops_where_too_many_fail_and_says_which(town: Town) -> None:
     assert town.say(number, "stop", 409)["type"].endswith(":rollout-refused")
 
 
+@pytest.mark.one_database
 def test_keys_are_replaced_and_cards_looked_at_and_no_key_is_shown(town: Town) -> None:
     service, fleet = town.service, town.fleet
     meter, applet = fleet.meters[-1], CAT.hex()
@@ -171,6 +167,7 @@ def test_keys_are_replaced_and_cards_looked_at_and_no_key_is_shown(town: Town) -
             assert key.hex() not in shown.lower()
 
 
+@pytest.mark.one_database
 def test_what_is_no_plan_is_refused_and_plans_nothing(town: Town) -> None:
     service, fleet = town.service, town.fleet
     right = town.package()
