@@ -191,7 +191,8 @@ def test_each_run_is_begun_with_its_own_role_alone(service: Served) -> None:
     described = service.client.get("/v1/openapi.json").json()["paths"]
     for prefix, role in (
         ("/v1/bill-", "billing"), ("/v1/settlement-runs", "settlement"),
-        ("/v1/profile-runs", "settlement"), ("/v1/rollouts", "fleet"),
+        ("/v1/profile-runs", "settlement"), ("/v1/group-settlement-runs", "settlement"),
+        ("/v1/rollouts", "fleet"),
         ("/v1/key-rollouts", "fleet"), ("/v1/card-looks", "fleet"),
     ):  # fmt: skip
         changing = [

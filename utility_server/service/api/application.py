@@ -28,6 +28,7 @@ from utility_server.service.api.routes import (
     bills,
     claim_runs,
     customers,
+    group_settlements,
     named_invoices,
     records,
     regions,
@@ -44,8 +45,8 @@ LONGEST_QUERY: Final = 4096
 REQUEST_HEADER: Final = "X-Request-Id"
 _IDENTIFICATION: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 ROUTERS: Final = (
-    customers, tariffs, bills, named_invoices, records, runs, claim_runs, rollouts, regions,
-    administration,
+    customers, tariffs, bills, named_invoices, records, runs, claim_runs,
+    group_settlements, rollouts, regions, administration,
 )  # fmt: skip
 ABOUT: Final = """
 The utility's interface for systems and staff.

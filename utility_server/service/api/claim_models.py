@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What goes over the interface of settlements and profiles of many customers."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -23,6 +23,10 @@ MOST_NAMED: Final = 10_000
 SupplierName = Annotated[
     str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", min_length=1, max_length=60)
 ]
+RegionName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._/-]{0,63}$", max_length=64)
+]
+ZoneName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_+/-]{1,64}$", max_length=64)]
 
 
 class _Order(Model):
@@ -128,3 +132,78 @@ class SettlementResult(Model):
     unsettled: int = Field(description="Customers who are left out, or whose answer is to come.")
     missing_slots: int
     provisional: bool = Field(description="Whether somebody is left out, or a slot has no reading.")
+
+
+class NewGroupSettlementRun(Model):
+    """A settlement by one number of all customers of a supplier, which the MDMS opens."""
+
+    period: Days | None = None
+    month: MonthText | None = Field(default=None, description="A whole month, instead of a period.")
+    index: Base64Text = Field(
+        max_length=LONGEST_DOCUMENT,
+        description="The price index, not signed or signed by this utility, in Base64.",
+    )
+    regions: dict[SupplierName, list[RegionName]] = Field(
+        min_length=1, max_length=MOST_SUPPLIERS,
+        description="The regions of each supplier's customers; each region once.",
+    )  # fmt: skip
+    zone: ZoneName = Field(description="Whose days are meant.")
+    resolution_minutes: Literal[5, 15, 30, 60] | None = Field(
+        default=None, description="Minutes that have one price; the index's step unless given."
+    )
+    value_bits: int = Field(
+        20, ge=8, le=32, description="No customer's use in a slot may reach 2^BITS Wh."
+    )
+    again: bool = Field(
+        False, description="Ask the hubs although the number is known; they count it."
+    )
+
+
+class LeftOut(Model):
+    """A home that is in no sum."""
+
+    meter: str
+    why: str
+
+
+class SettledRegion(Model):
+    """What came of a region."""
+
+    supplier: str
+    region: str
+    exact: str | None = Field(description="In 10^-9 of the currency; null: it was not opened.")
+    homes: int
+    missing_slots: int
+    known_before: bool = Field(description="Whether no hub was asked for it now.")
+    left_out: int = Field(description="How many homes are in no sum.")
+    unsettled: list[LeftOut]
+    problems: list[str] = Field(
+        description="Why the sum is not there or not right, or who has tried to spoil it."
+    )
+
+
+class GroupSettlementSummary(Model):
+    """A settlement by one number of each region, and how far it is."""
+
+    run: str
+    state: str
+    created: str
+    changed: str
+    period: Days
+    zone: str
+    series: str
+    revision: int
+    currency: str
+    done: int = Field(description="Regions that were asked about.")
+    total: int
+    reason: str | None = Field(description="In a word, why it has failed.")
+    why: str | None
+
+
+class GroupSettlementState(GroupSettlementSummary):
+    """The same, with what has come of it by now."""
+
+    suppliers: list[SupplierShareModel]
+    total_share: str
+    provisional: bool
+    regions: list[SettledRegion]

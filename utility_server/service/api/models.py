@@ -44,6 +44,7 @@ FORMS: Final[Mapping[str, str]] = {
     ),
     "^(oldest|newest)$": "oldest or newest",
     "^(autoregression|profile|week before)$": "autoregression, profile or week before",
+    r"^[A-Za-z0-9_+/-]{1,64}$": "a time zone's name, as Europe/Berlin",
     "^[A-Z]{2}$": "two capital letters, as DE",
     _LINE: "one line of text",
     r"^([0-9a-f]{2}){5,16}$": "5 to 16 bytes in hex",

@@ -16,7 +16,19 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Row, Select, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    Select,
+    func,
+    insert,
+    not_,
+    or_,
+    select,
+    update,
+)
 
 from protocols.canonical.cbor import CborError
 from protocols.canonical.stored import decode_row, encode_row
@@ -81,6 +93,23 @@ class Job:
     def is_open(self) -> bool:
         """Whether something is still to be done."""
         return self.state in OPEN
+
+
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """Which runs are meant: of some kinds alone, or of all but them."""
+
+    names: tuple[str, ...] = ()
+    is_all_but: bool = True
+
+    @property
+    def condition(self) -> ColumnElement[bool]:
+        """What rows are so."""
+        named = table.c.kind.in_(self.names)
+        return not_(named) if self.is_all_but else named
+
+
+ALL_KINDS: Final = Kinds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,13 +217,13 @@ class Jobs:
             connection.execute(update(table).where(where).values(**values, result=result))
             return _job(connection.execute(select(table).where(where)).one())
 
-    def take(self, holder: str) -> Job | None:
+    def take(self, holder: str, kinds: Kinds = ALL_KINDS) -> Job | None:
         """Return a run that is due and that nobody holds, held from now on; None: there is none."""
         now = self.now()
         with writing(self.engine, RUNS) as connection:
             row = connection.execute(
                 select(table)
-                .where(table.c.state.in_(OPEN), table.c.lease <= now)
+                .where(table.c.state.in_(OPEN), table.c.lease <= now, kinds.condition)
                 .order_by(table.c.lease, table.c.created, table.c.identification)
                 .limit(1)
             ).one_or_none()
@@ -208,9 +237,10 @@ class Jobs:
             )
             return _job(connection.execute(_of(row.identification)).one())
 
-    def has_due(self) -> bool:
+    def has_due(self, kinds: Kinds = ALL_KINDS) -> bool:
         """Tell whether `take` would find one: a look that waits for no one who writes."""
-        query = select(table.c.kind).where(table.c.state.in_(OPEN), table.c.lease <= self.now())
+        is_due = table.c.state.in_(OPEN), table.c.lease <= self.now(), kinds.condition
+        query = select(table.c.kind).where(*is_due)
         with reading(self.engine) as connection:
             return connection.execute(query.limit(1)).first() is not None
 

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from applets.profiling.messages import Method, ProfilingRequest
 from applets.profiling.statement import ProfileSet, ProfilesMalformed
 from protocols.metrology import Period
+from tariffs import PriceIndex
 from utility_server.errors import ServiceRefused, UnknownCustomer
 from utility_server.retail.claim_runs import ASKING, ClaimItem, ClaimState
 from utility_server.retail.settlement import own_index
@@ -77,10 +78,7 @@ def begin_settlement_run(request: Request, response: Response, body: NewSettleme
         name: tuple(sorted({bytes.fromhex(one) for one in meters}))
         for name, meters in body.suppliers.items()
     }
-    about: dict[str, str | int] = {
-        "series": index.series, "revision": index.version, "currency": index.currency,
-        "index": index.digest.hex(),
-    }  # fmt: skip
+    about = about_index(index)
     return _begin(request, response, SETTLEMENT_RUN, body, index.encode(), about, suppliers)
 
 
@@ -121,11 +119,11 @@ def settlement_result(request: Request, run: Name) -> Any:
         suppliers=[
             SupplierShareModel(
                 supplier=one.supplier, customers=one.customers, exact=str(one.exact),
-                share=_money(one.share),
+                share=money(one.share),
             )
             for one in shares
         ],
-        total=_money(sum(one.share for one in shares)),
+        total=money(sum(one.share for one in shares)),
         settled=settled,
         unsettled=unsettled,
         missing_slots=missing,
@@ -378,6 +376,15 @@ def _item(item: ClaimItem, period: Period) -> ClaimRunItem:
     )
 
 
-def _money(pennies: int) -> str:
+def about_index(index: PriceIndex) -> dict[str, str | int]:
+    """Return what a run says of the index that it settles at."""
+    return {
+        "series": index.series, "revision": index.version, "currency": index.currency,
+        "index": index.digest.hex(),
+    }  # fmt: skip
+
+
+def money(pennies: int) -> str:
+    """Return an amount in 10^-2 of a currency as it is written."""
     sign = "-" if pennies < 0 else ""
     return f"{sign}{abs(pennies) // 100}.{abs(pennies) % 100:02}"
