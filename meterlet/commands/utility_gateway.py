@@ -177,7 +177,7 @@ def gateway(
     credentials: Path | None,
     as_json: bool,
 ) -> None:
-    """Wait for hubs that dial out: ask for bills, deliver invoices, carry on roll-outs.
+    """Wait for hubs that dial out: ask what is kept for them, deliver invoices, carry on roll-outs.
 
     Without --certificate and --key the server has a certificate of the utility's own authority,
     which hubs know. A bill is asked for with `meterlet utility request bill --dialled`. Answers are

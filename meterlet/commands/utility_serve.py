@@ -114,9 +114,7 @@ def _proxies(
 @nats_token_option
 @nats_credentials_option
 @click.option("--mdms", type=PRESENT_FOLDER, help="The folder of the MDMS whose sums are shown.")
-@click.option(
-    "--dial", is_flag=True, help="Let bill runs ask hubs at addresses that operators name."
-)
+@click.option("--dial", is_flag=True, help="Let runs ask hubs at addresses that operators name.")
 @click.option("--no-console", is_flag=True, help="Serve the interface alone, without the console.")
 @json_option
 def serve(

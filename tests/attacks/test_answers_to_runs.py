@@ -20,6 +20,7 @@ from utility_server.retail import claim_runs
 from utility_server.retail.batches import check_answers
 from utility_server.retail.claim_runs import ClaimItem, ClaimState
 from utility_server.retail.questions import MOST_ANSWER_BYTES
+from utility_server.service.jobs.store import Job, Jobs
 
 MARCH = Period.month(2025, 3)
 BEGIN, END = MARCH.bounds(GOOD.zone)
@@ -37,10 +38,10 @@ def service(tmp_path: Path) -> Iterator[Served]:
         yield service
 
 
-def begin(service: Served) -> tuple[str, list[ClaimItem]]:
+def begin(service: Served, **more: Any) -> tuple[str, list[ClaimItem]]:
     order = {
         "index": base64.b64encode(SPOT.encode()).decode(), "month": "2025-03",
-        "suppliers": {"A": []},
+        "suppliers": {"A": []}, **more,
     }  # fmt: skip
     run = service.post("/v1/settlement-runs", 202, json=order)["run"]
     service.run()
@@ -120,6 +121,26 @@ def test_what_is_entered_is_entered_once_whoever_enters(service: Served) -> None
     entering._enter(checked)
     entering._enter(checked)
     assert service.get("/v1/ledger/head")["entries"] == 1
+
+
+def test_a_run_that_begins_again_is_not_over_before_it_has(
+    service: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its thread takes it up in the very moment in which it may."""
+    run, _ = begin(service, wait_seconds=1)
+    go_on(service)
+    assert states(service, run) == ["given-up"] * 3
+    real = Jobs.begin_again
+
+    def at_once(jobs: Jobs, name: str) -> Job:
+        again = real(jobs, name)
+        service.run()
+        return again
+
+    monkeypatch.setattr(Jobs, "begin_again", at_once)
+    service.post(f"/v1/settlement-runs/{run}/retry", 202)
+    assert states(service, run) == ["asked"] * 3
+    assert service.ask("POST", f"/v1/settlement-runs/{run}/retry").status_code == 409
 
 
 def test_a_service_that_may_not_dial_connects_to_no_address_of_a_run(service: Served) -> None:

@@ -165,10 +165,14 @@ class ClaimRun:
 
     def cancel(self, job: Job) -> Slice:
         """End a run: what has been answered is entered, and nobody else is asked."""
-        self._enter(job, parts=None)
-        while items := self.items.in_state(job.identification, OPEN, LISTED):
-            for item in items:
-                self.items.put(item, state=ClaimState.CANCELLED)
+        waited_for = (ClaimState.NEW, *ASKING)
+        while True:
+            self._enter(job, parts=None)
+            items = self.items.in_state(job.identification, waited_for, LISTED)
+            if not items:
+                break
+            for item in items:  # an answer may come meanwhile: it is entered, too
+                self.items.put(item, waited_for, state=ClaimState.CANCELLED)
         counts = self.items.counts(job.identification)
         total = sum(counts.values())
         return Slice(total, total, {**job.result, "counts": counts}, None)

@@ -34,7 +34,7 @@ from utility_server.service.api.paging import (
     period_or_month,
 )
 from utility_server.service.api.problems import Problem
-from utility_server.service.api.routes.runs import begun
+from utility_server.service.api.routes.runs import begun, require_over
 from utility_server.service.jobs.claim_run import (
     PROFILE_RUN,
     SETTLEMENT_RUN,
@@ -328,10 +328,9 @@ def _cancelled(request: Request, run: str, kind: str) -> ClaimRunState:
 
 def _again(request: Request, run: str, kind: str) -> ClaimRunState:
     parts = parts_of(request)
-    _known(request, run, kind)
-    again = parts.jobs.begin_again(run)
+    require_over(_known(request, run, kind))
     parts.utility.claim_items.begin_again(run)
-    return _state(again)
+    return _state(parts.jobs.begin_again(run))
 
 
 def _known(request: Request, run: str, kind: str) -> Job:

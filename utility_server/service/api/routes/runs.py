@@ -155,9 +155,9 @@ def retry_run(request: Request, run: Name) -> Any:
     parts, job = parts_of(request), _known(request, run)
     if job.kind != bill_run.KIND:
         raise ServiceRefused("a check of the records begins anew as another run")
-    again = parts.jobs.begin_again(run)
+    require_over(job)
     parts.items.begin_again(run, TO_RETRY)
-    return run_state(again)
+    return run_state(parts.jobs.begin_again(run))
 
 
 @operation(router, "GET", "/bill-schedules", READERS, response_model=Page[ScheduleState])
@@ -261,6 +261,15 @@ def begun(
     job = parts.jobs.create(name, kind, who, facts)
     response.headers["Location"] = f"{at}/{job.identification}"
     return job
+
+
+def require_over(job: Job) -> None:
+    """Raise `ServiceRefused` unless a run is over, so that nobody works on it.
+
+    What it is to try anew is noted before it begins again: else it might be over before that.
+    """
+    if job.is_open:
+        raise ServiceRefused("the run is not over")
 
 
 def _cancelled(request: Request, run: str, kind: str) -> RunState:
