@@ -19,7 +19,7 @@ from typing import Final
 
 from meter_codecs.mbus.address import Address, decode_link_address
 from meter_codecs.mbus.crc import crc16
-from meter_codecs.mbus.errors import ChecksumMismatch, EncodingError, MalformedMbus
+from meter_codecs.mbus.errors import ChecksumMismatch, CutOff, EncodingError, MalformedMbus
 
 SND_NR: Final = 0x44
 """Sends values and expects no reply."""
@@ -105,8 +105,8 @@ def _open_b(wire: bytes) -> bytes | None:
 def decode_link(wire: bytes) -> LinkFrame:
     """Return the one frame that `wire` is.
 
-    Raises `ChecksumMismatch` for checksums that are there and wrong, `MalformedMbus` for anything
-    else that is no frame.
+    Raises `ChecksumMismatch` for checksums that are there and wrong, `CutOff` for a frame that ends
+    too early, `MalformedMbus` for anything else that is no frame.
     """
     preamble = wire[:2] if wire[:2] in _MODE_C and len(wire) != wire[0] + 1 else b""
     rest = wire[2:] if preamble else wire
@@ -125,9 +125,11 @@ def decode_link(wire: bytes) -> LinkFrame:
         data = rest if opened is None else opened
         frame_format = FrameFormat.BARE if opened is None else FrameFormat.B
     else:
-        raise MalformedMbus(
-            f"the length says {rest[0] + 1} bytes, {size} are there", offset=len(preamble)
-        )
+        # The first checksum tells that the others are there, too: a bare frame has none.
+        is_a = size > _FIRST + 2 and _crc(rest[:_FIRST]) == rest[_FIRST : _FIRST + 2]
+        whole = format_a if is_a else rest[0] + 1
+        error = CutOff if size < whole else MalformedMbus
+        raise error(f"the length says {whole} bytes, {size} are there", offset=len(preamble))
     address = decode_link_address(data[2:_FIRST])
     return LinkFrame(data[1], address, data[_FIRST:], frame_format, preamble)
 

@@ -106,6 +106,10 @@ def _spread(rows: dict[int, list[Quantity]]) -> dict[int, Quantity]:
 
 _MAIN: Final = _main()
 _EXTENSIONS: Final = {0x7B: _extension_fb(), 0x7D: _extension_fd()}
+STANDARD: Final = frozenset(
+    known for table in (_MAIN, *_EXTENSIONS.values()) for known in table.values()
+) - {Quantity("manufacturer")}
+"""What the standard's tables name."""
 _MOMENTS: Final = {(0x7D, 0x30), (0x7D, 0x70)}
 
 MEANINGS: Final = {

@@ -52,6 +52,7 @@ _FAULTS: Final = {
     "noise": "noise",
     "malformed": "does not add up",
     "unknown-format": "needs a full telegram first",
+    "unread-content": "whole, and in a language that is not read",
 }
 _OCTETS: Final = re.compile(r"(?:[0-9a-fA-F]{2}){3,64}", re.ASCII)
 _SEALED: Final = {True: ", tag right", False: ", TAG WRONG", None: ""}
