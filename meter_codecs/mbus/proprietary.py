@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from meter_codecs.mbus.address import Address
+from meter_codecs.mbus.address import Address, manufacturer_code
 
 OWN_CI: Final = range(0xA0, 0xB8)
 """The CI bytes of content that is a manufacturer's own."""
@@ -25,7 +25,7 @@ _MAKERS: Final = {
     "LSE": "Qundis' own",
     "QDS": "Qundis' own",
 } | dict.fromkeys(_DIEHL, "Diehl's own (PRIOS, of IZAR and Sappel)")
-_PRETENDERS: Final = {("BFW", 0x02, 0x08): "BFW's own (240 radio)"}
+_PRETENDERS: Final = {(manufacturer_code("BFW"), 0x02, 0x08): "BFW's own (240 radio)"}
 """Whose content is no records, whatever its CI says."""
 
 
@@ -40,11 +40,11 @@ def pretender(meter: Address | None) -> str | None:
     """Return whose language it is, though its CI says that records follow; None: they do."""
     if meter is None:
         return None
-    return _PRETENDERS.get((meter.manufacturer, meter.version, meter.device_type))
+    return _PRETENDERS.get((meter.manufacturer_code, meter.version, meter.device_type))
 
 
 def mode_name(mode: int, meter: Address | None) -> str:
     """Return what a security mode stands for that no standard describes."""
-    if mode in RESERVED_MODES and meter is not None and meter.manufacturer in _DIEHL:
-        return "Diehl's own scrambling"
-    return maker_name(meter) if mode in RESERVED_MODES and meter is not None else "reserved"
+    if meter is None or mode not in RESERVED_MODES or meter.manufacturer not in _MAKERS:
+        return "reserved"
+    return "Diehl's own scrambling" if meter.manufacturer in _DIEHL else maker_name(meter)
