@@ -5,7 +5,7 @@
 
     format A    the first 10 bytes, then every 16, each with a CRC        (L counts no CRC)
     format B    the first 126 bytes with a CRC, the rest with another     (L counts the CRCs)
-    bare        none: the receiver has checked and removed them
+    bare        none: the receiver has checked and removed them, a few all but the last
 
 In mode C a frame begins with 54 cd (format A) or 54 3d (format B). Mode T sends each half byte as
 six bits (`encode_three_of_six`); in mode S the radio itself undoes the Manchester code.
@@ -14,7 +14,7 @@ six bits (`encode_three_of_six`); in mode S the radio itself undoes the Manchest
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from meter_codecs.mbus.address import Address, decode_link_address
@@ -132,6 +132,20 @@ def decode_link(wire: bytes) -> LinkFrame:
         raise error(f"the length says {whole} bytes, {size} are there", offset=len(preamble))
     address = decode_link_address(data[2:_FIRST])
     return LinkFrame(data[1], address, data[_FIRST:], frame_format, preamble)
+
+
+def without_last_checksum(frame: LinkFrame) -> LinkFrame | None:
+    """Return a bare frame without the CRC of its last block, if it ends with one; else None.
+
+    Some receivers take out the CRCs of format A but the last, and count its two bytes in the
+    length. One in 65536 frames ends so by chance: only who cannot read all of it may ask.
+    """
+    if frame.frame_format is not FrameFormat.BARE or len(frame.payload) < 3:
+        return None
+    payload, checksum = frame.payload[:-2], frame.payload[-2:]
+    if _crc(payload[(len(payload) - 1) // 16 * 16 :]) != checksum:
+        return None
+    return replace(frame, payload=payload)
 
 
 _SIX: Final = bytes.fromhex("160d0e0b1c191a132c25262334313229")

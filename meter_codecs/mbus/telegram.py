@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hmac import compare_digest
 from typing import Final, TypeAlias
 
@@ -50,8 +50,13 @@ from meter_codecs.mbus.layers import (
     read_extended_link,
     read_header,
 )
-from meter_codecs.mbus.link import FrameFormat, LinkFrame, decode_link
-from meter_codecs.mbus.proprietary import OWN_CI, maker_name, mode_name, pretender
+from meter_codecs.mbus.link import (
+    FrameFormat,
+    LinkFrame,
+    decode_link,
+    without_last_checksum,
+)
+from meter_codecs.mbus.proprietary import OWN_CI, maker_name, mode_name, own_address, pretender
 from meter_codecs.mbus.quantities import STANDARD
 from meter_codecs.mbus.records import Body, Record, decode_body
 
@@ -198,6 +203,9 @@ class _Reading:
             self.header, at = read_header(ci, payload, at)
         if self.header and self.header.address:
             self.meter = self.header.address
+        elif isinstance(self.frame, LinkFrame):
+            mode = self.header.mode if self.header else 0
+            self.meter = own_address(self.frame.control, self.frame.address, ci, mode)
         self.plain = self.open_content(payload, start, at)
         self.read_content(ci, self.plain)
 
@@ -385,7 +393,11 @@ def read_wireless(
     frame: LinkFrame, *, keys: KeyRing = NO_KEYS, formats: FormatMemory | None = None
 ) -> Telegram:
     """Return what a frame of the radio link carries, as far as it can be read."""
-    return _read(_Reading(frame, keys, formats), frame.payload)
+    telegram = _read(_Reading(frame, keys, formats), frame.payload)
+    if isinstance(telegram.error, MalformedMbus) and (rest := without_last_checksum(frame)):
+        again = _read(_Reading(rest, keys, formats), rest.payload)
+        return telegram if again.error else replace(again, frame=frame)
+    return telegram
 
 
 def decode_wired(

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Telegrams that others have published: what they say, and what cannot be read by its name."""
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Final
 
@@ -17,7 +18,9 @@ from meter_codecs.mbus import (
     UnsupportedMode,
     WrongKey,
     decode_link,
+    read_wireless,
 )
+from meter_codecs.mbus.crc import crc16
 from meterlet.meter_views.capture import decoded
 from meterlet.meter_views.mbus import view
 from tests.support.published_meters import PUBLISHED, Published, read_published
@@ -112,6 +115,39 @@ def test_what_is_not_read_is_named(wire: str, error: type[MbusError], words: str
 def test_the_faults_that_are_shown() -> None:
     faults = [view(bytes.fromhex(wire))["telegrams"][0]["fault"] for wire, _, _ in UNREAD]
     assert faults == ["unread-content"] * 4 + ["unsupported-mode"] * 5 + ["no-key"]
+
+
+def test_the_last_checksum_is_taken_off_only_if_it_is_one_and_nothing_can_be_read() -> None:
+    whole = PUBLISHED["qwv1"]
+    assert whole.read().frame.encode() == whole.wire
+    for at in range(len(whole.wire) - 6, len(whole.wire)):  # a value, and the checksum
+        wire = bytearray(whole.wire)
+        wire[at] ^= 0x80
+        assert read_published(bytes(wire)).error is not None, at
+    # Records that are all there, the last two bytes of which are what their checksum would be.
+    ours = decode_link(whole.wire)
+    payload = bytes.fromhex("780413010000000213")
+    payload += crc16(payload).to_bytes(2, "big")
+    telegram = read_wireless(replace(ours, payload=payload))
+    assert telegram.error is None
+    assert [record.data for record in telegram.records][1] == payload[-2:]
+
+
+TURNED: Final = [
+    # Of wmbusmeters (GPL-3.0), its numbers: version and medium stand before the number, or within.
+    ("1944304c9c5824210c04a363140013716577ec59e8663ab0d31c", "SAP 2124589c", "water"),
+    ("2944a511780729662366a20118001378d3b3db8cedd77731f25832aaf3da8cadf9774ea673172e8c61f2",
+     "DME 66236629", "water"),
+    ("1e4424238b06204790607a2a0010d80413ddc00000426cbf23441382bb0000", "HYD 60904720", "hot water"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("wire", "meter", "medium"), TURNED)
+def test_diehls_own_telegrams_have_the_number_behind(wire: str, meter: str, medium: str) -> None:
+    telegram = read_published(bytes.fromhex(wire))
+    assert telegram.meter is not None
+    assert (str(telegram.meter), telegram.meter.medium) == (meter, medium)
+    assert telegram.encode() == bytes.fromhex(wire)
 
 
 # Telegrams of AMT's Calec, of libmbus (BSD-3-Clause, test/test-frames): old meters have anything
