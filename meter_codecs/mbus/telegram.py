@@ -394,10 +394,26 @@ def read_wireless(
 ) -> Telegram:
     """Return what a frame of the radio link carries, as far as it can be read."""
     telegram = _read(_Reading(frame, keys, formats), frame.payload)
-    if isinstance(telegram.error, MalformedMbus) and (rest := without_last_checksum(frame)):
+    if isinstance(telegram.error, MalformedMbus) and (
+        rest := _without_last_checksum(telegram, frame)
+    ):
         again = _read(_Reading(rest, keys, formats), rest.payload)
         return telegram if again.error else replace(again, frame=frame)
     return telegram
+
+
+def _without_last_checksum(telegram: Telegram, frame: LinkFrame) -> LinkFrame | None:
+    """Return a frame that cannot be read without the checksum at its end; None if there is none."""
+    rest = without_last_checksum(frame)
+    header, plain = telegram.header, telegram.plain
+    if rest is not None or header is None or plain is None or header.mode != 5:
+        return rest
+    # Who received it has deciphered it, too: the checksum was that of the enciphered bytes. It lies
+    # behind them, and two bytes are no value.
+    is_left_in = not telegram.is_encrypted and len(plain) == BLOCK * header.blocks + 2 > 2
+    if not is_left_in or frame.frame_format is not FrameFormat.BARE:
+        return None
+    return replace(frame, payload=frame.payload[:-2])
 
 
 def decode_wired(

@@ -124,6 +124,9 @@ def test_the_last_checksum_is_taken_off_only_if_it_is_one_and_nothing_can_be_rea
         wire = bytearray(whole.wire)
         wire[at] ^= 0x80
         assert read_published(bytes(wire)).error is not None, at
+    deciphered = bytearray(PUBLISHED["ami3"].wire)
+    deciphered[13:15] = b"\x60\x05"  # one block fewer, and 18 bytes behind them
+    assert read_published(bytes(deciphered)).error is not None
     # Records that are all there, the last two bytes of which are what their checksum would be.
     ours = decode_link(whole.wire)
     payload = bytes.fromhex("780413010000000213")
