@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
-from utility_server.service.console import pages, sign_in, words
+from utility_server.service.console import certificates, finding, pages, sign_in, words
 from utility_server.service.console.assets import HERE, ConsoleAssets
 from utility_server.service.console.guard import ConsoleGuard
 from utility_server.service.console.visit import Console
@@ -44,7 +44,8 @@ def create_console(parts: ServiceParts, api: FastAPI) -> ASGIApp:
         text = templates.get_template("plain_problem.html").render(reason=reason)
         return HTMLResponse(text, status)
 
-    routes: list[BaseRoute] = [page.route(console) for page in (*sign_in.PAGES, *pages.PAGES)]
+    shown = (*sign_in.PAGES, *pages.PAGES, *finding.PAGES, *certificates.PAGES)
+    routes: list[BaseRoute] = [page.route(console) for page in shown]
     routes.append(Route("/assets/{name}", assets.answer, methods=["GET", "HEAD"]))
     inner = Starlette(routes=routes, exception_handlers={HTTPException: refused, 500: refused})
     settings = parts.settings
