@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The console: its pages behind a guard of their own, over the interface of the same service."""
 
+from typing import Final
+
 from fastapi import FastAPI
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from starlette.applications import Starlette
@@ -16,6 +18,8 @@ from utility_server.service.console.guard import ConsoleGuard
 from utility_server.service.console.visit import Console
 from utility_server.service.parts import ServiceParts
 
+PAGES: Final = (*pages.PAGES, *finding.PAGES, *certificates.PAGES)
+"""All that is behind the sign-in."""
 _REASONS = {
     400: "the form is not one of this console",
     404: "there is no such page",
@@ -44,8 +48,7 @@ def create_console(parts: ServiceParts, api: FastAPI) -> ASGIApp:
         text = templates.get_template("plain_problem.html").render(reason=reason)
         return HTMLResponse(text, status)
 
-    shown = (*sign_in.PAGES, *pages.PAGES, *finding.PAGES, *certificates.PAGES)
-    routes: list[BaseRoute] = [page.route(console) for page in shown]
+    routes: list[BaseRoute] = [page.route(console) for page in (*sign_in.PAGES, *PAGES)]
     routes.append(Route("/assets/{name}", assets.answer, methods=["GET", "HEAD"]))
     inner = Starlette(routes=routes, exception_handlers={HTTPException: refused, 500: refused})
     settings = parts.settings

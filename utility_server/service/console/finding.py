@@ -28,7 +28,7 @@ async def invoices(visit: Visit) -> Response:
     address = "/invoices" + (f"?{urlencode(chosen)}" if chosen else "")
     return visit.page(
         "invoices.html", refused="" if answer.is_fine else answer, page=page, address=address,
-        **{name: chosen.get(name, "") for name in FILTERS},
+        month=chosen.get("month", ""), state=chosen.get("state", ""), meter=chosen.get("meter", ""),
     )  # fmt: skip
 
 
@@ -50,7 +50,7 @@ async def found(visit: Visit) -> Response:
         return _nothing(visit, answer)
     hits = answer.json["items"]
     exact = {hit_address(hit) for hit in hits if hit["exact"]}
-    only = exact if exact else {hit_address(hit) for hit in hits}
+    only = exact or {hit_address(hit) for hit in hits}
     if len(only) == 1 and not answer.json["more"]:
         return visit.see(only.pop())
     return visit.page("search.html", found=answer.json, sought=text)

@@ -10,6 +10,7 @@ common, so that frequent names stand out. The tokens go with the name when it is
 """
 
 import hmac
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -28,15 +29,19 @@ fewer, only the whole is found."""
 MOST_WORDS: Final = 8
 MOST_CANDIDATES: Final = 500
 """So many names are opened for a question at most."""
+_IN_TWO_LETTERS: Final = re.compile("([aou])e")
 _TOKEN_SIZE: Final = 2
 _WHOLE: Final = 0
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words of a text, without case, accents and signs; `MOST_WORDS` at most."""
+    """Return the words of a text, without case, accents and signs; `MOST_WORDS` at most.
+
+    `ae` is as `ä`, and that is as `a`: so are the other two that German writes in both ways.
+    """
     plain = unicodedata.normalize("NFKD", text.casefold())
     kept = "".join(one if one.isalnum() else " " for one in plain if not unicodedata.combining(one))
-    return list(dict.fromkeys(kept.split()))[:MOST_WORDS]
+    return list(dict.fromkeys(_IN_TWO_LETTERS.sub(r"\1", kept).split()))[:MOST_WORDS]
 
 
 def is_like(words: Sequence[str], texts: Iterable[str], *, is_whole: bool = False) -> bool:
@@ -76,10 +81,12 @@ class NameIndex:
     def candidates(self, words: Sequence[str], *, is_whole: bool) -> list[tuple[bytes, bytes]]:
         """Return accounts and meters among which all are that have such words, or their starts.
 
-        `MOST_CANDIDATES` + 1 at most: then there are more. Nothing for a word that is too short.
+        `MOST_CANDIDATES` + 1 at most: then there are more. Words that are too short are left out;
+        where all are, nothing is found.
         """
-        tokens = [self._token_of(word, is_whole=is_whole) for word in words]
-        if not tokens or None in tokens:
+        said = [self._token_of(word, is_whole=is_whole) for word in words]
+        tokens = [token for token in said if token is not None]
+        if not tokens:
             return []
         query: Select[tuple[bytes, bytes]] = select(table.c.account, table.c.meter).where(
             table.c.token == tokens[0]
