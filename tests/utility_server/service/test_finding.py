@@ -15,7 +15,12 @@ from tests.support.answered_crowd import AnsweringHome, answered_crowd
 from tests.support.answered_home import TARIFF
 from tests.support.console import PASSWORD, come_in, refusal, send
 from tests.support.service import ENROLMENT, METER, Served, new_utility, other_meters, served
-from utility_server.database import implicit_account_table, name_token_table, writing
+from utility_server.database import (
+    implicit_account_table,
+    invoice_table,
+    name_token_table,
+    writing,
+)
 from utility_server.retail import invoices
 from utility_server.retail.accounts import implicit_account, span_of
 from utility_server.retail.entering import enter_answers
@@ -99,7 +104,7 @@ def test_invoices_are_listed_by_month_state_and_from_either_end(
     come_in(service)
     shown_page = service.client.get("/invoices?month=2025-03&state=void").text
     assert f'href="/invoices/{old}"' in shown_page
-    assert 'not to be paid: replaced by <a href="/invoices/6">' in shown_page
+    assert 'not to be paid: replaced by <a class="whole" href="/invoices/6">' in shown_page
     assert f'href="/invoices/{old}/pdf"' in shown_page
     assert f'href="/customers/{crowd.homes[1].meter.hex()}"' in shown_page
     assert 'href="/invoices/5"' not in shown_page
@@ -110,7 +115,7 @@ def test_invoices_are_listed_by_month_state_and_from_either_end(
     assert "/pdf" not in service.client.get("/invoices").text, "names are for clerks"
 
 
-def found(service: Served, text: str, *roles: Role) -> list[tuple[str, str]]:
+def found(service: Served, text: str, *roles: Role) -> list[tuple[str, Any]]:
     answer = service.ask("POST", "/v1/search", *roles, json={"text": text})
     assert answer.status_code == 200, answer.text
     return [(one["kind"], one["name"] or one["account"] or one["invoice"] or one["meter"])
@@ -172,7 +177,7 @@ def test_invoices_and_printed_numbers_are_found(service: Served) -> None:
         for number in (2, 17, 110):
             fill = {"number": number, "nonce": bytes([number]) * 16, "document": b"", "void": b""}
             if number != 2:
-                connection.execute(invoices.invoice_table.insert().values(**fill))
+                connection.execute(invoice_table.insert().values(**fill))
     assert invoices.numbers_like(utility.engine, "1", 10) == [1, 17, 110]
     assert invoices.numbers_like(utility.engine, "1", 2) == [1, 17]
     assert invoices.numbers_like(utility.engine, "11", 10) == [110]

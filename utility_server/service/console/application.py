@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The console: its pages behind a guard of their own, over the interface of the same service."""
 
+from pathlib import Path
 from typing import Final
 
 from fastapi import FastAPI
@@ -12,12 +13,13 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
+from listeners.assets import Assets
 from utility_server.service.console import certificates, finding, pages, sign_in, words
-from utility_server.service.console.assets import HERE, ConsoleAssets
 from utility_server.service.console.guard import ConsoleGuard
 from utility_server.service.console.visit import Console
 from utility_server.service.parts import ServiceParts
 
+HERE: Final = Path(__file__).parent
 PAGES: Final = (*pages.PAGES, *finding.PAGES, *certificates.PAGES)
 """All that is behind the sign-in."""
 _REASONS = {
@@ -30,7 +32,7 @@ _REASONS = {
 
 def create_console(parts: ServiceParts, api: FastAPI) -> ASGIApp:
     """Return the console over an interface."""
-    assets = ConsoleAssets.load()
+    assets = Assets.load(HERE / "static")
     templates = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=select_autoescape(default=True),
