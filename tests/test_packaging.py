@@ -48,7 +48,8 @@ ENTRIES: Final = {
     "einvoice": (r"utility_server\.service\.einvoice\.(cii|pdf)",),
     "api": (
         r"utility_server\.service(\.(?!einvoice\.(cii|pdf))\w+)*",
-        r"meterlet\.commands\.utility_(access|client_certificate|serve)", r"listeners\.(assets|pages)",
+        r"meterlet\.commands\.utility_(access|client_certificate|serve)",
+        r"listeners\.(assets|pages)",
     ),
     "pages": (
         r"hub\.inspection\.(api|locales|web)(\.\w+)*", r"meterlet\.commands\.inspect\.pages",

@@ -42,7 +42,8 @@ vat = "DE123456789"
 """
 PAGES = (
     "/", "/customers", f"/customers/{METER}", "/tariffs", "/ledger", "/invoices", "/invoices/1",
-    "/search", "/settlement", "/regions?region=North", "/audit", "/keys", "/certificates", "/nowhere",
+    "/search", "/settlement", "/regions?region=North", "/audit", "/keys", "/certificates",
+    "/nowhere",
 )  # fmt: skip
 
 SAMPLE = {
