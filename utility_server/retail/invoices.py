@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Engine, Row, Select, func, select
+from sqlalchemy import ColumnElement, Engine, Row, Select, and_, func, or_, select
 
 from protocols.metrology import date_at, find_zone
 from utility_server.database import invoice_table, ledger_table, question_table, reading
@@ -22,10 +22,11 @@ from utility_server.retail.questions import KeptInvoice, State
 from utility_server.retail.standings import STANDS, Standing
 from utility_server.retail.utility import Utility
 
-MOST_LOOKED_AT: Final = 2_000
+MOST_LOOKED_AT: Final = 1_000
 _BATCH: Final = 200
-_FURTHEST: Final = timedelta(hours=26)
-"""No zone's midnight is further from that of UTC."""
+_EASTERNMOST, _DATE_LINE = timedelta(hours=14), timedelta(hours=12)
+"""Days begin so long before those of UTC at the most. From `_DATE_LINE` on, the same moment begins
+the day before in zones on the other side of the date line."""
 
 
 class InvoiceFilter(StrEnum):
@@ -81,10 +82,11 @@ def listed_invoices(
     batch = max(limit + 1, _BATCH) if by_python else limit + 1
     query = _query(wanted)
     if wanted.month is not None:
-        bounds = _bounds(utility.engine, wanted.month)
+        in_month = _in_month(utility, wanted.month)
+        bounds = _bounds(utility.engine, in_month)
         if bounds is None:
             return [], None
-        query = query.where(invoice_table.c.number.between(*bounds))
+        query = query.where(in_month, invoice_table.c.number.between(*bounds))
     while True:
         with reading(utility.engine) as connection:
             rows = connection.execute(_from(query, wanted, at).limit(batch)).all()
@@ -133,9 +135,6 @@ def _query(wanted: InvoiceSearch) -> Select[Any]:
     if wanted.meter is not None:  # the ledger has an index of meters
         own = select(ledger_table.c.sequence).where(ledger_table.c.meter == wanted.meter)
         query = query.where(invoice_table.c.number.in_(own))
-    if wanted.month is not None:
-        first, last = _around(wanted.month)
-        query = query.where(about.begin.between(first, last))
     match wanted.state:
         case InvoiceFilter.DELIVERED:
             query = query.where(about.state == State.DELIVERED)
@@ -151,23 +150,57 @@ def _from(query: Select[Any], wanted: InvoiceSearch, at: int | None) -> Select[A
     return (query if at is None else query.where(number > at)).order_by(number)
 
 
-def _bounds(engine: Engine, month: date) -> tuple[int, int] | None:
+def _bounds(engine: Engine, in_month: ColumnElement[bool]) -> tuple[int, int] | None:
     """Return between which numbers a month's invoices are, by an index; None where it has none."""
-    first, last = _around(month)
     entry = question_table.c.entry
-    query = select(func.min(entry), func.max(entry)).where(
-        question_table.c.begin.between(first, last), entry > 0
-    )
+    query = select(func.min(entry), func.max(entry)).where(in_month, entry > 0)
     with reading(engine) as connection:
         low, high = connection.execute(query).one()
     return None if low is None else (low, high)
 
 
-def _around(month: date) -> tuple[int, int]:
-    """Return moments between which all is that begins in a month, in whatever zone."""
-    first = datetime(month.year, month.month, 1, tzinfo=UTC)
-    last = first + timedelta(days=31)
-    return int((first - _FURTHEST).timestamp()), int((last + _FURTHEST).timestamp())
+def _in_month(utility: Utility, month: date) -> ColumnElement[bool]:
+    """Return the condition that days begin in a month, by their meter's zone.
+
+    For the database alone, which knows moments and no zones: local days begin at midnight, and a
+    moment is midnight in zones of two days only across the date line. Which day it is there, a
+    meter says that has it: a utility is taken to be on one side.
+    """
+    begin = question_table.c.begin
+    first, following = _utc(month), _utc(_next(month))
+    early = _begun(utility, first - _EASTERNMOST, first - _DATE_LINE)
+    late = _begun(utility, following - _EASTERNMOST, following - _DATE_LINE)
+    sure = begin.between(_seconds(first - _DATE_LINE), _seconds(following - _DATE_LINE) - 1)
+    return or_(
+        and_(sure, begin.not_in([one for one, its in late.items() if its != month])),
+        begin.in_([one for one, its in early.items() if its == month]),
+    )
+
+
+def _begun(utility: Utility, since: datetime, until: datetime) -> dict[int, date]:
+    """Return the moments in a span at which asked days begin, and the month of each."""
+    begin, at = question_table.c.begin, _seconds(since)
+    found = dict[int, date]()
+    while True:
+        query = select(begin, question_table.c.meter).where(begin >= at, begin < _seconds(until))
+        with reading(utility.engine) as connection:
+            row = connection.execute(query.order_by(begin).limit(1)).one_or_none()
+        if row is None:
+            return found
+        meter, at = bytes(row.meter), row.begin + 1
+        found[row.begin] = _month(row.begin, utility.customers.zone(meter))
+
+
+def _utc(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def _next(month: date) -> date:
+    return (month + timedelta(days=31)).replace(day=1)
+
+
+def _seconds(moment: datetime) -> int:
+    return int(moment.timestamp())
 
 
 def _shown(
@@ -181,9 +214,6 @@ def _shown(
         )
         for row in rows
     ]  # fmt: skip
-    if wanted.month is not None:
-        zones = utility.customers.zones({one.meter for one in found})
-        found = [one for one in found if _month(one.begin, zones[one.meter]) == wanted.month]
     if wanted.is_corrected:
         entries = utility.ledger.numbered(one.kept.number for one in found)
         found = [one for one in found if "difference" in entries[one.kept.number].content]

@@ -3,6 +3,8 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from utility_server.database import (
     implicit_account_table,
     invoice_table,
     name_token_table,
+    question_table,
     writing,
 )
 from utility_server.retail import invoices
@@ -113,6 +116,37 @@ def test_invoices_are_listed_by_month_state_and_from_either_end(
     assert refusal(wrong_page) == "Month: it is a year and month, as 2025-03"
     come_in(service, "otto")
     assert "/pdf" not in service.client.get("/invoices").text, "names are for clerks"
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize(
+    "zone", ["Europe/Berlin", "Pacific/Auckland", "Pacific/Honolulu", "America/Santiago"]
+)
+def test_a_month_is_that_of_the_meter_s_own_days(service: Served, zone: str) -> None:
+    """At New Zealand's midnight it is another day's in Hawaii's zone, or nearly so."""
+    utility = service.parts.utility
+    utility.customers.enrol(replace(ENROLMENT, zone=zone).encode())
+    days = [date(2025, 2, 28), date(2025, 3, 1), date(2025, 3, 31), date(2025, 4, 1)]
+    with writing(utility.engine) as connection:
+        for number, day in enumerate(days, start=1):
+            begin, end = Period(day, day).bounds(zone)
+            about = {"nonce": bytes([number]) * 16, "meter": ENROLMENT.meter}
+            asked = {
+                "state": "entered",
+                "changed": 0,
+                "address": "",
+                "question": b"",
+                "answer": b"",
+            }
+            connection.execute(
+                question_table.insert().values(**about, **asked, begin=begin, end=end, entry=number)
+            )
+            kept = {"nonce": about["nonce"], "document": b"", "void": b""}
+            connection.execute(invoice_table.insert().values(number=number, **kept))
+    for month, expected in ((2, [1]), (3, [2, 3]), (4, [4]), (5, [])):
+        wanted = invoices.InvoiceSearch(month=date(2025, month, 1))
+        listed, following = invoices.listed_invoices(utility, wanted, None, 9)
+        assert ([one.kept.number for one in listed], following) == (expected, None)
 
 
 def found(service: Served, text: str, *roles: Role) -> list[tuple[str, Any]]:
