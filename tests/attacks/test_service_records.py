@@ -116,6 +116,13 @@ def test_nobody_is_found_by_a_name_that_was_erased_or_replaced(service: Served) 
     service.ask("PUT", where, json=PARTY, headers=headers)  # a replay puts nothing back
     for text in ("erika", "mus", PARTY["name"]):
         assert found(service, text) == []
+    customer = f"/v1/customers/{METER}"
+    account = service.post(f"{customer}/contracts", 201, json={"from": "2025-01-15"})["account"]
+    service.ask("PUT", f"{customer}/contracts/{account}/party", json=PARTY)
+    assert tokens(service)
+    assert service.ask("DELETE", f"{customer}/contracts/{account}").status_code == 200
+    assert tokens(service) == set(), "a contract that is dropped takes its name with it"
+    assert service.parts.parties.find(bytes.fromhex(account)) is None
 
 
 def test_whoever_may_see_no_name_learns_none_by_searching(service: Served) -> None:
