@@ -48,7 +48,7 @@ def own_address(control: int, link: Address, ci: int, mode: int) -> Address:
     Sappel's of them are of water meters, with a longer number in place of version and medium.
     """
     is_own = ci in _TURNED_CI or (ci == _SHORT and mode in RESERVED_MODES)
-    if link.manufacturer not in _DIEHL or control not in _SENDS or not is_own:
+    if not is_own or control not in _SENDS or link.manufacturer not in _DIEHL:
         return link
     if link.manufacturer == "SAP":
         return Address(link.manufacturer_code, link.number, 0, _WATER)
