@@ -12,7 +12,8 @@ import pytest
 
 from tests.support.waiting import wait_until
 from utility_server.errors import StackRefused
-from utility_server.stack.own import alone, is_free, runs_with
+from utility_server.processes import runs_with
+from utility_server.stack.own import alone, is_free
 from utility_server.stack.whole import Stack, _Part
 
 pytestmark = pytest.mark.one_database
