@@ -46,9 +46,10 @@ from meterlet.key_files import public_key
 from protocols.hub_certificates import LARGEST_REQUEST
 from protocols.remote_admin.wake import BrokerAddress
 from utility_server.concentrator_gateway import hub_authority, round_wakes
-from utility_server.gateway.broker_files import BrokerFiles, WithdrawnKeys
+from utility_server.gateway.broker_files import BrokerFiles
 from utility_server.gateway.certificates import HUB_DAYS, CertificateAuthority
 from utility_server.gateway.waking import Waker, waking
+from utility_server.gateway.withdrawn_keys import WithdrawnKeys
 from utility_server.grid.concentrator.dialled import (
     PATIENCE_SECONDS,
     POLL_SECONDS,
@@ -267,7 +268,7 @@ def serve(
             files or authority.server_files(names),
             authority,
             waker_at(broker, authority, wakes.look, complain),
-            keeper_of(broker_files, authority, complain),
+            keeper_of(broker_files, broker, authority, complain),
         )
         _run_with_gateway(made, keys, host, port, schema, dialled, door)
 

@@ -220,7 +220,7 @@ def gateway(
         ready = announce("meterlet.utility.gateway/1" if as_json else None, is_line=True)
 
         waker = waker_of(utility, authority, rollouts_of(utility), errands, broker, complain)
-        keeper = keeper_of(broker_files, authority, complain)
+        keeper = keeper_of(broker_files, broker, authority, complain)
 
         async def serve(stop: asyncio.Event) -> None:
             async with waking(waker, keeper):

@@ -263,7 +263,7 @@ class HubDoor:
                 log("broker", {"why": why})
 
             waker = waker_of(utility, authority, rollouts_of(utility), errands, self.broker, tell)
-            keeper = keeper_of(self.broker_files, authority, tell)
+            keeper = keeper_of(self.broker_files, self.broker, authority, tell)
             async with waking(waker, keeper):
                 await serve_gateway(app, context, self.host, self.port, ready, stop)
 

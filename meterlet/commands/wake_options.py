@@ -12,9 +12,10 @@ import rich_click as click
 from meterlet.commands.broker import BrokerOption
 from meterlet.commands.common import FOLDER, PRESENT_FOLDER, Shown
 from protocols.remote_admin.wake import PORT, BrokerAddress
-from utility_server.gateway.broker_files import BrokerFiles, WithdrawnKeys
+from utility_server.gateway.broker_files import BrokerFiles
 from utility_server.gateway.certificates import CertificateAuthority
 from utility_server.gateway.waking import Waker, broker_context
+from utility_server.gateway.withdrawn_keys import WithdrawnKeys
 
 
 def _files_in(
@@ -69,10 +70,15 @@ def waker_at(
 
 
 def keeper_of(
-    files: BrokerFiles | None, authority: CertificateAuthority, tell: Callable[[str], object]
+    files: BrokerFiles | None,
+    broker: BrokerAddress | None,
+    authority: CertificateAuthority,
+    tell: Callable[[str], object],
 ) -> WithdrawnKeys | None:
-    """Return what keeps the list in a broker's folder; None without one."""
-    return None if files is None else WithdrawnKeys(files, authority, tell)
+    """Return what shuts withdrawn keys out of a broker; None without its folder."""
+    if files is None or broker is None:
+        return None
+    return WithdrawnKeys(files, broker, authority, tell)
 
 
 def write_broker_files(

@@ -81,6 +81,8 @@ def test_one_command_runs_it_all_and_what_is_killed_comes_back() -> None:
             str(folder),
             "--port",
             "18448",
+            "--broker-port",
+            "18449",
             "--gateway-port",
             "0",
             "--json",

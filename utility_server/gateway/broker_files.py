@@ -8,19 +8,18 @@
     mosquitto.pid            the broker's process, while it runs
 
 A broker knows of a withdrawal by `crl.pem` alone, and reads it at its start and on SIGHUP. Whoever
-is connected then stays so. Two things make him deaf: a hub whose certificates were all withdrawn is
-woken no more (`waking`), and a meter has one connection, which a hub with a new key takes over.
+is connected then stays so, until somebody else connects for the meter: it has one connection
+(`withdrawn_keys`).
 
 Errors: StoreError
 """
 
-import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -37,9 +36,6 @@ CRL_FILE: Final = "crl.pem"
 SETTINGS_FILE: Final = "mosquitto.conf"
 RULES_FILE: Final = "acl"
 PROCESS_FILE: Final = "mosquitto.pid"
-LOOK_SECONDS: Final = 5.0
-LOOK_SHARE: Final = 20
-"""Looking takes at most one part in so many of the time."""
 _START_SECONDS: Final = 5.0
 _SHUTS_OUT: Final = "crlfile {folder}/crl.pem"
 _ONE_CONNECTION: Final = "use_username_as_clientid true"
@@ -64,7 +60,7 @@ require_certificate true
 use_identity_as_username true
 # Withdrawn certificates are shut out. It is read again on SIGHUP.
 crlfile {folder}/crl.pem
-# A meter has one connection: a hub with a new key ends the one with the former key.
+# A meter has one connection: a second one ends the first.
 use_username_as_clientid true
 """
 _RULES: Final = f"""\
@@ -134,10 +130,11 @@ class BrokerFiles:
         return [line for line in wanted if not any(one.split()[:1] == line.split()[:1]
                                                    for one in lines)]  # fmt: skip
 
-    def renew(self, authority: CertificateAuthority) -> bool:
-        """Write the list of withdrawn certificates where it has changed; return whether it has.
+    def renew(self, authority: CertificateAuthority) -> frozenset[bytes] | None:
+        """Write the list of withdrawn certificates where it has changed.
 
-        Raises `StoreError` where it cannot be written.
+        Return the serial numbers that are new in it; None where it is as it was. Raises
+        `StoreError` where it cannot be written.
         """
         path = self.folder / CRL_FILE
         with alone_in(self.folder):
@@ -145,7 +142,7 @@ class BrokerFiles:
             before = _read_list(path, authority)
             listed = None if before is None else {_serial(one) for one in before}
             if listed == set(withdrawn):
-                return False
+                return None
             after = None if before is None else _begin(before)
             partial = path.with_name(f".{path.name}.partial")
             try:
@@ -154,7 +151,7 @@ class BrokerFiles:
                 partial.replace(path)  # the broker never reads half a list
             except OSError as error:
                 raise StoreError(f"{path}: {error.strerror}") from None
-        return True
+        return frozenset(withdrawn) - (listed or set())
 
     @property
     def process(self) -> int | None:
@@ -186,48 +183,6 @@ class BrokerFiles:
         with suppress(FileNotFoundError):
             return (self.folder / "broker.pem").read_bytes()
         return b""
-
-
-@dataclass(slots=True)
-class WithdrawnKeys:
-    """Keeps a broker's list of withdrawn certificates; `run` it beside the gateway."""
-
-    files: BrokerFiles
-    authority: CertificateAuthority
-    tell: Callable[[str], object]
-    """Told once that the list cannot be kept, or that the broker was not told of it."""
-    monotonic: Callable[[], float] = field(default=time.monotonic, repr=False)
-    _is_told: bool = False
-
-    async def run(self) -> None:
-        """Go on until cancelled."""
-        is_first = True
-        while True:
-            began = self.monotonic()
-            await asyncio.to_thread(self.look, is_first=is_first)
-            is_first = False
-            await asyncio.sleep(max(LOOK_SECONDS, LOOK_SHARE * (self.monotonic() - began)))
-
-    def look(self, *, is_first: bool = False) -> None:
-        """Write the list if it has changed, and tell the broker; the first time in any case.
-
-        Whoever has written it the last time may have ended before the broker was told.
-        """
-        why = ""
-        try:
-            is_changed = self.files.renew(self.authority)
-            if (is_changed or is_first) and not self.files.reload() and is_changed:
-                self.tell(
-                    f"wake-ups: {self.files.folder / CRL_FILE} has changed, and no broker runs with"
-                    f" {self.files.settings} here: have yours read it again (SIGHUP)"
-                )
-        except StoreError as error:
-            why = str(error)
-        except Exception as error:  # noqa: BLE001 - a database that is away for a while
-            why = type(error).__name__
-        if why and not self._is_told:
-            self.tell(f"wake-ups: cannot keep the list of withdrawn certificates: {why}")
-        self._is_told = bool(why)
 
 
 def _read_list(

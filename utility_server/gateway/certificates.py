@@ -77,6 +77,7 @@ MOST_SUCCESSORS: Final = 4
 _BACKDATED: Final = timedelta(minutes=5)
 """For hubs whose clocks are late."""
 _SERIAL_SIZE: Final = 16
+_STAND_IN_SECONDS: Final = 300
 _AT_ONCE: Final = 500
 """Meters that are looked up in one query."""
 _ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -400,6 +401,24 @@ class CertificateAuthority:
         It names no meter and is not in the database, so no gateway takes it for a hub's.
         """
         return self.own_files(self.folder / WAKE_FILE, self.folder / "keys" / WAKE_KEY, WAKER, ())
+
+    def stand_in(self, meter: bytes) -> bytes:
+        """Return a certificate (PEM) for our key at the broker that names a meter, for minutes.
+
+        With it the gateway takes a meter's connection there. It is not in the database, so no
+        gateway takes it for a hub's.
+        """
+        issuer_key, issuer = self.open()
+        key = _read_key(self.waker_files()[1]).public_key()
+        now = self.now()
+        name = subject_of(meter)
+        signed = (
+            _builder(self._serial(), now, now + _STAND_IN_SECONDS, name, issuer.subject, key)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=True)
+            .add_extension(_issued_by(issuer), critical=False)
+            .sign(issuer_key, SHA256())
+        )
+        return signed.public_bytes(Encoding.PEM)
 
     def own_files(
         self, certificate_file: Path, key_file: Path, subject: str, names: Sequence[str]

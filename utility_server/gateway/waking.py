@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from protocols.remote_admin.wake import WAKE, BrokerAddress, wake_topic
-from utility_server.gateway.broker_files import WithdrawnKeys
 
 if TYPE_CHECKING:
     from aiomqtt import Client
@@ -52,6 +51,13 @@ TAKEN_OVER: Final = 4
 _QUIET: Final = logging.getLogger("meterlet.wake")
 _QUIET.addHandler(logging.NullHandler())
 _QUIET.propagate = False
+
+
+class Runs(Protocol):
+    """Goes on beside a gateway."""
+
+    async def run(self) -> None:
+        """Go on until cancelled."""
 
 
 class WaitingQuestions(Protocol):
@@ -221,29 +227,34 @@ class Waker:
             self._pending.pop(meter, None)
 
     def _client(self) -> "Client":
-        from aiomqtt import Client, ProtocolVersion
-        from paho.mqtt.packettypes import PacketTypes
-        from paho.mqtt.properties import Properties
+        return broker_client(self.broker, self.context())
 
-        properties = None
-        if not self.broker.is_old:
-            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            properties.MaximumPacketSize = LARGEST_PACKET
-        return Client(
-            self.broker.host,
-            self.broker.port,
-            logger=_QUIET,
-            protocol=ProtocolVersion.V311 if self.broker.is_old else ProtocolVersion.V5,
-            timeout=CONNECT_SECONDS,
-            keepalive=KEEP_ALIVE,
-            max_queued_incoming_messages=1,  # nothing is subscribed to
-            properties=properties,
-            tls_context=self.context(),
-        )
+
+def broker_client(broker: BrokerAddress, context: ssl.SSLContext) -> "Client":
+    """Return a client that is not connected yet; it subscribes to nothing."""
+    from aiomqtt import Client, ProtocolVersion
+    from paho.mqtt.packettypes import PacketTypes
+    from paho.mqtt.properties import Properties
+
+    properties = None
+    if not broker.is_old:
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.MaximumPacketSize = LARGEST_PACKET
+    return Client(
+        broker.host,
+        broker.port,
+        logger=_QUIET,
+        protocol=ProtocolVersion.V311 if broker.is_old else ProtocolVersion.V5,
+        timeout=CONNECT_SECONDS,
+        keepalive=KEEP_ALIVE,
+        max_queued_incoming_messages=1,  # nothing is subscribed to
+        properties=properties,
+        tls_context=context,
+    )
 
 
 @asynccontextmanager
-async def waking(*runners: Waker | WithdrawnKeys | None) -> AsyncIterator[None]:
+async def waking(*runners: Runs | None) -> AsyncIterator[None]:
     """Run a waker, and what keeps its broker's list, if there are any, while the block lasts."""
     async with AsyncExitStack() as stack:
         for runner in runners:
@@ -253,7 +264,7 @@ async def waking(*runners: Waker | WithdrawnKeys | None) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _running(runner: Waker | WithdrawnKeys) -> AsyncIterator[None]:
+async def _running(runner: Runs) -> AsyncIterator[None]:
     task = asyncio.create_task(runner.run())
     try:
         yield
