@@ -12,12 +12,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from click.testing import CliRunner
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from meterlet.commands.main import main
 from protocols.remote_admin.wake import WAKE, BrokerAddress, wake_topic
@@ -193,6 +195,13 @@ def test_a_neighbour_cannot_take_the_place_of_a_hub_s_connection(world: World) -
             other.sendall(b"\xc0\x00")  # PINGREQ: the broker has done all that it would
             assert other.recv(2) == b"\xd0\x00"
         assert not gone
+
+
+def test_what_puts_a_hub_out_of_the_broker_opens_no_door_for_hubs(world: World) -> None:
+    made = x509.load_pem_x509_certificate(world.authority.stand_in(METER))
+    assert world.authority.peer(made.public_bytes(Encoding.DER)) is None
+    left = made.not_valid_after_utc - made.not_valid_before_utc
+    assert left <= timedelta(minutes=10)
 
 
 def test_the_list_is_the_authority_s_and_never_shuts_everybody_out(world: World) -> None:

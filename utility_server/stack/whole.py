@@ -235,6 +235,10 @@ class Stack:
 
     def start(self) -> None:
         """Start everything, with a new utility where there is none. Raises `StoreError`."""
+        self._start_servers()
+        self._start_parts(self._start_broker())
+
+    def _start_servers(self) -> None:
         self.postgresql.start()
         self.told("started", {"part": "postgresql"})
         self.nats.find_port()
@@ -242,7 +246,9 @@ class Stack:
         self.told("started", {"part": "nats"})
         if location_in(self.utility, "utility.db") is None:
             self._make_utility()
-        wake = self._start_broker()
+
+    def _start_parts(self, wake: Sequence[str]) -> None:
+        """Start our own processes; `wake` is with which options the gateway wakes hubs."""
         options = (
             "--utility", str(self.utility), "--nats", self.nats.url,
             "--nats-token-file", str(self.nats.token_file), "--json",
