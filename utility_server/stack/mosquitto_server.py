@@ -89,8 +89,7 @@ class MosquittoServer:
         program = server_program()
         if program is None:
             raise StoreError(missing())
-        if self.process is not None:
-            self.files.reload()
+        if self.files.reload():
             return
         begin = end_of(self.log)
         with self.log.open("ab") as log:
