@@ -4,6 +4,7 @@
 A wake-up proves nothing. The worst that one may do is to have the hub poll a few times more.
 """
 
+import asyncio
 import os
 import random
 import socket
@@ -32,7 +33,9 @@ from protocols.remote_admin.wake import WAKE, BrokerAddress, wake_topic
 from tests.support.broker import client_context, mqtt_client, publish
 from tests.support.waiting import PATIENCE, wait_until
 from tests.support.wake_world import METER, NEIGHBOUR, World, open_world, write_identity
+from utility_server.gateway import waking
 from utility_server.gateway.serving import server_context
+from utility_server.gateway.waking import Waker
 from utility_server.retail.utility import Utility
 
 ELSEWHERE: Final = Trigger(SessionParameters(post=PostParameters(host="evil.example"))).encode()
@@ -179,6 +182,31 @@ def test_the_broker_s_files_are_renewed_and_what_was_changed_in_them_stays(
     (tmp_path / "other").mkdir()
     code, output = write(tmp_path / "other")
     assert (code, "exists already" in output) == (1, True)
+
+
+def test_two_gateways_at_a_broker_take_turns_say_so_once_and_wake_hubs(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waking, "FIRST_BACKOFF", 0.2)
+    monkeypatch.setattr(waking, "LONGEST_BACKOFF", 0.2)
+    monkeypatch.setattr(waking, "LOOK_SECONDS", 0.05)
+    told: list[list[str]] = [[], []]
+    to_wake: list[bytes] = []
+    address = BrokerAddress("localhost", world.broker.port)
+    wakers = [Waker(address, world.gateway, lambda: to_wake, lines.append) for lines in told]
+
+    async def run(hub: Hub) -> None:
+        async with waking.waking(*wakers), asyncio.timeout(PATIENCE):
+            while not any("One is enough" in line for lines in told for line in lines):
+                await asyncio.sleep(0.02)
+            to_wake.append(METER)
+            while not hub.dialled:
+                await asyncio.sleep(0.02)
+
+    with woken_hub(world) as hub:
+        asyncio.run(run(hub))
+    # However often they take turns.
+    assert max(map(len, told)) <= 2 * waking.TAKEN_OVER + 1
 
 
 # Whoever can publish

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from protocols.remote_admin.wake import WAKE, BrokerAddress, wake_topic
+from protocols.remote_admin.wake import TOPICS, WAKE, BrokerAddress, wake_topic
 
 if TYPE_CHECKING:
     from aiomqtt import Client
@@ -199,6 +199,9 @@ class Waker:
 
     async def _publish(self, client: "Client") -> None:
         """Publish what is pending, until the connection ends."""
+        # The client library does not tell of a connection that ends as soon as it is made. Where
+        # the broker answers once more, the end will be told; nothing is subscribed to.
+        await client.unsubscribe(TOPICS, timeout=CONNECT_SECONDS)
         watch = asyncio.create_task(_until_gone(client))
         try:
             while True:
