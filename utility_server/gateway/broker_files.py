@@ -37,8 +37,11 @@ SETTINGS_FILE: Final = "mosquitto.conf"
 RULES_FILE: Final = "acl"
 PROCESS_FILE: Final = "mosquitto.pid"
 _START_SECONDS: Final = 5.0
-_SHUTS_OUT: Final = "crlfile {folder}/crl.pem"
-_ONE_CONNECTION: Final = "use_username_as_clientid true"
+_NEEDED: Final = (
+    "crlfile {folder}/crl.pem",
+    "use_username_as_clientid true",
+    "pid_file {folder}/mosquitto.pid",
+)
 """Lines without which withdrawn keys are not shut out; files from before have them not."""
 _SETTINGS: Final = """\
 # Mosquitto, as the broker that wakes hubs. It speaks TLS alone, and asks for certificates of the
@@ -125,10 +128,9 @@ class BrokerFiles:
             lines = [line.strip() for line in self.settings.read_text().splitlines()]
         except (OSError, UnicodeDecodeError):
             lines = []
-        wanted = (_SHUTS_OUT.format(folder=self.folder), _ONE_CONNECTION)
+        known = {line.split()[0] for line in lines if line}
         # Another place for the list is somebody's own choice.
-        return [line for line in wanted if not any(one.split()[:1] == line.split()[:1]
-                                                   for one in lines)]  # fmt: skip
+        return [line.format(folder=self.folder) for line in _NEEDED if line.split()[0] not in known]
 
     def renew(self, authority: CertificateAuthority) -> frozenset[bytes] | None:
         """Write the list of withdrawn certificates where it has changed.
