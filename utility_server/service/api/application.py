@@ -29,11 +29,13 @@ from utility_server.service.api.routes import (
     claim_runs,
     customers,
     group_settlements,
+    invoices,
     named_invoices,
     records,
     regions,
     rollouts,
     runs,
+    search,
     tariffs,
 )
 from utility_server.service.parts import ServiceParts
@@ -45,7 +47,7 @@ LONGEST_QUERY: Final = 4096
 REQUEST_HEADER: Final = "X-Request-Id"
 _IDENTIFICATION: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 ROUTERS: Final = (
-    customers, tariffs, bills, named_invoices, records, runs, claim_runs,
+    customers, search, tariffs, bills, invoices, named_invoices, records, runs, claim_runs,
     group_settlements, rollouts, regions, administration,
 )  # fmt: skip
 ABOUT: Final = """
