@@ -181,6 +181,26 @@ def test_who_is_in_already_is_put_out_and_stays_out_when_the_hub_has_a_new_key(
     assert hub_heard == [wake_topic(METER)]
 
 
+def test_who_is_in_is_put_out_though_another_process_has_written_the_list(world: World) -> None:
+    """As `broker-files` does, or a gateway that ends in the moment after."""
+    gone: list[int] = []
+
+    def on_disconnect(*_: Any) -> None:
+        gone.append(1)
+
+    told: list[str] = []
+    address = BrokerAddress("localhost", world.broker.port)
+    keeper = WithdrawnKeys(files_of(world), address, world.authority, told.append)
+    asyncio.run(keeper.look())
+    with mqtt_client(world.broker.port, world.context(METER), on_disconnect=on_disconnect):
+        world.authority.withdraw(METER)
+        assert files_of(world).renew(world.authority)
+        asyncio.run(keeper.look())
+        wait_until(lambda: gone, "the end of the thief's connection")
+        world.broker.wait_for("certificate verify failed")
+    assert told == []
+
+
 def test_a_neighbour_cannot_take_the_place_of_a_hub_s_connection(world: World) -> None:
     gone: list[int] = []
 

@@ -42,6 +42,8 @@ class WithdrawnKeys:
     """Told once that the list cannot be kept, or that the broker was not told of it."""
     monotonic: Callable[[], float] = field(default=time.monotonic, repr=False)
     _has_looked: bool = False
+    _known: set[bytes] = field(default_factory=set)
+    """The serial numbers that were withdrawn when it was looked last."""
     _is_told: bool = False
 
     async def run(self) -> None:
@@ -70,20 +72,22 @@ class WithdrawnKeys:
     def _shut_out(self) -> list[bytes]:
         """Have the broker let no withdrawn key in; return the meters of those who may be in."""
         is_first = not self._has_looked
-        new = self.files.renew(self.authority)
-        if new is None and not is_first:
+        listed = self.files.renew(self.authority)
+        withdrawn = self.authority.withdrawn()
+        # Another process may have written the list, and whoever has done so puts nobody out.
+        serials = set(listed or ()) | (set() if is_first else set(withdrawn) - self._known)
+        self._known = set(withdrawn)
+        if listed is None and not serials and not is_first:
             return []
         if not self.files.reload():
-            if new is not None:
+            if listed is not None:
                 self.tell(
                     f"wake-ups: {self.files.folder / CRL_FILE} has changed, and no broker runs with"
                     f" {self.files.settings} here: restart yours"
                 )
             return []
-        serials = set(new or ())
         if is_first:  # whoever has written the list may have ended before the broker was told
             since = self.authority.now() - AT_START_SECONDS
-            withdrawn = self.authority.withdrawn()
             serials |= {serial for serial, moment in withdrawn.items() if moment >= since}
         found = [self.authority.find(serial) for serial in sorted(serials)]
         return list(dict.fromkeys(one.meter for one in found if one is not None))
