@@ -51,6 +51,9 @@ MOST_ATTEMPTS: Final = 3
 MOST_ANSWERS: Final = 100
 """Of one hub to one roll-out; from then on the newest takes the place of the one before."""
 
+GONE: Final = (RolloutState.PLANNED, RolloutState.ROLLED_BACK)
+"""States of a roll-out that has left no version on hubs."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -112,12 +115,8 @@ class Rollouts:
         now = self.now()
         with writing(self.engine) as connection:
             if package is not None:
-                self._require_newer(connection, package)
-                known = select(loads.c.digest).where(loads.c.digest == package.target.digest)
-                if connection.execute(known).first() is None:
-                    connection.execute(
-                        insert(loads).values(digest=package.target.digest, block=package.block)
-                    )
+                self._require_newer(connection, package.aid, package.target.version)
+                self._keep_load(connection, package)
             last = connection.execute(select(func.max(table.c.number))).scalar_one()
             number = (last or 0) + 1
             connection.execute(
@@ -156,11 +155,15 @@ class Rollouts:
         """Open the first wave; raise `RolloutRefused` unless it is planned.
 
         Another one of the same package ends with that. One that is being rolled back has to be
-        rolled back first.
+        rolled back first. A version must still be newer than any that was rolled out, and none of
+        the package that was planned later may have begun: what began last is what goes back.
         """
         with writing(self.engine) as connection:
             rollout = self._find(connection, number)
             _require(rollout, RolloutState.PLANNED, word="started")
+            if rollout.kind is Kind.VERSION:
+                self._require_newer(connection, rollout.package, rollout.version)
+                self._require_last(connection, rollout, "has begun: plan this one again")
             for other in self._active_of(connection, rollout):
                 if other.state is RolloutState.ROLLING_BACK:
                     raise RolloutRefused(
@@ -502,30 +505,61 @@ class Rollouts:
             insert(answers).values(number=number, meter=meter, place=place, **values)
         )
 
-    def _require_newer(self, connection: Connection, package: BroughtPackage) -> None:
-        gone = (RolloutState.PLANNED, RolloutState.ROLLED_BACK)
+    def _keep_load(self, connection: Connection, package: BroughtPackage) -> None:
+        """Keep what is loaded; plans of another file with the same signed part end.
+
+        No hub gets a file that its roll-out was not planned with. Raises `RolloutRefused` where
+        hubs may have the other one.
+        """
+        digest = package.target.digest
+        query = select(loads.c.block).where(loads.c.digest == digest)
+        known = connection.execute(query).scalar_one_or_none()
+        if known is None:
+            connection.execute(insert(loads).values(digest=digest, block=package.block))
+        elif bytes(known) != package.block:
+            query = select(table).where(table.c.digest == digest)
+            for other in [_facts(row) for row in connection.execute(query)]:
+                if other.state not in (*GONE, RolloutState.SUPERSEDED):
+                    raise RolloutRefused(
+                        f"roll-out {other.number} has brought another file with the same signed"
+                        " part: roll that one back"
+                    )
+                if other.state is RolloutState.PLANNED:
+                    why = "by another file with the same signed part"
+                    self._move(connection, other, RolloutState.SUPERSEDED, why)
+            connection.execute(
+                update(loads).where(loads.c.digest == digest).values(block=package.block)
+            )
+
+    def _require_newer(
+        self, connection: Connection, package: bytes, wanted: tuple[int, int]
+    ) -> None:
         query = select(table.c.number, table.c.version).where(
             table.c.kind == Kind.VERSION,
-            table.c.package == package.aid,
-            table.c.state.not_in(gone),
+            table.c.package == package,
+            table.c.state.not_in(GONE),
+            table.c.wave > 0,
         )
         for number, version in connection.execute(query):
-            if tuple(version) >= package.target.version:
+            if tuple(version) >= wanted:
                 raise RolloutRefused(
                     f"roll-out {number} has brought version {version[0]}.{version[1]} of the"
-                    f" package, which is no older than {package.target}: roll that one back"
+                    f" package, which is no older than {wanted[0]}.{wanted[1]}: roll that one back"
                 )
 
-    def _require_last(self, connection: Connection, rollout: RolloutFacts) -> None:
+    def _require_last(
+        self, connection: Connection, rollout: RolloutFacts, why: str = "came later: roll it back"
+    ) -> None:
         """Hubs keep one version before: only the newest roll-out of a package goes back."""
         query = select(func.max(table.c.number)).where(
             table.c.kind == Kind.VERSION,
             table.c.package == rollout.package,
-            table.c.state.not_in((RolloutState.PLANNED, RolloutState.ROLLED_BACK)),
+            table.c.state.not_in(GONE),
+            table.c.wave > 0,
         )
         newest = connection.execute(query).scalar_one()
         if newest is not None and newest > rollout.number:
-            raise RolloutRefused(f"roll-out {newest} of the same package came later: roll it back")
+            raise RolloutRefused(f"roll-out {newest} of the same package {why}")
 
     def _active_of(self, connection: Connection, rollout: RolloutFacts) -> list[RolloutFacts]:
         query = select(table).where(
