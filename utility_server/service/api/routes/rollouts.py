@@ -83,6 +83,8 @@ def plan_rollout(request: Request, response: Response, body: NewRollout) -> Any:
     It must be newer than any that was rolled out. Cards take only what its vendor has signed, and
     only where the resident lets the recipient bring versions.
     """
+    if not body.name.isprintable():  # it is shown in terminals, too
+        raise ServiceRefused("a roll-out's name is one line of text")
     content, waves, meters = content_of(body.package, "package"), _waves(body), _meters(body.meters)
     with _naming_customers():
         made = plan_version(parts_of(request).utility, body.name, content, meters, waves)
