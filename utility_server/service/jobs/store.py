@@ -41,7 +41,7 @@ RUNS: Final = b"runs"
 LEASE_SECONDS: Final = 30
 """Who holds a run says so again within that time, or is taken for dead."""
 MOST_OPEN: Final = 100
-"""More runs than that do not wait at a time."""
+"""More runs of a kind than that do not wait at a time."""
 
 
 class JobState(StrEnum):
@@ -142,9 +142,13 @@ class Jobs:
             if (known.kind, known.owner, bytes(known.parameters)) != (kind, owner, encoded):
                 raise ServiceRefused("there is another run of that name")
             return _job(known)
-        waiting = select(func.count()).select_from(table).where(table.c.state.in_(OPEN))
+        # By kind: whoever settles does not keep bills or checks of the records from being made.
+        is_waiting = table.c.state.in_(OPEN), table.c.kind == kind
+        waiting = select(func.count()).select_from(table).where(*is_waiting)
         if connection.execute(waiting).scalar_one() >= MOST_OPEN:
-            raise ServiceRefused(f"{MOST_OPEN} runs are not done yet; wait, or cancel one")
+            raise ServiceRefused(
+                f"{MOST_OPEN} runs of this kind are not done yet; wait, or cancel one"
+            )
         connection.execute(
             insert(table).values(
                 identification=identification,
