@@ -25,6 +25,7 @@ from sqlalchemy import Connection, Engine, Row, and_, func, insert, or_, select,
 from applets.common.questions import Question
 from utility_server.database import claim_document_table as documents
 from utility_server.database import claim_item_table as table
+from utility_server.database import job_table as jobs
 from utility_server.database import reading, writing
 from utility_server.errors import (
     AnswerTooLong,
@@ -72,6 +73,8 @@ ASKING: Final = (ClaimState.ASKED, ClaimState.UNREACHABLE, ClaimState.NOT_READY)
 """States in which a hub's answer is taken."""
 OPEN: Final = (ClaimState.NEW, *ASKING, ClaimState.ANSWERED)
 """What is not at its end."""
+GOING_ON: Final = ("waiting", "running")
+"""States of a run, as the service keeps them, in which hubs are asked for it."""
 TO_RETRY: Final = (ClaimState.GIVEN_UP, ClaimState.REFUSED, ClaimState.CANCELLED)
 """What a run that begins again tries anew; nobody who has declined is asked again by it."""
 
@@ -126,14 +129,12 @@ class ClaimItems:
     engine: Engine
     now: Callable[[], int] = field(repr=False)
 
-    def keep_document(self, content: bytes) -> bytes:
-        """Keep what a run asks under; return its SHA-256."""
+    def keep_document(self, connection: Connection, content: bytes) -> None:
+        """Keep what a run asks under by its SHA-256, in the transaction that keeps the run."""
         digest = sha256(content).digest()
-        with writing(self.engine, digest) as connection:
-            known = select(documents.c.digest).where(documents.c.digest == digest)
-            if connection.execute(known).first() is None:
-                connection.execute(insert(documents).values(digest=digest, content=content))
-        return digest
+        known = select(documents.c.digest).where(documents.c.digest == digest)
+        if connection.execute(known).first() is None:
+            connection.execute(insert(documents).values(digest=digest, content=content))
 
     def document(self, digest: bytes) -> bytes:
         """Return what was kept under a digest; raise `StoreError` where that is not it."""
@@ -208,7 +209,7 @@ class ClaimItems:
 
     def due_meters(self) -> frozenset[bytes]:
         """Return the meters whose hubs are waited for."""
-        query = select(table.c.meter).where(_is_waited_for(), table.c.due <= self.now())
+        query = select(table.c.meter).where(_is_waited_for(), _goes_on(), table.c.due <= self.now())
         with reading(self.engine) as connection:
             found = connection.execute(query.distinct()).scalars()
             return frozenset(bytes(meter) for meter in found)
@@ -216,7 +217,7 @@ class ClaimItems:
     def waiting(self, meter: bytes) -> list[ClaimItem]:
         """Return what a meter's hub is to be asked now, the oldest period first."""
         query = select(table).where(
-            table.c.meter == meter, _is_waited_for(), table.c.due <= self.now()
+            table.c.meter == meter, _is_waited_for(), _goes_on(), table.c.due <= self.now()
         )
         return self._found(query.order_by(table.c.begin, table.c.job))
 
@@ -400,6 +401,15 @@ def _is_still_answered(connection: Connection, item: ClaimItem) -> bool:
 def _is_waited_for() -> Any:
     """Tell whose hub is asked when it dials in: also one that was not reached at its address."""
     return table.c.state.in_(ASKING)
+
+
+def _goes_on() -> Any:
+    """Tell whose run is not over: one that has failed, or is to begin again, asks nobody.
+
+    Nobody would enter the answer, and the hub would count it.
+    """
+    is_open = jobs.c.state.in_(GOING_ON)
+    return select(jobs.c.kind).where(jobs.c.identification == table.c.job, is_open).exists()
 
 
 def _is_tried() -> Any:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Settlements and profiles over many customers: runs, which go on while nobody waits."""
 
+from hashlib import sha256
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query, Request
@@ -258,7 +259,7 @@ def _begin(
     if any(int(where.rpartition(":")[2]) > LARGEST_PORT for where in body.addresses.values()):
         raise ServiceRefused("there is no such port")
     order = ClaimOrder(
-        document=parts.utility.claim_items.keep_document(document),
+        document=sha256(document).digest(),
         period=period,
         about=about,
         suppliers=suppliers,
@@ -268,7 +269,8 @@ def _begin(
         wait_seconds=body.wait_seconds,
     )
     at = SETTLEMENTS if kind == SETTLEMENT_RUN else PROFILES
-    return _state(begun(request, response, kind, dict(order.facts()), f"/v1{at}"))
+    facts = dict(order.facts())
+    return _state(begun(request, response, kind, facts, f"/v1{at}", document))
 
 
 def _require_members(request: Request, suppliers: dict[str, tuple[bytes, ...]]) -> None:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from protocols.metrology import Period
+from utility_server.database import writing
 from utility_server.errors import ServiceRefused, UnknownCustomer
 from utility_server.retail.contracts import LAST_START, Cycle
 from utility_server.retail.standings import STANDS, Standing
@@ -39,11 +40,12 @@ from utility_server.service.api.paging import (
     period_or_month,
 )
 from utility_server.service.api.problems import Problem
+from utility_server.service.api.repeated import KEPT_SECONDS
 from utility_server.service.jobs import bill_run, record_check
 from utility_server.service.jobs.bill_run import BillRunOrder
 from utility_server.service.jobs.items import TO_RETRY, TO_TRY, BillRunItem, ItemState
 from utility_server.service.jobs.schedules import Schedule
-from utility_server.service.jobs.store import Job
+from utility_server.service.jobs.store import RUNS, Job
 from utility_server.service.words import utc_text
 
 router = APIRouter(tags=["runs"], route_class=ServiceRoute)
@@ -254,16 +256,31 @@ def order_of(request: Request, body: BillRunOrderModel) -> BillRunOrder:
 
 
 def begun(
-    request: Request, response: Response, kind: str, facts: dict[str, Any], at: str = "/v1/runs"
+    request: Request,
+    response: Response,
+    kind: str,
+    facts: dict[str, Any],
+    at: str = "/v1/runs",
+    document: bytes = b"",
 ) -> Job:
-    """Begin a run, which is found at that address; the same request again finds the same run."""
+    """Begin a run, which is found at that address; the same request again finds the same run.
+
+    `document` is what it asks under, and kept with it.
+    """
     parts, who = parts_of(request), principal_of(request).who
     if (key := request.headers.get(KEY_HEADER)) is not None:
         # Done again after a crash, the same request finds the run that it has begun.
         name = sha256(f"{len(who)} {who} {kind} {key}".encode()).hexdigest()[:32]
+        oldest = parts.jobs.now() - KEPT_SECONDS
+        while (known := parts.jobs.find(name)) is not None and known.created <= oldest:
+            name = sha256(name.encode()).hexdigest()[:32]  # the key counts for a week
     else:
         name = parts.settings.randomness(16).hex()
-    job = parts.jobs.create(name, kind, who, facts)
+    with writing(parts.jobs.engine, RUNS, sha256(document).digest()) as connection:
+        job = parts.jobs.create_in(connection, name, kind, who, facts)
+        if document:
+            parts.utility.claim_items.keep_document(connection, document)
+    request.state.target = f"run={job.identification}"
     response.headers["Location"] = f"{at}/{job.identification}"
     return job
 
