@@ -4,6 +4,7 @@
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,17 +35,35 @@ def new_folder(folder: Path, what: str) -> Iterator[None]:
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def alone_in(folder: Path, seconds: float | None = None) -> Iterator[None]:
     """Run the block while no other process is in such a block on this folder.
 
     For files that are read, changed and put back. The lock ends with the process at the latest.
+    Whoever may read a folder can hold it: `seconds` are how long it is waited for. Raises
+    `StoreError`.
     """
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError as error:
         raise StoreError(f"{folder}: {error.strerror}") from None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _lock(descriptor, folder, seconds)
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: Path, seconds: float | None) -> None:
+    if seconds is None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise StoreError(f"{folder}: another process holds it locked") from None
+            time.sleep(0.02)
+        else:
+            return

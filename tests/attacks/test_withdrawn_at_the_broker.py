@@ -5,6 +5,8 @@ He is put out, and not let in again, by whatever session of before.
 """
 
 import asyncio
+import fcntl
+import os
 import signal
 import socket
 import ssl
@@ -15,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from threading import Thread
 from typing import Any, Final
 
 import pytest
@@ -27,6 +30,7 @@ from protocols.remote_admin.wake import WAKE, BrokerAddress, wake_topic
 from tests.support.broker import client_context, mqtt_client, publish
 from tests.support.waiting import PATIENCE, wait_until
 from tests.support.wake_world import METER, NEIGHBOUR, World, open_world, write_identity
+from utility_server.gateway import broker_files
 from utility_server.gateway.broker_files import BrokerFiles
 from utility_server.gateway.waking import NewlyWaiting
 from utility_server.gateway.withdrawn_keys import WithdrawnKeys
@@ -199,6 +203,30 @@ def test_who_is_in_is_put_out_though_another_process_has_written_the_list(world:
         wait_until(lambda: gone, "the end of the thief's connection")
         world.broker.wait_for("certificate verify failed")
     assert told == []
+
+
+def test_whoever_holds_the_folder_locked_is_named_and_holds_nothing_up_for_ever(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any user of the machine may read the folder, and so lock it."""
+    monkeypatch.setattr(broker_files, "LOCK_SECONDS", 0.1)
+    told: list[str] = []
+    address = BrokerAddress("localhost", world.broker.port)
+    keeper = WithdrawnKeys(files_of(world), address, world.authority, told.append)
+    held = os.open(world.broker.folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_SH)
+        world.authority.withdraw(METER)
+        looking = Thread(target=lambda: asyncio.run(keeper.look()), daemon=True)
+        looking.start()
+        looking.join(PATIENCE / 2)
+        assert not looking.is_alive()
+        assert len(told) == 1
+        assert told[0].endswith("another process holds it locked")
+    finally:
+        os.close(held)
+    keep(world)
+    assert not is_let_in(world, world.context(METER))
 
 
 def test_a_neighbour_cannot_take_the_place_of_a_hub_s_connection(world: World) -> None:

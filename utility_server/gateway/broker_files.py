@@ -37,6 +37,8 @@ SETTINGS_FILE: Final = "mosquitto.conf"
 RULES_FILE: Final = "acl"
 PROCESS_FILE: Final = "mosquitto.pid"
 _START_SECONDS: Final = 5.0
+LOCK_SECONDS: Final = 10.0
+"""How long another process may be at work in the folder."""
 _NEEDED: Final = (
     "crlfile {folder}/crl.pem",
     "use_username_as_clientid true",
@@ -139,7 +141,8 @@ class BrokerFiles:
         `StoreError` where it cannot be written.
         """
         path = self.folder / CRL_FILE
-        with alone_in(self.folder):
+        # Others may read the folder, and so lock it: for so long and no longer.
+        with alone_in(self.folder, LOCK_SECONDS):
             withdrawn = authority.withdrawn()
             before = _read_list(path, authority)
             listed = None if before is None else {_serial(one) for one in before}
