@@ -43,7 +43,7 @@ from hub.applet_host.aggregation_record import reseal_rounds
 from hub.applet_host.answers import ANSWERS_COMPONENT, reseal_answers
 from hub.applet_host.memory import MEMORY_COMPONENT, reseal_memory
 from hub.applet_host.runtime import MachineRuntime
-from hub.applet_host.services import STORE_COMPONENT, AppletStore, reseal_stores
+from hub.applet_host.store import STORE_COMPONENT, AppletStore, reseal_stores
 from hub.card.content import instance_of
 from hub.card.entries import Kind
 from hub.card.open import Card

@@ -20,7 +20,7 @@ from typing import Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from hub.applet_host.services import granted_registers
+from hub.applet_host.registers import granted_registers
 from hub.card.entries import Kind, Privilege, RegistryEntry
 from hub.card.line import Line
 from hub.card.open import Card

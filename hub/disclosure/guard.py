@@ -60,6 +60,7 @@ from hub.disclosure.frequency import check_often
 from hub.disclosure.knowledge import Knowledge, knowledge_of
 from hub.disclosure.limits import check_limits
 from hub.disclosure.log import DisclosureLog, LogEntry
+from hub.disclosure.numbers import PRICED, Number
 from hub.disclosure.published import check_published, publication_facts
 from hub.disclosure.records import (
     number_facts,
@@ -69,10 +70,8 @@ from hub.disclosure.records import (
 )
 from hub.disclosure.refusals import RefusalMemo, RefusalSums
 from hub.disclosure.requests import (
-    PRICED,
     AggregateRequest,
     ExportRequest,
-    Number,
     OutputRequest,
     Release,
     ReleaseRequest,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hub.disclosure.cells import Opening, Refinement, refine, relative, sums_may_tell
-from hub.disclosure.requests import Number
+from hub.disclosure.numbers import Number
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import pytest
 from applets.aggregation.messages import Instruction
 from hub.applet_host import HubAggregation, RoundRecord
 from hub.applet_host.command import CommandStack
-from hub.applet_host.services import granted_registers
+from hub.applet_host.registers import granted_registers
 from hub.installer import Installer
 from hub.machine.machine import AppletMachine
 from hub.machine.meter import WorkMeter

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from hub.applet_host.services import AppletStore
+from hub.applet_host.store import AppletStore
 from hub.device import Device
 from hub.inspection.api.json_views import invoice_json, readings_json
 from hub.inspection.store import open_inspection
