@@ -61,12 +61,7 @@ from hub.certifier.succession import (
 from hub.correcting import CorrectedRegister, correct_register
 from hub.description import FORMAT, FORMAT_OF_SEVERAL, why_missing, with_meter_in
 from hub.description import Description as Description
-from hub.disclosure import (
-    CONSENT_COMPONENT,
-    LOG_COMPONENT,
-    STRANGERS_COMPONENT,
-    Disclosure,
-)
+from hub.disclosure import CONSENT_COMPONENT, LOG_COMPONENT, STRANGERS_COMPONENT, Disclosure
 from hub.disclosure.countersigned import COUNTERSIGNED_COMPONENT
 from hub.disclosure.log import reseal_log
 from hub.disclosure.strangers import reseal_sources
@@ -86,13 +81,7 @@ from hub.replacing import finish_replacing
 from hub.text import utc_text
 from hub.vault.database import Database
 from hub.vault.days import DAYS_COMPONENT, DayJournal
-from hub.vault.key_file import (
-    VAULT_KEY,
-    current_vault_key,
-    fingerprint,
-    put_in_force,
-    synchronise,
-)
+from hub.vault.key_file import VAULT_KEY, current_vault_key, fingerprint, put_in_force, synchronise
 from hub.vault.resealing import (
     CORRECTED_DAYS,
     CORRECTIONS,
@@ -110,12 +99,7 @@ from hub.vault.vault import VAULT_COMPONENT, Channel, KeyReplaced, ReadingRefuse
 from protocols.aggregation.revocations import RevocationList, revoked_since
 from protocols.canonical.foreign_text import read_toml
 from protocols.canonical.signing import key_id_of
-from protocols.metrology import (
-    GridError,
-    KeyAnnouncement,
-    Series,
-    find_zone,
-)
+from protocols.metrology import GridError, KeyAnnouncement, Series, find_zone
 from protocols.metrology.key_chain import EARLIEST
 from protocols.secure_channel.keys import StaticKeys
 from sml_codec import Obis

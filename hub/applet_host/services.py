@@ -10,24 +10,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from hub.applet_host.certified_days import incomplete
-from hub.applet_host.cost import (
-    cost_of_days,
-)
+from hub.applet_host.cost import cost_of_days
 from hub.applet_host.custody import CustodyGate
-from hub.applet_host.registers import (
-    granted_register,
-    period_of,
-)
+from hub.applet_host.registers import granted_register, period_of
 from hub.machine.meter import WorkMeter
 from hub.machine.raw import at_resolution
 from hub.metering import MeteredRegister, PeriodIncomplete
 from protocols.metrology import Period
 from protocols.platform.errors import Refusal, Refused
-from protocols.platform.services import (
-    Grid,
-    Slots,
-    Use,
-)
+from protocols.platform.services import Grid, Slots, Use
 
 
 @dataclass(frozen=True, slots=True)

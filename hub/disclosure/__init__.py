@@ -3,12 +3,7 @@
 
 from hub.disclosure.cells import Form
 from hub.disclosure.consent_record import CONSENT_COMPONENT
-from hub.disclosure.consents import (
-    LEAST_MINUTES,
-    Consent,
-    ConsentTerms,
-    UnknownConsent,
-)
+from hub.disclosure.consents import LEAST_MINUTES, Consent, ConsentTerms, UnknownConsent
 from hub.disclosure.guard import Disclosure
 from hub.disclosure.knowledge import Knowledge, knowledge_of
 from hub.disclosure.log import LOG_COMPONENT, DisclosureLog, LogEntry, LogTampered

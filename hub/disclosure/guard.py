@@ -51,23 +51,14 @@ from typing import Any, Final
 
 from hub.disclosure.cells import Form, Opening, Refinement, refine, relative, sums_may_tell
 from hub.disclosure.consent_record import ConsentRecord
-from hub.disclosure.consents import (
-    Consent,
-    ConsentTerms,
-    UnknownConsent,
-)
+from hub.disclosure.consents import Consent, ConsentTerms, UnknownConsent
 from hub.disclosure.frequency import check_often
 from hub.disclosure.knowledge import Knowledge, knowledge_of
 from hub.disclosure.limits import check_limits
 from hub.disclosure.log import DisclosureLog, LogEntry
 from hub.disclosure.numbers import PRICED, Number
 from hub.disclosure.published import check_published, publication_facts
-from hub.disclosure.records import (
-    number_facts,
-    release_of,
-    request_facts,
-    terms_facts,
-)
+from hub.disclosure.records import number_facts, release_of, request_facts, terms_facts
 from hub.disclosure.refusals import RefusalMemo, RefusalSums
 from hub.disclosure.requests import (
     AggregateRequest,

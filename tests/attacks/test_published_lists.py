@@ -28,12 +28,7 @@ from hub.inspection.views.published import published_view, take_published
 from protocols.amounts import SlotForm, Sum
 from protocols.canonical.signing import key_id_of, sign_document
 from protocols.metrology import ACTIVE_ENERGY_IMPORT
-from protocols.published import (
-    LIST_CONTENT_TYPE,
-    DocumentKind,
-    PublishedDocument,
-    PublishedList,
-)
+from protocols.published import LIST_CONTENT_TYPE, DocumentKind, PublishedDocument, PublishedList
 from tests.support.consented import BILLING
 from tests.support.releases import in_coins
 

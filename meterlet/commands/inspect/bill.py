@@ -13,13 +13,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from hub.device import Device
-from hub.inspection.api.json_views import (
-    TariffsJson,
-    disclosed_json,
-    forecast_json,
-    invoice_json,
-    offers_json,
-)
+from hub.inspection.api.json_bills import TariffsJson, forecast_json, invoice_json, offers_json
+from hub.inspection.api.json_releases import disclosed_json
 from hub.inspection.errors import InspectionError
 from hub.inspection.views.bill import CheckedBill, Verdict, check_invoice
 from hub.inspection.views.calendar import By

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from applets.aggregation.messages import Instruction
-from hub.inspection.api.json_views import disclosed_json
+from hub.inspection.api.json_releases import disclosed_json
 from hub.inspection.views.releases import releases_view
 from hub.machine.machine import AppletMachine
 from protocols.aggregation.decryption import decrypt_sum

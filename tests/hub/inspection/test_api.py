@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from hub.device import Device
 from hub.disclosure import LogEntry
 from hub.inspection.api.application import create_api
-from hub.inspection.api.json_views import readings_json
+from hub.inspection.api.json_readings import readings_json
 from hub.inspection.api.operations import OPERATIONS
 from hub.inspection.api.rate_limit import RateLimit
 from hub.inspection.api.tokens import Scope, Tokens
