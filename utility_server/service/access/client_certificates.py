@@ -26,15 +26,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from sqlalchemy import Engine, Row, insert, select, update
+from sqlalchemy import Engine, Row, insert, select
 
 from utility_server.database import client_certificate_table as table
 from utility_server.database import hub_certificate_table, reading, writing
 from utility_server.errors import AccessProblem
 from utility_server.service.access.roles import Principal, Role, roles_text, stored_roles
+from utility_server.service.access.systems import end_row, find_row, require_system
 
 LARGEST: Final = 1 << 14
-LONGEST_NAME: Final = 64
 LEAST_RSA_BITS: Final = 2048
 
 
@@ -74,12 +74,7 @@ class ClientCertificates:
 
         Raises `AccessProblem` for one that cannot be a system's, is a hub's, or is on record.
         """
-        if not (0 < len(name) <= LONGEST_NAME and name.isprintable()):
-            raise AccessProblem(
-                f"a certificate's name has 1 to {LONGEST_NAME} characters that are shown"
-            )
-        if not roles:
-            raise AccessProblem("say a role at least")
+        require_system("a certificate", name, roles)
         now = self.now()
         require_client(certificate, now)
         der = certificate.public_bytes(Encoding.DER)
@@ -129,12 +124,8 @@ class ClientCertificates:
 
         Raises `AccessProblem` where there is none.
         """
-        where = table.c.fingerprint == fingerprint
-        with writing(self.engine, fingerprint.encode()) as connection:
-            connection.execute(
-                update(table).where(where, table.c.withdrawn == 0).values(withdrawn=self.now())
-            )
-            row = connection.execute(select(table).where(where)).one_or_none()
+        key, withdrawn = table.c.fingerprint, table.c.withdrawn
+        row = end_row(self.engine, key, fingerprint, withdrawn, self.now())
         if row is None:
             raise AccessProblem("there is no certificate of that fingerprint")
         return _kept(row)
@@ -142,10 +133,7 @@ class ClientCertificates:
     def find(self, der: bytes) -> Principal | None:
         """Return whose certificate a client has shown in TLS; None where it does not count."""
         fingerprint = sha256(der).hexdigest()
-        with reading(self.engine) as connection:
-            row = connection.execute(
-                select(table).where(table.c.fingerprint == fingerprint)
-            ).one_or_none()
+        row = find_row(self.engine, table.c.fingerprint, fingerprint)
         if row is None:
             return None
         known = _kept(row)
