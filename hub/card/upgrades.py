@@ -99,7 +99,7 @@ class PackageUpgrades:
             raise CardRefusal(
                 Sw.CONDITIONS_NOT_SATISFIED, "the resident has refused just this version"
             )
-        instances = [instance_of(one) for one in self._check(entry, new.file)]
+        instances = [instance_of(one) for one in self._check(new.file)]
         # What asks for more than the resident has agreed to never runs before the resident's yes.
         if not self._runtime.asks_for_more(new.file, instances):
             self._switch(entry, new, carries=True, keeps=True)
@@ -119,7 +119,7 @@ class PackageUpgrades:
         `carries`: the consents go over. `keeps`: the one that was there may be put back.
         """
         file = new.file
-        instances = [instance_of(one) for one in self._check(entry, file)]
+        instances = [instance_of(one) for one in self._check(file)]
         if carries:
             self._runtime.carry_consents(file, instances)
         self._runtime.upgrade(file, instances)
@@ -140,7 +140,7 @@ class PackageUpgrades:
         self._content.require_code_memory(self._content.domain(entry.domain), 0)
         self._runtime.tell_of_version(entry.aid, file.version, "in place")
 
-    def _check(self, entry: RegistryEntry, file: LoadFile) -> list[RegistryEntry]:
+    def _check(self, file: LoadFile) -> list[RegistryEntry]:
         """Return the instances that go with a version; raise `CardRefusal` where it does not fit.
 
         They are those of the package or, where it is a library, of those that import it.
