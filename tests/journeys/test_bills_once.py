@@ -4,7 +4,6 @@
 import json
 import signal
 import subprocess
-from pathlib import Path
 
 import pytest
 from sqlalchemy import update
@@ -28,13 +27,6 @@ STEPS = {
     "the hub has the invoice": ("HeadEnd.ask", 2, "entered"),
     "the delivery is noted": ("Questions.delivered", 1, "delivered"),
 }
-
-
-@pytest.fixture
-def town(tmp_path: Path) -> Town:
-    town = Town(tmp_path)
-    town.build()
-    return town
 
 
 def waiting(town: Town) -> list[tuple[str, int | None]]:

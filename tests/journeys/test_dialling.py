@@ -22,13 +22,6 @@ from tests.support.waiting import PATIENCE, wait_until
 pytestmark = pytest.mark.process
 
 
-@pytest.fixture
-def town(tmp_path: Path) -> Town:
-    town = Town(tmp_path)
-    town.build()
-    return town
-
-
 def shown_to_the_resident(town: Town) -> list[int]:
     with Device.open(town.hub) as device:
         return [one.number for one in supplier_documents(device, AID).invoices]

@@ -23,9 +23,7 @@ pytestmark = pytest.mark.process
 
 
 @pytest.fixture
-def town(tmp_path: Path) -> Town:
-    town = Town(tmp_path)
-    town.build()
+def town(town: Town) -> Town:
     dialling.certify(town)
     return town
 
