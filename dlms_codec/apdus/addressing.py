@@ -61,6 +61,17 @@ class SelectiveAccess:
     parameters: Data
 
 
+def _numbered(class_id: int, obis: Obis, number: int) -> bytes:
+    """Return an attribute or method of an object; its number has a sign."""
+    return _two(class_id) + obis.code + _byte(number & 0xFF if -128 <= number < 0 else number)
+
+
+def _read_numbered(reader: Reader) -> tuple[int, Obis, int]:
+    class_id, obis = reader.uint(2), Obis(reader.take(6))
+    number = reader.uint(1)
+    return class_id, obis, number - 256 if number > 127 else number
+
+
 @dataclass(frozen=True, slots=True)
 class Attribute:
     """An attribute of an object, or a part of it."""
@@ -79,8 +90,7 @@ class Attribute:
 
     def encode_plain(self) -> bytes:
         """Return the descriptor without a word about a part."""
-        number = _byte(self.attribute & 0xFF if -128 <= self.attribute < 0 else self.attribute)
-        return _two(self.class_id) + self.obis.code + number
+        return _numbered(self.class_id, self.obis, self.attribute)
 
     @classmethod
     def read(cls, reader: Reader) -> Attribute:
@@ -94,9 +104,7 @@ class Attribute:
     @classmethod
     def read_plain(cls, reader: Reader) -> Attribute:
         """Return the descriptor that stands here, where no part can be named."""
-        class_id, obis = reader.uint(2), Obis(reader.take(6))
-        number = reader.uint(1)
-        return cls(class_id, obis, number - 256 if number > 127 else number)
+        return cls(*_read_numbered(reader))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +117,12 @@ class Method:
 
     def encode(self) -> bytes:
         """Return the descriptor."""
-        number = _byte(self.method & 0xFF if -128 <= self.method < 0 else self.method)
-        return _two(self.class_id) + self.obis.code + number
+        return _numbered(self.class_id, self.obis, self.method)
 
     @classmethod
     def read(cls, reader: Reader) -> Method:
         """Return the descriptor that stands here."""
-        class_id, obis = reader.uint(2), Obis(reader.take(6))
-        number = reader.uint(1)
-        return cls(class_id, obis, number - 256 if number > 127 else number)
+        return cls(*_read_numbered(reader))
 
 
 @dataclass(frozen=True, slots=True)
