@@ -13,6 +13,9 @@ PYTEST := $(BIN)/python -m pytest -q
 SPREAD := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
+# Hundreds of processes start in the tests: each would compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test check lint types contracts docs tests clients test-memory compiled compiled-tests \
     soak search bench fuzz peers format clean
