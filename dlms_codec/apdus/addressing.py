@@ -7,7 +7,7 @@ import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dlms_codec.axdr import encode_data, encode_length, encode_octets
+from dlms_codec.axdr import encode_byte, encode_data, encode_length, encode_octets, encode_two
 from dlms_codec.data import Data
 from dlms_codec.errors import EncodingError, MalformedDlms
 from dlms_codec.obis import Obis
@@ -63,7 +63,11 @@ class SelectiveAccess:
 
 def _numbered(class_id: int, obis: Obis, number: int) -> bytes:
     """Return an attribute or method of an object; its number has a sign."""
-    return _two(class_id) + obis.code + _byte(number & 0xFF if -128 <= number < 0 else number)
+    return (
+        encode_two(class_id)
+        + obis.code
+        + encode_byte(number & 0xFF if -128 <= number < 0 else number)
+    )
 
 
 def _read_numbered(reader: Reader) -> tuple[int, Obis, int]:
@@ -161,7 +165,7 @@ def encode_result(result: Value | Failure) -> bytes:
     """Return a value, or why there is none."""
     if isinstance(result, Value):
         return b"\0" + encode_data(result.data)
-    return b"\x01" + _byte(result.result)
+    return b"\x01" + encode_byte(result.result)
 
 
 def read_result(reader: Reader) -> Value | Failure:
@@ -198,18 +202,6 @@ def encode_list(items: Iterable[bytes]) -> bytes:
     return encode_length(len(items)) + b"".join(items)
 
 
-def _byte(value: int) -> bytes:
-    if not 0 <= value < 256:
-        raise EncodingError(f"{value} does not fit one byte")
-    return bytes([value])
-
-
-def _two(value: int) -> bytes:
-    if not 0 <= value < 1 << 16:
-        raise EncodingError(f"{value} does not fit two bytes")
-    return value.to_bytes(2, "big")
-
-
 def _four(value: int) -> bytes:
     if not 0 <= value < 1 << 32:
         raise EncodingError(f"{value} does not fit four bytes")
@@ -218,7 +210,7 @@ def _four(value: int) -> bytes:
 
 def head(tag: int, choice: int, invoke: int) -> bytes:
     """Return how a service begins: its tag, which form, invoke id and priority."""
-    return bytes([tag, choice]) + _byte(invoke)
+    return bytes([tag, choice]) + encode_byte(invoke)
 
 
 def block_number(value: int) -> bytes:

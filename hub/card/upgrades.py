@@ -21,6 +21,7 @@ from hub.card.other_versions import KeptVersion, OtherVersions, Place, kept
 from hub.card.packages.load_file import LoadFile
 from hub.card.registry import Registry
 from hub.card.status import CardRefusal, Sw
+from hub.text import dotted
 
 UPGRADE: Final = "upgrade"
 """The card's property that names the package whose new version is waited for."""
@@ -54,7 +55,7 @@ class PackageUpgrades:
         if file.version <= entry.version:
             raise CardRefusal(
                 Sw.CONDITIONS_NOT_SATISFIED,
-                f"version {_dotted(file.version)} is not newer than {_dotted(entry.version)}",
+                f"version {dotted(file.version)} is not newer than {dotted(entry.version)}",
             )
         self._take(domain, entry, kept_of(file))
         self.begin(domain, b"")
@@ -150,8 +151,8 @@ class PackageUpgrades:
             if not wish.is_met_by(file.version):
                 raise CardRefusal(
                     Sw.CONDITIONS_NOT_SATISFIED,
-                    f"{importer.hex().upper()} imports version {_dotted(wish.version)}:"
-                    f" {_dotted(file.version)} is another major one",
+                    f"{importer.hex().upper()} imports version {dotted(wish.version)}:"
+                    f" {dotted(file.version)} is another major one",
                 )
         if importers and file.modules:
             raise CardRefusal(Sw.WRONG_DATA, "what others import stays a library")
@@ -194,7 +195,3 @@ def _session(domain: RegistryEntry) -> str:
     """Return the property of a domain's announcement: none stands in another's way."""
     own = domain.kind is not Kind.ISSUER_DOMAIN
     return f"{UPGRADE} {domain.aid.hex()}" if own else UPGRADE
-
-
-def _dotted(version: bytes) -> str:
-    return ".".join(str(number) for number in version)

@@ -348,7 +348,7 @@ def test_a_lock_that_points_elsewhere_is_not_followed(tmp_path: Path) -> None:
 def test_a_log_that_nobody_reads_any_more_stops_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from meterlet.commands import hub_run
+    from meterlet.commands import serving
 
     class Gone:
         def write(self, _: str) -> int:
@@ -358,7 +358,7 @@ def test_a_log_that_nobody_reads_any_more_stops_nothing(
             raise BrokenPipeError
 
     monkeypatch.setattr("sys.stdout", Gone())
-    hub_run._print("a line")
+    serving.print_line("a line")
 
 
 def test_a_part_that_breaks_all_the_time_leaves_the_others_up(tmp_path: Path) -> None:
