@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Folders and files that are there whole or not at all, and that processes change in turn."""
+"""Folders that are made whole or not at all, and files in them that processes change in turn."""
 
 import fcntl
 import os
@@ -46,31 +46,5 @@ def alone_in(folder: Path) -> Iterator[None]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(descriptor)
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Put a file in the place of one that may be there; raise `StoreError` where that fails.
-
-    The old one stays whole until the new one is on the disk, whatever happens in between.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())  # before its name: else a power cut leaves an empty file
-        partial.replace(path)
-        _synchronise(path.parent)
-    except OSError as error:
-        raise StoreError(f"{path}: {error.strerror}") from None
-
-
-def _synchronise(folder: Path) -> None:
-    """Have the names in a folder on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from protocols.aggregation.errors import MalformedMessage
 from protocols.aggregation.revocations import RevocationList
+from utility_server.durable import replace_file
 from utility_server.errors import EnrolmentRefused, StoreError
-from utility_server.folders import alone_in, replace_file
+from utility_server.folders import alone_in
 
 SUFFIX: Final = ".revocations"
 

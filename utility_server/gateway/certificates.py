@@ -48,8 +48,9 @@ from protocols.hub_certificates import (
 )
 from utility_server.database import hub_certificate_table as table
 from utility_server.database import reading, writing
+from utility_server.durable import replace_file
 from utility_server.errors import CertificateRefused, StoreError, VerificationFailed
-from utility_server.folders import alone_in, replace_file
+from utility_server.folders import alone_in
 from utility_server.keys import read_secret, write_secret
 from utility_server.retail.certifier_keys import learn_announcements
 

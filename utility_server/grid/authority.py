@@ -20,8 +20,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from protocols.aggregation.errors import MalformedMessage
 from protocols.aggregation.members import MeterCertificate, TermedCertificate
 from protocols.aggregation.revocations import RevocationList
+from utility_server.durable import replace_file
 from utility_server.errors import EnrolmentRefused, StoreError
-from utility_server.folders import alone_in, new_folder, replace_file
+from utility_server.folders import alone_in, new_folder
 from utility_server.keys import public_pem, read_secret, write_secret
 
 _SEED_SIZE: Final = 32

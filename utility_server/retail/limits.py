@@ -23,8 +23,8 @@ from applets.common.unattributed import UnattributedLimit, UnattributedQuestion
 from protocols.canonical.cose import SignedParts
 from protocols.canonical.foreign_text import read_toml
 from protocols.metrology import Period
+from utility_server.durable import replace_file
 from utility_server.errors import HubRefused, StoreError, VerificationFailed
-from utility_server.folders import replace_file
 from utility_server.retail.claims import (
     BILL,
     UNATTRIBUTED,

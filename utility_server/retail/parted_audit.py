@@ -23,9 +23,9 @@ from typing import Final
 
 from protocols.canonical.foreign_text import read_json
 from protocols.canonical.hash_chain import GENESIS
+from utility_server.durable import replace_file
 from utility_server.errors import LedgerTampered, StoreError, UtilityError
 from utility_server.fan_out import FanOut
-from utility_server.folders import replace_file
 from utility_server.retail.audit import verified_entries
 from utility_server.retail.carried_states import EnteredChains
 from utility_server.retail.ledger import Ledger, LedgerEntry

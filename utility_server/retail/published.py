@@ -29,8 +29,8 @@ from protocols.published import (
 from tariffs import PriceIndex, Tariff
 from tariffs.usage import utc_text
 from utility_server.database import writing
+from utility_server.durable import replace_file
 from utility_server.errors import StoreError
-from utility_server.folders import replace_file
 from utility_server.retail.customers import Customers
 
 LIST_FILE: Final = "published.list"
