@@ -36,6 +36,7 @@ from hub.service.service import Service
 from meterlet.commands.inspect.proofs import BillingProofs
 from protocols.metrology import ACTIVE_ENERGY_IMPORT
 from tests.support.field import METER, NEIGHBOUR, telegram
+from tests.support.sockets import ask
 from tests.support.waiting import PATIENCE, wait_until
 
 HOME: Final = Description(METER, (ACTIVE_ENERGY_IMPORT,), "Europe/Berlin", 15)
@@ -121,15 +122,6 @@ def meter_at(frames: list[bytes]) -> Iterator[str]:
         ends.append(True)
         thread.join()
         listener.close()
-
-
-def ask(address: tuple[str, int], request: bytes) -> bytes:
-    with socket.create_connection(address, PATIENCE) as line:
-        line.sendall(request)
-        answer = b""
-        while piece := line.recv(4096):
-            answer += piece
-    return answer
 
 
 def test_neither_log_nor_health_has_a_reading_a_meter_or_a_secret(tmp_path: Path) -> None:

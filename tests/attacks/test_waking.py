@@ -32,14 +32,8 @@ from meterlet.commands.utility_wake import authority_of
 from protocols.hub_certificates import make_signing_request
 from protocols.remote_admin.parameters import PostParameters, SessionParameters, Trigger
 from protocols.remote_admin.wake import WAKE, BrokerAddress, wake_topic
-from tests.support.broker import (
-    RunningBroker,
-    client_context,
-    free_port,
-    mqtt_client,
-    publish,
-    running,
-)
+from tests.support.broker import RunningBroker, client_context, mqtt_client, publish, running
+from tests.support.sockets import free_port
 from tests.support.waiting import PATIENCE, wait_until
 from utility_server.gateway.certificates import CertificateAuthority
 from utility_server.gateway.serving import server_context
