@@ -34,7 +34,7 @@ from protocols.amounts import (
     Sum,
     Total,
 )
-from protocols.amounts.total import Rounding
+from protocols.amounts.steps import Rounding
 from tests.support.consented import guarding
 from tests.support.releases import in_coins
 

@@ -24,7 +24,7 @@ from hub.disclosure import (
 )
 from hub.disclosure.cells import refine
 from protocols.amounts import Metered, SlotForm, Sum, Total
-from protocols.amounts.total import QuotientRule
+from protocols.amounts.steps import QuotientRule
 from tests.support.consented import guarding
 from tests.support.releases import sum_request
 
