@@ -50,11 +50,12 @@ from typing import Any
 
 from hub.disclosure.consent_record import ConsentRecord
 from hub.disclosure.consents import Consent, ConsentTerms, UnknownConsent
-from hub.disclosure.frequency import check_often
+from hub.disclosure.counts import check_counts
 from hub.disclosure.knowledge import Knowledge, knowledge_of
 from hub.disclosure.limits import check_limits
 from hub.disclosure.log import DisclosureLog, LogEntry
-from hub.disclosure.numbers import PRICED, Number
+from hub.disclosure.numbers import PRICED, Number, ReleasedNumber
+from hub.disclosure.opened import OpenedSlots
 from hub.disclosure.published import check_published, publication_facts
 from hub.disclosure.records import number_facts, release_of, request_facts, terms_facts
 from hub.disclosure.refusals import RefusalMemo, RefusalSums
@@ -68,17 +69,15 @@ from hub.disclosure.requests import (
 )
 from hub.disclosure.rules import (
     ReleaseRefused,
-    check_count,
     check_memory,
     check_prices,
     check_size,
-    check_slot_bits,
     check_spacing,
     spread_of,
 )
 from hub.disclosure.strangers import StrangerRecord
 from hub.disclosure.sums import check_sum
-from hub.disclosure.together import OpenedSlots, ReleasedNumber, check_together
+from hub.disclosure.together import check_together
 from hub.disclosure.unattributed import KIND as UNATTRIBUTED
 from hub.disclosure.unattributed import UnattributedRequest, check_unattributed
 from hub.vault.database import Database
@@ -432,7 +431,7 @@ class Disclosure:
         fresh = [n for n in _as_recorded(request, terms) if n.identity not in own]
         if not fresh:
             return  # the same numbers again: nothing new is told
-        _check_counts(fresh, terms, [one for one in told if one.asker == asker])
+        check_counts(fresh, terms, [one for one in told if one.asker == asker])
         _check_limits(fresh, terms, told)
         samples = [number for number in fresh if number.kind == Reading.kind]
         opened = self._openings(told)
@@ -495,7 +494,7 @@ def check_alone(request: ReleaseRequest, terms: Mapping[str, ConsentTerms]) -> N
     check_period(request, terms)
     _check_numbers(request, terms)
     numbers = _as_recorded(request, terms)
-    _check_counts(numbers, terms, [])
+    check_counts(numbers, terms, [])
     _check_limits(numbers, terms, [])
     check_together(numbers, [], [], [])
 
@@ -541,63 +540,8 @@ def _corrected_minutes(terms: Sequence[ConsentTerms]) -> int:
     return 0 if 0 in minutes else max(minutes)
 
 
-def _check_counts(
-    fresh: Sequence[Number],
-    terms: Mapping[str, ConsentTerms],
-    own: Sequence[ReleasedNumber],
-) -> None:
-    """Hold the numbers asked for against those told by the same applet to the same recipient."""
-    counted = [number for number in fresh if not number.is_recalled]
-    if counted:
-        _check_counted(counted, terms, own)
-    _check_bits(fresh, terms, own)
-
-
-def _check_counted(
-    counted: Sequence[Number], terms: Mapping[str, ConsentTerms], own: Sequence[ReleasedNumber]
-) -> None:
-    period = counted[0].begin, counted[0].end
-    registers = frozenset[str]().union(*(number.registers for number in counted))
-    for kind, one in terms.items():
-        same = {
-            # All samples of a request are one answer: how far they are apart bounds them.
-            (told.sequence if kind == Reading.kind else told.number.identity): told.number
-            for told in own
-            if kind in told.number.kinds
-            and registers & told.number.registers
-            and not told.number.is_recalled
-        }
-        asked = [number for number in counted if kind in number.kinds]
-        count = min(1, len(asked)) if kind == Reading.kind else len(asked)
-        spans = [(number.begin, number.end) for number in same.values()]
-        check_count(period, count, spans, one.answers)
-        check_often(period, spans, one, count)
-
-
 def _check_limits(
     fresh: Sequence[Number], terms: Mapping[str, ConsentTerms], told: Sequence[ReleasedNumber]
 ) -> None:
     if Count.kind in terms:  # counts that anybody was told bound those that are asked for
         check_limits(fresh, [one.number for one in told], terms[Count.kind].answers)
-
-
-def _check_bits(
-    fresh: Sequence[Number], terms: Mapping[str, ConsentTerms], own: Sequence[ReleasedNumber]
-) -> None:
-    """Hold bits about any one slot to the consents by bits; what is recalled tells bits, too."""
-    for kind, one in terms.items():
-        asked = [number for number in fresh if one.slot_bits and kind in number.kinds]
-        for period in sorted({(number.begin, number.end) for number in asked}):
-            here = [number for number in asked if (number.begin, number.end) == period]
-            registers = frozenset[str]().union(*(number.registers for number in here))
-            told = {
-                (known.sequence if kind == Reading.kind else known.number.identity): (
-                    known.number.begin,
-                    known.number.end,
-                    known.number.bits,
-                )
-                for known in own
-                if kind in known.number.kinds and registers & known.number.registers
-            }
-            bits = sum(number.bits for number in here)
-            check_slot_bits(period, bits, told.values(), one.slot_bits)

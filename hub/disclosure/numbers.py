@@ -390,3 +390,19 @@ def _identity_of(forms: Sequence[Form], bits: int) -> bytes:
         if form.revised:
             digest.update(f"{form.revised}\n".encode())
     return digest.digest()
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasedNumber:
+    """A number on record, and to whom it was told."""
+
+    number: Number
+    asker: tuple[bytes, str, str]
+    """Applet, recipient and purpose."""
+    sequence: int
+
+    @property
+    def source(self) -> str:
+        """Where it is found, for the resident."""
+        _, recipient, purpose = self.asker
+        return f"entry {self.sequence} ({recipient}, {purpose})" if self.sequence else ""

@@ -12,14 +12,14 @@ another: the rules hold with what was opened to any of them, and with nothing op
 Nothing here reads a log or a clock: what was told is handed in (`hub.disclosure.guard`).
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from itertools import combinations, pairwise
-from typing import Any, Final, Self
+from typing import Final
 
-from hub.disclosure.cells import Form, Opening, Refinement, refine, relative, sums_may_tell
-from hub.disclosure.numbers import Number
-from hub.disclosure.revised import revised_of
+from hub.disclosure.cells import Form, Refinement, refine
+from hub.disclosure.numbers import Number, ReleasedNumber
+from hub.disclosure.opened import OpenedSlots, Opening, relative, sums_may_tell
 from hub.disclosure.rules import (
     MOST_OPENERS,
     ReleaseRefused,
@@ -32,49 +32,6 @@ from hub.disclosure.rules import (
 from protocols.amounts import Reading
 
 _MINUTE: Final = 60
-
-
-@dataclass(frozen=True, slots=True)
-class ReleasedNumber:
-    """A number on record, and to whom it was told."""
-
-    number: Number
-    asker: tuple[bytes, str, str]
-    """Applet, recipient and purpose."""
-    sequence: int
-
-    @property
-    def source(self) -> str:
-        """Where it is found, for the resident."""
-        _, recipient, purpose = self.asker
-        return f"entry {self.sequence} ({recipient}, {purpose})" if self.sequence else ""
-
-
-@dataclass(frozen=True, slots=True)
-class OpenedSlots:
-    """Slots that a recipient was opened, and how finely the consent allowed it."""
-
-    opening: Opening
-    recipient: str
-    least_minutes: int
-
-    @classmethod
-    def of_sample(cls, form: Form, recipient: str, least_minutes: int) -> Self:
-        """Return the slot that a sample opens."""
-        start = form.sampled
-        assert start is not None
-        end, revised = start + form.slot_seconds, tuple(form.revisions().items())
-        opening = Opening(start, end, form.slot_seconds, form.register, revised)
-        return cls(opening, recipient, least_minutes)
-
-    @classmethod
-    def of_export(cls, facts: Mapping[str, Any]) -> Self:
-        """Return the slots that an export opens, by what the log says of it."""
-        minutes, register = facts["resolution_minutes"], facts.get("register", "")
-        opening = Opening(
-            facts["begin"], facts["end"], _MINUTE * minutes, register, revised_of(facts)
-        )
-        return cls(opening, facts["recipient"], minutes)
 
 
 def check_together(
