@@ -1,2 +1,3 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How servers of hub and utility listen: whom they let in, and how long they wait for whom."""
+"""What servers of hub and utility share: whom they let in, how long they wait for whom, and how
+their pages look."""

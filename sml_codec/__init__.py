@@ -86,7 +86,7 @@ from sml_codec.numbers import (
     Unsigned56,
     Unsigned64,
 )
-from sml_codec.obis import Obis, device_id_of
+from sml_codec.obis import Obis, device_id_of, server_ids_of
 from sml_codec.options import Limits, Quirk
 from sml_codec.quirks import SignFaults
 from sml_codec.stream import StreamDecoder, decode_frame, decode_stream
@@ -182,6 +182,7 @@ __all__ = [
     "entries",
     "is_intact",
     "read_file",
+    "server_ids_of",
     "unit_symbol",
     "value_kind",
 ]

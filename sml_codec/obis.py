@@ -54,3 +54,22 @@ def device_id_of(server_id: bytes | None) -> str | None:
         return None
     digits = f"{number:08}"
     return f"{server_id[1]} {maker.decode()}{server_id[5]:02X} {digits[:4]} {digits[4:]}"
+
+
+_PRINTED: Final = re.compile(
+    r"([0-9]) ?([A-Z]{3}) ?([0-9A-F]{2}) ?([0-9]{4}) ?([0-9]{4})", re.ASCII
+)
+
+
+def server_ids_of(device_id: str) -> tuple[bytes, ...]:
+    """Return the server ids that a printed device identification may stand for, newest form first.
+
+    The other way of `device_id_of`; spaces may be left out. None for any other text.
+    """
+    match = _PRINTED.fullmatch(device_id.strip().upper())
+    if match is None:
+        return ()
+    medium, maker, block, first, last = match.groups()
+    number = int(first + last).to_bytes(4, "big")
+    rest = bytes([int(medium)]) + maker.encode() + bytes.fromhex(block) + number
+    return b"\x0a" + rest, b"\x09" + rest

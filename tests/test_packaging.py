@@ -41,14 +41,15 @@ ENTRIES: Final = {
         r"meterlet\.demo\.sample_hub",
     ),
     "utility": (
-        r"utility_server(\.(?!service|stack|jetstream)\w+)*", r"listeners(\.(?!pages)\w+)?",
+        r"utility_server(\.(?!service|stack|jetstream)\w+)*", r"listeners(\.(?!assets|pages)\w+)?",
         r"meterlet\.commands\.(authority|concentrator|mdms(\.\w+)?|settle|trustee|utility)",
         r"protocols(\.\w+)*",
     ),
     "einvoice": (r"utility_server\.service\.einvoice\.(cii|pdf)",),
     "api": (
         r"utility_server\.service(\.(?!einvoice\.(cii|pdf))\w+)*",
-        r"meterlet\.commands\.utility_(access|client_certificate|serve)", r"listeners\.pages",
+        r"meterlet\.commands\.utility_(access|client_certificate|serve)",
+        r"listeners\.(assets|pages)",
     ),
     "pages": (
         r"hub\.inspection\.(api|locales|web)(\.\w+)*", r"meterlet\.commands\.inspect\.pages",

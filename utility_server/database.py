@@ -153,6 +153,7 @@ question_table: Final = declare(
 )
 """The questions for bills and how far each has come (`retail.questions`), since version 7."""
 Index("ix_bill_question_state", question_table.c.state, question_table.c.changed)
+Index("ix_bill_question_begin", question_table.c.begin, question_table.c.entry)
 _IS_OPEN: Final = question_table.c.state.in_(("asked", "answered"))
 Index(
     "ix_bill_question_open",
@@ -463,6 +464,21 @@ hub_delivery_table: Final = declare(
 )
 """Hubs to which invoices are being delivered, or which were not reached (`retail.deliveries`)."""
 
+implicit_account_table: Final = declare(
+    _metadata, "implicit_account", {"account": LargeBinary}, {"meter": LargeBinary}
+)
+"""Of which meter the account of a contract is that nobody has opened (`retail.accounts`)."""
+Index("ix_implicit_account_meter", implicit_account_table.c.meter)
+
+name_token_table: Final = declare(
+    _metadata,
+    "customer_name_token",
+    {"token": LargeBinary, "account": LargeBinary},
+    {"meter": LargeBinary},
+)
+"""By what a contract's customer is found by name (`service.einvoice.name_index`); erasable."""
+Index("ix_customer_name_token_account", name_token_table.c.account)
+
 
 def _migrate(connection: Connection) -> None:
     """Bring a database of an earlier version to this one."""
@@ -470,6 +486,8 @@ def _migrate(connection: Connection) -> None:
     if version < 2:
         _know_several_applets(connection)
     _metadata.create_all(connection)  # the tables that came with later versions
+    for index in question_table.indexes:
+        index.create(connection, checkfirst=True)
     pack_old_days(connection, span_table)
     connection.execute(update(schema_table).values(version=SCHEMA_VERSION))
 
@@ -548,6 +566,8 @@ def _is_current(connection: Connection, schema: Schema) -> bool:
     versions = schema.metadata.tables[schema_table.name]
     if versions.name not in tables or schema.marker not in tables:
         return False
+    if not schema.metadata.tables.keys() <= set(tables):
+        return False  # made before this release was complete
     return connection.execute(select(versions.c.version)).scalars().all() == [schema.version]
 
 
@@ -567,5 +587,5 @@ def _check_schema(connection: Connection, schema: Schema, name: str, *, must_be_
         raise StoreError(
             f"{name}: its schema has version {version}, this release knows {schema.version}"
         )
-    if version < schema.version:
+    if version < schema.version or not known.keys() <= set(tables):
         schema.migrate(connection)

@@ -20,8 +20,8 @@ from utility_server.service.access.operators import FREE_FAILURES
 from utility_server.service.access.roles import Role
 from utility_server.service.api.application import Entrance, create_api
 from utility_server.service.application import create_service
-from utility_server.service.console import pages, sign_in
-from utility_server.service.console.application import create_console
+from utility_server.service.console import sign_in
+from utility_server.service.console.application import PAGES, create_console
 from utility_server.service.parts import ServiceSettings
 
 COOKIE = "meterlet_console"
@@ -135,7 +135,7 @@ def test_a_planted_cookie_is_never_taken_over(service: Served) -> None:
 
 def changes() -> list[tuple[str, str]]:
     found = []
-    for page in pages.PAGES:
+    for page in PAGES:
         if page.method == "POST":
             path = page.path.replace("{number:int}", "1").replace("{meter}", METER)
             found.append((page.path, re.sub(r"\{\w+\}", "0" * 32, path)))
@@ -163,7 +163,7 @@ def test_a_form_of_another_site_or_session_changes_nothing(
 
 
 def test_whoever_is_not_in_or_has_another_role_sees_no_page(service: Served) -> None:
-    for page in pages.PAGES:
+    for page in PAGES:
         if page.roles is None:
             continue
         path = page.path.replace("{number:int}", "1").replace("{meter}", METER)
@@ -173,7 +173,7 @@ def test_whoever_is_not_in_or_has_another_role_sees_no_page(service: Served) -> 
         assert answer.headers["location"].startswith("/sign-in")
     come_in(service, "grid")
     token = form_token(service.client.get("/regions"))
-    for page in pages.PAGES:
+    for page in PAGES:
         if page.roles is not None and Role.GRID not in page.roles and page.path != "/":
             path = page.path.replace("{number:int}", "1").replace("{meter}", METER)
             path = re.sub(r"\{\w+\}", "0" * 32, path)

@@ -19,17 +19,19 @@ from protocols.canonical.hash_chain import GENESIS, seal
 from protocols.canonical.stored import decode_row, encode_row
 from tests.support.service import ENROLMENT, METER, ORIGIN, Clock, Served, new_utility, served
 from utility_server.chain_head import ChainHead
-from utility_server.database import audit_table, repeated_request_table, writing
+from utility_server.database import (
+    audit_table,
+    name_token_table,
+    reading,
+    repeated_request_table,
+    writing,
+)
 from utility_server.errors import LedgerTampered, TooManySignIns
+from utility_server.retail.utility import Utility
 from utility_server.service.access.known_browsers import LIFE_SECONDS
 from utility_server.service.access.operators import FREE_FAILURES, LONGEST_WAIT_SECONDS
 from utility_server.service.access.roles import Role
-from utility_server.service.api.application import (
-    ROUTERS,
-    Entrance,
-    create_api,
-    create_service_api,
-)
+from utility_server.service.api.application import ROUTERS, Entrance, create_api, create_service_api
 from utility_server.service.api.models import PartyModel
 from utility_server.service.console.application import create_console
 
@@ -76,6 +78,83 @@ def test_an_erased_customer_is_in_no_kept_answer_and_served_by_none(service: Ser
             "SELECT request FROM repeated_request WHERE key = 'erika'"
         ).fetchall()
     assert digest != request_hash(put.request, where), "a name could be found by trying"
+
+
+def found(service: Served, text: str, *roles: Role) -> list[dict[str, Any]]:
+    answer = service.ask("POST", "/v1/search", *roles, json={"text": text})
+    assert answer.status_code == 200
+    assert answer.json()["more"] is False
+    items: list[dict[str, Any]] = answer.json()["items"]
+    return items
+
+
+def party_of(service: Served) -> str:
+    account = service.get(f"/v1/customers/{METER}")["contracts"][0]["account"]
+    return f"/v1/customers/{METER}/contracts/{account}/party"
+
+
+def tokens(service: Served) -> set[bytes]:
+    with reading(service.parts.utility.engine) as connection:
+        return set(connection.execute(select(name_token_table.c.token)).scalars())
+
+
+def test_nobody_is_found_by_a_name_that_was_erased_or_replaced(service: Served) -> None:
+    where, headers = party_of(service), {"Idempotency-Key": "erika"}
+    first = {**PARTY, "name": "Vorher Anders"}
+    assert service.ask("PUT", where, json=first).status_code == 204
+    service.ask("PUT", where, json=PARTY, headers=headers)
+    assert found(service, "anders") == []
+    (hit,) = found(service, "mustermann geheim")
+    assert (hit["name"], hit["meter"]) == (PARTY["name"], METER)
+    assert service.ask("DELETE", where).status_code == 204
+    assert tokens(service) == set(), "nothing is left by which a name could be tried"
+    service.ask("PUT", where, json=PARTY, headers=headers)  # a replay puts nothing back
+    for text in ("erika", "mus", PARTY["name"]):
+        assert found(service, text) == []
+    customer = f"/v1/customers/{METER}"
+    account = service.post(f"{customer}/contracts", 201, json={"from": "2025-01-15"})["account"]
+    service.ask("PUT", f"{customer}/contracts/{account}/party", json=PARTY)
+    assert tokens(service)
+    assert service.ask("DELETE", f"{customer}/contracts/{account}").status_code == 200
+    assert tokens(service) == set(), "a contract that is dropped takes its name with it"
+    assert service.parts.parties.find(bytes.fromhex(account)) is None
+
+
+def test_whoever_may_see_no_name_learns_none_by_searching(service: Served) -> None:
+    service.ask("PUT", party_of(service), json=PARTY)
+    for text in ("erika", "Mustermann-Geheim", "nobody at all"):
+        assert found(service, text, Role.AUDITOR) == []
+    (hit,) = found(service, METER, Role.AUDITOR)
+    assert (hit["meter"], hit["name"]) == (METER, None)
+    for role in (Role.SETTLEMENT, Role.GRID, Role.ADMIN):
+        asked = service.ask("POST", "/v1/search", role, json={"text": METER})
+        assert asked.status_code == 403
+
+
+def test_a_name_that_is_looked_for_is_in_no_log_record_or_table(service: Served) -> None:
+    service.ask("PUT", party_of(service), json=PARTY)
+    assert found(service, "Mustermann-Geheim")
+    assert found(service, "Unbekannterich") == []
+    assert audited(service, "search") == ["begun", "200"] * 2, "that somebody looked is on record"
+    folder = service.parts.settings.folder
+    kept = b"".join(one.read_bytes() for one in folder.glob("utility.db*")).lower()
+    told = str(service.log).lower() + str(list(service.parts.audit.entries())).lower()
+    for name in ("geheim", "unbekannterich"):
+        assert name not in told
+        assert name.encode() not in kept
+
+
+def test_tokens_of_names_are_of_no_use_without_the_utility_s_keys(
+    service: Served, tmp_path: Path
+) -> None:
+    service.ask("PUT", party_of(service), json=PARTY)
+    Utility.create(tmp_path / "other").close()
+    with served(tmp_path / "other") as other:
+        other.parts.utility.customers.enrol(ENROLMENT.encode())
+        other.ask("PUT", party_of(other), json=PARTY)
+        # By chance two of so many short tokens may be the same; of one key, all would be.
+        shared = tokens(service) & tokens(other)
+        assert len(shared) <= 2 < len(tokens(other))
 
 
 def request_hash(request: Any, path: str) -> bytes:

@@ -41,13 +41,14 @@ country = "DE"
 vat = "DE123456789"
 """
 PAGES = (
-    "/", "/customers", f"/customers/{METER}", "/tariffs", "/ledger", "/invoices/1", "/settlement",
-    "/regions?region=North", "/audit", "/keys", "/nowhere",
+    "/", "/customers", f"/customers/{METER}", "/tariffs", "/ledger", "/invoices", "/invoices/1",
+    "/search", "/settlement", "/regions?region=North", "/audit", "/keys", "/certificates",
+    "/nowhere",
 )  # fmt: skip
 
 SAMPLE = {
-    "light": ("/", "/regions?region=North", "/tariffs", "/keys"),
-    "narrow": (f"/customers/{METER}", "/ledger"),
+    "light": ("/", "/regions?region=North", "/invoices", "/certificates"),
+    "narrow": (f"/customers/{METER}", "/invoices"),
 }
 
 
@@ -138,9 +139,21 @@ def test_a_month_is_billed_while_the_operator_looks_on(
             page.get_by_label(name, exact=True).fill(value)
         page.get_by_role("button", name="Keep").click()
         assert "not kept" not in visit.text("main")
-        visit.open("/invoices/1")
+        visit.open("/")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.className") == "skip"
+        page.get_by_role("searchbox").focus()
+        page.keyboard.type("muster")
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"**/customers/{METER}")
+        visit.follow("Invoices")
+        assert "2025-03-01 to 2025-03-31" in visit.text("#invoices")
+        page.select_option("#state", "void")
+        page.get_by_role("button", name="Show").press("Enter")
+        page.get_by_text("There is none of these").wait_for()
+        visit.open("/invoices?month=2025-03&state=standing")
         with page.expect_download() as download:
-            page.get_by_role("link", name="PDF").click()
+            page.get_by_role("link", name="PDF of invoice 1").click()
         paper = town.folder / "invoice.pdf"
         download.value.save_as(paper)
         (xml,) = pypdf.PdfReader(paper).attachments["factur-x.xml"]

@@ -14,9 +14,10 @@ OWN: Final = {"Origin": ORIGIN}
 """What a browser says with a form of the console's own pages."""
 
 
-def form_token(answer: Response) -> str:
-    """What the forms of a page carry."""
-    found = re.search(r'name="token" value="([0-9a-f]+)"', answer.text)
+def form_token(answer: Response, action: str = "") -> str:
+    """What the forms of a page carry; `action` names the one that is wanted."""
+    _, _, text = answer.text.partition(f'action="{action}"' if action else "<body>")
+    found = re.search(r'name="token" value="([0-9a-f]+)"', text)
     assert found is not None
     return found[1]
 
@@ -24,7 +25,7 @@ def form_token(answer: Response) -> str:
 def come_in(service: Served, name: str = "anna", password: str = PASSWORD, **more: Any) -> Response:
     """Sign in with a password."""
     asked = service.client.get("/sign-in")
-    data = {"token": form_token(asked), "name": name, "password": password, **more}
+    data = {"token": form_token(asked, "/sign-in"), "name": name, "password": password, **more}
     return service.client.post("/sign-in", data=data, headers=OWN)
 
 

@@ -20,7 +20,6 @@ import enum
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
-from hashlib import sha256
 from itertools import pairwise
 from typing import Final
 
@@ -31,12 +30,11 @@ from protocols.metrology import GridError, Period
 from utility_server.database import contract_table as table
 from utility_server.database import reading, writing
 from utility_server.errors import ContractRefused, NoContract, StoreError
+from utility_server.retail.accounts import ACCOUNT_SIZE, implicit_account
 from utility_server.retail.customers import Customers
 from utility_server.retail.ledger import Ledger
 from utility_server.retail.standings import standings
 
-ACCOUNT_SIZE: Final = 16
-_LABEL: Final = b"meterlet implicit contract 1"
 _ONE_DAY: Final = timedelta(days=1)
 LAST_START: Final = 28
 """The last day of a month on which a reading cycle may begin: every month has it."""
@@ -342,7 +340,7 @@ def _later(day: date, months: int) -> date:
 
 
 def _implicit(meter: bytes) -> Contract:
-    return Contract(sha256(_LABEL + meter).digest()[:ACCOUNT_SIZE], meter, None)
+    return Contract(implicit_account(meter), meter, None)
 
 
 def _insert(connection: Connection, contract: Contract) -> None:

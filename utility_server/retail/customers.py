@@ -19,12 +19,8 @@ from protocols.metrology import KeyAnnouncement
 from protocols.secure_channel.keys import StaticKeys
 from utility_server.database import enrolment_table as table
 from utility_server.database import proposal_table, reading, writing
-from utility_server.errors import (
-    EnrolmentRefused,
-    StoreError,
-    UnknownCustomer,
-    VerificationFailed,
-)
+from utility_server.errors import EnrolmentRefused, StoreError, UnknownCustomer, VerificationFailed
+from utility_server.retail.accounts import Span, note_account, within
 from utility_server.retail.certifier_keys import known_announcements, learn_announcements
 
 _NONCE_SIZE: Final = 12
@@ -130,6 +126,7 @@ class Customers:
         meter = enrolment.meter
         if is_new:
             connection.execute(insert(table).values(meter=meter, place=place, sealed=sealed))
+            note_account(connection, meter)
         else:
             where = (table.c.meter == meter, table.c.place == place)
             connection.execute(update(table).where(*where).values(sealed=sealed))
@@ -206,6 +203,13 @@ class Customers:
     def page(self, after: bytes, limit: int) -> list[bytes]:
         """Return enrolled meters in order, from after one on."""
         query = select(table.c.meter).distinct().where(table.c.meter > after)
+        with reading(self.engine) as connection:
+            found = connection.execute(query.order_by(table.c.meter).limit(limit)).scalars()
+            return [bytes(meter) for meter in found]
+
+    def within(self, span: Span, limit: int) -> list[bytes]:
+        """Return enrolled meters in a span of identifications, in order."""
+        query = select(table.c.meter).distinct().where(within(table.c.meter, span))
         with reading(self.engine) as connection:
             found = connection.execute(query.order_by(table.c.meter).limit(limit)).scalars()
             return [bytes(meter) for meter in found]

@@ -12,6 +12,7 @@ from typing import Final, Self
 
 from utility_server.grid.mdms.workspace import Mdms
 from utility_server.head_end import HeadEnd
+from utility_server.retail.accounts import meter_of_account, note_all_accounts
 from utility_server.retail.utility import Utility
 from utility_server.service.access.api_keys import ApiKeys
 from utility_server.service.access.audit import AuditLog
@@ -116,6 +117,10 @@ class ServiceParts:
         schedules = Schedules(engine, jobs, now, randomness)
         head_end: Callable[[], HeadEnd] | None = utility.head_end if settings.may_dial else None
         bill_runs = bill_run.BillRun(utility, tariffs, items, head_end, now)
+        parties = Parties(engine, utility.keys.storage, randomness)
+        # What was kept before there were these indexes is found by them, too.
+        note_all_accounts(engine)
+        parties.index_all(lambda account: meter_of_account(engine, account))
         runner = Runner(
             jobs,
             {
@@ -139,7 +144,7 @@ class ServiceParts:
             if provider is None or oidc is None or not oidc.client_id
             else StaffSignIn(provider, engine, randomness),
             tariffs=tariffs,
-            parties=Parties(engine, utility.keys.storage, randomness),
+            parties=parties,
             jobs=jobs,
             items=items,
             schedules=schedules,

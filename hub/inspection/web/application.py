@@ -36,7 +36,6 @@ from hub.inspection.web.access.request_guard import Guard
 from hub.inspection.web.access.residents import Residents
 from hub.inspection.web.access.sessions import Sessions
 from hub.inspection.web.access.throttle import Throttle
-from hub.inspection.web.assets import Assets
 from hub.inspection.web.jobs import Jobs
 from hub.inspection.web.pages import (
     about,
@@ -52,7 +51,8 @@ from hub.inspection.web.pages import (
     set_aside,
     work,
 )
-from hub.inspection.web.parts import Parts, Settings, make_environment
+from hub.inspection.web.parts import HERE, Parts, Settings, make_environment
+from listeners.assets import Assets
 
 MODULES = (
     about,
@@ -90,7 +90,7 @@ def make_parts(settings: Settings) -> Parts:
     with settings.open_device() as device:
         zone = device.description.zone
     residents = Residents.open(settings.folder, settings.now, settings.randomness)
-    assets = Assets.load()
+    assets = Assets.load(HERE / "static")
     return Parts(
         settings=settings,
         residents=residents,

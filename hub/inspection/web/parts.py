@@ -27,14 +27,15 @@ from hub.inspection.web.access.incidents import Incidents
 from hub.inspection.web.access.residents import Residents
 from hub.inspection.web.access.sessions import ResidentSession, Sessions
 from hub.inspection.web.access.throttle import Throttle
-from hub.inspection.web.assets import Assets
 from hub.inspection.web.jobs import Jobs
+from listeners.assets import Assets
 from protocols.canonical.day_zone import wall_zone
 
 if TYPE_CHECKING:
     from hub.machine.machine import AppletMachine
 
 
+HERE: Final = Path(__file__).parent
 LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -127,7 +128,7 @@ class Parts:
 def make_environment(assets: Assets) -> Environment:
     """Return the templates: every value is escaped, and a name that is missing is an error."""
     environment = Environment(
-        loader=FileSystemLoader(assets.templates),
+        loader=FileSystemLoader(HERE / "templates"),
         autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from tariffs.source import load_toml
+from tests.support.client_certificates import identity
 from tests.support.console import OWN, PASSWORD, come_in, refusal, send
 from tests.support.service import ENROLMENT, METER, TARIFF, Served, new_utility, served
 from utility_server.service.access.roles import Role
@@ -244,3 +246,51 @@ def test_what_was_done_is_said_once_and_no_made_up_link_says_it(service: Served)
     for made_up in (f"key-revoked.{mark}", "key-revoked.", "key-revoked", "x." + "0" * 32, "é.é"):
         page = service.client.get(CUSTOMER, params={"done": made_up})
         assert (page.status_code, 'id="done"' in page.text) == (200, False)
+
+
+def test_a_system_s_certificate_is_registered_and_withdrawn(
+    service: Served, tmp_path: Path
+) -> None:
+    bank = identity(tmp_path / "bank")
+    pem = bank.certificate.public_bytes(Encoding.PEM).decode()
+    wrong = send(service, "/certificates", "/certificates", name="bank", certificate=pem)
+    assert refusal(wrong).startswith("Roles: ")
+    assert escape(pem.strip(), quote=True) in wrong.text, "what was filled in stays"
+    said = {"name": "<bank>", "role-billing": "1", "role-grid": "1"}
+    none = send(service, "/certificates", "/certificates", **said, certificate="x")
+    assert refusal(none) == "not one certificate (PEM)"
+    made = send(service, "/certificates", "/certificates", **said, certificate=pem)
+    assert made.headers["location"].startswith("/certificates?done=certificate-registered")
+    assert "The certificate is registered" in service.client.get(made.headers["location"]).text
+    (known,) = service.parts.client_certificates.all()
+    assert known.roles == {Role.BILLING, Role.GRID}
+    page = service.client.get("/certificates").text
+    assert known.fingerprint in page
+    assert "&lt;bank&gt;" in page
+    assert "ended" not in page
+    over = f"/certificates/{known.fingerprint}/withdrawal"
+    asked = send(service, over, "/certificates")
+    assert (asked.status_code, "Withdraw the certificate of &lt;bank&gt;?" in asked.text) == (
+        200,
+        True,
+    )
+    assert not service.parts.client_certificates.all()[0].withdrawn, "it is asked first"
+    done = send(service, over, "/certificates", sure="yes")
+    assert done.headers["location"].startswith("/certificates?done=certificate-withdrawn")
+    assert service.parts.client_certificates.all()[0].withdrawn
+    again = send(service, "/certificates", "/certificates", **said, certificate=pem)
+    assert refusal(again) == "this certificate is on record already"
+    assert (
+        send(service, "/certificates/00/withdrawal", "/certificates", sure="yes").status_code == 422
+    )
+
+
+def test_a_private_key_is_refused_and_not_shown_again(service: Served, tmp_path: Path) -> None:
+    other = identity(tmp_path / "other")
+    secret = other.files[1].read_text()
+    both = other.certificate.public_bytes(Encoding.PEM).decode() + secret
+    said = {"name": "other", "role-grid": "1", "certificate": both}
+    refused = send(service, "/certificates", "/certificates", **said)
+    assert refusal(refused) == "a private key is in it: say the certificate alone"
+    assert secret.splitlines()[1] not in refused.text
+    assert 'value="other"' in refused.text

@@ -147,6 +147,8 @@ def read_certificate(data: bytes) -> x509.Certificate:
     try:
         if len(data) > LARGEST:
             raise ValueError
+        if b"PRIVATE KEY" in data:
+            raise AccessProblem("a private key is in it: say the certificate alone")
         [certificate] = x509.load_pem_x509_certificates(data)
     except ValueError:
         raise AccessProblem("not one certificate (PEM)") from None

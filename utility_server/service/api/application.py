@@ -27,10 +27,12 @@ from utility_server.service.api.routes import (
     administration,
     bills,
     customers,
+    invoices,
     named_invoices,
     records,
     regions,
     runs,
+    search,
     tariffs,
 )
 from utility_server.service.parts import ServiceParts
@@ -42,7 +44,8 @@ LONGEST_QUERY: Final = 4096
 REQUEST_HEADER: Final = "X-Request-Id"
 _IDENTIFICATION: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 ROUTERS: Final = (
-    customers, tariffs, bills, named_invoices, records, runs, regions, administration,
+    customers, search, tariffs, bills, invoices, named_invoices, records, runs, regions,
+    administration,
 )  # fmt: skip
 ABOUT: Final = """
 The utility's interface for systems and staff.

@@ -8,6 +8,7 @@ from typing import Annotated, Final, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from utility_server.service.access.roles import Role
+from utility_server.service.api.searching import HitKind
 
 ItemT = TypeVar("ItemT")
 
@@ -294,6 +295,8 @@ class InvoiceState(Model):
     missing_slots: int
     tariff: str
     evidence: str
+    state: str = Field(description="`delivered` once the hub has it; until then `entered`.")
+    since: str = Field(description="Since when it is in that state.")
     replaces: int | None
     replaced_by: int | None = Field(description="The invoice that has taken its place since.")
     void: bool = Field(description=_VOID)
@@ -317,6 +320,31 @@ class PartyModel(Model):
     city: Annotated[_Line, Field(min_length=1)]
     country: str = Field(pattern="^[A-Z]{2}$", description="ISO 3166-1.")
     reference: _Line = Field("", description="How the customer wants to be referred to.")
+
+
+class SearchModel(Model):
+    """What to look for."""
+
+    text: Annotated[_Line, Field(min_length=1)]
+    limit: int = Field(20, ge=1, le=50, description="How many at most.")
+
+
+class HitModel(Model):
+    """Something that was found."""
+
+    kind: HitKind
+    meter: str
+    exact: bool = Field(description="Whether it is what was asked for, or begins so.")
+    account: str | None = Field(description="Of a contract, or of whom a name is.")
+    invoice: int | None
+    name: str | None
+
+
+class FoundModel(Model):
+    """What was found, whatever is exact first."""
+
+    items: list[HitModel]
+    more: bool = Field(description="Whether there may be more: then say more of it.")
 
 
 class Share(Model):
@@ -383,6 +411,10 @@ class RunItem(Model):
     reason: str | None
     why: str | None
     invoice: int | None
+    replaced_by: int | None = Field(
+        description="The invoice that has taken its invoice's place since."
+    )
+    void: bool = Field(description=_VOID)
 
 
 class NewSchedule(Model):

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The console: its pages behind a guard of their own, over the interface of the same service."""
 
+from pathlib import Path
+from typing import Final
+
 from fastapi import FastAPI
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from starlette.applications import Starlette
@@ -10,12 +13,15 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
-from utility_server.service.console import pages, sign_in, words
-from utility_server.service.console.assets import HERE, ConsoleAssets
+from listeners.assets import Assets
+from utility_server.service.console import certificates, finding, pages, sign_in, words
 from utility_server.service.console.guard import ConsoleGuard
 from utility_server.service.console.visit import Console
 from utility_server.service.parts import ServiceParts
 
+HERE: Final = Path(__file__).parent
+PAGES: Final = (*pages.PAGES, *finding.PAGES, *certificates.PAGES)
+"""All that is behind the sign-in."""
 _REASONS = {
     400: "the form is not one of this console",
     404: "there is no such page",
@@ -26,7 +32,7 @@ _REASONS = {
 
 def create_console(parts: ServiceParts, api: FastAPI) -> ASGIApp:
     """Return the console over an interface."""
-    assets = ConsoleAssets.load()
+    assets = Assets.load(HERE / "static")
     templates = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=select_autoescape(default=True),
@@ -44,7 +50,7 @@ def create_console(parts: ServiceParts, api: FastAPI) -> ASGIApp:
         text = templates.get_template("plain_problem.html").render(reason=reason)
         return HTMLResponse(text, status)
 
-    routes: list[BaseRoute] = [page.route(console) for page in (*sign_in.PAGES, *pages.PAGES)]
+    routes: list[BaseRoute] = [page.route(console) for page in (*sign_in.PAGES, *PAGES)]
     routes.append(Route("/assets/{name}", assets.answer, methods=["GET", "HEAD"]))
     inner = Starlette(routes=routes, exception_handlers={HTTPException: refused, 500: refused})
     settings = parts.settings

@@ -184,7 +184,7 @@ async def customer(visit: Visit, refused: InsideAnswer | str = "") -> Response:
     meter, inside = visit.http.path_params["meter"], visit.inside
     shown = await inside.get(f"/v1/customers/{meter}")
     exchanges = await inside.get(f"/v1/customers/{meter}/exchanges")
-    bills = (await inside.get("/v1/bills", meter=meter, limit=SHOWN))["items"]
+    bills = (await inside.get("/v1/bills", meter=meter, limit=MOST))["items"]
     entries = await inside.get("/v1/ledger", meter=meter, limit=MOST, order="newest")
     parties: dict[str, Any] = {}
     if visit.may(BILLING):
@@ -192,7 +192,8 @@ async def customer(visit: Visit, refused: InsideAnswer | str = "") -> Response:
             path = f"/v1/customers/{meter}/contracts/{contract['account']}/party"
             answer = await inside.ask("GET", path)
             parties[contract["account"]] = answer.json if answer.is_fine else None
-    bills.sort(key=lambda one: one["period"]["from"], reverse=True)
+    bills.sort(key=lambda one: (one["period"]["from"], one["since"], one["invoice"] or 0))
+    bills.reverse()
     return visit.page(
         "customer.html", refused=refused, customer=shown, exchanges=exchanges, bills=bills,
         entries=entries["items"], parties=parties, party_fields=PARTY,

@@ -22,6 +22,7 @@ from utility_server.service.access.sessions import ConsoleSession
 from utility_server.service.console import words
 from utility_server.service.console.inside import Inside, InsideAnswer, InsideProblem
 from utility_server.service.parts import ServiceParts
+from utility_server.service.words import utc_text
 
 MOST_FIELDS: Final = 20
 LARGEST_FILE: Final = 1 << 16
@@ -31,12 +32,14 @@ POLL_HEADER: Final = "x-poll"
 NAVIGATION: Final = (
     ("/", "Bill run", (Role.BILLING, Role.AUDITOR)),
     ("/customers", "Customers", (Role.BILLING, Role.AUDITOR)),
+    ("/invoices", "Invoices", (Role.BILLING, Role.AUDITOR)),
     ("/tariffs", "Tariffs", tuple(Role)),
     ("/ledger", "Ledger", (Role.BILLING, Role.AUDITOR)),
     ("/settlement", "Settlement", (Role.SETTLEMENT, Role.AUDITOR)),
     ("/regions", "Regions", (Role.GRID, Role.AUDITOR)),
     ("/audit", "Audit", (Role.AUDITOR,)),
     ("/keys", "Keys", (Role.ADMIN, Role.AUDITOR)),
+    ("/certificates", "Certificates", (Role.ADMIN, Role.AUDITOR)),
 )
 
 
@@ -85,6 +88,11 @@ class Visit:
     def inside(self) -> Inside:
         """The interface, as this person."""
         return Inside(self.console.api, self.principal, self.http.state.identification)
+
+    @property
+    def now_text(self) -> str:
+        """The time, as the interface writes moments; these compare as texts."""
+        return utc_text(self.parts.settings.now())
 
     def may(self, *roles: Role) -> bool:
         """Tell whether one of these roles is his."""

@@ -96,6 +96,8 @@ DONE: Final[Mapping[str, str]] = {
     "tariff-registered": "The tariff is signed and registered.",
     "tariff-withdrawn": "The tariff is withdrawn: nothing new is asked under it.",
     "key-revoked": "The key counts no more.",
+    "certificate-registered": "The certificate is registered. TLS knows it within five seconds.",
+    "certificate-withdrawn": "The certificate counts no more.",
 }
 """What a page says after a form has done what it was for."""
 
@@ -141,6 +143,39 @@ def bill_state(bill: Mapping[str, Any]) -> str:
     if bill["replaces"]:
         parts.append(f"replaces invoice {bill['replaces']}")
     return "; ".join([*parts, *_void(bill, "invoice")])
+
+
+INVOICES: Final[Mapping[str, str]] = {
+    "": "all",
+    "standing": "to be paid",
+    "void": "replaced, or void",
+    "delivered": "delivered to the hub",
+    "waiting": "waiting for the hub",
+}
+"""Which invoices a list has."""
+
+
+def invoice_state(invoice: Mapping[str, Any]) -> str:
+    """Say whether a hub has its invoice."""
+    return "delivered" if invoice["state"] == "delivered" else "waiting for the hub"
+
+
+HITS: Final[Mapping[str, str]] = {
+    "meter": "meter",
+    "contract": "contract",
+    "name": "customer",
+    "invoice": "invoice",
+}
+
+
+def hit_address(hit: Mapping[str, Any]) -> str:
+    """Return the page of something that was found."""
+    return f"/invoices/{hit['invoice']}" if hit["invoice"] else f"/customers/{hit['meter']}"
+
+
+def hit_text(hit: Mapping[str, Any]) -> str:
+    """Return what was found, as it was looked for."""
+    return str(hit["name"] or hit["invoice"] or hit["account"] or hit["meter"])
 
 
 def bill_why(bill: Mapping[str, Any]) -> str:

@@ -3,33 +3,39 @@
 
 The seller is said in `seller.toml` in the utility's folder. A customer's name and address are kept
 for his contract, sealed with AES-256-GCM under the storage key and bound to the contract. They are
-in no entry of the ledger, so that they can be erased while the chain stands.
+in no entry of the ledger, so that they can be erased while the chain stands. By name they are found
+through an index of MACs (`name_index`), which is erased with them.
 
 Errors: ServiceRefused, StoreError
 """
 
+import hmac
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import Engine, delete, insert, select
+from sqlalchemy import Engine, delete, exists, insert, select
 
 from protocols.canonical.foreign_text import read_toml
 from protocols.canonical.stored import decode_row, encode_row
 from utility_server.database import customer_party_table as table
-from utility_server.database import reading, writing
+from utility_server.database import name_token_table, reading, writing
 from utility_server.errors import ServiceRefused, StoreError
+from utility_server.service.einvoice.name_index import MOST_CANDIDATES, NameIndex, is_like
 
 SELLER_FILE: Final = "seller.toml"
 LONGEST: Final = 120
 _COUNTRY: Final = re.compile("[A-Z]{2}")
 _NONCE_SIZE: Final = 12
 _LABEL: Final = b"meterlet customer party 1"
+_INDEX_LABEL: Final = b"meterlet customer name index 1"
 _LARGEST: Final = 1 << 14
+_AT_ONCE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +120,13 @@ class Parties:
     storage_key: bytes = field(repr=False)
     randomness: Callable[[int], bytes] = field(repr=False)
 
-    def put(self, account: bytes, party: Party) -> None:
+    @property
+    def index(self) -> NameIndex:
+        """By what they are found."""
+        key = hmac.new(self.storage_key, _INDEX_LABEL, sha256).digest()
+        return NameIndex(self.engine, key)
+
+    def put(self, account: bytes, meter: bytes, party: Party) -> None:
         """Keep the name and address of a contract's customer, in the place of any before."""
         nonce = self.randomness(_NONCE_SIZE)
         plain = encode_row(asdict(party))
@@ -122,15 +134,20 @@ class Parties:
         with writing(self.engine, account) as connection:
             connection.execute(delete(table).where(table.c.account == account))
             connection.execute(insert(table).values(account=account, sealed=sealed))
+            self.index.put(connection, account, meter, (party.name, party.reference))
 
     def find(self, account: bytes) -> Party | None:
         """Return who a contract's customer is; None where it is not known, or was erased."""
+        return self._find_all([account]).get(account)
+
+    def _find_all(self, accounts: Sequence[bytes]) -> dict[bytes, Party]:
+        """Return the same of several contracts, as far as it is known."""
+        query = select(table.c.account, table.c.sealed).where(table.c.account.in_(accounts))
         with reading(self.engine) as connection:
-            sealed = connection.execute(
-                select(table.c.sealed).where(table.c.account == account)
-            ).scalar_one_or_none()
-        if sealed is None:
-            return None
+            rows = connection.execute(query).all()
+        return {bytes(row.account): self._opened(bytes(row.account), row.sealed) for row in rows}
+
+    def _opened(self, account: bytes, sealed: bytes) -> Party:
         data = bytes(sealed)
         try:
             plain = AESGCM(self.storage_key).decrypt(
@@ -140,7 +157,72 @@ class Parties:
             raise StoreError("a customer's name was sealed with another key, or changed") from None
         return Party(**decode_row(plain))
 
+    def named(self, words: Sequence[str], limit: int) -> tuple[list["NamedParty"], bool]:
+        """Return the customers that have these words, or words that begin so, in name or reference.
+
+        Those that have them as they are come first. And whether there may be more: `limit` are
+        returned at most, and `MOST_CANDIDATES` names of each kind opened.
+        """
+        found, more = dict[bytes, NamedParty](), False
+        for is_whole in (True, False):
+            candidates = self.index.candidates(words, is_whole=is_whole)
+            more = more or len(candidates) > MOST_CANDIDATES
+            for one in self._open_some(candidates[:MOST_CANDIDATES]):
+                texts = (one.party.name, one.party.reference)
+                if one.account in found or not is_like(words, texts, is_whole=is_whole):
+                    continue
+                if len(found) == limit:
+                    return list(found.values()), True
+                found[one.account] = NamedParty(one.account, one.meter, one.party, is_whole)
+        return list(found.values()), more
+
+    def _open_some(self, candidates: Sequence[tuple[bytes, bytes]]) -> Iterator["NamedParty"]:
+        """Yield whom accounts and meters are of, opening no more than are looked at, or a few."""
+        few = 50
+        for first in range(0, len(candidates), few):
+            some = dict(candidates[first : first + few])
+            parties = self._find_all(list(some))
+            for account, meter in some.items():
+                if account in parties:
+                    yield NamedParty(account, meter, parties[account], is_exact=False)
+
     def erase(self, account: bytes) -> bool:
         """Forget a customer's name and address; return whether there was one."""
         with writing(self.engine, account) as connection:
+            # In one transaction: an erased name is found by nothing, from that moment on.
+            self.index.erase(connection, account)
             return connection.execute(delete(table).where(table.c.account == account)).rowcount > 0
+
+    def index_all(self, meter_of: Callable[[bytes], bytes | None]) -> int:
+        """Let names be found that were kept before there was an index; return how many.
+
+        `meter_of` says which meter an account is of.
+        """
+        known = name_token_table.c.account
+        query = select(table.c.account).where(~exists().where(known == table.c.account))
+        query = query.order_by(table.c.account).limit(_AT_ONCE)
+        count, at = 0, b""
+        while True:
+            with reading(self.engine) as connection:
+                accounts = connection.execute(query.where(table.c.account > at)).scalars().all()
+            for account in map(bytes, accounts):
+                with writing(self.engine, account) as connection:
+                    party, meter = self.find(account), meter_of(account)
+                    if party is not None and meter is not None:
+                        texts = (party.name, party.reference)
+                        self.index.put(connection, account, meter, texts)
+                        count += 1
+                at = account
+            if len(accounts) < _AT_ONCE:
+                return count
+
+
+@dataclass(frozen=True, slots=True)
+class NamedParty:
+    """Who was found by name."""
+
+    account: bytes
+    meter: bytes
+    party: Party
+    is_exact: bool
+    """Whether the name has the words as they are, and not only such that begin so."""

@@ -14,12 +14,12 @@ from starlette.responses import Response
 
 from hub.inspection.views.documents import SUPPLIER_KEY
 from hub.inspection.web.access.residents import ResidentRole
-from hub.inspection.web.assets import HERE
 from hub.inspection.web.installed import installed_applets, vendors_of
 from hub.inspection.web.page_request import Page, PageRequest
+from hub.inspection.web.parts import HERE
 
 ROOT: Final = Path(__file__).resolve().parents[4]
-PACKAGES: Final = ("hub", "protocols", "sml_codec", "tariffs")
+PACKAGES: Final = ("hub", "listeners", "protocols", "sml_codec", "tariffs")
 LIBRARIES: Final = ("argon2-cffi", "btclib-secp256k1", "cryptography", "starlette", "wasmtime")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bills: what was asked for and how far it is, and invoices."""
+"""Bills: what was asked for and how far it is."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
@@ -8,22 +8,13 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from protocols.metrology import Period
-from tariffs.invoice import Invoice
 from utility_server.errors import QuestionClosed
 from utility_server.retail.failures import Failure
-from utility_server.retail.questions import KeptInvoice, KeptQuestion, State
+from utility_server.retail.questions import KeptQuestion, State
 from utility_server.retail.standings import STANDS, Standing
 from utility_server.retail.utility import Utility
 from utility_server.service.access.roles import Role
-from utility_server.service.api.models import (
-    Bill,
-    CorrectedDay,
-    InvoiceState,
-    MeterText,
-    NewQuestion,
-    NonceText,
-    Page,
-)
+from utility_server.service.api.models import Bill, MeterText, NewQuestion, NonceText, Page
 from utility_server.service.api.operation import ServiceRoute, operation, parts_of
 from utility_server.service.api.paging import Cursor, Limit, days_model, page_of, period_of
 from utility_server.service.api.problems import Problem
@@ -33,9 +24,7 @@ router = APIRouter(tags=["bills"], route_class=ServiceRoute)
 READERS: Final = (Role.BILLING, Role.AUDITOR)
 LARGEST_NUMBER: Final = 2**63 - 1
 Nonce = Annotated[NonceText, Path(description="The question's nonce in hex.")]
-Number = Annotated[int, Path(ge=1, le=LARGEST_NUMBER, description="The invoice's number.")]
 OneMeter = Annotated[MeterText | None, Query(description="Of this meter alone.")]
-SIGNED: Final = "application/cose"
 
 
 @operation(router, "GET", "/bills", READERS, reads=True, response_model=Page[Bill])
@@ -94,76 +83,11 @@ def withdraw_bill(request: Request, nonce: Nonce) -> Any:
     return _bill(request, questions.find(kept.question))
 
 
-@operation(
-    router, "GET", "/invoices", READERS, reads=True, fails=(404,),
-    response_model=Page[InvoiceState],
-)  # fmt: skip
-def list_invoices(
-    request: Request,
-    limit: Limit = 50,
-    cursor: Cursor = None,
-    meter: OneMeter = None,
-    corrected: Annotated[bool, Query(description="Those alone that correct another.")] = False,
-) -> Any:
-    """List the invoices, in the order of their numbers, with what replaces what."""
-    utility = parts_of(request).utility
-    of_meter = None if meter is None else bytes.fromhex(meter)
-
-    def rows(after: list[Any] | None, count: int) -> list[tuple[KeptInvoice, Standing]]:
-        at, found = 0 if after is None else int(after[0]), dict[int, KeptInvoice]()
-        meters = set[bytes]()
-        while len(found) < count and (lines := utility.ledger.after(at, 200, of_meter)):
-            for line in lines:
-                at = line.sequence
-                if line.kind != "bill" or (corrected and "difference" not in line.content):
-                    continue
-                if kept := utility.questions.invoice_of(line.sequence):
-                    found[line.sequence] = kept
-                    meters.add(line.meter)
-                    if len(found) == count:
-                        break
-        known = utility.standings(meters)
-        return [(kept, known.get(number, STANDS)) for number, kept in found.items()]
-
-    return page_of(
-        request, ["invoices", meter or "", corrected], cursor, limit,
-        rows, lambda row: [row[0].number], lambda row: _invoice(request, *row),
-    )  # fmt: skip
-
-
-@operation(
-    router, "GET", "/invoices/{number}", READERS, reads=True, fails=(404,),
-    response_model=InvoiceState,
-)  # fmt: skip
-def show_invoice(request: Request, number: Number) -> Any:
-    """Show an invoice: one amount, and on which tariff and evidence it rests."""
-    kept, utility = _kept(request, number), parts_of(request).utility
-    known = utility.standings([utility.ledger.entry(number).meter])
-    return _invoice(request, kept, known.get(number, STANDS))
-
-
-@operation(
-    router, "GET", "/invoices/{number}/document", READERS, reads=True, fails=(404,),
-    response_class=Response,
-    responses={200: {"content": {SIGNED: {}}, "description": "The signed document."}},
-)  # fmt: skip
-def invoice_document(request: Request, number: Number) -> Response:
-    """Return an invoice as it was signed."""
-    return Response(_kept(request, number).document, media_type=SIGNED)
-
-
 def _known(request: Request, nonce: str) -> KeptQuestion:
     try:
         return parts_of(request).utility.questions.of_nonce(bytes.fromhex(nonce))
     except QuestionClosed:
         raise Problem(404, "not-found", "this utility has asked no such question") from None
-
-
-def _kept(request: Request, number: int) -> KeptInvoice:
-    found = parts_of(request).utility.questions.invoice_of(number)
-    if found is None:
-        raise Problem(404, "not-found", "there is no such invoice")
-    return found
 
 
 _ShownBill = tuple[KeptQuestion, Failure | None, Standing]
@@ -208,30 +132,4 @@ def _bill_of(
         replaces=standing.replaces or None,
         replaced_by=standing.replaced_by or None,
         void=standing.is_void,
-    )
-
-
-def _invoice(request: Request, kept: KeptInvoice, standing: Standing) -> InvoiceState:
-    utility = parts_of(request).utility
-    invoice = Invoice.verify(kept.document, utility.keys.public)
-    zone = utility.customers.zone(invoice.meter)
-    return InvoiceState(
-        number=invoice.number,
-        issued=utc_text(invoice.issued),
-        meter=invoice.meter.hex(),
-        period=days_model(Period.filling(invoice.begin, invoice.end, zone)),
-        currency=invoice.currency,
-        total=invoice.total,
-        missing_slots=invoice.missing,
-        tariff=invoice.tariff.hex(),
-        evidence=invoice.evidence.hex(),
-        replaces=invoice.replaces or None,
-        replaced_by=standing.replaced_by or None,
-        void=standing.is_void,
-        difference=invoice.difference,
-        corrected=[CorrectedDay(day=one.day, slots=one.slots) for one in invoice.corrected],
-        account=None if invoice.account is None else invoice.account.hex(),
-        bill=invoice.bill,
-        paid=invoice.paid,
-        is_last=invoice.is_last,
     )

@@ -152,9 +152,11 @@ def move_out(request: Request, meter: Meter, account: Account, body: MoveOut) ->
     response_model=Contract,
 )  # fmt: skip
 def drop_contract(request: Request, meter: Meter, account: Account) -> Any:
-    """Forget a contract that was opened by mistake and has no bill."""
-    contracts = parts_of(request).utility.contracts
-    return _contract(contracts.drop(bytes.fromhex(meter), bytes.fromhex(account)))
+    """Forget a contract that was opened by mistake and has no bill, and its customer's name."""
+    parts, named = parts_of(request), bytes.fromhex(account)
+    dropped = parts.utility.contracts.drop(bytes.fromhex(meter), named)
+    parts.parties.erase(named)  # nobody could ask for that afterwards
+    return _contract(dropped)
 
 
 @operation(

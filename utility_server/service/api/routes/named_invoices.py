@@ -16,8 +16,8 @@ from utility_server.service.access.roles import Role
 from utility_server.service.api.models import PartyModel
 from utility_server.service.api.operation import ServiceRoute, operation, parts_of
 from utility_server.service.api.problems import Problem
-from utility_server.service.api.routes.bills import Number
 from utility_server.service.api.routes.customers import Account, Meter
+from utility_server.service.api.routes.invoices import Number
 from utility_server.service.einvoice.document import NamedInvoice, named_invoice
 from utility_server.service.einvoice.parties import Party, Seller
 
@@ -41,7 +41,8 @@ def show_party(request: Request, meter: Meter, account: Account) -> Any:
 @operation(router, "PUT", _PARTY, CLERKS, status=204, fails=(404,), response_class=Response)
 def put_party(request: Request, meter: Meter, account: Account, body: PartyModel) -> Response:
     """Keep the name and address of a contract's customer, for invoices that need them."""
-    parts_of(request).parties.put(_account(request, meter, account), Party(**body.model_dump()))
+    party, named = Party(**body.model_dump()), _account(request, meter, account)
+    parts_of(request).parties.put(named, bytes.fromhex(meter), party)
     return Response(status_code=204)
 
 

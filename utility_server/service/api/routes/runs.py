@@ -12,6 +12,7 @@ from starlette.responses import Response
 from protocols.metrology import Period
 from utility_server.errors import ServiceRefused, UnknownCustomer
 from utility_server.retail.contracts import LAST_START, Cycle
+from utility_server.retail.standings import STANDS, Standing
 from utility_server.service.access.roles import Role
 from utility_server.service.api.models import (
     BillRunOrderModel,
@@ -109,12 +110,16 @@ def list_run_items(
     """List a bill run's customers: who is billed, who refused and why, who is not reached."""
     parts, states = parts_of(request), sorted({str(one) for one in state})
     _known(request, run)
+
+    def rows(after: list[Any] | None, count: int) -> list[tuple[BillRunItem, Standing]]:
+        at = None if after is None else (bytes(after[0]), int(after[1]))
+        found = parts.items.page(run, at, count, states)
+        known = parts.utility.standings(one.meter for one in found if one.entry)
+        return [(one, known.get(one.entry, STANDS)) for one in found]
+
     return page_of(
-        request, ["run-items", run, *states], cursor, limit,
-        lambda after, count: parts.items.page(
-            run, None if after is None else (bytes(after[0]), int(after[1])), count, states
-        ),
-        lambda item: [item.meter, item.begin], lambda item: _item(request, item),
+        request, ["run-items", run, *states], cursor, limit, rows,
+        lambda row: [row[0].meter, row[0].begin], lambda row: _item(request, *row),
     )  # fmt: skip
 
 
@@ -309,7 +314,7 @@ def run_state(job: Job) -> RunState:
     )
 
 
-def _item(request: Request, item: BillRunItem) -> RunItem:
+def _item(request: Request, item: BillRunItem, standing: Standing) -> RunItem:
     period: Days | None = None
     if item.end:
         zone = parts_of(request).utility.customers.zone(item.meter)
@@ -324,6 +329,8 @@ def _item(request: Request, item: BillRunItem) -> RunItem:
         reason=item.reason or None,
         why=item.why or None,
         invoice=item.entry if item.entry and item.state == ItemState.BILLED else None,
+        replaced_by=standing.replaced_by or None,
+        void=standing.is_void,
     )
 
 
