@@ -14,7 +14,7 @@ import utility_server.durable
 from utility_server.errors import StoreError
 from utility_server.keys import read_secret, write_secret
 
-Replace = Callable[[Path, bytes], None]
+Replace = Callable[..., None]
 both = pytest.mark.parametrize(
     "replace", [hub.durable.replace_file, utility_server.durable.replace_file]
 )
@@ -58,11 +58,12 @@ def test_the_old_file_stays_where_the_new_one_has_no_room(
     assert path.read_bytes() == b"new"
 
 
-def test_a_hubs_file_gets_the_mode_that_is_said(tmp_path: Path) -> None:
+@both
+def test_a_file_gets_the_mode_that_is_said(replace: Replace, tmp_path: Path) -> None:
     path = tmp_path / "hub.toml"
     path.write_bytes(b"old")
     path.chmod(0o644)
-    hub.durable.replace_file(path, b"new", 0o600)
+    replace(path, b"new", 0o600)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 

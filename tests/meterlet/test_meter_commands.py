@@ -18,14 +18,7 @@ from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dlms_codec import (
-    DataNotification,
-    DateTime,
-    GeneralCiphered,
-    Keys,
-    UInt32,
-    protect,
-)
+from dlms_codec import DataNotification, DateTime, GeneralCiphered, Keys, UInt32, protect
 from dlms_codec.data import Array, Structure
 from dlms_codec.hdlc import encode_frame
 from dlms_codec.numbers import Enum, Int8
@@ -235,6 +228,17 @@ def test_the_table_says_what_a_meter_answers_instead_of_a_value() -> None:
     assert (done.exit_code, done.stdout.splitlines()[-1]) == (
         0, "  get-response-normal  invoke 193  error hardware-fault",
     )  # fmt: skip
+
+
+def test_the_table_says_what_is_the_makers_own() -> None:
+    # Zenner's, of wmbusmeters (GPL-3.0, drivers/src/zenner0b): all that it says is its maker's own.
+    sent = bytes.fromhex("1e44496a677308500b167ad80010252f2f0f0000000080bf1b0000a6420000")
+    done = run("decode", "-", data=sent)
+    assert (done.exit_code, done.stdout.splitlines()[-1]) == (
+        0, "  the maker's own, not read: 0000000080bf1b0000a6420000",
+    )  # fmt: skip
+    silent = run("decode", "-", data=bytes.fromhex("0e44496a677308500b167ad8000000"))
+    assert silent.stdout.splitlines()[-1].endswith("no values")
 
 
 @needs_meter_captures
