@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""No name is kept where nobody can erase it: contracts that are dropped, or give way to others."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from sqlalchemy import func, select
+
+from tests.support.console import PASSWORD, come_in, send
+from tests.support.service import ENROLMENT, METER, Served, new_utility, served
+from utility_server.database import customer_party_table, name_token_table, reading
+from utility_server.service.access.roles import Role
+from utility_server.service.application import create_service
+
+CONTRACTS: Final = f"/v1/customers/{METER}/contracts"
+PERSON: Final = {
+    "name": "Erika Musterfrau", "street": "Weg 1", "postcode": "1", "city": "Ort", "country": "DE",
+    "reference": "",
+}  # fmt: skip
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Served]:
+    with served(new_utility(tmp_path / "utility"), app=create_service) as service:
+        service.parts.operators.add("anna", PASSWORD, frozenset(Role))
+        service.post("/v1/customers", 201, content=ENROLMENT.encode())
+        yield service
+
+
+def keep(service: Served, account: str) -> str:
+    where = f"{CONTRACTS}/{account}/party"
+    assert service.ask("PUT", where, json=PERSON).status_code == 204
+    return where
+
+
+def kept(service: Served) -> int:
+    """How many rows there are about anybody's name."""
+    counts = [select(func.count()).select_from(one) for one in TABLES]
+    with reading(service.parts.utility.engine) as connection:
+        return sum(connection.execute(one).scalar_one() for one in counts)
+
+
+TABLES: Final[Any] = (customer_party_table, name_token_table)
+
+
+def test_a_dropped_contract_takes_the_name_with_it_whoever_drops_it(service: Served) -> None:
+    account = service.post(CONTRACTS, 201, json={"from": "2025-04-01"})["account"]
+    keep(service, account)
+    assert kept(service) > 1
+    # As the command does it, which knows of no names: nor may a service die in between.
+    service.parts.utility.contracts.drop(bytes.fromhex(METER), bytes.fromhex(account))
+    assert kept(service) == 0
+
+
+def test_a_name_of_before_the_first_contract_is_found_and_erased(service: Served) -> None:
+    where = keep(service, service.get(f"/v1/customers/{METER}")["contracts"][0]["account"])
+    account = service.post(CONTRACTS, 201, json={"from": "2025-04-01"})["account"]
+    (hit,) = service.post("/v1/search", json={"text": "erika"})["items"]
+    assert (hit["meter"], hit["name"]) == (METER, PERSON["name"])
+    assert service.get(where)["name"] == PERSON["name"]
+    assert service.ask("PUT", where, json=PERSON).status_code == 409, "nothing new is kept there"
+    other = f"{CONTRACTS}/{'00' * 16}/party"
+    assert service.ask("DELETE", other).status_code == 409
+    come_in(service)
+    page = f"/customers/{METER}"
+    shown = service.client.get(page).text
+    assert "Of before the first contract" in shown
+    assert f'action="{where.removeprefix("/v1")}"' in shown
+    assert f'action="{CONTRACTS.removeprefix("/v1")}/{account}/party"' in shown
+    send(service, where.removeprefix("/v1"), page, erase="1", sure="yes")
+    assert "Of before the first contract" not in service.client.get(page).text
+    assert kept(service) == 0
