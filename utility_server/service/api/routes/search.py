@@ -26,7 +26,7 @@ def search(request: Request, body: SearchModel) -> Any:
     """Find a meter, a contract or an invoice by number, and a customer by name; or how it begins.
 
     The text is in the body, so that no name stands in an address or a log. Names are found by whom
-    may see them, of three letters on, or as whole words. Whatever is exact comes first.
+    may see them, of two letters on, or as whole words. Whatever is exact comes first.
     """
     parts = parts_of(request)
     # Whoever may see no name finds nothing by one either, and so learns of none by trying.
