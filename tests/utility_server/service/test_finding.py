@@ -298,6 +298,11 @@ def test_the_field_on_each_page_leads_to_what_it_finds(service: Served) -> None:
     several = service.client.get(send(service, "/search", "/", text=METER[:4]).headers["location"])
     assert all(f'href="/customers/{one}"' in several.text for one in meters)
     assert f'value="{METER[:4]}"' in several.text
+    keep(service, meters[2], "Erikas Sohn")
+    both = service.client.get(where)
+    assert all(f'href="/customers/{one}"' in both.text for one in meters[1:]), "not the first alone"
+    number = send(service, "/search", "/", text=meters[2]).headers["location"]
+    assert service.client.get(number).headers["location"] == f"/customers/{meters[2]}"
     nothing = service.client.get(send(service, "/search", "/", text="nobody").headers["location"])
     assert "Nothing here begins so" in nothing.text
     assert "Say what to look for" in refusal(send(service, "/search", "/", text=" "))

@@ -49,8 +49,9 @@ async def found(visit: Visit) -> Response:
     if not answer.is_fine:
         return _nothing(visit, answer)
     hits = answer.json["items"]
-    exact = {hit_address(hit) for hit in hits if hit["exact"]}
-    only = exact or {hit_address(hit) for hit in hits}
+    # A number that is just so is the one that was meant. A word of a name is not: others begin so.
+    is_number = any(hit["exact"] and hit["kind"] != "name" for hit in hits)
+    only = {hit_address(hit) for hit in hits if hit["exact"] or not is_number}
     if len(only) == 1 and not answer.json["more"]:
         return visit.see(only.pop())
     return visit.page("search.html", found=answer.json, sought=text)
