@@ -13,6 +13,7 @@ from tests.support.service import ENROLMENT, METER, Served, new_utility, served
 from utility_server.database import customer_party_table, name_token_table, reading
 from utility_server.service.access.roles import Role
 from utility_server.service.application import create_service
+from utility_server.service.einvoice.parties import Parties
 
 CONTRACTS: Final = f"/v1/customers/{METER}/contracts"
 PERSON: Final = {
@@ -52,6 +53,22 @@ def test_a_dropped_contract_takes_the_name_with_it_whoever_drops_it(service: Ser
     # As the command does it, which knows of no names: nor may a service die in between.
     service.parts.utility.contracts.drop(bytes.fromhex(METER), bytes.fromhex(account))
     assert kept(service) == 0
+
+
+def test_a_contract_that_is_dropped_meanwhile_gets_no_name(
+    service: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = service.post(CONTRACTS, 201, json={"from": "2025-04-01"})["account"]
+    put, contracts = Parties.put, service.parts.utility.contracts
+
+    def late(*given: Any) -> None:
+        """Keep the name, once another has dropped the contract."""
+        contracts.drop(bytes.fromhex(METER), bytes.fromhex(account))
+        put(*given)
+
+    monkeypatch.setattr(Parties, "put", late)
+    answer = service.ask("PUT", f"{CONTRACTS}/{account}/party", json=PERSON)
+    assert (answer.status_code, kept(service)) == (409, 0)
 
 
 def test_a_name_of_before_the_first_contract_is_found_and_erased(service: Served) -> None:

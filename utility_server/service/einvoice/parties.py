@@ -126,12 +126,23 @@ class Parties:
         key = hmac.new(self.storage_key, _INDEX_LABEL, sha256).digest()
         return NameIndex(self.engine, key)
 
-    def put(self, account: bytes, meter: bytes, party: Party) -> None:
-        """Keep the name and address of a contract's customer, in the place of any before."""
+    def put(
+        self,
+        account: bytes,
+        meter: bytes,
+        party: Party,
+        require: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Keep the name and address of a contract's customer, in the place of any before.
+
+        `require` raises where there is no such contract. It is asked in the transaction: what is
+        dropped meanwhile gets no name, which nobody could erase.
+        """
         nonce = self.randomness(_NONCE_SIZE)
         plain = encode_row(asdict(party))
         sealed = nonce + AESGCM(self.storage_key).encrypt(nonce, plain, _LABEL + account)
         with writing(self.engine, account) as connection:
+            require()
             connection.execute(delete(table).where(table.c.account == account))
             connection.execute(insert(table).values(account=account, sealed=sealed))
             self.index.put(connection, account, meter, (party.name, party.reference))

@@ -42,8 +42,10 @@ def show_party(request: Request, meter: Meter, account: Account) -> Any:
 @operation(router, "PUT", _PARTY, CLERKS, status=204, fails=(404,), response_class=Response)
 def put_party(request: Request, meter: Meter, account: Account, body: PartyModel) -> Response:
     """Keep the name and address of a contract's customer, for invoices that need them."""
-    party, named = Party(**body.model_dump()), _account(request, meter, account)
-    parts_of(request).parties.put(named, bytes.fromhex(meter), party)
+    party, named = Party(**body.model_dump()), bytes.fromhex(account)
+    parts_of(request).parties.put(
+        named, bytes.fromhex(meter), party, lambda: _account(request, meter, account)
+    )
     return Response(status_code=204)
 
 
