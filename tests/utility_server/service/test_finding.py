@@ -114,6 +114,10 @@ def test_invoices_are_listed_by_month_state_and_from_either_end(
     wrong_page = service.client.get("/invoices?month=March")
     assert (wrong_page.status_code, 'value="March"' in wrong_page.text) == (422, True)
     assert refusal(wrong_page) == "Month: it is a year and month, as 2025-03"
+    assert "aria-invalid" in wrong_page.text
+    other_page = service.client.get("/invoices?month=2025-03&cursor=AAAA")
+    assert refusal(other_page) == "the cursor is not one of this collection"
+    assert "aria-invalid" not in other_page.text, "the month is right"
     come_in(service, "otto")
     assert "/pdf" not in service.client.get("/invoices").text, "names are for clerks"
 
@@ -309,6 +313,7 @@ def test_the_field_on_each_page_leads_to_what_it_finds(service: Served) -> None:
     for sought in ("", "AAAA", where.partition("=")[2][:-4], "é"):
         shown = service.client.get("/search", params={"sought": sought})
         assert (shown.status_code, "Erika" in shown.text) == (200, False)
+        assert ('id="lost"' in shown.text) == bool(sought), "it says why nothing is shown"
     come_in(service)
     assert service.client.get(where).status_code == 200, "sealed for another session"
     come_in(service, "otto")

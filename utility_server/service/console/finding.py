@@ -42,9 +42,10 @@ async def look_for(visit: Visit) -> Response:
 
 async def found(visit: Visit) -> Response:
     """Show what was found, or go there if it is just one."""
-    text = open_text(visit, visit.value("sought"))
+    sought = visit.value("sought")
+    text = open_text(visit, sought)
     if not text:
-        return _nothing(visit)
+        return _nothing(visit, is_lost=bool(sought))
     answer = await visit.inside.ask("POST", "/v1/search", {"text": text, "limit": SHOWN})
     if not answer.is_fine:
         return _nothing(visit, answer)
@@ -54,12 +55,12 @@ async def found(visit: Visit) -> Response:
     only = {hit_address(hit) for hit in hits if hit["exact"] or not is_number}
     if len(only) == 1 and not answer.json["more"]:
         return visit.see(only.pop())
-    return visit.page("search.html", found=answer.json, sought=text)
+    return visit.page("search.html", found=answer.json, sought=text, is_lost=False)
 
 
-def _nothing(visit: Visit, refused: InsideAnswer | str = "") -> Response:
+def _nothing(visit: Visit, refused: InsideAnswer | str = "", *, is_lost: bool = False) -> Response:
     status = 422 if refused else 200
-    return visit.page("search.html", status, refused, found=None, sought="")
+    return visit.page("search.html", status, refused, found=None, sought="", is_lost=is_lost)
 
 
 PAGES: Final = (
