@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""No name is kept where nobody can erase it: contracts that are dropped, or give way to others."""
+"""No name is kept where nobody can erase it, and none is shown that is not on record."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 
 from tests.support.console import PASSWORD, come_in, send
-from tests.support.service import ENROLMENT, METER, Served, new_utility, served
+from tests.support.service import ENROLMENT, METER, Served, new_utility, other_meters, served
 from utility_server.database import customer_party_table, name_token_table, reading
 from utility_server.service.access.roles import Role
 from utility_server.service.application import create_service
@@ -53,6 +53,27 @@ def test_a_dropped_contract_takes_the_name_with_it_whoever_drops_it(service: Ser
     # As the command does it, which knows of no names: nor may a service die in between.
     service.parts.utility.contracts.drop(bytes.fromhex(METER), bytes.fromhex(account))
     assert kept(service) == 0
+
+
+def test_whose_names_were_shown_is_on_record_and_not_what_was_looked_for(service: Served) -> None:
+    keep(service, service.get(f"/v1/customers/{METER}")["contracts"][0]["account"])
+    for text, roles, shown in (
+        ("erika", (Role.BILLING,), f"names={METER}"), ("er", (Role.BILLING,), f"names={METER}"),
+        ("erika", (Role.AUDITOR,), ""), ("nobody", (Role.BILLING,), ""),
+    ):  # fmt: skip
+        assert service.ask("POST", "/v1/search", *roles, json={"text": text}).status_code == 200
+        done, begun = service.get("/v1/audit?order=newest&limit=2")["items"]
+        assert (done["action"], done["outcome"], done["target"]) == ("search", "200", shown)
+        assert begun["target"] == ""
+        assert "erika" not in f"{done} {begun}".lower()
+    others = [service.post("/v1/customers", 201, content=one)["meter"] for one in other_meters(14)]
+    for meter in others:
+        account = service.get(f"/v1/customers/{meter}")["contracts"][0]["account"]
+        where = f"/v1/customers/{meter}/contracts/{account}/party"
+        assert service.ask("PUT", where, json=PERSON).status_code == 204
+    service.post("/v1/search", json={"text": "erika"})
+    target = service.get("/v1/audit?order=newest&limit=1")["items"][0]["target"]
+    assert sorted(target.removeprefix("names=").split(",")) == sorted([METER, *others])
 
 
 def test_a_contract_that_is_dropped_meanwhile_gets_no_name(
