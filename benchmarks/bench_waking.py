@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a hub that can be woken sends and gets while nothing happens, and how soon it is called.
 
-    python benchmarks/bench_waking.py [--wakes N]
+    python benchmarks/bench_waking.py [--wakes N] [--hubs N]
 
 Mosquitto runs beside it, and a relay counts the bytes of TCP's streams, TLS included. A day of
 listening is extrapolated from one connection and one keep-alive; the yardstick is a day of polls,
 each on a new connection, to the utility's gateway. Latency is from a wake-up's publication to the
-call at the hub, on one computer.
+call at the hub, on one computer. Then many hubs listen in one process, as `meterlet fleet --wake`
+has them: memory and CPU of that process and of the broker, by hub.
 """
 
 import argparse
@@ -33,10 +34,12 @@ from hub.dialling.wake_calls import WakeCalls
 from hub.dialling.wake_line import WakeLine
 from meterlet.commands.main import main as meterlet
 from meterlet.commands.utility_wake import authority_of
+from meterlet.fleet.listening import Listening
 from protocols.hub_certificates import make_signing_request
 from protocols.remote_admin.http import AgentPost
 from protocols.remote_admin.wake import WAKE, BrokerAddress, wake_topic
 from tests.support.broker import client_context, free_port, mqtt_client, running
+from utility_server.gateway.broker_files import BrokerFiles
 from utility_server.gateway.certificates import CertificateAuthority
 from utility_server.gateway.errands import POLL_SECONDS, BillErrands
 from utility_server.gateway.serving import gateway_app, serve_gateway, server_context
@@ -82,9 +85,10 @@ def until(what: object, seconds: float = 30.0) -> None:
         time.sleep(0.0005)
 
 
-def identity(folder: Path, authority: CertificateAuthority) -> Recipient:
+def identity(folder: Path, authority: CertificateAuthority, meter: bytes = METER) -> Recipient:
+    folder.mkdir(exist_ok=True)
     key = generate_private_key(SECP256R1())
-    made = authority.renew(make_signing_request(METER, key), METER)
+    made = authority.renew(make_signing_request(meter, key), meter)
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     (folder / "client.key").write_bytes(pem)
     (folder / "client.pem").write_bytes(authority.bundle(made))
@@ -119,7 +123,45 @@ def poll_bytes(utility: Utility, authority: CertificateAuthority, hub: Recipient
     return relay.count
 
 
-def run(folder: Path, wakes: int) -> None:
+def private_bytes(process: int) -> int:
+    """Return the memory of a process that no other has."""
+    lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) << 10 for line in lines if line.startswith("Private_"))
+
+
+def listen(folder: Path, authority: CertificateAuthority, port: int, hubs: int) -> None:
+    """Let many hubs listen in this process, and print what each of them takes."""
+    meters = [METER[:-4] + number.to_bytes(4, "big") for number in range(100, 100 + hubs + 1)]
+    owners = {one: identity(folder / one.hex(), authority, one) for one in meters}
+    broker = BrokerFiles(folder / "broker").process
+    assert broker is not None
+    address, own = BrokerAddress("localhost", port), os.getpid()
+    warm, listening = Listening(address), Listening(address)
+    with warm.ending(), listening.ending():
+        first = meters.pop()
+        warm.start(first, owners[first], WakeCalls())
+        until(lambda: warm.up == 1)
+        before, broker_before = private_bytes(own), private_bytes(broker)
+        cpu = time.process_time()
+        for meter in meters:
+            listening.start(meter, owners[meter], WakeCalls())
+        until(lambda: listening.up == hubs, 120)
+        connected = time.process_time() - cpu
+        after, broker_after = private_bytes(own), private_bytes(broker)
+        cpu, began = time.process_time(), time.monotonic()
+        time.sleep(10)
+        idle = (time.process_time() - cpu) / (time.monotonic() - began)
+        assert listening.up == hubs
+        assert not listening.odd
+    kib = (after - before) / hubs / 1024
+    broker_kib = (broker_after - broker_before) / hubs / 1024
+    print(f"{hubs} hubs that listen in one process: {kib:.0f} KiB a hub")
+    print(f"  at the broker                     {broker_kib:.0f} KiB a hub")
+    print(f"  CPU                               {1000 * connected / hubs:.1f} ms a hub to connect")
+    print(f"  while nothing happens             {100 * idle / hubs:.3f} % of a core a hub")
+
+
+def run(folder: Path, wakes: int, hubs: int) -> None:
     Utility.create(folder / "utility").close()
     port = free_port()
     arguments = ["--utility", folder / "utility", "--to", folder / "broker", "--port", port]
@@ -156,6 +198,8 @@ def run(folder: Path, wakes: int) -> None:
         over.set()
         thread.join(5)
         polling = poll_bytes(utility, authority, hub)
+        wake_line.KEEP_ALIVE = KEEP_ALIVE  # type: ignore[misc]
+        listen(folder, authority, port, hubs)
     idle = connecting + keeping * (DAY // KEEP_ALIVE)
     polls = polling * (DAY // POLL_SECONDS)
     print(f"listening: {connecting:,} bytes to connect, {keeping} each {KEEP_ALIVE} s")
@@ -172,7 +216,8 @@ def run(folder: Path, wakes: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--wakes", type=int, default=50)
+    parser.add_argument("--hubs", type=int, default=200)
     options = parser.parse_args()
     os.environ.setdefault("NO_COLOR", "1")
     with tempfile.TemporaryDirectory() as place:
-        run(Path(place), options.wakes)
+        run(Path(place), options.wakes, options.hubs)

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A concentrator's own gateway: certificates for the hubs that it lists, and its server's.
+"""A concentrator's own gateway: certificates for the hubs that it lists, its server's, wake-ups.
 
     hubs.db             which certificates were issued, and what certifiers have announced
     ca.pem, gateway.pem, keys/ca.key, keys/gateway.key    as `utility_server.gateway.certificates`
 
 A hub's certificate is issued on a request that the certifier of its meter has signed; the list of
 hubs names the certifiers' keys. None of these keys opens anything that hubs send.
+
+With a broker of its own, hubs are woken when a round begins, as a utility wakes them
+(`utility_server.gateway.waking`).
 """
 
 import os
@@ -27,6 +30,8 @@ from utility_server.database import (
 )
 from utility_server.errors import UnknownCustomer
 from utility_server.gateway.certificates import CertificateAuthority
+from utility_server.gateway.waking import NewlyWaiting
+from utility_server.grid.concentrator.dialled import DialledHubs
 from utility_server.grid.concentrator.hubs import read_dialled_hubs
 from utility_server.grid.line_identity import LineIdentity
 
@@ -59,6 +64,24 @@ class ListedHubs:
             if hub.meter == meter:
                 return hub.certifier
         raise UnknownCustomer(f"meter {meter.hex()} is not listed in {self.file}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """A round's steps, as what hubs are woken for."""
+
+    dialled: DialledHubs
+
+    def for_hubs(self, since: int) -> list[tuple[bytes, bytes, str]]:
+        """Return meter and number of each that waits."""
+        return [(meter, number, "asked") for meter, number in self.dialled.steps_to_wake_for()]
+
+
+def round_wakes(dialled: DialledHubs, authority: CertificateAuthority) -> NewlyWaiting:
+    """Return what tells which hubs a step of a round has come to wait for."""
+    return NewlyWaiting(
+        _Steps(dialled), frozenset, lambda _meters: None, authority.now, authority.who_may_dial
+    )
 
 
 @contextmanager

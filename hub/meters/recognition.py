@@ -60,9 +60,10 @@ HDLC_HEADERS: Final = range(7, 14)
 LONGEST_RADIO: Final = 300
 """Bytes of one radio frame with all its checksums, and of a mark in front of it."""
 _CONTROLS: Final = frozenset(
-    {0x06, 0x08, 0x18, 0x28, 0x38, 0x40, 0x43, 0x44, 0x46, 0x47, 0x48, 0x53, 0x73}
+    {0x06, 0x08, 0x18, 0x28, 0x38, 0x40, 0x43, 0x44, 0x46, 0x47, 0x48, 0x53, 0x73, 0xC4}
 )
-"""The control bytes of a radio link that carry values, or ask for a meter to be installed."""
+"""The control bytes of a radio link that carry values, or ask for a meter to be installed; c4 is
+what Qundis' bridges hand on."""
 
 
 class MeterKind(enum.StrEnum):

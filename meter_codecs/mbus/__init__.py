@@ -19,6 +19,7 @@ from meter_codecs.mbus.crc import crc16
 from meter_codecs.mbus.errors import (
     ChecksumMismatch,
     Collision,
+    CutOff,
     EncodingError,
     ForgedMessage,
     KeyMissing,
@@ -29,6 +30,7 @@ from meter_codecs.mbus.errors import (
     SecurityError,
     SessionError,
     UnknownFormat,
+    UnreadContent,
     UnsupportedMode,
     WrongKey,
 )
@@ -85,6 +87,7 @@ __all__ = [
     "ChecksumMismatch",
     "Collision",
     "Counter",
+    "CutOff",
     "Damage",
     "DamageKind",
     "EncodingError",
@@ -117,6 +120,7 @@ __all__ = [
     "StreamDecoder",
     "Telegram",
     "UnknownFormat",
+    "UnreadContent",
     "UnsupportedMode",
     "Value",
     "WrongKey",

@@ -19,12 +19,35 @@ from meter_codecs.mbus.records import Body, Head, decode_body, read_head, variab
 
 FORMATS_KEPT: Final = 256
 
-_KAMSTRUP: Final = (
+_PUBLISHED: Final = (
+    # water: Multical 21, flowIQ
     "02FF2004134413615B6167", "02FF20041392013BA1015B8101E7FF0F",
     "02FF2004134413A1015B8101E7FF0F", "02FF2004134413615B5167", "02FF2004134413",
-    "02FF200413523B",
+    "02FF200413523B", "04FF234413523B06FF1B426C61675167023B04138101E7FF0F",
+    "02FF2004134413426C523B615B616751678101E7FF0F06FF1B",
+    "04FF2304134413426C023B92013BA2013B06FF1BA1015B91015BA10167",
+    # heat and cooling: Multical 302, 402, 403, 602, 603, 803
+    "030643060314426C022D01FF21", "030E430E0313426C022D01FF21", "030F430F0314426C022D01FF21",
+    "040604FF0704FF080414043B0259025D04FF22026C44064414426C",
+    "040E04FF0704FF08041384401484804014043B0259025D142D84100E84200E04FF22026C440E4413C44014"
+    "C4804014426C",
+    "040F04FF0704FF08041484401484804014043B0259025D142D84100F84200F04FF22026C440F4414C44014"
+    "C4804014426C",
+    "040604FF0704FF080414043B042D0259025D04FF220422143B142D",
+    "040F04FF0704FF08041402FD17043B0259025D",
+    "02F9FF15040604EEFF0704EEFF0804148440148480401402FD17026C426C44064414C44014C4804014043B"
+    "0259025D",
+    # electricity: Omnipower, EM24; pressure
+    "040404843C042B04AB3C", "040504FB827504853C04FB82F53C01FD17",
+    "22691269026905FF0905FF0A02FD17",
+    # water: Engelmann
+    "426C441301FD17840113C40113840213C40213840313C40313840413C40413840513C40513840613C40613"
+    "840713C40713840813046D0413",
 )  # fmt: skip
-"""The formats of Kamstrup's water meters, as their signatures prove (a8ed, c412, 61eb, ...)."""
+"""The formats of meters' compact frames as their own full frames and public descriptions have them.
+
+All are Kamstrup's but the last. A signature is not taken on trust: the CRC of the full frame tells
+whether the values fit."""
 
 
 def read_format(heads: bytes) -> tuple[Head, ...]:
@@ -47,10 +70,10 @@ def decode_format(data: bytes) -> tuple[Head, ...]:
 
 
 class FormatMemory:
-    """The formats that were met, the last `FORMATS_KEPT` of them, and Kamstrup's.
+    """The formats that were met, the last `FORMATS_KEPT` of them, and those that are published.
 
     A signature has 16 bits, so others can make a format with the same one. Formats are kept by
-    their source, who is any hashable thing, and Kamstrup's are not replaced.
+    their source, who is any hashable thing, and the published are not replaced.
     """
 
     def __init__(self) -> None:
@@ -84,7 +107,7 @@ _FIRST: Final[dict[int, tuple[Head, ...]]] = {}
 
 def _known() -> dict[int, tuple[Head, ...]]:
     if not _FIRST:
-        for text in _KAMSTRUP:
+        for text in _PUBLISHED:
             heads = bytes.fromhex(text)
             _FIRST[crc16(heads)] = read_format(heads)
     return _FIRST

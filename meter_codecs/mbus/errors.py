@@ -3,6 +3,7 @@
 
 MbusError
 ├── MalformedMbus           bytes are not the M-Bus they claim to be; carries `offset`
+│   └── CutOff              a radio frame that ends before its length says
 ├── ChecksumMismatch        a frame was damaged on its way; carries `offset`
 ├── EncodingError           a value that M-Bus cannot carry: a bug on this side
 ├── SecurityError           an enciphered telegram that cannot be read
@@ -11,6 +12,7 @@ MbusError
 │   ├── ForgedMessage       the key opens it, but its authentication code is wrong
 │   └── UnsupportedMode     enciphered in a way that is known by name only
 ├── UnknownFormat           a compact frame whose format no full frame has shown yet
+├── UnreadContent           whole, and in a language that is known by name only; carries `ci`
 └── SessionError            a master's request stayed without a usable answer
     ├── NoAnswer            nothing came
     ├── Collision           bytes came, but no frame: several slaves spoke
@@ -29,6 +31,10 @@ class MalformedMbus(MbusError):
         super().__init__(f"{reason} (at byte {offset})")
         self.reason = reason
         self.offset = offset
+
+
+class CutOff(MalformedMbus):
+    """A radio frame ends before its length says."""
 
 
 class ChecksumMismatch(MbusError):
@@ -65,6 +71,14 @@ class UnsupportedMode(SecurityError):
 
 class UnknownFormat(MbusError):
     """A compact frame whose format no full frame has shown yet."""
+
+
+class UnreadContent(MbusError):
+    """A telegram is whole, and its content is a maker's own, or no values at all."""
+
+    def __init__(self, reason: str, *, ci: int) -> None:
+        super().__init__(reason)
+        self.ci = ci
 
 
 class SessionError(MbusError):

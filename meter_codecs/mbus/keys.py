@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NoReturn, Self
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
+from cryptography.hazmat.primitives.ciphers.aead import AESCCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES128
 from cryptography.hazmat.primitives.ciphers.modes import CBC, CTR, ECB
 from cryptography.hazmat.primitives.cmac import CMAC
@@ -16,6 +18,8 @@ from meter_codecs.mbus.errors import EncodingError
 
 KEY_SIZE: Final = 16
 BLOCK: Final = 16
+CCM_TAG: Final = 8
+"""Bytes of the tag that AES-CCM ends with."""
 _PAD: Final = b"\x07" * 7
 
 
@@ -63,6 +67,20 @@ class MeterKey:
     def apply_ctr(self, start: bytes, data: bytes) -> bytes:
         """Return data enciphered, or deciphered, by AES-CTR."""
         return Cipher(self._aes, CTR(start)).encryptor().update(data)
+
+    def open_ccm(self, nonce: bytes, data: bytes, header: bytes) -> bytes | None:
+        """Return what AES-CCM with a tag of 8 bytes protects; None if the tag is wrong.
+
+        `header` comes in clear and is under the tag, too.
+        """
+        try:
+            return AESCCM(self._aes.key, tag_length=CCM_TAG).decrypt(nonce, data, header)
+        except InvalidTag:
+            return None
+
+    def seal_ccm(self, nonce: bytes, plain: bytes, header: bytes) -> bytes:
+        """Return data under AES-CCM, its tag of 8 bytes last; never twice with one `nonce`."""
+        return AESCCM(self._aes.key, tag_length=CCM_TAG).encrypt(nonce, plain, header)
 
     def mac(self, data: bytes) -> bytes:
         """Return the AES-CMAC of `data`."""

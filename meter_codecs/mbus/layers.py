@@ -88,12 +88,17 @@ class Header:
     configuration: int
     address: Address | None = None
     extension: bytes = b""
-    """A byte more of configuration, which mode 7 has."""
+    """More of configuration: of mode 7 a byte, of mode 10 two and the message counter."""
 
     @property
     def mode(self) -> int:
         """The security mode."""
         return self.configuration >> 8 & 0x1F
+
+    @property
+    def counter(self) -> int | None:
+        """The message counter, which mode 10 has here."""
+        return int.from_bytes(self.extension[2:], "little") if self.mode == AES_CCM else None
 
     @property
     def blocks(self) -> int:
@@ -110,8 +115,9 @@ class Header:
         )
 
 
-EXTENDED_MODES: Final = frozenset({7, 8, 9, 10, 13})
-"""The modes whose configuration goes on for a byte."""
+AES_CCM: Final = 10
+EXTENSIONS: Final = {7: 1, 8: 1, 9: 1, AES_CCM: 6, 13: 1}
+"""By how many bytes the configuration of a mode goes on."""
 
 
 def read_header(ci: int, data: bytes, at: int) -> tuple[Header | None, int]:
@@ -127,10 +133,10 @@ def read_header(ci: int, data: bytes, at: int) -> tuple[Header | None, int]:
     access, status, low, high = data[at : at + 4]
     at += 4
     extension = b""
-    if high & 0x1F in EXTENDED_MODES:
-        _need(data, at, 1, "the configuration")
-        extension = data[at : at + 1]
-        at += 1
+    if size := EXTENSIONS.get(high & 0x1F, 0):
+        _need(data, at, size, "the configuration")
+        extension = data[at : at + size]
+        at += size
     return Header(access, status, low | high << 8, address, extension), at
 
 

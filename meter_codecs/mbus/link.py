@@ -5,7 +5,7 @@
 
     format A    the first 10 bytes, then every 16, each with a CRC        (L counts no CRC)
     format B    the first 126 bytes with a CRC, the rest with another     (L counts the CRCs)
-    bare        none: the receiver has checked and removed them
+    bare        none: the receiver has checked and removed them, a few all but the last
 
 In mode C a frame begins with 54 cd (format A) or 54 3d (format B). Mode T sends each half byte as
 six bits (`encode_three_of_six`); in mode S the radio itself undoes the Manchester code.
@@ -14,12 +14,12 @@ six bits (`encode_three_of_six`); in mode S the radio itself undoes the Manchest
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from meter_codecs.mbus.address import Address, decode_link_address
 from meter_codecs.mbus.crc import crc16
-from meter_codecs.mbus.errors import ChecksumMismatch, EncodingError, MalformedMbus
+from meter_codecs.mbus.errors import ChecksumMismatch, CutOff, EncodingError, MalformedMbus
 
 SND_NR: Final = 0x44
 """Sends values and expects no reply."""
@@ -105,8 +105,8 @@ def _open_b(wire: bytes) -> bytes | None:
 def decode_link(wire: bytes) -> LinkFrame:
     """Return the one frame that `wire` is.
 
-    Raises `ChecksumMismatch` for checksums that are there and wrong, `MalformedMbus` for anything
-    else that is no frame.
+    Raises `ChecksumMismatch` for checksums that are there and wrong, `CutOff` for a frame that ends
+    too early, `MalformedMbus` for anything else that is no frame.
     """
     preamble = wire[:2] if wire[:2] in _MODE_C and len(wire) != wire[0] + 1 else b""
     rest = wire[2:] if preamble else wire
@@ -125,11 +125,27 @@ def decode_link(wire: bytes) -> LinkFrame:
         data = rest if opened is None else opened
         frame_format = FrameFormat.BARE if opened is None else FrameFormat.B
     else:
-        raise MalformedMbus(
-            f"the length says {rest[0] + 1} bytes, {size} are there", offset=len(preamble)
-        )
+        # The first checksum tells that the others are there, too: a bare frame has none.
+        is_a = size > _FIRST + 2 and _crc(rest[:_FIRST]) == rest[_FIRST : _FIRST + 2]
+        whole = format_a if is_a else rest[0] + 1
+        error = CutOff if size < whole else MalformedMbus
+        raise error(f"the length says {whole} bytes, {size} are there", offset=len(preamble))
     address = decode_link_address(data[2:_FIRST])
     return LinkFrame(data[1], address, data[_FIRST:], frame_format, preamble)
+
+
+def without_last_checksum(frame: LinkFrame) -> LinkFrame | None:
+    """Return a bare frame without the CRC of its last block, if it ends with one; else None.
+
+    Some receivers take out the CRCs of format A but the last, and count its two bytes in the
+    length. One in 65536 frames ends so by chance: only who cannot read all of it may ask.
+    """
+    if frame.frame_format is not FrameFormat.BARE or len(frame.payload) < 3:
+        return None
+    payload, checksum = frame.payload[:-2], frame.payload[-2:]
+    if _crc(payload[(len(payload) - 1) // 16 * 16 :]) != checksum:
+        return None
+    return replace(frame, payload=payload)
 
 
 _SIX: Final = bytes.fromhex("160d0e0b1c191a132c25262334313229")

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+ACCESS_NUMBER: Final = "access number"
+
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
@@ -82,7 +84,7 @@ def _extension_fb() -> dict[int, Quantity]:
 
 def _extension_fd() -> dict[int, Quantity]:
     return _spread({
-        0x08: [Quantity("access number"), Quantity("medium"), Quantity("manufacturer id"),
+        0x08: [Quantity(ACCESS_NUMBER), Quantity("medium"), Quantity("manufacturer id"),
                Quantity("parameter set"), Quantity("model/version"), Quantity("hardware version"),
                Quantity("firmware version"), Quantity("software version"),
                Quantity("customer location"), Quantity("customer")],
@@ -106,6 +108,10 @@ def _spread(rows: dict[int, list[Quantity]]) -> dict[int, Quantity]:
 
 _MAIN: Final = _main()
 _EXTENSIONS: Final = {0x7B: _extension_fb(), 0x7D: _extension_fd()}
+STANDARD: Final = frozenset(
+    known for table in (_MAIN, *_EXTENSIONS.values()) for known in table.values()
+) - {Quantity("manufacturer")}
+"""What the standard's tables name."""
 _MOMENTS: Final = {(0x7D, 0x30), (0x7D, 0x70)}
 
 MEANINGS: Final = {
@@ -116,7 +122,7 @@ MEANINGS: Final = {
     "vif fd22": "size of the storage block", "vif fd28": "storage interval in months",
     "vif fd29": "storage interval in years", "vif fd2a": "operator-specific data",
     "vif fd2b": "time point, second", "vif fd30": "start of tariff",
-    "vif fd62": "control signal",
+    "vif fd3b": "container of a wireless M-Bus telegram", "vif fd62": "control signal",
     "vif fd63": "day of week", "vif fd64": "week number", "vif fd65": "time point of day change",
     "vif fd67": "special supplier information", "vif fd68": "duration since last cumulation, hours",
     "vif fd69": "duration since last cumulation, days",

@@ -25,7 +25,7 @@ from typing import Final
 from meter_codecs.mbus import values
 from meter_codecs.mbus._twins import twin
 from meter_codecs.mbus.errors import EncodingError, MalformedMbus
-from meter_codecs.mbus.quantities import MEANINGS, Quantity, quantity
+from meter_codecs.mbus.quantities import ACCESS_NUMBER, MEANINGS, Quantity, quantity
 from meter_codecs.mbus.values import Decoder, Value
 
 FILLER: Final = 0x2F
@@ -292,6 +292,8 @@ def read_head(body: bytes, at: int) -> Head:
         decode = variable
     elif what.is_moment and decode is values.integer:
         decode = values.MOMENTS.get(size, decode)
+    elif what.name == ACCESS_NUMBER and decode is values.integer:
+        decode = values.count  # it counts from 0 to its end and begins again
     return Head(
         wire=body[at : cursor.at],
         quantity=what,
@@ -411,6 +413,8 @@ def _encode(head: Head, value: Value) -> bytes:
             return values.encode_date(value)
         case int() if decode is values.integer:
             return values.encode_integer(value, size)
+        case int() if decode is values.count:
+            return values.encode_count(value, size)
         case int() if decode is values.decimal:
             return values.encode_decimal(value, size)
         case int() | float() if decode is values.real:

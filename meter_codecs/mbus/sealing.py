@@ -11,7 +11,7 @@ from meter_codecs.mbus.address import Address
 from meter_codecs.mbus.crc import crc16
 from meter_codecs.mbus.errors import EncodingError
 from meter_codecs.mbus.keys import BLOCK, MeterKey
-from meter_codecs.mbus.layers import Authentication, ExtendedLink, Header
+from meter_codecs.mbus.layers import AES_CCM, Authentication, ExtendedLink, Header
 
 _MOST_BLOCKS = 15
 _FRAGMENT = 0x2C00  # message control, counter and MAC are there; not a fragment
@@ -69,6 +69,25 @@ def seal_mode_7(
     layer = Authentication(_FRAGMENT, control=_CMAC_8, counter=counter)
     mac = key.derive(1, counter, meter.number).mac(layer.authenticated() + content)[:8]
     return Authentication(_FRAGMENT, _CMAC_8, None, counter, mac).encode() + content
+
+
+def seal_mode_10(
+    meter: Address,
+    body: bytes,
+    key: MeterKey,
+    *,
+    counter: int,
+    access: int,
+    status: int = 0,
+    long_header: bool = False,
+) -> bytes:
+    """Return records under AES-CCM by a key derived for one message counter."""
+    extension = b"\x10\x01" + counter.to_bytes(4, "little")
+    configuration = 0x2000 | AES_CCM << 8 | 0xFF
+    header = Header(access, status, configuration, meter if long_header else None, extension)
+    clear = _ci(header) + header.encode()
+    nonce = meter.encode_link() + b"\0" + counter.to_bytes(4, "big")
+    return clear + key.derive(0, counter, meter.number).seal_ccm(nonce, body, clear[:-4])
 
 
 def seal_session(

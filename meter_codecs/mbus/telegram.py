@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hmac import compare_digest
 from typing import Final, TypeAlias
 
@@ -22,13 +22,15 @@ from meter_codecs.mbus.errors import (
     MalformedMbus,
     MbusError,
     RequestRefused,
+    UnreadContent,
     UnsupportedMode,
     WrongKey,
 )
 from meter_codecs.mbus.fixed import FixedData, decode_fixed
 from meter_codecs.mbus.frames import LongFrame
-from meter_codecs.mbus.keys import BLOCK, NO_KEYS, KeyRing, MeterKey
+from meter_codecs.mbus.keys import BLOCK, CCM_TAG, NO_KEYS, KeyRing, MeterKey
 from meter_codecs.mbus.layers import (
+    AES_CCM,
     APPLICATION_ERROR,
     APPLICATION_ERRORS,
     COMPACT,
@@ -48,7 +50,14 @@ from meter_codecs.mbus.layers import (
     read_extended_link,
     read_header,
 )
-from meter_codecs.mbus.link import FrameFormat, LinkFrame, decode_link
+from meter_codecs.mbus.link import (
+    FrameFormat,
+    LinkFrame,
+    decode_link,
+    without_last_checksum,
+)
+from meter_codecs.mbus.proprietary import OWN_CI, maker_name, mode_name, own_address, pretender
+from meter_codecs.mbus.quantities import STANDARD
 from meter_codecs.mbus.records import Body, Record, decode_body
 
 _CHECK: Final = b"\x2f\x2f"
@@ -56,6 +65,10 @@ _AFL: Final = b"\x90"
 _CMACS: Final = frozenset({5, 6, 7})
 """The kinds of authentication code that count: AES-CMAC of 8, 12 and 16 bytes; 2 are guessed."""
 _ZEROS: Final = bytes(BLOCK)
+_ALL: Final = 0xFF
+_DERIVATION: Final = 0x30
+_BY_CMAC: Final = 0x10
+"""Of a configuration's extension: the key of the message is derived by AES-CMAC."""
 
 Content: TypeAlias = Body | FixedData
 
@@ -95,6 +108,8 @@ class Telegram:
     @property
     def counter(self) -> int | None:
         """The message counter, which must rise from message to message."""
+        if self.header is not None and self.header.counter is not None:
+            return self.header.counter
         return self.authentication.counter if self.authentication else None
 
     def encode(self) -> bytes:
@@ -188,6 +203,9 @@ class _Reading:
             self.header, at = read_header(ci, payload, at)
         if self.header and self.header.address:
             self.meter = self.header.address
+        elif isinstance(self.frame, LinkFrame):
+            mode = self.header.mode if self.header else 0
+            self.meter = own_address(self.frame.control, self.frame.address, ci, mode)
         self.plain = self.open_content(payload, start, at)
         self.read_content(ci, self.plain)
 
@@ -220,13 +238,18 @@ class _Reading:
         header, data = self.header, payload[at:]
         mode = header.mode if header else 0
         nothing = header is not None and mode < 5 and not header.configuration & 0xFF
-        if mode not in (5, 7) and (nothing or data.startswith(_CHECK)):
+        if mode not in (5, 7, AES_CCM) and (nothing or data.startswith(_CHECK)):
             mode = 0  # no byte is enciphered, or who received it has deciphered it
-        if mode not in (0, 5, 7):
+        if mode not in MODES and not self.is_radio and self.ci in RECORDS:
+            # Old meters on a wire have anything in these two bytes. By radio nothing is tried: of
+            # short scrambled telegrams one in a hundred would look like records.
+            mode = 0 if _are_plain_records(data) else mode
+        if mode not in (0, 5, 7, AES_CCM):
             self.is_encrypted = True
-            raise UnsupportedMode(
-                f"security mode {mode} ({MODES.get(mode, 'reserved')}) is not read"
-            )
+            what = MODES.get(mode) or mode_name(mode, self.meter)
+            raise UnsupportedMode(f"security mode {mode} ({what}) is not read")
+        if header is not None and mode == AES_CCM:
+            return self.open_ccm(header, payload[start:at], data)
         if self.authentication is not None:
             self.check_mac(self.authentication, payload[start:])
         plain: bytes | None = data
@@ -251,6 +274,32 @@ class _Reading:
         mac = key.derive(1, layer.counter, self.meter.number)
         expected = mac.mac(layer.authenticated() + content)[: len(layer.mac)]
         self.is_authenticated = compare_digest(expected, layer.mac)
+
+    def open_ccm(self, header: Header, clear: bytes, data: bytes) -> bytes:
+        """Return the content under AES-CCM; its tag covers the header, too."""
+        self.is_encrypted = True
+        counter = header.counter or 0
+        # Nothing else has been seen, and a layout is not guessed: all of it is enciphered, by a
+        # key derived for the message.
+        if header.configuration & 0xFF != _ALL or header.extension[0] & _DERIVATION != _BY_CMAC:
+            raise UnsupportedMode(
+                f"security mode {AES_CCM} ({MODES[AES_CCM]}) with the configuration "
+                f"{header.configuration:04x}, {header.extension[:2].hex()} is not read"
+            )
+        if len(data) < CCM_TAG:
+            raise MalformedMbus("end within the tag", offset=len(data))
+        if self.meter is None:
+            raise MalformedMbus("enciphered, without the address of the meter", offset=0)
+        own = self.key()
+        key = own.derive(0, counter, self.meter.number)
+        nonce = self.meter.encode_link() + b"\0" + counter.to_bytes(4, "big")
+        plain = key.open_ccm(nonce, data, clear[: -len(header.extension[2:])])
+        if plain is None:
+            self.is_authenticated = False
+            raise self.wrong_key("its tag is wrong: it may be changed, too")
+        self.is_authenticated = True
+        self.opened_by = own
+        return plain
 
     def open_blocks(self, header: Header, data: bytes) -> bytes | None:
         """Return the content, its first blocks deciphered; None if the key is wrong."""
@@ -277,6 +326,8 @@ class _Reading:
     def read_content(self, ci: int, plain: bytes) -> None:
         """Read the records."""
         if ci in RECORDS:
+            if whose := pretender(self.meter):
+                raise UnreadContent(f"no records, though CI {ci:02x} says so: {whose}", ci=ci)
             body = decode_body(plain)
             if self.formats is not None:
                 self.formats.learn(body, self.source())
@@ -294,10 +345,25 @@ class _Reading:
             reason = APPLICATION_ERRORS.get(plain[0], f"number {plain[0]}")
             raise RequestRefused(f"the meter sends an application error: {reason}")
         else:
-            raise MalformedMbus(f"CI {ci:02x} ({content_name(ci)}) has no values", offset=0)
+            what = maker_name(self.meter) if ci in OWN_CI else content_name(ci)
+            raise UnreadContent(f"CI {ci:02x} ({what}) has no values that are read", ci=ci)
 
 
 _NOTHING: Final = FormatMemory()
+
+
+def _are_plain_records(data: bytes) -> bool:
+    """Whether bytes are in clear: records to the last byte, each of a quantity of the standard."""
+    try:
+        body = decode_body(data)
+    except MbusError:
+        return False
+    return bool(body.records) and body.own_data is None and all(map(_is_plain, body.records))
+
+
+def _is_plain(record: Record) -> bool:
+    is_named = record.head.quantity in STANDARD and not record.head.extensions
+    return is_named and not record.is_invalid
 
 
 def _has_crc(data: bytes) -> bool:
@@ -327,7 +393,27 @@ def read_wireless(
     frame: LinkFrame, *, keys: KeyRing = NO_KEYS, formats: FormatMemory | None = None
 ) -> Telegram:
     """Return what a frame of the radio link carries, as far as it can be read."""
-    return _read(_Reading(frame, keys, formats), frame.payload)
+    telegram = _read(_Reading(frame, keys, formats), frame.payload)
+    if isinstance(telegram.error, MalformedMbus) and (
+        rest := _without_last_checksum(telegram, frame)
+    ):
+        again = _read(_Reading(rest, keys, formats), rest.payload)
+        return telegram if again.error else replace(again, frame=frame)
+    return telegram
+
+
+def _without_last_checksum(telegram: Telegram, frame: LinkFrame) -> LinkFrame | None:
+    """Return a frame that cannot be read without the checksum at its end; None if there is none."""
+    rest = without_last_checksum(frame)
+    header, plain = telegram.header, telegram.plain
+    if rest is not None or header is None or plain is None or header.mode != 5:
+        return rest
+    # Who received it has deciphered it, too: the checksum was that of the enciphered bytes. It lies
+    # behind them, and two bytes are no value.
+    is_left_in = not telegram.is_encrypted and len(plain) == BLOCK * header.blocks + 2 > 2
+    if not is_left_in or frame.frame_format is not FrameFormat.BARE:
+        return None
+    return replace(frame, payload=frame.payload[:-2])
 
 
 def decode_wired(

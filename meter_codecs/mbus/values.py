@@ -33,6 +33,11 @@ def integer(data: bytes) -> int:
     return int.from_bytes(data, "little", signed=True)
 
 
+def count(data: bytes) -> int:
+    """Type C: a binary number without a sign."""
+    return int.from_bytes(data, "little")
+
+
 def real(data: bytes) -> float | None:
     """Type H: a floating-point number of four bytes; none if it is infinite or no number."""
     value: float = _UNPACK_REAL(data)[0]
@@ -114,6 +119,14 @@ def encode_integer(value: int, size: int) -> bytes:
     """Return a binary number of `size` bytes; raise `EncodingError` if it does not fit."""
     try:
         return value.to_bytes(size, "little", signed=True)
+    except OverflowError:
+        raise EncodingError(f"{value} does not fit into {size} bytes") from None
+
+
+def encode_count(value: int, size: int) -> bytes:
+    """Return a number without a sign, of `size` bytes; raise `EncodingError` if it does not fit."""
+    try:
+        return value.to_bytes(size, "little")
     except OverflowError:
         raise EncodingError(f"{value} does not fit into {size} bytes") from None
 

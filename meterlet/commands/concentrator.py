@@ -32,10 +32,24 @@ from meterlet.commands.serving import (
     run_until_stopped,
 )
 from meterlet.commands.tariff_files import require_place, write_new
+from meterlet.commands.wake_options import (
+    broker_port_option,
+    files_option,
+    keeper_of,
+    names_option,
+    target_option,
+    wake_option,
+    waker_at,
+    write_broker_files,
+)
 from meterlet.key_files import public_key
 from protocols.hub_certificates import LARGEST_REQUEST
-from utility_server.concentrator_gateway import hub_authority
+from protocols.remote_admin.wake import BrokerAddress
+from utility_server.concentrator_gateway import hub_authority, round_wakes
+from utility_server.gateway.broker_files import BrokerFiles
 from utility_server.gateway.certificates import HUB_DAYS, CertificateAuthority
+from utility_server.gateway.waking import Waker, waking
+from utility_server.gateway.withdrawn_keys import WithdrawnKeys
 from utility_server.grid.concentrator.dialled import (
     PATIENCE_SECONDS,
     POLL_SECONDS,
@@ -126,6 +140,27 @@ def withdraw_certificate(folder: Path, hubs: Path, meter: bytes, serial: bytes |
     return {"meter": meter.hex(), "withdrawn": count}, f"withdrew {count} {noun}"
 
 
+@concentrator.command("broker-files")
+@folder_option("concentrator", "The concentrator's folder.")
+@hubs_option
+@target_option
+@names_option
+@broker_port_option
+@json_or_text("meterlet.concentrator.broker-files/1")
+def broker_files(
+    folder: Path, hubs: Path, target: Path, names: tuple[str, ...], port: int
+) -> Shown:
+    """Write what Mosquitto needs to wake hubs when a round begins.
+
+    The broker is the concentrator's own: hubs know it by the authority of the certificates that
+    `concentrator certify-hub` issues. A utility's broker knows other certificates. All else is as
+    `meterlet utility broker-files` does it.
+    """
+    with one_line_errors(), hub_authority(folder, hubs) as authority:
+        authority.open()
+        return write_broker_files(authority, target, names, port)
+
+
 @concentrator.command()
 @folder_option("concentrator", "The concentrator's folder.")
 @hubs_option
@@ -167,6 +202,8 @@ def withdraw_certificate(folder: Path, hubs: Path, meter: bytes, serial: bytes |
     show_default=True,
     help="After how many seconds hubs that dial are to come again.",
 )
+@wake_option
+@files_option
 @click.option(
     "--memory",
     type=click.IntRange(1),
@@ -188,14 +225,21 @@ def serve(
     certificate: Path | None,
     key: Path | None,
     poll: int,
+    broker: BrokerAddress | None,
+    broker_files: BrokerFiles | None,
     memory: int,
     as_json: bool,
 ) -> None:
     """Serve the MDMS, and nobody else, until interrupted.
 
     With --gateway-port, hubs dial in over TLS with certificates (`concentrator certify-hub`), and
-    a round's steps wait for them; without, the concentrator dials them.
+    a round's steps wait for them; without, the concentrator dials them. With --wake, hubs that
+    listen at the broker dial as soon as a round begins.
     """
+    if gateway_port is None and broker is not None:
+        raise click.UsageError("--wake goes with the door for hubs: say --gateway-port")
+    if broker_files is not None and broker is None:
+        raise click.UsageError("--broker-files goes with --wake")
     if (certificate is None) != (key is None):
         raise click.UsageError("--certificate goes with --key")
     peer = public_key(operator).public_bytes_raw()
@@ -217,7 +261,15 @@ def serve(
     files = None if certificate is None or key is None else (certificate, key)
     with one_line_errors(), hub_authority(folder, hubs) as authority:
         authority.open()
-        door = _Door(host, gateway_port, files or authority.server_files(names), authority)
+        wakes = round_wakes(dialled, authority)
+        door = _Door(
+            host,
+            gateway_port,
+            files or authority.server_files(names),
+            authority,
+            waker_at(broker, authority, wakes.look, complain),
+            keeper_of(broker_files, broker, authority, complain),
+        )
         _run_with_gateway(made, keys, host, port, schema, dialled, door)
 
 
@@ -230,6 +282,8 @@ class _Door:
     files: tuple[Path, Path]
     """The server's certificate and key."""
     authority: CertificateAuthority
+    waker: Waker | None
+    keeper: WithdrawnKeys | None
 
 
 def _run_with_gateway(
@@ -259,7 +313,8 @@ def _run_with_gateway(
                         serve_line(made, keys, host, port, ready, stop, complain=complain)
                     )
 
-                await serve_gateway(app, context, door.host, door.port, gateway_ready, stop)
+                async with waking(door.waker, door.keeper):
+                    await serve_gateway(app, context, door.host, door.port, gateway_ready, stop)
 
         try:
             run_until_stopped(serve_both)

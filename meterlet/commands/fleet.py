@@ -11,6 +11,8 @@ from typing import Final
 
 import rich_click as click
 
+from hub.dialling.wake_line import require_client
+from meterlet.commands.broker import BrokerOption
 from meterlet.commands.common import (
     FILE,
     FOLDER,
@@ -24,10 +26,12 @@ from meterlet.commands.demo import DEFAULT_MONTH, DEFAULT_TARIFF, DEFAULT_ZONE
 from meterlet.fleet.faults import FaultRates
 from meterlet.fleet.folder import FleetFolder, FleetSettings
 from meterlet.fleet.homes import MOST_HOMES
+from meterlet.fleet.listening import MOST_IN_A_PROCESS
 from meterlet.fleet.run import TELL_SECONDS, FleetResult, FleetRun
 from meterlet.fleet.street import AT_ONCE
 from meterlet.priced_readings import read_tariff
 from protocols.metrology import SLOT_MINUTES, Period
+from protocols.remote_admin.wake import BrokerAddress
 from utility_server.retail.utility import Utility
 
 _NOT_THERE: Final = "hub-6a83"
@@ -62,6 +66,10 @@ SHARE: Final = click.FloatRange(0.0, 1.0)
 @click.option("--repeat", type=SHARE, default=0.0, help="The share of requests that come twice.")
 @click.option("--gateway", metavar="URL", help="The gateway, where one runs; or it is started.")
 @click.option(
+    "--wake", "broker", type=BrokerOption(), metavar="mqtts://HOST:PORT",
+    help="The utility's broker, over which the hubs are woken.",
+)  # fmt: skip
+@click.option(
     "--patience", type=click.IntRange(1, 7 * 86_400), default=3600, show_default=True,
     help="Seconds that the hubs may take.",
 )  # fmt: skip
@@ -81,6 +89,7 @@ def fleet(
     delay: float,
     repeat: float,
     gateway: str | None,
+    broker: BrokerAddress | None,
     patience: int,
     as_json: bool,
 ) -> None:
@@ -95,6 +104,12 @@ def fleet(
     prices = read_tariff(tariff or DEFAULT_TARIFF).tariff
     place = folder / "utility" if utility is None else utility
     open_machine()
+    if broker is not None:
+        require_client()
+        if homes > MOST_IN_A_PROCESS * processes:
+            raise click.UsageError(
+                f"--wake: at most {MOST_IN_A_PROCESS} hubs of a process listen: say --processes"
+            )
     has_utility = (place / "public.pem").exists()
     with Utility.open(place) if has_utility else Utility.create(place) as supplier:
         public = supplier.keys.public.public_bytes_raw().hex()
@@ -108,6 +123,7 @@ def fleet(
             processes=processes,
             rates=FaultRates(drop, delay, repeat),
             gateway=gateway,
+            broker=broker,
             patience_seconds=patience,
             at_once=at_once,
             say=Progress(),
@@ -167,6 +183,11 @@ def _lines(result: FleetResult) -> list[str]:
         f" {facts['posts']:,} in all",
         f"connections: {facts['connections']:,}, {facts['connections_dropped']:,} cut;"
         f" {facts['posts_delayed']:,} POSTs late, {facts['posts_repeated']:,} twice",
+        *(
+            [f"woken: {facts['woken']:,} sessions; {facts['listening']:,} hubs at the broker"]
+            if facts["listening"] or facts["woken"]
+            else []
+        ),
         f"bytes: {facts['bytes_sent']:,} from hubs, {facts['bytes_received']:,} to them",
         f"memory: {facts['memory_bytes_a_hub'] / mib:.2f} MiB a hub,"
         f" {facts['memory_bytes'] / mib:.0f} MiB in {facts['processes']} processes, which have"

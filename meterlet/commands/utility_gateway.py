@@ -33,13 +33,14 @@ from meterlet.commands.serving import (
     run_until_stopped,
 )
 from meterlet.commands.tariff_files import require_place, write_new
-from meterlet.commands.utility_wake import authority_of, wake_option, waker_of
+from meterlet.commands.utility_wake import authority_of, waker_of
 from meterlet.commands.utility_worker import (
     nats_credentials_option,
     nats_option,
     nats_token_option,
     open_queue,
 )
+from meterlet.commands.wake_options import files_option, keeper_of, wake_option
 from meterlet.secret_files import SECRET_FILE
 from protocols.hub_certificates import LARGEST_REQUEST
 from protocols.remote_admin.wake import BrokerAddress
@@ -47,6 +48,7 @@ from utility_server.errors import UtilityError
 from utility_server.fleet.errands import FleetErrands
 from utility_server.fleet.plans import HubState
 from utility_server.fleet.rollouts import Due, Outcome, Rollouts
+from utility_server.gateway.broker_files import BrokerFiles
 from utility_server.gateway.certificates import HUB_DAYS, HubCertificate
 from utility_server.gateway.errands import POLL_SECONDS, AllErrands, BillErrands
 from utility_server.gateway.waking import waking
@@ -160,6 +162,7 @@ def withdraw_certificate(folder: Path, meter: bytes, serial: bytes | None) -> Sh
     help="Verify no answers; `meterlet utility worker` does elsewhere. With --nats that is so.",
 )  # fmt: skip
 @wake_option
+@files_option
 @nats_option
 @nats_token_option
 @nats_credentials_option
@@ -174,6 +177,7 @@ def gateway(
     poll: int,
     no_worker: bool,
     broker: BrokerAddress | None,
+    broker_files: BrokerFiles | None,
     nats: str | None,
     token_file: Path | None,
     credentials: Path | None,
@@ -184,11 +188,14 @@ def gateway(
     Without --certificate and --key the server has a certificate of the utility's own authority,
     which hubs know. A bill is asked for with `meterlet utility request bill --dialled`. Answers are
     verified here, many at once; with --nats they wait for `meterlet utility worker`. With --wake
-    hubs that listen at the broker dial as soon as something waits for them. A line is printed for
-    each state that a question comes to, with --json as one JSON object a line.
+    hubs that listen at the broker dial as soon as something waits for them; with --broker-files
+    withdrawn certificates are shut out there, too. A line is printed for each state that a question
+    comes to, with --json as one JSON object a line.
     """
     if (certificate is None) != (key is None):
         raise click.UsageError("--certificate goes with --key")
+    if broker_files is not None and broker is None:
+        raise click.UsageError("--broker-files goes with --wake")
     from utility_server.gateway.serving import gateway_app, serve_gateway, server_context
 
     with (
@@ -213,9 +220,10 @@ def gateway(
         ready = announce("meterlet.utility.gateway/1" if as_json else None, is_line=True)
 
         waker = waker_of(utility, authority, rollouts_of(utility), errands, broker, complain)
+        keeper = keeper_of(broker_files, broker, authority, complain)
 
         async def serve(stop: asyncio.Event) -> None:
-            async with waking(waker):
+            async with waking(waker, keeper):
                 await serve_gateway(app, context, host, port, ready, stop)
 
         run_until_stopped(serve, watched)

@@ -36,15 +36,17 @@ from meterlet.commands.common import (
 from meterlet.commands.ending import Ending, ending
 from meterlet.commands.serving import host_option, port_option
 from meterlet.commands.utility_gateway import hub_errands, rollouts_of
-from meterlet.commands.utility_wake import authority_of, wake_option, waker_of
+from meterlet.commands.utility_wake import authority_of, waker_of
 from meterlet.commands.utility_worker import (
     nats_credentials_option,
     nats_option,
     nats_token_option,
     open_queue,
 )
+from meterlet.commands.wake_options import files_option, keeper_of, wake_option
 from meterlet.secret_files import SECRET_FILE
 from protocols.remote_admin.wake import BrokerAddress
+from utility_server.gateway.broker_files import BrokerFiles
 from utility_server.gateway.serving import gateway_app, serve_gateway, server_context
 from utility_server.gateway.waking import waking
 from utility_server.pipeline.in_process import verifying
@@ -105,6 +107,7 @@ def _proxies(
     show_default=True, help="A name or address under which hubs reach it. Repeatable.",
 )  # fmt: skip
 @wake_option
+@files_option
 @click.option("--no-hubs", is_flag=True, help="Wait for no hubs; another process is their door.")
 @click.option(
     "--no-worker", is_flag=True, help="Verify no answers; `meterlet utility worker` does elsewhere."
@@ -131,6 +134,7 @@ def serve(
     hubs_port: int,
     hubs_names: tuple[str, ...],
     broker: BrokerAddress | None,
+    broker_files: BrokerFiles | None,
     no_hubs: bool,
     no_worker: bool,
     nats: str | None,
@@ -149,6 +153,8 @@ def serve(
     """
     if no_hubs and broker is not None:
         raise click.UsageError("--wake goes with the door for hubs, and not with --no-hubs")
+    if broker_files is not None and broker is None:
+        raise click.UsageError("--broker-files goes with --wake")
     if (tls_cert is None) != (tls_key is None):
         raise click.UsageError("TLS needs both --tls-cert and --tls-key")
     if tls_cert is None and not is_loopback(host):
@@ -195,7 +201,9 @@ def serve(
             ):
                 hubs = None
                 if not no_hubs:
-                    hubs = HubDoor(parts, answered, hubs_host, hubs_port, hubs_names, broker)
+                    hubs = HubDoor(
+                        parts, answered, hubs_host, hubs_port, hubs_names, broker, broker_files
+                    )
                 asyncio.run(
                     _serve(
                         parts, listener, service_config(
@@ -231,6 +239,8 @@ class HubDoor:
     names: tuple[str, ...]
     broker: BrokerAddress | None
     """Where hubs are woken."""
+    broker_files: BrokerFiles | None
+    """Whose list of withdrawn certificates is kept."""
 
     async def serve(self, ready: Callable[[str, int], None], stop: asyncio.Event) -> None:
         """Ask hubs for the bills that wait, as they dial in, until told to stop."""
@@ -248,16 +258,13 @@ class HubDoor:
         )
         with ThreadPoolExecutor(thread_name_prefix="gateway") as workers:
             app = gateway_app(errands, authority, workers)
-            rollouts = rollouts_of(utility)
-            waker = waker_of(
-                utility,
-                authority,
-                rollouts,
-                errands,
-                self.broker,
-                lambda why: log("broker", {"why": why}),
-            )
-            async with waking(waker):
+
+            def tell(why: str) -> None:
+                log("broker", {"why": why})
+
+            waker = waker_of(utility, authority, rollouts_of(utility), errands, self.broker, tell)
+            keeper = keeper_of(self.broker_files, self.broker, authority, tell)
+            async with waking(waker, keeper):
                 await serve_gateway(app, context, self.host, self.port, ready, stop)
 
 

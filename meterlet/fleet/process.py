@@ -19,7 +19,9 @@ from hub.machine.machine import AppletMachine
 from meterlet.fleet.errors import FleetError
 from meterlet.fleet.faults import FaultRates
 from meterlet.fleet.folder import FleetFolder
+from meterlet.fleet.listening import Listening
 from meterlet.fleet.street import Street, StreetReport
+from protocols.remote_admin.wake import BrokerAddress
 
 REPORT_SECONDS: Final = 1.0
 STOP_SECONDS: Final = 60.0
@@ -36,6 +38,8 @@ class StreetPlan:
     rates: FaultRates
     spread_seconds: float
     at_once: int
+    broker: BrokerAddress | None = None
+    """Where the hubs are woken."""
 
 
 @dataclass(slots=True)
@@ -101,6 +105,7 @@ async def _live(plan: StreetPlan, pipe: "Connection[StreetReport, None]") -> Non
     street = Street(
         plan.folder, plan.numbers, plan.url, AppletMachine.open(), plan.rates,
         plan.spread_seconds, plan.at_once,
+        None if plan.broker is None else Listening(plan.broker),
     )  # fmt: skip
     loop.add_reader(pipe.fileno(), stop.set)  # the parent has said so, or is gone
     reporting = asyncio.create_task(_report(street, pipe))

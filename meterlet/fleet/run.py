@@ -40,6 +40,7 @@ from meterlet.fleet.memory import cpu_seconds
 from meterlet.fleet.process import StreetPlan, StreetProcess
 from meterlet.fleet.street import AT_ONCE, StreetReport
 from protocols.metrology import Period
+from protocols.remote_admin.wake import BrokerAddress
 from utility_server.gateway.certificates import CertificateAuthority
 from utility_server.retail.failures import Failure
 from utility_server.retail.utility import Utility
@@ -87,6 +88,8 @@ class FleetRun:
     rates: FaultRates = field(default_factory=FaultRates)
     gateway: str | None = None
     """Where one runs; None: it is started here."""
+    broker: BrokerAddress | None = None
+    """Where hubs are woken; a gateway that is started here wakes them there."""
     patience_seconds: float = 3600.0
     """How long the hubs may take to be billed, after which the fleet ends."""
     at_once: int = AT_ONCE
@@ -165,7 +168,7 @@ class FleetRun:
             url, process = self.gateway, None
             if url is None:
                 poll = POLL_SECONDS if self.homes <= MOST_KEPT else LONG_POLL_SECONDS
-                url, process = stack.enter_context(gateway(self.utility.folder, poll))
+                url, process = stack.enter_context(gateway(self.utility.folder, poll, self.broker))
             cpu = None if process is None else cpu_seconds(process)
             streets = [StreetProcess.start(plan) for plan in self._plans(numbers, url)]
             for street in streets:
@@ -233,7 +236,7 @@ class FleetRun:
         for place in range(count):
             own = numbers[place::count]
             spread = SESSION_SECONDS * len(own)
-            yield StreetPlan(self.folder, own, url, self.rates, spread, self.at_once)
+            yield StreetPlan(self.folder, own, url, self.rates, spread, self.at_once, self.broker)
 
     @property
     def _authority(self) -> CertificateAuthority:
@@ -321,6 +324,8 @@ class FleetResult:
             "memory_bytes": most,
             "memory_bytes_a_hub": most // self.homes,
             "memory_bytes_empty": empty,
+            "listening": dialled.total("listening"),
+            "woken": dialled.total("woken"),
             "cpu_seconds": round(cpu, 2),
             "cpu_ms_a_bill": round(1000 * cpu / asked, 1),
             "gateway_cpu_seconds": dialled.gateway_cpu,
@@ -373,7 +378,9 @@ def _away(url: str) -> str:
 
 
 @contextmanager
-def gateway(utility: Path, poll: int = POLL_SECONDS) -> Iterator[tuple[str, int]]:
+def gateway(
+    utility: Path, poll: int = POLL_SECONDS, broker: BrokerAddress | None = None
+) -> Iterator[tuple[str, int]]:
     """Run `meterlet utility gateway` for a utility's folder; yield its address and process id.
 
     Hubs are to come again after `poll` seconds. It ends with this process, however that one does.
@@ -383,6 +390,8 @@ def gateway(utility: Path, poll: int = POLL_SECONDS) -> Iterator[tuple[str, int]
         "meterlet", "utility", "gateway", "--utility", str(utility), "--port", "0",
         "--poll", str(poll), "--json",
     ]  # fmt: skip
+    if broker is not None:
+        command += ["--wake", str(broker)]
     with subprocess.Popen(  # noqa: S603 - our own program
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

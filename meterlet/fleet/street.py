@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A process with many hubs: each dials for itself, in one event loop.
 
-    hub task    sleeps until its next session is due, waits for a place, holds the session
+    hub task    sleeps until its session is due or it is woken, waits for a place, holds the session
     session     `hub.dialling.steps`: the hub's own agent and card; the loop carries the POSTs
     card        opened when a script comes for it, closed when the session ends; one thread works
 
@@ -16,6 +16,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, TypeVar
@@ -34,6 +35,7 @@ from hub.errors import HubError
 from hub.machine.machine import AppletMachine
 from meterlet.fleet.faults import ConnectionFaults, FaultCounts, FaultRates
 from meterlet.fleet.folder import RECIPIENT, FleetFolder
+from meterlet.fleet.listening import AwaitedCalls, Listening
 from meterlet.fleet.memory import memory_bytes, own_cpu_seconds
 from meterlet.fleet.wire import AsyncConnection
 from protocols.remote_admin.agent import AdminAgent, SessionEnd
@@ -75,6 +77,10 @@ class StreetReport:
     most_bytes: int = 0
     cpu_seconds: float = 0.0
     """Of the process since then, with the proofs that it had made in others."""
+    listening: int = 0
+    """Hubs that are at the broker."""
+    woken: int = 0
+    """Sessions that began since the hub was woken."""
     why: dict[str, int] = field(default_factory=dict)
     """Why sessions were given up, and how often."""
 
@@ -110,6 +116,8 @@ class _Hub:
     wire: AsyncConnection
     pace: DialPace
     callers: Callers
+    calls: AwaitedCalls | None
+    """Where it is woken."""
     posts: int = 0
     """Those of sessions in which there was something to do."""
 
@@ -126,6 +134,8 @@ class Street:
     spread_seconds: float
     """Within which the first sessions begin."""
     at_once: int = AT_ONCE
+    listening: Listening | None = None
+    """Where the hubs are woken."""
     report: StreetReport = field(default_factory=StreetReport)
     _places: asyncio.Semaphore = field(init=False)
     _worker: ThreadPoolExecutor = field(init=False)
@@ -137,7 +147,9 @@ class Street:
         self.report.empty_bytes = memory_bytes()
         self._began_cpu = own_cpu_seconds()
         self._places = asyncio.Semaphore(self.at_once)
-        with ThreadPoolExecutor(1, "card") as self._worker:
+        with ThreadPoolExecutor(1, "card") as self._worker, ExitStack() as stack:
+            if self.listening is not None:
+                stack.enter_context(self.listening.ending())
             hubs = [self._hub(number) for number in self.numbers]
             tasks = [asyncio.create_task(self._live(hub)) for hub in hubs]
             tasks.append(asyncio.create_task(self._watch()))
@@ -165,16 +177,25 @@ class Street:
             POLICY.inactivity_seconds or MOST_SILENCE_SECONDS,
         )
         meter = self.folder.home(number).meter
-        return _Hub(number, meter, wire, DialPace(uniform=dice.random), Callers())
+        calls = None
+        if self.listening is not None:
+            calls = AwaitedCalls(asyncio.get_running_loop())
+            self.listening.start(meter, recipient, calls)
+        return _Hub(number, meter, wire, DialPace(uniform=dice.random), Callers(), calls)
 
     async def _live(self, hub: _Hub) -> None:
         await asyncio.sleep(hub.pace.uniform() * self.spread_seconds)
         while True:
             async with self._places:
+                if hub.calls is not None and hub.calls.take():
+                    self.report.woken += 1
                 seconds = await self._session(hub)
             if seconds > KEEP_SECONDS:
                 await hub.wire.close()
-            await asyncio.sleep(seconds)
+            if hub.calls is None:
+                await asyncio.sleep(seconds)
+            else:
+                await hub.calls.wait_until_called(seconds)
 
     async def _session(self, hub: _Hub) -> float:
         """Hold one session; return after how many seconds the next one is due."""
@@ -259,6 +280,8 @@ class Street:
     def _look(self) -> None:
         self.report.most_bytes = max(self.report.most_bytes, memory_bytes())
         self.report.cpu_seconds = own_cpu_seconds() - self._began_cpu
+        if self.listening is not None:
+            self.report.listening = self.listening.up
 
 
 def _advance(

@@ -14,6 +14,7 @@ The faults are few words, so that a program and a person tell apart what is to b
     wrong-authentication-key  the encryption key is right, and the tag is wrong
     unsupported-mode          enciphered in a way that is not read, whatever the key
     unknown-format            a short telegram needs a full one before it
+    unread-content            whole, and in a maker's own language, or no values at all
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ _BY_ERROR: Final = {
     "SecurityError": UNSUPPORTED,
     "UnsupportedMode": UNSUPPORTED,
     "UnknownFormat": "unknown-format",
+    "UnreadContent": "unread-content",
     "ChecksumMismatch": CHECKSUM,
 }
 

@@ -11,6 +11,7 @@ from hub.meters.recognition import is_wired, is_wireless
 from meter_codecs.mbus import (
     Body,
     ChecksumMismatch,
+    CutOff,
     Damage,
     FixedData,
     FormatMemory,
@@ -86,6 +87,7 @@ class WirelessCapture:
             frame = decode_link(data)
         except MbusError as error:
             kind = "checksum" if isinstance(error, ChecksumMismatch) else "bad"
+            kind = "truncated" if isinstance(error, CutOff) else kind
             return [damage_view(0, len(data), kind, str(error))]
         self.frames += 1
         return [telegram_view(read_wireless(frame, keys=self._keys, formats=self._formats), 0)]

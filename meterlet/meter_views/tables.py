@@ -52,8 +52,10 @@ _FAULTS: Final = {
     "noise": "noise",
     "malformed": "does not add up",
     "unknown-format": "needs a full telegram first",
+    "unread-content": "whole, and in a language that is not read",
 }
 _OCTETS: Final = re.compile(r"(?:[0-9a-fA-F]{2}){3,64}", re.ASCII)
+_OWN_SHOWN: Final = 64
 _SEALED: Final = {True: ", tag right", False: ", TAG WRONG", None: ""}
 
 
@@ -84,6 +86,12 @@ def telegram_lines(view: Event) -> Iterator[str]:
     long = max((len(text) for _, text, _ in texts if len(text) <= 24), default=0)
     for name, text, remark in texts:
         yield f"  {name:{wide}}  {text:>{long}}  {remark}".rstrip()
+    own = view.get("manufacturer_data", "")
+    if own:
+        rest = "" if len(own) <= _OWN_SHOWN else f"... ({len(own) // 2} bytes)"
+        yield f"  the maker's own, not read: {own[:_OWN_SHOWN]}{rest}"
+    elif not (texts or view.get("error") or "apdu" in view):
+        yield "  no values"
 
 
 def number_text(value: Mapping[str, Any]) -> str:

@@ -23,10 +23,11 @@ from meter_codecs.mbus import (
     encode_compact,
     make_body,
     make_record,
+    read_wired,
     read_wireless,
 )
 from meter_codecs.mbus.errors import ForgedMessage, MbusError, SecurityError
-from meter_codecs.mbus.sealing import seal_mode_5, seal_mode_7, seal_session
+from meter_codecs.mbus.sealing import seal_mode_5, seal_mode_7, seal_mode_10, seal_session
 
 METER = Address.of("EFE", "43054304", 0, 4)
 SECRET = bytes.fromhex("622b9656991ff0c1574c0950cf9278d1")
@@ -38,6 +39,7 @@ KEY = MeterKey(SECRET)
 SEALED = {
     "mode 5": seal_mode_5(METER, BODY, KEY, access=3),
     "mode 7": seal_mode_7(METER, BODY, KEY, counter=77, access=3),
+    "mode 10": seal_mode_10(METER, BODY, KEY, counter=77, access=3),
     "session": seal_session(METER, b"\x78" + BODY, KEY, control=0x20, access=3, session=77),
 }
 
@@ -67,6 +69,18 @@ def test_an_authenticated_telegram_changed_anywhere_has_no_values() -> None:
             assert telegram.records == ()
 
 
+def test_aes_ccm_changed_anywhere_has_no_values_of_the_meter() -> None:
+    payload = SEALED["mode 10"]
+    for place in range(len(payload)):
+        for bit in range(8):
+            changed = bytearray(payload)
+            changed[place] ^= 1 << bit
+            telegram = read_wireless(bare(bytes(changed)), keys=KEYS)
+            # The first byte may say that records follow in clear: then it is not called protected.
+            assert telegram.content is None or not (place or telegram.is_encrypted), (place, bit)
+            assert telegram.is_authenticated is not True
+
+
 def test_a_changed_value_is_a_forgery_not_a_wrong_key() -> None:
     changed = bytearray(SEALED["mode 7"])
     changed[-1] ^= 1  # the last block alone becomes something else
@@ -76,7 +90,7 @@ def test_a_changed_value_is_a_forgery_not_a_wrong_key() -> None:
     assert telegram.plain is None
 
 
-@pytest.mark.parametrize("kind", ["mode 7", "session"])
+@pytest.mark.parametrize("kind", ["mode 7", "mode 10", "session"])
 def test_a_telegram_cannot_be_passed_off_as_another_meters(kind: str) -> None:
     other = Address.of("EFE", "43054305", 0, 4)
     keys = KeyRing(default=MeterKey(SECRET))  # the worst case: both have the same key
@@ -101,8 +115,9 @@ def test_what_mode_5_and_sessions_let_through_is_never_called_authentic() -> Non
     assert read_wireless(bare(SEALED["mode 7"]), keys=KEYS).is_authenticated is True
 
 
-def test_a_message_counter_cannot_be_turned_forward() -> None:
-    payload = bytearray(SEALED["mode 7"])
+@pytest.mark.parametrize("kind", ["mode 7", "mode 10"])
+def test_a_message_counter_cannot_be_turned_forward(kind: str) -> None:
+    payload = bytearray(SEALED[kind])
     at = payload.index((77).to_bytes(4, "little"))
     payload[at : at + 4] = (78).to_bytes(4, "little")
     telegram = read_wireless(bare(bytes(payload)), keys=KEYS)
@@ -159,6 +174,16 @@ def test_a_wired_frame_with_a_changed_byte_is_never_taken() -> None:
             changed[place] ^= change
             events = decode_stream(bytes(changed))
             assert not any(isinstance(getattr(event, "frame", None), LongFrame) for event in events)
+
+
+def test_by_radio_a_mode_that_nobody_describes_is_never_taken_for_clear() -> None:
+    """Of short scrambled telegrams one in a hundred looks like records."""
+    clear = b"\x7a" + bytes([3, 0, 0x10, 0x1D]) + BODY
+    telegram = read_wireless(bare(clear), keys=KEYS)
+    assert isinstance(telegram.error, SecurityError)
+    assert telegram.is_encrypted
+    wired = LongFrame(8, 1, 0x72, METER.encode_header() + bytes([3, 0, 0x10, 0x1D]) + BODY)
+    assert read_wired(wired, keys=KEYS).is_encrypted is False  # who has its key refuses it
 
 
 def test_a_telegram_made_up_in_clear_is_never_called_enciphered() -> None:

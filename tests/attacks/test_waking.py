@@ -4,6 +4,7 @@
 A wake-up proves nothing. The worst that one may do is to have the hub poll a few times more.
 """
 
+import asyncio
 import os
 import random
 import socket
@@ -19,81 +20,31 @@ from typing import Any, Final
 import pytest
 from click.testing import CliRunner
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from hub.dialling import wake_line
 from hub.dialling.events import Fact, Kind
-from hub.dialling.recipient import Recipient, ServerAddress
 from hub.dialling.wake_calls import AT_ONCE, WakeCalls
 from hub.dialling.wake_line import WakeLine
 from meterlet.commands.main import main
 from meterlet.commands.utility_wake import authority_of
-from protocols.hub_certificates import make_signing_request
 from protocols.remote_admin.parameters import PostParameters, SessionParameters, Trigger
 from protocols.remote_admin.wake import WAKE, BrokerAddress, wake_topic
-from tests.support.broker import (
-    RunningBroker,
-    client_context,
-    free_port,
-    mqtt_client,
-    publish,
-    running,
-)
+from tests.support.broker import client_context, mqtt_client, publish
 from tests.support.waiting import PATIENCE, wait_until
-from utility_server.gateway.certificates import CertificateAuthority
+from tests.support.wake_world import METER, NEIGHBOUR, World, open_world, write_identity
+from utility_server.gateway import waking
 from utility_server.gateway.serving import server_context
+from utility_server.gateway.waking import Waker
 from utility_server.retail.utility import Utility
 
-METER: Final = bytes.fromhex("0a014d544c0000000001")
-NEIGHBOUR: Final = bytes.fromhex("0a014d544c0000000002")
 ELSEWHERE: Final = Trigger(SessionParameters(post=PostParameters(host="evil.example"))).encode()
-
-
-@dataclass
-class World:
-    """A utility, its broker, and the certificates of two hubs."""
-
-    folder: Path
-    authority: CertificateAuthority
-    broker: RunningBroker
-
-    def recipient(self, meter: bytes) -> Recipient:
-        folder = self.folder / meter.hex()
-        files = folder / "client.pem", folder / "client.key", folder / "trust.pem"
-        return Recipient(ServerAddress("localhost", 443), *files)
-
-    def context(self, meter: bytes) -> ssl.SSLContext:
-        one = self.recipient(meter)
-        return client_context(one.certificate, one.key, one.trust)
-
-    def gateway(self) -> ssl.SSLContext:
-        return client_context(*self.authority.waker_files(), self.authority.certificate_file)
-
-
-def write_identity(folder: Path, authority: CertificateAuthority, meter: bytes) -> None:
-    key = generate_private_key(SECP256R1())
-    made = authority.renew(make_signing_request(meter, key), meter)
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    folder.mkdir()
-    (folder / "client.key").write_bytes(pem)
-    (folder / "client.pem").write_bytes(authority.bundle(made))
-    (folder / "trust.pem").write_bytes(authority.certificate_file.read_bytes())
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    folder = tmp_path_factory.mktemp("world")
-    Utility.create(folder / "utility").close()
-    port = free_port()
-    arguments = ["--utility", folder / "utility", "--to", folder / "broker", "--port", port]
-    done = CliRunner().invoke(main, ["utility", "broker-files", *map(str, arguments)])
-    assert done.exit_code == 0, done.output
-    with Utility.open(folder / "utility") as utility, running(folder / "broker", port) as broker:
-        authority = authority_of(utility)
-        for meter in (METER, NEIGHBOUR):
-            write_identity(folder / meter.hex(), authority, meter)
-        yield World(folder, authority, broker)
+    with open_world(tmp_path_factory.mktemp("world")) as world:
+        yield world
 
 
 @dataclass
@@ -231,6 +182,31 @@ def test_the_broker_s_files_are_renewed_and_what_was_changed_in_them_stays(
     (tmp_path / "other").mkdir()
     code, output = write(tmp_path / "other")
     assert (code, "exists already" in output) == (1, True)
+
+
+def test_two_gateways_at_a_broker_take_turns_say_so_once_and_wake_hubs(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waking, "FIRST_BACKOFF", 0.2)
+    monkeypatch.setattr(waking, "LONGEST_BACKOFF", 0.2)
+    monkeypatch.setattr(waking, "LOOK_SECONDS", 0.05)
+    told: list[list[str]] = [[], []]
+    to_wake: list[bytes] = []
+    address = BrokerAddress("localhost", world.broker.port)
+    wakers = [Waker(address, world.gateway, lambda: to_wake, lines.append) for lines in told]
+
+    async def run(hub: Hub) -> None:
+        async with waking.waking(*wakers), asyncio.timeout(PATIENCE):
+            while not any("One is enough" in line for lines in told for line in lines):
+                await asyncio.sleep(0.02)
+            to_wake.append(METER)
+            while not hub.dialled:
+                await asyncio.sleep(0.02)
+
+    with woken_hub(world) as hub:
+        asyncio.run(run(hub))
+    # However often they take turns.
+    assert max(map(len, told)) <= 2 * waking.TAKEN_OVER + 1
 
 
 # Whoever can publish

@@ -39,7 +39,8 @@ NOT_RUN: Final[Mapping[str, list[str]]] = {
     "CONTRIBUTING.md": ["not run: make targets"],
     "README.md": ["not run: make targets"],
     "docs/aggregation.md": [
-        "not run: needs a region of hubs; tests/journeys/test_dialled_rounds.py does it"
+        "not run: needs a region of hubs; tests/journeys/test_dialled_rounds.py does it",
+        "not run: needs a broker and hubs; tests/journeys/test_dialled_rounds.py does it",
     ],
     "docs/another-home.md": ["not run: needs two suppliers' packages"],
     "docs/card.md": [
@@ -85,6 +86,7 @@ NOT_RUN: Final[Mapping[str, list[str]]] = {
     ],
     "docs/scale.md": [
         "not run: serves until it is stopped; tests/journeys/test_stack.py does it",
+        "not run: needs the stack, and a certificate",
         "not run: needs a database",
         "not run: needs a database",
         "not run: needs a server of NATS; tests/journeys/test_pipeline.py does it",

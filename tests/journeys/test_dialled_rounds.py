@@ -16,15 +16,19 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hub.device import Device
 from hub.dialling.dialler import Dialler
 from hub.dialling.recipient import find_recipient
+from hub.dialling.wake_calls import WakeCalls
+from hub.dialling.wake_line import WakeLine
 from hub.machine.machine import AppletMachine
 from meterlet.key_files import public_key
 from protocols.metrology import Period
+from protocols.remote_admin.wake import BrokerAddress
 from tests.support.aggregation import AUTHORITY, OPERATOR, REGION, private_key
+from tests.support.broker import RunningBroker, free_port, running
 from tests.support.command import run_meterlet, serving
 from tests.support.hubs import DAYS, Hub, about, make_templates
 from tests.support.mdms import new_mdms
 from tests.support.town import done, refused
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, wait_until
 from utility_server.grid.mdms.rounds import RoundOutcome, RoundRunner
 from utility_server.grid.mdms.workspace import Mdms
 from utility_server.grid.pinned_line import LineKeys
@@ -76,7 +80,18 @@ class DialledRegion:
         done("hub", "dial-certificate", "--hub", folder, "--recipient", "grid", made)
 
     @contextmanager
-    def gateway(self) -> Iterator[tuple[Address, str]]:
+    def broker(self) -> Iterator[RunningBroker]:
+        """Run the broker that wakes the hubs."""
+        folder, port = self.folder / "broker", free_port()
+        done(
+            "concentrator", "broker-files", "--concentrator", self.concentrator,
+            "--hubs", self.listed, "--to", folder, "--port", port,
+        )  # fmt: skip
+        with running(folder, port) as broker:
+            yield broker
+
+    @contextmanager
+    def gateway(self, *options: object, poll: int = 1) -> Iterator[tuple[Address, str]]:
         """Serve the concentrator; yield where its MDMS reaches it, and where hubs do."""
         operator = Ed25519PrivateKey.from_private_bytes(OPERATOR).public_key()
         pem = operator.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -84,7 +99,7 @@ class DialledRegion:
         with serving(
             "concentrator", "serve", "--concentrator", self.concentrator, "--hubs", self.listed,
             "--operator", self.folder / "operator.pem", "--port", 0, "--gateway-port", 0,
-            "--patience", PATIENCE, "--poll", 1,
+            "--patience", PATIENCE, "--poll", poll, *options,
         ) as where:  # fmt: skip
             url = f"https://localhost:{where['gateway_port']}"
             yield Address(where["host"], where["port"]), url
@@ -99,7 +114,9 @@ def region(tmp_path: Path, machine: AppletMachine) -> DialledRegion:
 
 
 @contextmanager
-def dialling(hubs: list[Hub], url: str, machine: AppletMachine) -> Iterator[list[str]]:
+def dialling(
+    hubs: list[Hub], url: str, machine: AppletMachine, broker: str | None = None
+) -> Iterator[list[str]]:
     """Let hubs dial, each in a thread, until the end; yield which events there were."""
     stop, told = threading.Event(), list[str]()
     diallers: list[Dialler] = []
@@ -115,6 +132,13 @@ def dialling(hubs: list[Hub], url: str, machine: AppletMachine) -> Iterator[list
                 device.disclosure.record_connection,
             )
             diallers.append(dialler)
+            if broker is not None:
+                dialler.calls = calls = WakeCalls()
+                line = WakeLine(
+                    BrokerAddress.parse(broker), dialler.recipient.broker_context, hub.meter, calls,
+                    lambda kind, _facts: told.append(kind.value),
+                )  # fmt: skip
+                threading.Thread(target=line.run, args=(stop,), daemon=True).start()
             dialler.run(stop)
 
     threads = [threading.Thread(target=dial, args=(hub,)) for hub in hubs]
@@ -169,6 +193,37 @@ def test_hubs_that_dial_are_added_up_and_told_their_roster_once(
             database = device.database.connection
             rows.append(database.execute("SELECT count(*) FROM aggregation_roster").fetchone()[0])
     assert rows == [1] * HOMES
+
+
+def test_hubs_that_poll_once_a_day_are_woken_when_a_round_begins(
+    region: DialledRegion, machine: AppletMachine, tmp_path: Path
+) -> None:
+    for hub in region.hubs:
+        region.certify(hub)
+    with ExitStack() as stack:
+        workspace = stack.enter_context(operator(tmp_path / "mdms"))
+        for hub in region.hubs:
+            workspace.members.admit(hub.certificate.encode())
+        broker = stack.enter_context(region.broker())
+        files = "--wake", broker.url, "--broker-files", broker.folder
+        where, url = stack.enter_context(region.gateway(*files, poll=86_400))
+        told = stack.enter_context(dialling(region.hubs, url, machine, broker.url))
+        # Each has polled, found nothing, and listens.
+        wait_until(lambda: told.count("ended") >= HOMES and told.count("wake-up") >= HOMES)
+        assert "woken" not in told
+        outcome = run(workspace, region, where, DAYS)
+        assert outcome.aggregate is not None, outcome
+        assert outcome.aggregate.sums_wh == plain_sums(region.hubs, DAYS)
+        assert told.count("woken") >= HOMES
+
+        # Whoever's certificate is withdrawn is put out of the broker, and absent.
+        told.clear()
+        done(
+            "concentrator", "withdraw-certificate", "--concentrator", region.concentrator,
+            "--hubs", region.listed, "--meter", region.hubs[0].meter.hex(),
+        )  # fmt: skip
+        wait_until(lambda: "wake-down" in told, "the end of the connection")
+        broker.wait_for("certificate verify failed")
 
 
 def plain_sums(hubs: list[Hub], period: Period) -> tuple[int, ...]:

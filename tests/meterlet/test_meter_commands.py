@@ -237,6 +237,17 @@ def test_the_table_says_what_a_meter_answers_instead_of_a_value() -> None:
     )  # fmt: skip
 
 
+def test_the_table_says_what_is_the_makers_own() -> None:
+    # Zenner's, of wmbusmeters (GPL-3.0, drivers/src/zenner0b): all that it says is its maker's own.
+    sent = bytes.fromhex("1e44496a677308500b167ad80010252f2f0f0000000080bf1b0000a6420000")
+    done = run("decode", "-", data=sent)
+    assert (done.exit_code, done.stdout.splitlines()[-1]) == (
+        0, "  the maker's own, not read: 0000000080bf1b0000a6420000",
+    )  # fmt: skip
+    silent = run("decode", "-", data=bytes.fromhex("0e44496a677308500b167ad8000000"))
+    assert silent.stdout.splitlines()[-1].endswith("no values")
+
+
 @needs_meter_captures
 def test_a_mode_that_is_not_read_is_told_from_a_wrong_key() -> None:
     name = "mbus/wireless_picoflux_56544919"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A stack touches only what is its own, and says why a part of it has ended."""
 
+import signal
 import socket
 import subprocess
 import sys
@@ -12,7 +13,9 @@ import pytest
 
 from tests.support.waiting import wait_until
 from utility_server.errors import StackRefused
-from utility_server.stack.own import alone, is_free, runs_with
+from utility_server.processes import handles, runs_with
+from utility_server.stack import mosquitto_server
+from utility_server.stack.own import alone, is_free
 from utility_server.stack.whole import Stack, _Part
 
 pytestmark = pytest.mark.one_database
@@ -48,6 +51,29 @@ def test_ports_that_are_taken_are_named_before_anything_is_started(tmp_path: Pat
     assert [one.name for one in tmp_path.iterdir()] == ["stack.lock"]
 
 
+def test_without_mosquitto_a_line_says_so_or_nothing_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mosquitto_server, "server_program", lambda: None)
+    monkeypatch.setattr(Stack, "_start_servers", lambda _self: None)
+    monkeypatch.setattr(Stack, "_start_parts", lambda _self, wake: started.append(wake))
+    started: list[list[str]] = []
+    events: Events = []
+    stack = Stack(tmp_path, told=lambda event, facts: events.append((event, facts)))
+    with stack.running():
+        pass
+    assert started == [[]]
+    (without,) = [facts for event, facts in events if event == "without"]
+    assert without["part"] == "mosquitto"
+    assert "apt install mosquitto" in str(without["why"])
+
+    events.clear()
+    stack.must_wake = True
+    with pytest.raises(StackRefused, match="apt install mosquitto"), stack.running():
+        pytest.fail("without what was required")
+    assert (started, events) == ([[]], [])
+
+
 def test_a_number_of_a_process_is_believed_only_with_the_folder_among_its_arguments(
     tmp_path: Path,
 ) -> None:
@@ -56,6 +82,8 @@ def test_a_number_of_a_process_is_believed_only_with_the_folder_among_its_argume
     with subprocess.Popen(command, stdin=subprocess.PIPE) as running:
         wait_until(lambda: runs_with(running.pid, here))
         assert not runs_with(running.pid, copy)
+        assert not handles(running.pid, signal.SIGHUP)  # which would end it
+        wait_until(lambda: handles(running.pid, signal.SIGINT), "its own handler")
         assert running.stdin is not None
         running.stdin.close()
         wait_until(lambda: not runs_with(running.pid, here), "its end")  # a zombie is none

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which hubs the gateway wakes: those that something has come to wait for, once."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from applets.billing.messages import BillQuestion
@@ -20,6 +20,10 @@ from utility_server.retail.utility import Utility
 ONE, TWO = b"\x01", b"\x02"
 
 
+def everybody(meters: Collection[bytes]) -> Collection[bytes]:
+    return meters
+
+
 class Questions:
     def __init__(self) -> None:
         self.rows: list[tuple[int, bytes, bytes, State]] = []
@@ -33,7 +37,7 @@ class Questions:
 def test_a_hub_is_woken_for_each_thing_that_comes_to_wait() -> None:
     now, due, questions = 1_000_000, frozenset({TWO}), Questions()
     expected: list[Iterable[bytes]] = []
-    waiting = NewlyWaiting(questions, lambda: due, expected.append, lambda: now)
+    waiting = NewlyWaiting(questions, lambda: due, expected.append, lambda: now, everybody)
     questions.rows = [
         (now - AT_START_SECONDS - 1, b"\x09", b"old", State.ASKED),
         (now - 3600, ONE, b"n", State.ASKED),
@@ -59,7 +63,7 @@ def test_a_hub_is_woken_for_each_thing_that_comes_to_wait() -> None:
 
 def test_what_still_waits_is_called_for_once_more_and_that_is_all() -> None:
     now, questions = 1_000_000, Questions()
-    waiting = NewlyWaiting(questions, frozenset, lambda _: None, lambda: now)
+    waiting = NewlyWaiting(questions, frozenset, lambda _: None, lambda: now, everybody)
     assert waiting.look() == []
     questions.rows = [(now, ONE, b"n", State.ASKED), (now, TWO, b"m", State.ASKED)]
     begin, told = now, []
@@ -78,7 +82,7 @@ def test_a_woken_hub_is_looked_up_though_all_that_is_known_is_older(tmp_path: Pa
         errands = AllErrands([bills])
         errands.refresh()
         now = utility.now()
-        waiting = NewlyWaiting(utility.questions, frozenset, errands.expect, lambda: now)
+        waiting = NewlyWaiting(utility.questions, frozenset, errands.expect, lambda: now, everybody)
         assert waiting.look() == []
         question = BillQuestion(About(ONE, 0, 3600, bytes(16)), b"tariff")
         utility.questions.ask(question)

@@ -14,7 +14,7 @@ Errors: CertificateRefused, UnknownCustomer, StoreError
 """
 
 import ipaddress
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -77,6 +77,9 @@ MOST_SUCCESSORS: Final = 4
 _BACKDATED: Final = timedelta(minutes=5)
 """For hubs whose clocks are late."""
 _SERIAL_SIZE: Final = 16
+_STAND_IN_SECONDS: Final = 300
+_AT_ONCE: Final = 500
+"""Meters that are looked up in one query."""
 _ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
@@ -285,6 +288,60 @@ class CertificateAuthority:
             done = connection.execute(update(table).where(*where).values(withdrawn=self.now()))
         return done.rowcount
 
+    def who_may_dial(self, meters: Collection[bytes]) -> frozenset[bytes]:
+        """Return those of some meters whose hub has a certificate that counts."""
+        now, wanted = self.now(), list(meters)
+        found: set[bytes] = set()
+        with reading(self.engine) as connection:
+            for begin in range(0, len(wanted), _AT_ONCE):
+                query = select(table.c.meter).where(
+                    table.c.meter.in_(wanted[begin : begin + _AT_ONCE]),
+                    table.c.withdrawn == 0,
+                    table.c.ends > now,
+                )
+                found.update(bytes(meter) for meter in connection.execute(query).scalars())
+        return frozenset(found)
+
+    def withdrawn(self) -> dict[bytes, int]:
+        """Return when each certificate was withdrawn, by serial, whose time is not over.
+
+        Nor was it a day ago: the clock of whoever is told of it may be late.
+        """
+        query = select(table.c.serial, table.c.withdrawn).where(
+            table.c.withdrawn != 0, table.c.ends > self.now() - 86_400
+        )
+        with reading(self.engine) as connection:
+            return {bytes(row.serial): row.withdrawn for row in connection.execute(query).all()}
+
+    def revocation_list(
+        self, withdrawn: Mapping[bytes, int], after: datetime | None = None
+    ) -> bytes:
+        """Return the list (X.509 CRL, PEM) of withdrawn certificates, for others' servers.
+
+        It is later than one of `after`, unless that would be in the future: of two lists that
+        OpenSSL knows it goes by the later one. It never ends before the authority does, since a
+        list that has ended shuts out everybody.
+        """
+        key, issuer = self.open()
+        now = datetime.fromtimestamp(self.now(), UTC)
+        begin = now - _BACKDATED
+        if after is not None:
+            begin = max(begin, min(after + timedelta(seconds=1), now))
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(issuer.subject)
+            .last_update(begin)
+            .next_update(max(issuer.not_valid_after_utc, now + timedelta(days=1)))
+            .add_extension(x509.CRLNumber(int(begin.timestamp())), critical=False)
+            .add_extension(_issued_by(issuer), critical=False)
+        )
+        for serial, moment in sorted(withdrawn.items()):
+            one = x509.RevokedCertificateBuilder().serial_number(int.from_bytes(serial, "big"))
+            builder = builder.add_revoked_certificate(
+                one.revocation_date(datetime.fromtimestamp(moment, UTC)).build()
+            )
+        return builder.sign(key, SHA256()).public_bytes(Encoding.PEM)
+
     def peer(self, certificate: bytes) -> HubCertificate | None:
         """Return whose certificate (DER) somebody has shown; None where it does not count.
 
@@ -344,6 +401,24 @@ class CertificateAuthority:
         It names no meter and is not in the database, so no gateway takes it for a hub's.
         """
         return self.own_files(self.folder / WAKE_FILE, self.folder / "keys" / WAKE_KEY, WAKER, ())
+
+    def stand_in(self, meter: bytes) -> bytes:
+        """Return a certificate (PEM) for our key at the broker that names a meter, for minutes.
+
+        With it the gateway takes a meter's connection there. It is not in the database, so no
+        gateway takes it for a hub's.
+        """
+        issuer_key, issuer = self.open()
+        key = _read_key(self.waker_files()[1]).public_key()
+        now = self.now()
+        name = subject_of(meter)
+        signed = (
+            _builder(self._serial(), now, now + _STAND_IN_SECONDS, name, issuer.subject, key)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=True)
+            .add_extension(_issued_by(issuer), critical=False)
+            .sign(issuer_key, SHA256())
+        )
+        return signed.public_bytes(Encoding.PEM)
 
     def own_files(
         self, certificate_file: Path, key_file: Path, subject: str, names: Sequence[str]

@@ -5,7 +5,8 @@
 
 A wake-up only shortens the time until a hub's next poll: whatever is lost here, the hub comes all
 the same. So nothing is kept of it, a broker that is away is told once, and wakes that have waited
-for it longer than a poll are dropped. Several gateways may each wake a hub: it dials once.
+for it longer than a poll are dropped. One gateway at a broker wakes hubs; a second one takes its
+connection over, and they take turns.
 
 Needs the optional dependency `aiomqtt`.
 """
@@ -15,14 +16,13 @@ import logging
 import random
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Collection, Hashable, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from protocols.remote_admin.wake import WAKE, BrokerAddress, wake_topic
-from utility_server.retail.questions import State
+from protocols.remote_admin.wake import TOPICS, WAKE, BrokerAddress, wake_topic
 
 if TYPE_CHECKING:
     from aiomqtt import Client
@@ -46,15 +46,24 @@ LARGEST_PACKET: Final = 1024
 FIRST_BACKOFF: Final = 1.0
 LONGEST_BACKOFF: Final = 60.0
 STEADY_SECONDS: Final = 60.0
+TAKEN_OVER: Final = 4
+"""After so many short connections in turn it is told why, and no more how each of them ends."""
 _QUIET: Final = logging.getLogger("meterlet.wake")
 _QUIET.addHandler(logging.NullHandler())
 _QUIET.propagate = False
 
 
+class Runs(Protocol):
+    """Goes on beside a gateway."""
+
+    async def run(self) -> None:
+        """Go on until cancelled."""
+
+
 class WaitingQuestions(Protocol):
     """Knows which questions have come to wait for their hubs."""
 
-    def for_hubs(self, since: int) -> list[tuple[bytes, bytes, State]]:
+    def for_hubs(self, since: int) -> Sequence[tuple[bytes, bytes, Hashable]]:
         """Return meter, nonce and state of each, since then."""
         ...
 
@@ -82,8 +91,10 @@ class NewlyWaiting:
     expect: Callable[[Iterable[bytes]], object]
     """Told of them before they are woken."""
     now: Callable[[], int]
+    who_may_dial: Callable[[Collection[bytes]], Collection[bytes]]
+    """Which of some meters' hubs have a certificate that counts."""
     _since: int = -1
-    _told: "dict[tuple[bytes, State], _Told]" = field(default_factory=dict)
+    _told: "dict[tuple[bytes, Hashable], _Told]" = field(default_factory=dict)
     _due: frozenset[bytes] = frozenset()
 
     def look(self) -> list[bytes]:
@@ -92,7 +103,7 @@ class NewlyWaiting:
         since = now - AT_START_SECONDS if self._since < 0 else self._since - OVERLAP_SECONDS
         found = self.questions.for_hubs(since)
         meters: dict[bytes, None] = {}
-        told: dict[tuple[bytes, State], _Told] = {}
+        told: dict[tuple[bytes, Hashable], _Told] = {}
         for meter, nonce, state in found:
             known = self._told.get((nonce, state))
             if known is None:
@@ -106,7 +117,11 @@ class NewlyWaiting:
         self._told = told
         self._since, self._due = now, due
         self.expect(meters)
-        return list(meters)
+        if not meters:
+            return []
+        # Whoever holds only withdrawn keys may be at the broker still: nothing is said to him.
+        allowed = self.who_may_dial(meters)
+        return [meter for meter in meters if meter in allowed]
 
 
 @dataclass(slots=True)
@@ -156,25 +171,37 @@ class Waker:
     async def _keep_publishing(self) -> None:
         from aiomqtt import MqttError
 
-        failures, is_away = 0, False
+        failures, is_away, short = 0, False, 0
         while True:
             began = self.monotonic()
+            is_there = False
             try:
                 async with self._client() as client:
-                    if is_away:
+                    is_there = True
+                    if is_away and short < TAKEN_OVER:
                         self.tell(f"wake-ups: {self.broker}: it is there again")
                     is_away = False
                     await self._publish(client)
             except (MqttError, OSError, ValueError) as error:
-                if not is_away:
+                if not is_away and short < TAKEN_OVER:
                     self.tell(f"wake-ups: {self.broker}: {_reason(error)}; hubs poll")
                 is_away = True
+            is_steady = self.monotonic() - began >= STEADY_SECONDS
+            short = short + 1 if is_there and not is_steady else 0 if is_steady else short
+            if short == TAKEN_OVER:
+                self.tell(
+                    f"wake-ups: {self.broker}: the connection keeps ending: does another gateway"
+                    " wake hubs there, too? One is enough"
+                )
             failures = 1 if self.monotonic() - began >= STEADY_SECONDS else failures + 1
             seconds = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures - 1, 16))
             await asyncio.sleep(seconds * (0.5 + self.uniform() / 2))
 
     async def _publish(self, client: "Client") -> None:
         """Publish what is pending, until the connection ends."""
+        # The client library does not tell of a connection that ends as soon as it is made. Where
+        # the broker answers once more, the end will be told; nothing is subscribed to.
+        await client.unsubscribe(TOPICS, timeout=CONNECT_SECONDS)
         watch = asyncio.create_task(_until_gone(client))
         try:
             while True:
@@ -203,34 +230,45 @@ class Waker:
             self._pending.pop(meter, None)
 
     def _client(self) -> "Client":
-        from aiomqtt import Client, ProtocolVersion
-        from paho.mqtt.packettypes import PacketTypes
-        from paho.mqtt.properties import Properties
+        return broker_client(self.broker, self.context())
 
-        properties = None
-        if not self.broker.is_old:
-            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            properties.MaximumPacketSize = LARGEST_PACKET
-        return Client(
-            self.broker.host,
-            self.broker.port,
-            logger=_QUIET,
-            protocol=ProtocolVersion.V311 if self.broker.is_old else ProtocolVersion.V5,
-            timeout=CONNECT_SECONDS,
-            keepalive=KEEP_ALIVE,
-            max_queued_incoming_messages=1,  # nothing is subscribed to
-            properties=properties,
-            tls_context=self.context(),
-        )
+
+def broker_client(broker: BrokerAddress, context: ssl.SSLContext) -> "Client":
+    """Return a client that is not connected yet; it subscribes to nothing."""
+    from aiomqtt import Client, ProtocolVersion
+    from paho.mqtt.packettypes import PacketTypes
+    from paho.mqtt.properties import Properties
+
+    properties = None
+    if not broker.is_old:
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.MaximumPacketSize = LARGEST_PACKET
+    return Client(
+        broker.host,
+        broker.port,
+        logger=_QUIET,
+        protocol=ProtocolVersion.V311 if broker.is_old else ProtocolVersion.V5,
+        timeout=CONNECT_SECONDS,
+        keepalive=KEEP_ALIVE,
+        max_queued_incoming_messages=1,  # nothing is subscribed to
+        properties=properties,
+        tls_context=context,
+    )
 
 
 @asynccontextmanager
-async def waking(waker: Waker | None) -> AsyncIterator[None]:
-    """Run a waker, if there is one, as long as the block lasts."""
-    if waker is None:
+async def waking(*runners: Runs | None) -> AsyncIterator[None]:
+    """Run a waker, and what keeps its broker's list, if there are any, while the block lasts."""
+    async with AsyncExitStack() as stack:
+        for runner in runners:
+            if runner is not None:
+                await stack.enter_async_context(_running(runner))
         yield
-        return
-    task = asyncio.create_task(waker.run())
+
+
+@asynccontextmanager
+async def _running(runner: Runs) -> AsyncIterator[None]:
+    task = asyncio.create_task(runner.run())
     try:
         yield
     finally:

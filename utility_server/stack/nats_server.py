@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Final
 
 from utility_server.errors import StoreError
-from utility_server.stack.own import ANSWER_SECONDS, end_of, is_free, runs_with, said_since
+from utility_server.processes import runs_with
+from utility_server.stack.own import ANSWER_SECONDS, end_of, is_free, said_since
 
 START_SECONDS: Final = 30.0
 _TOKEN_BYTES: Final = 24

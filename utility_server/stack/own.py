@@ -42,18 +42,6 @@ def alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def runs_with(process: int, argument: Path) -> bool:
-    """Tell whether a process has this path among its arguments, and has not ended.
-
-    A number in a file may be another program's by now, and in a copied folder another server's.
-    """
-    try:
-        words = Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")  # none of a zombie
-    except OSError:
-        return False
-    return os.fsencode(argument) in words
-
-
 def is_free(host: str, port: int) -> bool:
     """Tell whether nobody listens at an address. Raises `StackRefused` where nobody may."""
     with socket.socket() as probe:

@@ -22,7 +22,8 @@ from typing import Final
 from sqlalchemy import URL
 
 from utility_server.errors import StoreError
-from utility_server.stack.own import ANSWER_SECONDS, end_of, runs_with, said_since
+from utility_server.processes import runs_with
+from utility_server.stack.own import ANSWER_SECONDS, end_of, said_since
 
 USER: Final = "meterlet"
 OWNER: Final = "postgres"

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole service on one machine: PostgreSQL, NATS, workers, a deliverer, and both doors.
+"""The whole service on one machine: PostgreSQL, NATS, Mosquitto, workers, a deliverer, both doors.
 
     FOLDER/utility       the utility: keys, and where its tables are
     FOLDER/postgresql    the database's server
     FOLDER/nats          the queue's server
+    FOLDER/broker        the broker that wakes hubs, where Mosquitto is installed
     FOLDER/*.log         what each process says
     FOLDER/stack.lock    held by the one stack that runs here
 
-For trying it out, and for tests that kill its parts. A process that ends is started again. The two
+For trying it out, and for tests that kill its parts. A process that ends is started again. The
 servers go on when the rest is stopped in an unusual way; they are found again at the next start.
 """
 
@@ -23,13 +24,17 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
+from itertools import combinations
 from pathlib import Path
 from typing import Final
 
+from protocols.remote_admin.wake import PORT
 from utility_server.errors import StackRefused, StoreError
-from utility_server.gateway.certificates import CA_FILE
+from utility_server.gateway.certificates import CA_FILE, CertificateAuthority
 from utility_server.locations import location_in
 from utility_server.retail.utility import Utility
+from utility_server.stack import mosquitto_server
+from utility_server.stack.mosquitto_server import MosquittoServer
 from utility_server.stack.nats_server import NatsServer
 from utility_server.stack.own import ANSWER_SECONDS, alone, end_of, is_free, said_since
 from utility_server.stack.postgresql_server import PostgresServer
@@ -119,10 +124,10 @@ class _Part:
 
 @dataclass(slots=True)
 class _Server:
-    """PostgreSQL's or NATS's server, which outlives the stack where that is killed."""
+    """PostgreSQL's, NATS's or the broker's server, which outlives a stack that is killed."""
 
     name: str
-    server: PostgresServer | NatsServer
+    server: PostgresServer | NatsServer | MosquittoServer
     failures: int = 0
     not_before: float = 0.0
 
@@ -159,10 +164,16 @@ class Stack:
     """For hubs that dial out."""
     port: int = 8420
     """For people and systems: console and REST, on loopback."""
+    broker_port: int = PORT
+    """For hubs that are woken, where Mosquitto is installed."""
+    must_wake: bool = False
+    """Whether there is no stack without Mosquitto."""
     names: Sequence[str] = ("localhost", "127.0.0.1")
     told: Told = field(default=lambda _event, _facts: None, repr=False)
     program: Sequence[str] = PROGRAM
     _parts: list[_Part] = field(default_factory=list)
+    _without_broker: str = ""
+    """Why there is none."""
 
     @property
     def utility(self) -> Path:
@@ -179,6 +190,11 @@ class Stack:
         """The queue's server."""
         return NatsServer(self.folder / "nats")
 
+    @property
+    def mosquitto(self) -> MosquittoServer:
+        """The broker that wakes hubs."""
+        return MosquittoServer(self.folder / "broker", self.broker_port)
+
     @contextmanager
     def running(self) -> Iterator[None]:
         """Run everything while the block lasts; raise what `start` raises, and `StackRefused`.
@@ -192,6 +208,9 @@ class Stack:
         except OSError as error:
             raise StoreError(f"{self.folder}: {error.strerror}") from None
         with alone(self.folder):
+            self._without_broker = mosquitto_server.missing()
+            if self.must_wake and self._without_broker:
+                raise StackRefused(f"--require-broker: {self._without_broker}")
             self._require_ports()
             try:
                 self.start()
@@ -201,8 +220,11 @@ class Stack:
 
     def _require_ports(self) -> None:
         ports = {"--gateway-port": self.gateway_port, "--port": self.port}
-        if self.gateway_port == self.port:
-            raise StackRefused(f"--port and --gateway-port are both {self.port}: say two ports")
+        if not self._without_broker and self.mosquitto.process is None:
+            ports["--broker-port"] = self.broker_port
+        for (one, port), (other, same) in combinations(ports.items(), 2):
+            if port == same:
+                raise StackRefused(f"{other} and {one} are both {port}: say two ports")
         taken = {name: port for name, port in ports.items() if not is_free(_HOST, port)}
         if taken:
             places = " and ".join(f"{_HOST}:{port}" for port in taken.values())
@@ -213,6 +235,10 @@ class Stack:
 
     def start(self) -> None:
         """Start everything, with a new utility where there is none. Raises `StoreError`."""
+        self._start_servers()
+        self._start_parts(self._start_broker())
+
+    def _start_servers(self) -> None:
         self.postgresql.start()
         self.told("started", {"part": "postgresql"})
         self.nats.find_port()
@@ -220,6 +246,9 @@ class Stack:
         self.told("started", {"part": "nats"})
         if location_in(self.utility, "utility.db") is None:
             self._make_utility()
+
+    def _start_parts(self, wake: Sequence[str]) -> None:
+        """Start our own processes; `wake` is with which options the gateway wakes hubs."""
         options = (
             "--utility", str(self.utility), "--nats", self.nats.url,
             "--nats-token-file", str(self.nats.token_file), "--json",
@@ -227,7 +256,7 @@ class Stack:
         names = [word for name in self.names for word in ("--name", name)]
         port = ("--port", str(self.gateway_port))
         commands = {
-            "gateway": [*self.program, "utility", "gateway", *options, *port, *names],
+            "gateway": [*self.program, "utility", "gateway", *options, *port, *names, *wake],
             "service": [
                 *self.program, "utility", "serve", *options, "--no-hubs", "--no-worker",
                 "--port", str(self.port),
@@ -249,6 +278,21 @@ class Stack:
             part.look_after(time.monotonic(), self.told)
             self._parts.append(part)
 
+    def _start_broker(self) -> list[str]:
+        """Start the broker, if it is installed; return with which options the gateway wakes."""
+        if self._without_broker:
+            self.told("without", {"part": "mosquitto", "why": self._without_broker})
+            return []
+        mosquitto = self.mosquitto
+        with Utility.open(self.utility) as own:
+            authority = CertificateAuthority(
+                own.folder, own.engine, own.customers, own.now, own.randomness
+            )
+            mosquitto.write(authority, tuple(self.names))
+        mosquitto.start()
+        self.told("started", {"part": "mosquitto"})
+        return ["--wake", mosquitto.url, "--broker-files", str(mosquitto.folder)]
+
     def _make_utility(self) -> None:
         Utility.create(self.utility, database=self.postgresql.url).close()
         self.told("made", {"utility": str(self.utility)})
@@ -259,6 +303,9 @@ class Stack:
         Tells `ready` once, when each of them answers, and now and then what is missing until then.
         """
         servers = [_Server("postgresql", self.postgresql), _Server("nats", self.nats)]
+        wake = {} if self._without_broker else {"wake": self.mosquitto.url}
+        if wake:
+            servers.append(_Server("mosquitto", self.mosquitto))
         is_ready, began, patience = False, time.monotonic(), _PATIENCE_SECONDS
         while not stopping.wait(_LOOK_SECONDS if is_ready else _STARTING_SECONDS):
             for server in servers:
@@ -268,12 +315,14 @@ class Stack:
             if is_ready:
                 continue
             missing = [one.name for one in self._parts if not one.is_up]
-            missing += [one.name for one in servers if not one.server.answers()]
+            is_late = time.monotonic() - began > patience
+            if not missing or is_late:  # servers write down each time that they were asked
+                missing += [one.name for one in servers if not one.server.answers()]
             if not missing:
                 is_ready = True
                 ports = {"gateway_port": self.gateway_port, "port": self.port}
-                self.told("ready", {"utility": str(self.utility), **ports})
-            elif time.monotonic() - began > patience:
+                self.told("ready", {"utility": str(self.utility), **ports, **wake})
+            elif is_late:
                 patience *= 2
                 self.told("waits", {"for": ", ".join(missing), "logs": str(self.folder)})
 
@@ -307,6 +356,7 @@ class Stack:
             part.wait()
             self.told("stopped", {"part": part.name})
         self._parts.clear()
+        self.mosquitto.stop()
         self.nats.stop()
         self.postgresql.stop()
         self.told("stopped", {"part": "servers"})

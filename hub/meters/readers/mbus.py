@@ -11,6 +11,7 @@ from hub.meters.telegrams import (
     COLD,
     COLD_WATER,
     DRAWN,
+    FED_IN,
     GAS,
     HEAT,
     HOT_WATER,
@@ -40,6 +41,7 @@ from meter_codecs.mbus import (
     LongFrame,
     MbusError,
     Received,
+    Record,
     StreamDecoder,
     Telegram,
     decode_link,
@@ -66,6 +68,12 @@ MEDIA: Final = {
     0x16: COLD_WATER,
 }
 """What a meter of each device type counts (EN 13757-7, table 13)."""
+_SCALES: Final = frozenset({0x00, *range(0x70, 0x78), 0x7D})
+"""VIFEs that are no more than a factor, or say that there was no error."""
+_BACKWARD: Final = 0x3C
+_REGISTERS: Final = frozenset({0x3B, 0x3E})
+"""VIFEs of a register all the same: of forward flow alone, and at base conditions. What has any
+other is an increment, a limit, a duration or the maker's own."""
 _FIXED: Final = {
     "electricity": DRAWN,
     "gas": GAS,
@@ -195,14 +203,28 @@ def _records(
     medium = Medium(counts.medium)
     name = "volume" if medium.counts_volume else "energy"
     memory = _memory(telegram, name)
-    for one in telegram.records:
+    # A meter may send what it fed in before what it drew, and a part of a total before the total.
+    for one in sorted(telegram.records, key=lambda one: bool(_qualities(one))):
         if one.name != name or one.storage != memory or one.function is not Function.INSTANTANEOUS:
             continue
         if one.subunit or one.is_invalid or one.scaler is None:
             continue
-        if isinstance(one.value, int | float):
-            quantity = counts._replace(e=one.tariff)
+        what = _of_direction(counts, _qualities(one))
+        if what is not None and isinstance(one.value, int | float):
+            quantity = what._replace(e=one.tariff)
             yield quantity, counted(Decimal(one.value), one.scaler, one.unit, medium)
+
+
+def _qualities(record: Record) -> frozenset[int]:
+    """Return the VIFEs that say more of a value than its scale."""
+    return frozenset(record.head.extensions) - _SCALES
+
+
+def _of_direction(counts: Quantity, qualities: frozenset[int]) -> Quantity | None:
+    """Return what a value counts that has these VIFEs; None where it is no register."""
+    if qualities <= _REGISTERS:
+        return counts
+    return FED_IN if counts == DRAWN and qualities == {_BACKWARD} else None
 
 
 def _memory(telegram: Telegram, name: str) -> int:

@@ -172,6 +172,14 @@ def test_flags_have_no_sign() -> None:
     assert only("09fd17 81").flags is None
 
 
+def test_an_access_number_counts_without_a_sign() -> None:
+    for wire, number in (("01fd08 80", 128), ("01fd08 ff", 255), ("02fd08 0080", 32768)):
+        record = only(wire)
+        assert not record.is_invalid
+        assert record.value == number
+        assert record.scaled == number
+
+
 def test_a_number_is_shown_as_sent_even_if_it_means_none() -> None:
     assert only("0265 0080").value == -32768
 
@@ -183,6 +191,7 @@ def test_a_number_is_shown_as_sent_even_if_it_means_none() -> None:
         ("426c", date(2026, 2, 28)),
         ("046d", datetime(2026, 2, 28, 12, 30)), ("066d", datetime(2026, 2, 28, 12, 30, 5)),
         ("0d78", "G0017591208205814"), ("0d78", -70000), ("0013", None),
+        ("01fd08", 200),
     ],
 )  # fmt: skip
 def test_a_record_is_made_of_a_value(head: str, value: int) -> None:
@@ -196,7 +205,7 @@ def test_a_record_is_made_of_a_value(head: str, value: int) -> None:
     [
         ("0113", 128), ("0913", 100), ("0913", -10), ("0413", "text"), ("0d78", "€"), ("426c", 5),
         ("426c", date(2081, 1, 1)), ("053e", 1e300), ("0d78", "x" * 192), ("0d78", 1 << 128),
-        ("04130413", 1), ("0413", None),
+        ("04130413", 1), ("0413", None), ("01fd08", -1), ("01fd08", 256),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(head: str, value: int) -> None:

@@ -19,9 +19,11 @@ from meter_codecs.mbus import (
     LinkFrame,
     LongFrame,
     MalformedMbus,
+    MbusError,
     MeterKey,
     RequestRefused,
     UnknownFormat,
+    UnreadContent,
     UnsupportedMode,
     WrongKey,
     crc16,
@@ -38,7 +40,7 @@ from meter_codecs.mbus import (
     read_wireless,
 )
 from meter_codecs.mbus.link import SND_NR
-from meter_codecs.mbus.sealing import seal_mode_5, seal_mode_7, seal_session
+from meter_codecs.mbus.sealing import seal_mode_5, seal_mode_7, seal_mode_10, seal_session
 from tests.meter_codecs.mbus.strategies import addresses, plain_bodies
 
 METER = Address.of("KAM", "76348799", 0x1B, 0x16)
@@ -194,10 +196,12 @@ def sealed(kind: str) -> bytes:
         return seal_mode_5(METER, body, KEY, access=9)
     if kind == "7":
         return seal_mode_7(METER, body, KEY, counter=9, access=9)
+    if kind == "10":
+        return seal_mode_10(METER, body, KEY, counter=9, access=9)
     return seal_session(METER, b"\x78" + body, KEY, control=0x20, access=9, session=9)
 
 
-@pytest.mark.parametrize("kind", ["5", "7", "session"])
+@pytest.mark.parametrize("kind", ["5", "7", "10", "session"])
 def test_no_key_a_wrong_key_and_noise_are_told_apart(kind: str) -> None:
     wire = frame(sealed(kind))
     with pytest.raises(KeyMissing, match="no key for KAM 76348799"):
@@ -221,6 +225,36 @@ def test_other_modes_are_named_and_refused(mode: int) -> None:
     assert isinstance(telegram.error, UnsupportedMode)
     assert f"security mode {mode} (" in str(telegram.error)
     assert (telegram.is_encrypted, telegram.content) == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "error"),
+    [
+        (3, 0xF0, UnsupportedMode),  # a part in clear
+        (5, 0x00, UnsupportedMode),  # another derivation of the key
+        (5, 0x20, UnsupportedMode),
+        (6, 0x02, WrongKey),  # another version of the key
+        (1, 0x08, WrongKey),
+    ],
+)
+def test_of_aes_ccm_the_layout_that_is_known_is_read(
+    at: int, value: int, error: type[Exception]
+) -> None:
+    payload = bytearray(sealed("10"))
+    telegram = decode_wireless(frame(bytes(payload)), keys=KEYS)
+    assert [record.value for record in telegram.records] == [6408, 6000]
+    assert (telegram.is_authenticated, telegram.counter, telegram.key) == (True, 9, KEY)
+    payload[at] = value
+    with pytest.raises(error):
+        decode_wireless(frame(bytes(payload)), keys=KEYS)
+
+
+def test_aes_ccm_under_a_long_header_and_cut_off() -> None:
+    payload = seal_mode_10(METER, BODY.encode(), KEY, counter=9, access=9, long_header=True)
+    assert decode_wireless(frame(payload), keys=KEYS).meter == METER
+    for size in range(1, len(payload)):
+        with pytest.raises(MbusError):
+            decode_wireless(frame(payload[:size]), keys=KEYS)
 
 
 def test_what_the_receiver_has_deciphered_is_read_as_it_is() -> None:
@@ -317,7 +351,7 @@ def test_an_application_error_is_told_in_words() -> None:
     [(0xA2, "manufacturer's own"), (0x00, "DLMS in segments"), (0xB8, "speed"), (0x71, "alarm")],
 )
 def test_what_has_no_values_is_named(ci: int, text: str) -> None:
-    with pytest.raises(MalformedMbus, match=text):
+    with pytest.raises(UnreadContent, match=text):
         decode_wired(LongFrame(8, 1, ci, bytes(4)))
 
 

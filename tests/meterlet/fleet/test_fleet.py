@@ -19,10 +19,12 @@ from meterlet.fleet.folder import FleetFolder, FleetSettings
 from meterlet.fleet.making import Making
 from meterlet.fleet.run import FleetRun
 from protocols.metrology import Period
+from protocols.remote_admin.wake import BrokerAddress
 from tariffs.source import load_toml
 from tests.support.command import ROOT, run_meterlet
 from tests.support.soak import IS_SOAKING
 from tests.support.sockets import listening_sockets
+from tests.support.wake_world import open_world
 from utility_server.retail.utility import Utility
 
 pytestmark = pytest.mark.process
@@ -35,6 +37,24 @@ NEXT_DAY = Period(date(2025, 3, 4), date(2025, 3, 4))
 MOST_POSTS = 12
 MOST_BYTES_OF_A_HUB = 4 << 20
 PATIENCE = 900.0 if IS_SOAKING else 120.0
+
+
+@pytest.mark.soak
+def test_hubs_that_listen_at_a_broker_are_billed_as_others_are(tmp_path: Path) -> None:
+    with open_world(tmp_path) as world, Utility.open(tmp_path / "utility") as utility:
+        run = FleetRun(
+            folder=open_fleet(tmp_path, utility),
+            utility=utility,
+            homes=3,
+            period=MONTH,
+            signed_tariff=utility.sign(TARIFF),
+            processes=1,
+            broker=BrokerAddress("localhost", world.broker.port),
+            patience_seconds=PATIENCE,
+        )
+        facts = run.run().facts
+        assert (facts["billed_once"], facts["listening"]) == (3, 3), facts
+        assert world.broker.log().count("'meterlet/wake/") >= 3
 
 
 def open_fleet(tmp_path: Path, utility: Utility) -> FleetFolder:

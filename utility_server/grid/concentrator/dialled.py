@@ -8,7 +8,8 @@
 It has the form of a gateway's errands (`utility_server.gateway.errands.Errands`) on one side, and
 of `concentrator.hubs.Hubs` on the other. An errand whose connection breaks is begun anew at the
 hub's next POST, while its time lasts: a hub answers a step that it took already with the same
-bytes. A hub that has a step to come is told to come again soon, until its part is done.
+bytes. A hub that has a step to come is told to come again soon, until its part is done. Over a
+broker it can be woken for the first one (`concentrator_gateway`).
 
 Nothing is kept beyond the asking, and no more is known of a message than the service knows.
 """
@@ -17,8 +18,9 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Final, TypeVar
 
 from applets.aggregation.messages import Instruction
@@ -65,6 +67,8 @@ class _Waiting:
     hub: Hub
     question: Question
     asker: "_Asker"
+    number: bytes
+    """No other step's."""
     sent: int = 0
     received: int = 0
 
@@ -82,6 +86,7 @@ class DialledHubs:
     _waiting: dict[bytes, list[_Waiting]] = field(default_factory=dict)
     _soon: dict[bytes, float] = field(default_factory=dict)
     """By meter: until when its hub is to come again soon."""
+    _numbers: Iterator[int] = field(default_factory=count)
     _askers: set[_Asker] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -97,7 +102,10 @@ class DialledHubs:
         Whoever stops listening stops the asking.
         """
         asker = _Asker(asyncio.get_running_loop())
-        asked = {hub.meter: _Waiting(hub, question, asker) for hub in hubs}
+        asked = {
+            hub.meter: _Waiting(hub, question, asker, next(self._numbers).to_bytes(8, "big"))
+            for hub in hubs
+        }
         self._put(asker, asked)
         deadline = asker.loop.time() + self.timeout_seconds
         taken = 0
@@ -130,6 +138,16 @@ class DialledHubs:
 
     def refresh(self) -> None:
         """Nothing is read anywhere."""
+
+    def steps_to_wake_for(self) -> list[tuple[bytes, bytes]]:
+        """Return meter and number of each step whose hub would not come soon by itself."""
+        now = self.monotonic()
+        with self._lock:
+            return [
+                (meter, waiting[0].number)
+                for meter, waiting in self._waiting.items()
+                if self._soon.get(meter, 0.0) <= now
+            ]
 
     def is_waiting(self, meter: bytes) -> bool:
         """Whether a step waits for a meter's hub."""
