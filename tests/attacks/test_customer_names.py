@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from tests.support.console import PASSWORD, come_in, send
 from tests.support.service import ENROLMENT, METER, Served, new_utility, other_meters, served
-from utility_server.database import customer_party_table, name_token_table, reading
+from utility_server.database import customer_party_table, name_token_table, reading, writing
 from utility_server.service.access.roles import Role
 from utility_server.service.application import create_service
-from utility_server.service.einvoice.parties import Parties
+from utility_server.service.einvoice.parties import Parties, Party
 
 CONTRACTS: Final = f"/v1/customers/{METER}/contracts"
 PERSON: Final = {
@@ -90,6 +90,20 @@ def test_a_contract_that_is_dropped_meanwhile_gets_no_name(
     monkeypatch.setattr(Parties, "put", late)
     answer = service.ask("PUT", f"{CONTRACTS}/{account}/party", json=PERSON)
     assert (answer.status_code, kept(service)) == (409, 0)
+
+
+def test_names_that_dropped_contracts_have_left_are_erased_at_the_start(tmp_path: Path) -> None:
+    folder = new_utility(tmp_path / "utility")
+    with served(folder) as service:
+        service.post("/v1/customers", 201, content=ENROLMENT.encode())
+        where = keep(service, service.get(f"/v1/customers/{METER}")["contracts"][0]["account"])
+        parties = service.parts.parties
+        parties.put(b"gone".ljust(16), bytes.fromhex(METER), Party(**PERSON))
+        with writing(service.parts.utility.engine) as connection:  # from before there was an index
+            connection.execute(delete(name_token_table))
+    with served(folder) as service:
+        assert service.parts.parties.find(b"gone".ljust(16)) is None
+        assert service.get(where)["name"] == PERSON["name"]
 
 
 def test_a_name_of_before_the_first_contract_is_found_and_erased(service: Served) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Final, Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import Engine, delete, exists, insert, select
+from sqlalchemy import Connection, Engine, delete, exists, insert, select
 
 from protocols.canonical.foreign_text import read_toml
 from protocols.canonical.stored import decode_row, encode_row
@@ -200,14 +200,17 @@ class Parties:
     def erase(self, account: bytes) -> bool:
         """Forget a customer's name and address; return whether there was one."""
         with writing(self.engine, account) as connection:
-            # In one transaction: an erased name is found by nothing, from that moment on.
-            self.index.erase(connection, account)
-            return connection.execute(delete(table).where(table.c.account == account)).rowcount > 0
+            return self._erase(connection, account)
+
+    def _erase(self, connection: Connection, account: bytes) -> bool:
+        # In one transaction: an erased name is found by nothing, from that moment on.
+        self.index.erase(connection, account)
+        return connection.execute(delete(table).where(table.c.account == account)).rowcount > 0
 
     def index_all(self, meter_of: Callable[[bytes], bytes | None]) -> int:
         """Let names be found that were kept before there was an index; return how many.
 
-        `meter_of` says which meter an account is of.
+        `meter_of` says which meter an account is of. Names of contracts that are gone are erased.
         """
         known = name_token_table.c.account
         query = select(table.c.account).where(~exists().where(known == table.c.account))
@@ -219,7 +222,9 @@ class Parties:
             for account in map(bytes, accounts):
                 with writing(self.engine, account) as connection:
                     party, meter = self.find(account), meter_of(account)
-                    if party is not None and meter is not None:
+                    if meter is None:  # dropped, by a version that left the name
+                        self._erase(connection, account)
+                    elif party is not None:
                         texts = (party.name, party.reference)
                         self.index.put(connection, account, meter, texts)
                         count += 1
