@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 
 from tests.support.console import PASSWORD, come_in, send
 from tests.support.service import ENROLMENT, METER, Served, new_utility, other_meters, served
@@ -104,6 +104,19 @@ def test_names_that_dropped_contracts_have_left_are_erased_at_the_start(tmp_path
     with served(folder) as service:
         assert service.parts.parties.find(b"gone".ljust(16)) is None
         assert service.get(where)["name"] == PERSON["name"]
+
+
+def test_one_name_that_does_not_open_keeps_no_service_from_starting(tmp_path: Path) -> None:
+    folder = new_utility(tmp_path / "utility")
+    with served(folder) as service:
+        service.post("/v1/customers", 201, content=ENROLMENT.encode())
+        where = keep(service, service.get(f"/v1/customers/{METER}")["contracts"][0]["account"])
+        with writing(service.parts.utility.engine) as connection:
+            connection.execute(update(customer_party_table).values(sealed=bytes(60)))
+            connection.execute(delete(name_token_table))
+    with served(folder) as service:
+        assert service.ask("GET", where).status_code == 500, "it is not passed over in silence"
+        assert service.post("/v1/search", json={"text": "erika"})["items"] == []
 
 
 def test_a_name_of_before_the_first_contract_is_found_and_erased(service: Served) -> None:

@@ -12,6 +12,7 @@ Errors: ServiceRefused, StoreError
 import hmac
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from hashlib import sha256
 from pathlib import Path
@@ -112,6 +113,10 @@ def is_iban(text: str) -> bool:
     return int("".join(str(int(one, 36)) for one in text[4:] + text[:4])) % 97 == 1
 
 
+class NameUnreadable(StoreError):
+    """A sealed name that does not open."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parties:
     """The customers' names and addresses."""
@@ -165,7 +170,9 @@ class Parties:
                 data[:_NONCE_SIZE], data[_NONCE_SIZE:], _LABEL + account
             )
         except (InvalidTag, ValueError):
-            raise StoreError("a customer's name was sealed with another key, or changed") from None
+            raise NameUnreadable(
+                "a customer's name was sealed with another key, or changed"
+            ) from None
         return Party(**decode_row(plain))
 
     def named(self, words: Sequence[str], limit: int) -> tuple[list["NamedParty"], bool]:
@@ -211,6 +218,7 @@ class Parties:
         """Let names be found that were kept before there was an index; return how many.
 
         `meter_of` says which meter an account is of. Names of contracts that are gone are erased.
+        One that cannot be opened is left as it is: whoever looks at it is told, and nobody else.
         """
         known = name_token_table.c.account
         query = select(table.c.account).where(~exists().where(known == table.c.account))
@@ -221,16 +229,18 @@ class Parties:
                 accounts = connection.execute(query.where(table.c.account > at)).scalars().all()
             for account in map(bytes, accounts):
                 with writing(self.engine, account) as connection:
-                    party, meter = self.find(account), meter_of(account)
+                    meter = meter_of(account)
                     if meter is None:  # dropped, by a version that left the name
                         self._erase(connection, account)
-                    elif party is not None:
-                        texts = (party.name, party.reference)
-                        self.index.put(connection, account, meter, texts)
-                        count += 1
-                at = account
+                        continue
+                    with suppress(NameUnreadable):  # the service starts, whatever one name is like
+                        if (party := self.find(account)) is not None:
+                            texts = (party.name, party.reference)
+                            self.index.put(connection, account, meter, texts)
+                            count += 1
             if len(accounts) < _AT_ONCE:
                 return count
+            at = bytes(accounts[-1])
 
 
 @dataclass(frozen=True, slots=True)
