@@ -37,7 +37,7 @@ MONTH = Period.month(2025, 3)
 SLOTS = 31 * 96 - 4
 FIRST = 4
 """Answers in each worker's first batch."""
-ANSWERS = int(os.environ.get("METERLET_BENCH_ANSWERS", "96"))
+ANSWERS = int(os.environ.get("METERLET_BENCH_ANSWERS", "128"))
 
 
 @dataclass(frozen=True)
