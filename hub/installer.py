@@ -26,7 +26,6 @@ from hub.card.line import Line
 from hub.card.open import Card
 from hub.card.packages.cap_file import CapFile, PackageError, build_cap
 from hub.card.packages.host_tool import CardManager, Listed
-from hub.card.packages.load_file import PackageImport
 from hub.device import CHANNEL_KEY_SIZE, Device, static_keys
 from hub.disclosure import Consent, ConsentTerms
 from hub.errors import HubError
@@ -48,6 +47,7 @@ from hub.machine.packed import bundles_of, pack, require_successor, signer_of
 from hub.text import dotted
 from protocols.canonical.signing import key_id_of
 from protocols.enrolment import Enrolment, following_version
+from protocols.packages.load_file import PackageImport
 from protocols.secure_channel.errors import CardRefused, RemoteChannelError
 from protocols.secure_channel.host import CardClient
 from protocols.secure_channel.keys import StaticKeys

@@ -464,6 +464,40 @@ hub_delivery_table: Final = declare(
 )
 """Hubs to which invoices are being delivered, or which were not reached (`retail.deliveries`)."""
 
+claim_document_table: Final = declare(
+    _metadata, "claim_document", {"digest": LargeBinary}, {"content": LargeBinary}
+)
+"""What runs over many customers ask under, an index or a request, by its SHA-256
+(`retail.claim_runs`)."""
+
+claim_item_table: Final = declare(
+    _metadata,
+    "claim_item",
+    {"job": String, "meter": LargeBinary},
+    {
+        "kind": String,
+        "supplier": String,
+        "begin": BigInteger,
+        "end": BigInteger,
+        "state": String,
+        "nonce": LargeBinary,
+        "question": LargeBinary,
+        "answer": LargeBinary,
+        "address": String,
+        "tries": BigInteger,
+        "due": BigInteger,
+        "reason": String,
+        "why": String,
+        "entry": BigInteger,
+        "value": String,
+        "missing": BigInteger,
+    },
+)
+"""What such a run asks each customer's hub; question and answer are here until it is entered."""
+Index("ix_claim_item_state", claim_item_table.c.job, claim_item_table.c.state)
+Index("ix_claim_item_meter", claim_item_table.c.meter, claim_item_table.c.state)
+Index("ix_claim_item_due", claim_item_table.c.state, claim_item_table.c.due)
+
 implicit_account_table: Final = declare(
     _metadata, "implicit_account", {"account": LargeBinary}, {"meter": LargeBinary}
 )

@@ -36,7 +36,6 @@ from hub.applet_host.statements import HubStatements
 from hub.applet_host.store import AppletStore, HubLog
 from hub.applet_host.versions import OtherVersion
 from hub.card.applet_runtime import AppletContext, AppletRefused, RegisteredApplet
-from hub.card.packages.load_file import LoadFile
 from hub.card.registry import Registry
 from hub.card.sharing import Firewall
 from hub.disclosure import Disclosure, OutputRequest, ReleaseRefused
@@ -59,6 +58,7 @@ from hub.vault.database import Database
 from protocols.aggregation.revocations import RevocationList
 from protocols.certified_span import P1_DAYS
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
+from protocols.packages.load_file import LoadFile
 from protocols.platform.errors import Refusal, Refused
 from protocols.platform.services import Log, Platform
 from sml_codec import Obis

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from hub.card.applet_runtime import RegisteredApplet
-from hub.card.packages.load_file import LoadFile
 from hub.card.registry import Registry
 from hub.disclosure import Disclosure
 from hub.disclosure.carrying import carry, standing_for, were_worded_otherwise
 from hub.machine.bundle import Bundle
 from hub.machine.consent_terms import terms_of, widens
 from hub.machine.linking import linked_bundle
+from protocols.packages.load_file import LoadFile
 
 
 @dataclass(frozen=True, slots=True)

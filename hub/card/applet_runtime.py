@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hub.card.entries import Privilege
-from hub.card.packages.load_file import LoadFile
 from hub.card.status import CardRefusal
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
+from protocols.packages.load_file import LoadFile
 from protocols.secure_channel.session import SecurityLevel
 
 

@@ -14,11 +14,11 @@ from typing import Final
 from hub.card.applet_runtime import AppletRuntime, RegisteredApplet
 from hub.card.entries import DomainState, Kind, LifeCycle, Privilege, RegistryEntry, check_aid
 from hub.card.keys.keystore import KeyStore
-from hub.card.packages.load_file import LoadFile
 from hub.card.profile import CardProfile
 from hub.card.registry import Registry
 from hub.card.status import CardRefusal, Sw
 from hub.text import dotted
+from protocols.packages.load_file import LoadFile
 
 _DOMAINS_ONLY: Final = (
     Privilege.DAP_VERIFICATION

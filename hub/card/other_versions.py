@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from hub.card.packages.load_file import LoadFile, PackageImport
 from hub.vault.database import Database
 from protocols.iso7816.tlv import Cursor, encode_lv
+from protocols.packages.load_file import LoadFile, PackageImport
 
 
 class Place(enum.IntEnum):

@@ -11,8 +11,8 @@ from hashlib import sha256
 from typing import Any, Final
 
 from hub.card.entries import CardState, Kind, Privilege, RegistryEntry
-from hub.card.packages.load_file import PackageImport
 from hub.vault.database import Component, Database
+from protocols.packages.load_file import PackageImport
 
 CARD: Final = Component(
     "card",

@@ -18,10 +18,10 @@ from hub.card.applet_runtime import AppletRuntime
 from hub.card.content import ContentManager, instance_of
 from hub.card.entries import Kind, RegistryEntry
 from hub.card.other_versions import KeptVersion, OtherVersions, Place, kept
-from hub.card.packages.load_file import LoadFile
 from hub.card.registry import Registry
 from hub.card.status import CardRefusal, Sw
 from hub.text import dotted
+from protocols.packages.load_file import LoadFile
 
 UPGRADE: Final = "upgrade"
 """The card's property that names the package whose new version is waited for."""

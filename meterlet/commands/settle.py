@@ -24,10 +24,9 @@ from meterlet.commands.common import (
     utility_option,
 )
 from meterlet.commands.fan_out_options import fan_out, fan_out_options
-from meterlet.commands.index import load_index
 from meterlet.commands.tariff_files import write_new
 from protocols.metrology import SLOT_MINUTES, Period
-from tariffs import PriceIndex
+from tariffs import PriceIndex, TariffError
 from utility_server.errors import CannotVerify
 from utility_server.grid.concentrator.service import MOST_ROUNDS
 from utility_server.grid.private_settlement import (
@@ -43,6 +42,7 @@ from utility_server.retail.settlement import (
     Member,
     Settlement,
     Unsettled,
+    own_index,
 )
 from utility_server.retail.settlement import settle as settle_all
 from utility_server.retail.shares import round_shares
@@ -137,9 +137,7 @@ def settle(
         raise click.UsageError("--bundles goes with --customers")
     with one_line_errors(), Utility.open(folder.absolute()) as utility:
         utility.is_publishing = not unpublished
-        found, signature = load_index(index_file)
-        if signature != "not signed":
-            load_index(index_file, utility.folder / "public.pem")
+        found = _index(utility, index_file)
         if period is None:
             _print(_group_facts(found, groups), as_json=as_json)
             return
@@ -172,6 +170,14 @@ def settle(
     facts["bytes_sent"], facts["bytes_received"] = head_end.traffic.sent, head_end.traffic.received
     _print(facts, as_json=as_json)
     _complain(done)
+
+
+def _index(utility: Utility, path: Path) -> PriceIndex:
+    try:
+        return own_index(path.read_bytes(), utility.keys.public)
+    except TariffError as error:
+        error.source = error.source or str(path)
+        raise
 
 
 def _regions(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:

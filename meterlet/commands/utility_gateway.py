@@ -46,19 +46,16 @@ from protocols.hub_certificates import LARGEST_REQUEST
 from protocols.remote_admin.wake import BrokerAddress
 from utility_server.errors import UtilityError
 from utility_server.fleet.errands import FleetErrands
+from utility_server.fleet.planning import rollouts_of
 from utility_server.fleet.plans import HubState
-from utility_server.fleet.rollouts import Due, Outcome, Rollouts
+from utility_server.fleet.rollouts import Due, Outcome
 from utility_server.gateway.broker_files import BrokerFiles
 from utility_server.gateway.certificates import HUB_DAYS, HubCertificate
+from utility_server.gateway.claim_errands import ClaimErrands
 from utility_server.gateway.errands import POLL_SECONDS, AllErrands, BillErrands
 from utility_server.gateway.waking import waking
 from utility_server.pipeline.in_process import verifying
 from utility_server.retail.utility import Utility
-
-
-def rollouts_of(utility: Utility) -> Rollouts:
-    """Return the roll-outs that a utility keeps."""
-    return Rollouts(utility.engine, utility.now, utility.randomness)
 
 
 def _tell_nobody(_event: str, _question: BillQuestion) -> None:
@@ -72,7 +69,7 @@ def hub_errands(
     told: Callable[[str, BillQuestion], object] = _tell_nobody,
     poll_seconds: int = POLL_SECONDS,
 ) -> AllErrands:
-    """Return all that hubs are asked when they dial: roll-outs, then bills.
+    """Return all that hubs are asked when they dial: roll-outs, bills, settlements and profiles.
 
     `told` gets each question that was asked, answered or delivered, with that word.
     """
@@ -82,6 +79,7 @@ def hub_errands(
             rollouts_of(utility), utility.customers, utility.randomness, poll_seconds, _tell_settled
         ),
         BillErrands(utility, answered, failed, told, poll_seconds),
+        ClaimErrands(utility, utility.claim_items, poll_seconds),
     ])  # fmt: skip
 
 
@@ -183,7 +181,7 @@ def gateway(
     credentials: Path | None,
     as_json: bool,
 ) -> None:
-    """Wait for hubs that dial out: ask for bills, deliver invoices, carry on roll-outs.
+    """Wait for hubs that dial out: ask what is kept for them, deliver invoices, carry on roll-outs.
 
     Without --certificate and --key the server has a certificate of the utility's own authority,
     which hubs know. A bill is asked for with `meterlet utility request bill --dialled`. Answers are

@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """`meterlet utility rollout`: versions, new keys and looks at cards, over many hubs that dial."""
 
-from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
 import rich_click as click
 
 from applets.billing.messages import AID
-from hub.card.packages.cap_file import CapFile
-from hub.machine.library import is_library
 from hub.text import counted, utc_text
 from meterlet.commands.common import (
     AID_IN_HEX,
@@ -21,11 +17,10 @@ from meterlet.commands.common import (
     one_line_errors,
     utility_option,
 )
-from meterlet.commands.utility_gateway import rollouts_of
-from protocols.enrolment import Enrolment
-from utility_server.errors import RolloutRefused, UnknownCustomer
-from utility_server.fleet.card_state import PackageVersion
-from utility_server.fleet.conversations import BroughtPackage
+from utility_server.errors import RolloutRefused
+from utility_server.fleet.planning import card_states as newest_card_states
+from utility_server.fleet.planning import look_at_cards, plan_version, rollouts_of
+from utility_server.fleet.planning import plan_keys as planned_keys
 from utility_server.fleet.plans import HubState, Kind, RolloutFacts, RolloutState, Share, Waves
 from utility_server.fleet.rollouts import Rollouts
 from utility_server.retail.utility import Utility
@@ -117,20 +112,9 @@ def plan(
     The version must be newer than any that was rolled out. A hub whose resident has to consent to
     more keeps the version it has until then.
     """
-    cap = CapFile.decode(package.read_bytes())
-    if is_library(cap.file.bundle):
-        raise click.UsageError("a library is the resident's to load: it belongs to no recipient")
     waves = Waves(canary, until, stop_at, enough, rest)
-    target = PackageVersion(
-        (cap.file.version[0], cap.file.version[1]), sha256(cap.file.bundle).digest()
-    )
-    brought = BroughtPackage(cap.file.aid, target, cap.block, cap.sha256)
-    # The domain of a package is that of its first applet, for which it was loaded.
-    applet = cap.file.modules[0]
     with one_line_errors(), Utility.open(folder) as utility:
-        made = rollouts_of(utility).plan(
-            Kind.VERSION, package.name, applet, _meters(utility, applet, meters), waves, brought
-        )
+        made = plan_version(utility, package.name, package.read_bytes(), meters, waves)
     return _facts(made), f"planned {_in_words(made)}"
 
 
@@ -150,8 +134,7 @@ def plan_keys(
     """
     waves = Waves(canary, until, stop_at, enough, rest)
     with one_line_errors(), Utility.open(folder) as utility:
-        named = _meters(utility, applet, meters)
-        made = rollouts_of(utility).plan(Kind.KEYS, "new keys", applet, named, waves)
+        made = planned_keys(utility, applet, meters, waves)
     return _facts(made), f"planned {_in_words(made)}"
 
 
@@ -250,20 +233,10 @@ def status(folder: Path, number: int | None, with_hubs: bool, meter: bytes | Non
 def card_states(folder: Path, applet: bytes, meters: tuple[bytes, ...], ask: bool) -> Shown:
     """Show what hubs' cards have said last of an applet's package; --ask has them asked anew."""
     with one_line_errors(), Utility.open(folder) as utility:
-        rollouts = rollouts_of(utility)
-        looks = [
-            one for one in rollouts.all() if one.kind is Kind.LOOK and one.applet == applet
-        ]  # fmt: skip
         if ask:
-            named = _meters(utility, applet, meters)
-            package = _package_of(utility.customers.find(named[0], applet))
-            everyone = Waves(None, (), Share(100, is_percent=True))
-            made = rollouts.plan(
-                Kind.LOOK, "look at cards", applet, named, everyone, package_aid=package
-            )
-            looks.append(rollouts.start(made.number))
-        newest = {hub.meter: hub for look in looks for hub in rollouts.hubs(look.number)}
-    shown = [hub for meter, hub in sorted(newest.items()) if not meters or meter in meters]
+            look_at_cards(utility, applet, meters)
+        known = newest_card_states(rollouts_of(utility), applet)
+    shown = [hub for hub in known if not meters or hub.meter in meters]
     facts = [
         {
             "meter": hub.meter.hex(),
@@ -275,29 +248,6 @@ def card_states(folder: Path, applet: bytes, meters: tuple[bytes, ...], ask: boo
     ]
     lines = [f"{one['meter']}: {one['state']}, {one['at']}: {one['card']}" for one in facts]
     return {"cards": facts}, lines or "no card was looked at: --ask has them asked"
-
-
-def _package_of(enrolment: Enrolment) -> bytes:
-    """Return the AID of the package that `meterlet applet build` gives an applet of its own."""
-    return enrolment.applet[:4] + b"\xe0" + enrolment.applet[4:]
-
-
-def _meters(utility: Utility, applet: bytes, named: Sequence[bytes]) -> list[bytes]:
-    """Return the meters that are meant, which all have the applet."""
-    if named:
-        for meter in named:
-            utility.customers.find(meter, applet)
-        return list(dict.fromkeys(named))
-    found = []
-    for meter in utility.customers.meters():
-        try:
-            utility.customers.find(meter, applet)
-        except UnknownCustomer:
-            continue
-        found.append(meter)
-    if not found:
-        raise RolloutRefused(f"no customer is enrolled with the applet {applet.hex().upper()}")
-    return found
 
 
 def _changed(made: RolloutFacts) -> Shown:

@@ -35,7 +35,7 @@ from meterlet.commands.common import (
 )
 from meterlet.commands.ending import Ending, ending
 from meterlet.commands.serving import host_option, port_option
-from meterlet.commands.utility_gateway import hub_errands, rollouts_of
+from meterlet.commands.utility_gateway import hub_errands
 from meterlet.commands.utility_wake import authority_of, waker_of
 from meterlet.commands.utility_worker import (
     nats_credentials_option,
@@ -46,6 +46,7 @@ from meterlet.commands.utility_worker import (
 from meterlet.commands.wake_options import files_option, keeper_of, wake_option
 from meterlet.secret_files import SECRET_FILE
 from protocols.remote_admin.wake import BrokerAddress
+from utility_server.fleet.planning import rollouts_of
 from utility_server.gateway.broker_files import BrokerFiles
 from utility_server.gateway.serving import gateway_app, serve_gateway, server_context
 from utility_server.gateway.waking import waking
@@ -116,9 +117,7 @@ def _proxies(
 @nats_token_option
 @nats_credentials_option
 @click.option("--mdms", type=PRESENT_FOLDER, help="The folder of the MDMS whose sums are shown.")
-@click.option(
-    "--dial", is_flag=True, help="Let bill runs ask hubs at addresses that operators name."
-)
+@click.option("--dial", is_flag=True, help="Let runs ask hubs at addresses that operators name.")
 @click.option("--no-console", is_flag=True, help="Serve the interface alone, without the console.")
 @json_option
 def serve(

@@ -41,8 +41,12 @@ def waker_of(
 
     Raises `ModuleNotFoundError` where the library is missing that speaks to it.
     """
+
+    def due_meters() -> frozenset[bytes]:
+        return rollouts.due_meters() | utility.claim_items.due_meters()
+
     waiting = NewlyWaiting(
-        utility.questions, rollouts.due_meters, errands.expect, utility.now, authority.who_may_dial
+        utility.questions, due_meters, errands.expect, utility.now, authority.who_may_dial
     )
     return waker_at(broker, authority, waiting.look, tell)
 

@@ -14,11 +14,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hub.card.packages.cap_file import CapFile, build_cap
-from hub.card.packages.load_file import PackageImport
 from hub.installer import InstallationError, Installer, build_package
 from hub.machine.errors import BundleError
 from hub.machine.machine import AppletMachine
 from protocols.iso7816.tlv import Tlv
+from protocols.packages.load_file import PackageImport
 from tests.support.card_host import Manager
 from tests.support.libraries import IMPORTED, TOOLS, written_library
 from tests.support.sharing import AIDS, STEPS, VENDOR, Home, new_home

@@ -5,6 +5,7 @@ import base64
 import hmac
 import json
 import re
+import string
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -186,6 +187,24 @@ def test_what_only_reads_is_for_nobody_to_change_with(service: Served) -> None:
                 )  # fmt: skip
 
 
+def test_each_run_is_begun_with_its_own_role_alone(service: Served) -> None:
+    """Who bills settles nothing, who settles rolls nothing out, and none of them bills for it."""
+    described = service.client.get("/v1/openapi.json").json()["paths"]
+    for prefix, role in (
+        ("/v1/bill-", "billing"), ("/v1/settlement-runs", "settlement"),
+        ("/v1/profile-runs", "settlement"), ("/v1/group-settlement-runs", "settlement"),
+        ("/v1/rollouts", "fleet"),
+        ("/v1/key-rollouts", "fleet"), ("/v1/card-looks", "fleet"),
+    ):  # fmt: skip
+        changing = [
+            operation
+            for path, methods in described.items() if path.startswith(prefix)
+            for method, operation in methods.items() if method != "get"
+        ]  # fmt: skip
+        assert changing, prefix
+        assert all(operation["x-roles"] == [role] for operation in changing), prefix
+
+
 def test_an_auditor_ends_no_bill_run_and_a_clerk_no_check(service: Served) -> None:
     order = {"tariff": service.tariff(), "wait_seconds": 60}
     run = service.post("/v1/bill-runs", 202, json=order)["run"]
@@ -285,11 +304,18 @@ def test_another_host_is_not_answered_and_no_header_comes_back_as_it_was(service
 
 def test_a_cursor_of_ones_own_making_leads_nowhere(service: Served) -> None:
     page = base64.urlsafe_b64encode(bytes(16) + b"\x81\x41\x00").rstrip(b"=").decode()
-    for path in ("/v1/customers", "/v1/ledger", "/v1/audit", "/v1/runs", "/v1/bills"):
-        answer = service.ask("GET", path, params={"cursor": page})
-        assert (answer.status_code, answer.json()["type"]) == (
-            400, "urn:meterlet:problem:invalid-cursor",
-        )  # fmt: skip
+    invalid = (400, "urn:meterlet:problem:invalid-cursor")
+    for path in ("customers", "ledger", "audit", "runs", "bills", "invoices"):
+        answer = service.ask("GET", f"/v1/{path}", params={"cursor": page})
+        assert (answer.status_code, answer.json()["type"]) == invalid
+    ours = service.get("/v1/audit?limit=1")["next"]
+    assert service.get("/v1/audit", params={"limit": 1, "cursor": ours})["items"]
+    others = [ours[:-1] + one for one in string.ascii_letters if one != ours[-1]]
+    for other in (ours + "=", ours + "==", ours + "\n", " " + ours, *others):
+        answer = service.ask("GET", "/v1/audit", params={"limit": 1, "cursor": other})
+        assert (answer.status_code, answer.json()["type"]) == invalid, (
+            "as it was made, or not at all"
+        )
 
 
 def test_a_service_that_dials_nobody_is_not_made_to(service: Served) -> None:

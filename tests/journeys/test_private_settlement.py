@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A supplier's customers settled by one number, through all processes of a region."""
 
+import base64
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -19,6 +20,7 @@ from meterlet.demo.region import REGION, Region, RegionPlan
 from protocols.metrology import Period
 from tests.support.command import run_meterlet
 from tests.support.region_plan import region_plan
+from tests.support.service import served
 from utility_server.errors import CannotVerify, VerificationFailed
 from utility_server.grid.mdms.control_socket import Request
 from utility_server.grid.private_settlement import PrivateSettlement
@@ -54,6 +56,21 @@ def make_index(folder: Path) -> Path:
     return folder / "spot.index"
 
 
+def settled_over_rest(folder: Path, index: Path) -> Any:
+    """Have the service settle the same, with the MDMS that serves; return what has come of it."""
+    order = {
+        "index": base64.b64encode(index.read_bytes()).decode(), "month": "2025-02", "zone": "UTC",
+        "regions": {"Nordstrom": [REGION]},
+    }  # fmt: skip
+    with served(folder / "grid", mdms=folder / "mdms") as service:
+        run = service.post("/v1/group-settlement-runs", 202, json=order)["run"]
+        service.run()  # others do not wait for rounds
+        assert service.get(f"/v1/group-settlement-runs/{run}")["state"] == "waiting"
+        while service.parts.rounds.step():
+            pass
+        return service.get(f"/v1/group-settlement-runs/{run}")
+
+
 def test_one_number_of_all_is_settled_and_nothing_else_is_known_to_anyone(tmp_path: Path) -> None:
     region, index = Region(tmp_path, plan_of(6)), make_index(tmp_path)
     meterlet("utility", "init", tmp_path / "grid")
@@ -66,6 +83,7 @@ def test_one_number_of_all_is_settled_and_nothing_else_is_known_to_anyone(tmp_pa
         region.start(homes, servers)
         settled = run_meterlet(*settle)
         again = run_meterlet(*settle)
+        over_rest = settled_over_rest(tmp_path, index)
         needles = region.needles()
         held = {one: needles.find_in_process(region.pids[one]) for one in ("concentrator", "mdms")}
         outside = [tmp_path / "hubs.json", *tmp_path.glob("*.log"), *(tmp_path / "mdms").rglob("*")]
@@ -91,6 +109,13 @@ def test_one_number_of_all_is_settled_and_nothing_else_is_known_to_anyone(tmp_pa
     known = json.loads(again.stdout)
     assert (known["suppliers"], known["provisional"]) == (facts["suppliers"], True)
     assert [one["known_before"] for one in known["groups"]] == [True]
+    # So it does over REST.
+    (group,) = over_rest["regions"]
+    share = facts["suppliers"]["Nordstrom"]
+    assert (group["exact"], group["homes"]) == (share["exact"], share["customers"])
+    assert (group["known_before"], group["left_out"]) == (True, 1)
+    assert over_rest["suppliers"][0]["share"] == share["share"] == over_rest["total_share"]
+    assert (over_rest["state"], over_rest["provisional"]) == ("done", True)
     assert told == 5
     hub = tmp_path / "homes" / f"{1 + (vanished == 1):04}"
     _, said = meterlet("inspect", "releases", "--hub", hub)

@@ -146,8 +146,7 @@ def killed_in_the_midst(town: Town, seconds: float) -> None:
     gateway = started("utility", "gateway", "--utility", town.utility, "--port", 0, "--json")
     try:
         assert gateway.stdout is not None
-        told = "".join(iter(gateway.stdout.readline, "}\n"))
-        port = json.loads(told + "}")["port"]
+        port = json.loads(gateway.stdout.readline())["port"]  # a JSON object a line
         url = f"https://localhost:{port}"
         hub = started("hub", "dial", "--hub", town.hub, url, "--once")
         try:

@@ -12,11 +12,11 @@ from hub.card.applet_runtime import AppletContext, AppletRefused, RegisteredAppl
 from hub.card.entries import Privilege
 from hub.card.keys.curves import CURVES, NUMBERS
 from hub.card.open import Card
-from hub.card.packages.load_file import LoadFile
 from hub.card.profile import CardProfile
 from hub.card.registry import CARD
 from hub.vault.database import Database
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
+from protocols.packages.load_file import LoadFile
 from protocols.secure_channel.host import CardClient
 from protocols.secure_channel.keys import StaticKeys
 

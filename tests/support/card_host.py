@@ -4,9 +4,9 @@
 import hashlib
 
 from hub.card.open import Card
-from hub.card.packages.load_file import build_components
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.iso7816.tlv import Tlv, encode_length, encode_lv
+from protocols.packages.load_file import build_components
 from protocols.secure_channel.host import CardClient
 from protocols.secure_channel.keys import StaticKeys, encrypt_key, key_check_value
 from protocols.secure_channel.session import SecurityLevel

@@ -2,7 +2,7 @@
 """A home with more than a year of hours, its billing applet, and its supplier, in one process."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -120,9 +120,13 @@ class YearHome:
 
 
 def make_year_home(
-    folder: Path, machine: AppletMachine, known: Period = KNOWN, manifest: str = "manifest.toml"
-) -> Enrolment:
-    """Make hub and utility in a folder, to be copied and opened; asked nothing yet."""
+    folder: Path, machine: AppletMachine, known: Period = KNOWN, manifest: str = "manifest.toml",
+    applets: Sequence[str] = ("billing",),
+) -> Enrolment:  # fmt: skip
+    """Make hub and utility in a folder, to be copied and opened; asked nothing yet.
+
+    Returns the enrolment of the last of the applets.
+    """
     description = Description(emulated_meter_id(1), (ACTIVE_ENERGY_IMPORT,), ZONE, 60)
     with (
         Utility.create(folder / "utility", now=lambda: NOW) as utility,
@@ -136,9 +140,10 @@ def make_year_home(
         device.main.certify()
         installer = Installer(device, device.card(machine))
         supplier = utility.keys.public.public_bytes_raw()
-        package = build_package(ROOT / "applets" / "billing", VENDOR, [ROOT], manifest)
-        enrolment = installer.install(installer.read(package), supplier)
-        utility.customers.enrol(enrolment.encode())
+        for applet in applets:
+            package = build_package(ROOT / "applets" / applet, VENDOR, [ROOT], manifest)
+            enrolment = installer.install(installer.read(package), supplier)
+            utility.customers.enrol(enrolment.encode())
     return enrolment
 
 

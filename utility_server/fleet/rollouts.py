@@ -363,6 +363,56 @@ class Rollouts:
         with reading(self.engine) as connection:
             return [_facts(row) for row in connection.execute(select(table).order_by("number"))]
 
+    def known(self, number: int) -> RolloutFacts | None:
+        """Return the roll-out of that number, or None."""
+        with reading(self.engine) as connection:
+            row = connection.execute(select(table).where(table.c.number == number)).one_or_none()
+        return None if row is None else _facts(row)
+
+    def page(self, before: int | None, limit: int) -> list[RolloutFacts]:
+        """Return roll-outs, the newest first, from before one on."""
+        query = select(table).order_by(table.c.number.desc()).limit(limit)
+        if before is not None:
+            query = query.where(table.c.number < before)
+        with reading(self.engine) as connection:
+            return [_facts(row) for row in connection.execute(query)]
+
+    def hub_page(
+        self,
+        number: int,
+        after: tuple[int, bytes] | None,
+        limit: int,
+        states: Sequence[HubState] = (),
+    ) -> list[HubFacts]:
+        """Return hubs of a roll-out, by wave and meter, from after one on; in these states."""
+        query = select(hubs).where(hubs.c.number == number).order_by(hubs.c.wave, hubs.c.meter)
+        if states:
+            query = query.where(hubs.c.state.in_(states))
+        if after is not None:
+            wave, meter = after
+            is_later = (hubs.c.wave == wave) & (hubs.c.meter > meter)
+            query = query.where((hubs.c.wave > wave) | is_later)
+        with reading(self.engine) as connection:
+            return [_hub(row) for row in connection.execute(query.limit(limit))]
+
+    def newest_of(
+        self, kind: Kind, applet: bytes, after: bytes = b"", limit: int | None = None
+    ) -> list[HubFacts]:
+        """Return how each hub is in the newest roll-out of that kind and applet, by meter."""
+        newest = (
+            select(hubs.c.meter, func.max(hubs.c.number).label("number"))
+            .join(table, table.c.number == hubs.c.number)
+            .where(table.c.kind == kind, table.c.applet == applet, hubs.c.meter > after)
+            .group_by(hubs.c.meter)
+            .order_by(hubs.c.meter)
+            .limit(limit)
+            .subquery()
+        )
+        is_newest = (newest.c.meter == hubs.c.meter) & (newest.c.number == hubs.c.number)
+        query = select(hubs).join(newest, is_newest).order_by(hubs.c.meter)
+        with reading(self.engine) as connection:
+            return [_hub(row) for row in connection.execute(query)]
+
     def hubs(self, number: int) -> list[HubFacts]:
         """Return the hubs of a roll-out, by wave and meter."""
         query = select(hubs).where(hubs.c.number == number).order_by(hubs.c.wave, hubs.c.meter)

@@ -87,7 +87,7 @@ class NewlyWaiting:
 
     questions: WaitingQuestions
     due_meters: Callable[[], frozenset[bytes]]
-    """What roll-outs have to do."""
+    """What roll-outs, settlements and profiles have to do."""
     expect: Callable[[Iterable[bytes]], object]
     """Told of them before they are woken."""
     now: Callable[[], int]

@@ -157,11 +157,14 @@ class Customers:
         """Return the same of several meters."""
         return {
             meter: _wanted(meter, enrolments, applet, *others)
-            for meter, enrolments in self._enrolled(meters).items()
+            for meter, enrolments in self.enrolled(meters).items()
         }
 
-    def _enrolled(self, meters: Iterable[bytes]) -> dict[bytes, list[Enrolment]]:
-        """Return the enrolments of meters, those of each in the order of their places."""
+    def enrolled(self, meters: Iterable[bytes]) -> dict[bytes, list[Enrolment]]:
+        """Return the enrolments of meters, those of each in the order of their places.
+
+        A meter that is not enrolled has none.
+        """
         found: dict[bytes, list[Enrolment]] = {meter: [] for meter in meters}
         query = (
             select(table.c.meter, table.c.sealed)
@@ -220,7 +223,7 @@ class Customers:
 
     def _all_enrolled(self, meters: Iterable[bytes]) -> dict[bytes, list[Enrolment]]:
         """Return the same of several meters."""
-        found = self._enrolled(meters)
+        found = self.enrolled(meters)
         for meter, enrolments in found.items():
             if not enrolments:
                 raise UnknownCustomer(f"meter {meter.hex()} is not enrolled")

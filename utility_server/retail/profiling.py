@@ -6,7 +6,7 @@ request, signed -> hub -> best match, scores or a sample, proved -> verified -> 
 
 from dataclasses import dataclass
 
-from applets.profiling.messages import CONTENT_TYPE, ProfilingRequest
+from applets.profiling.messages import CONTENT_TYPE, ProfilingQuestion, ProfilingRequest
 from applets.profiling.statement import ProfiledPeriod
 from protocols.metrology import Period
 from utility_server.head_end import Address, HeadEnd
@@ -37,12 +37,20 @@ def profile_customer(
     Raises `VerificationFailed` or `CannotVerify` (entered as refused), or `HeadEndError` where
     there was no answer (nothing is entered).
     """
-    bounds = bounds_of(utility, PROFILE, meter, period)
-    document = utility.sign_document(request.encode(), CONTENT_TYPE)
-    question = question_of(utility, PROFILE, meter, bounds, document)
-    utility.publish(request)
+    question = ask_for(utility, request, period, meter)
     verified = verify(
         utility, PROFILE, question, ask(utility, PROFILE, question, head_end, address)
     )
     entry = enter(utility, verified, verified.result.certified)
     return Profiled(verified.document, verified.result, entry)
+
+
+def ask_for(
+    utility: Utility, request: ProfilingRequest, period: Period, meter: bytes
+) -> ProfilingQuestion:
+    """Return a new question to a customer; raise `CannotVerify` if it makes no sense."""
+    bounds = bounds_of(utility, PROFILE, meter, period)
+    document = utility.sign_document(request.encode(), CONTENT_TYPE)
+    question = question_of(utility, PROFILE, meter, bounds, document)
+    utility.publish(request)
+    return question

@@ -23,10 +23,13 @@ from pathlib import Path
 from threading import Lock
 from typing import Final, TypeAlias
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
 from applets.settlement.messages import AID, SettlementQuestion
 from applets.settlement.statement import SettledPeriod
 from protocols.metrology import Period
 from tariffs import PriceIndex, TariffError
+from tariffs.signing import verify_signed_index
 from utility_server.errors import (
     CannotVerify,
     HeadEndError,
@@ -55,6 +58,8 @@ PART: Final = 16
 """Answers that are verified at once. What is asked and not entered is lost if this process dies, so
 it is not more."""
 HUBS_AT_ONCE: Final = 8
+SIGNED_BEGINNING: Final = b"\xd2"
+"""The tag of COSE_Sign1, with which an index that is not signed does not begin."""
 NANO_PER_PENNY: Final = 10**7
 """Amounts are in 10^-9 of the currency, shares in 10^-2."""
 
@@ -270,6 +275,16 @@ def _entered(
     verified = VerifiedAnswer(SETTLEMENT, question.about, bundle, index, period)
     entry = enter(utility, verified, period.certified, supplier=asked.member.supplier)
     return Settled(asked.member, period, entry, bundle)
+
+
+def own_index(document: bytes, public_key: Ed25519PublicKey) -> PriceIndex:
+    """Return an index, which is not signed, or signed with the utility's own key.
+
+    Raises `TariffError` for anything else.
+    """
+    if document[:1] == SIGNED_BEGINNING:
+        return verify_signed_index(document, public_key)
+    return PriceIndex.decode(document)
 
 
 def ask_for(

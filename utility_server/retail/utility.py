@@ -44,6 +44,7 @@ from utility_server.keys import UtilityKeys, public_pem
 from utility_server.locations import keep_location, location_in
 from utility_server.retail.billing import BilledPeriod, replaced_bill, take_answer
 from utility_server.retail.carried_states import CarriedStates
+from utility_server.retail.claim_runs import ClaimItems
 from utility_server.retail.claims import BILL, ask, bounds_of, question_of
 from utility_server.retail.contracts import Contracts
 from utility_server.retail.customers import Customers
@@ -165,6 +166,11 @@ class Utility:
     def failures(self) -> Failures:
         """Why questions do not go on: what hubs have refused, and which were not reached."""
         return Failures(self.engine, self.now)
+
+    @property
+    def claim_items(self) -> ClaimItems:
+        """Whom settlements and profiles over many customers ask, and how far each is."""
+        return ClaimItems(self.engine, self.now)
 
     @property
     def publications(self) -> Publications:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole service: interface and console behind one entrance, and the thread of the long runs."""
+"""The whole service: interface and console behind one entrance, and the long runs' threads."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,6 +24,7 @@ def create_service(parts: ServiceParts, *, has_console: bool = True) -> ASGIApp:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         parts.runner.start()
+        parts.rounds.start()
         yield
         await to_thread.run_sync(parts.close)
 

@@ -27,17 +27,19 @@ from utility_server.service.api.cursors import Cursors
 from utility_server.service.api.metrics import Metrics
 from utility_server.service.api.repeated import RepeatedRequests
 from utility_server.service.einvoice.parties import Parties
-from utility_server.service.jobs import bill_run, record_check
+from utility_server.service.jobs import bill_run, claim_run, group_settlement, record_check
 from utility_server.service.jobs.items import BillRunItems
 from utility_server.service.jobs.runner import Runner
 from utility_server.service.jobs.schedules import Schedules
-from utility_server.service.jobs.store import Jobs
+from utility_server.service.jobs.store import Jobs, Kinds
 from utility_server.service.tariff_register import TariffRegister
 
 LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
 _CURSOR_LABEL: Final = b"meterlet cursor 1"
 _REPEATED_LABEL: Final = b"meterlet repeated request 1"
 _BROWSER_LABEL: Final = b"meterlet known browser 1"
+ROUND_PATIENCE: Final = 5.0
+"""How long it is waited for a round, in seconds: the MDMS goes on, and tells its number later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class ServiceSettings:
     mdms: Path | None = None
     """The folder of the MDMS whose sums are shown."""
     may_dial: bool = False
-    """Whether bill runs may ask hubs at addresses that they name."""
+    """Whether runs may ask hubs at addresses that they name."""
     now: Callable[[], int] = lambda: int(time.time())
     randomness: Callable[[int], bytes] = field(default=os.urandom, repr=False)
     log: Callable[[str, Mapping[str, object]], None] = lambda event, facts: None
@@ -95,7 +97,10 @@ class ServiceParts:
     items: BillRunItems
     schedules: Schedules
     bill_runs: bill_run.BillRun
+    claim_runs: claim_run.ClaimRun
     runner: Runner
+    rounds: Runner
+    """Works on runs that wait for rounds of the MDMS: the others do not wait for them."""
     cursors: Cursors
     repeated: RepeatedRequests
     metrics: Metrics
@@ -117,6 +122,7 @@ class ServiceParts:
         schedules = Schedules(engine, jobs, now, randomness)
         head_end: Callable[[], HeadEnd] | None = utility.head_end if settings.may_dial else None
         bill_runs = bill_run.BillRun(utility, tariffs, items, head_end, now)
+        claim_runs = claim_run.ClaimRun(utility, head_end)
         parties = Parties(engine, utility.keys.storage, randomness)
         # What was kept before there were these indexes is found by them, too.
         note_all_accounts(engine)
@@ -125,11 +131,24 @@ class ServiceParts:
             jobs,
             {
                 bill_run.KIND: bill_runs,
+                **dict.fromkeys(claim_run.CLAIM_OF, claim_runs),
                 record_check.KIND: record_check.RecordCheck(utility, audit, now),
             },
             randomness,
             settings.log,
             schedules.begin_due,
+            Kinds((group_settlement.KIND,)),
+        )
+        rounds = Runner(
+            jobs,
+            {
+                group_settlement.KIND: group_settlement.GroupSettlementRun(
+                    utility.claim_items, settings.mdms, now
+                )
+            },
+            randomness,
+            settings.log,
+            takes=Kinds((group_settlement.KIND,), is_all_but=False),
         )
         return cls(
             settings=settings,
@@ -149,7 +168,9 @@ class ServiceParts:
             items=items,
             schedules=schedules,
             bill_runs=bill_runs,
+            claim_runs=claim_runs,
             runner=runner,
+            rounds=rounds,
             cursors=Cursors(_derived(utility, _CURSOR_LABEL)),
             repeated=RepeatedRequests(engine, now, _derived(utility, _REPEATED_LABEL)),
             browsers=KnownBrowsers(_derived(utility, _BROWSER_LABEL), now, randomness),
@@ -162,8 +183,9 @@ class ServiceParts:
         return None if folder is None else Mdms.open(folder)
 
     def close(self) -> None:
-        """End the runs' thread and close the database."""
+        """End the runs' threads and close the database."""
         self.runner.stop()
+        self.rounds.stop(ROUND_PATIENCE)
         self.utility.close()
 
 

@@ -28,12 +28,13 @@ from hub.card.commands.tokens_receipts import NO_RECEIPT, authorise, confirm
 from hub.card.entries import Kind, LifeCycle, Privilege, RegistryEntry, check_aid
 from hub.card.keys.signatures import verify, verify_hash
 from hub.card.logical_channel import CardCall
-from hub.card.packages.load_file import NO_BUNDLE, LoadFile, lacks_bundle
 from hub.card.state import CardParts
 from hub.card.status import CardRefusal, Sw, refusing_malformed
 from protocols.iso7816.apdu import ResponseApdu
 from protocols.iso7816.errors import MalformedTlv
 from protocols.iso7816.tlv import Cursor, Tlv
+from protocols.packages.errors import PackageMalformed
+from protocols.packages.load_file import NO_BUNDLE, LoadFile, lacks_bundle
 
 LOAD, INSTALL, SELECTABLE, EXTRADITION, PERSONALISATION, REGISTRY = 2, 4, 8, 0x10, 0x20, 0x40
 COMBINED, COMBINED_BEGIN, COMBINED_END = 0x0E, 0x01, 0x03
@@ -222,7 +223,10 @@ def _finish_load(card: CardParts, call: CardCall, process: Loading) -> None:
                 Sw.WRONG_DATA, "the load file's hash is not the one announced (9.3.5)"
             )
     _check_dap(card, target, signatures, process.hash)
-    file = LoadFile.decode(block)
+    try:
+        file = LoadFile.decode(block)
+    except PackageMalformed as error:
+        raise CardRefusal(Sw.WRONG_DATA, str(error)) from error
     if file.aid != process.aid:
         raise CardRefusal(
             Sw.WRONG_DATA, f"the load file is {file.aid.hex().upper()}, another was announced"

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from hub.card.open import Card
 from hub.card.packages.cap_file import CapFile, build_cap
-from hub.card.packages.load_file import LoadFile, PackageImport, build_components
 from hub.card.registry import CARD
-from hub.card.status import CardRefusal
 from hub.vault.database import Component, Database
 from protocols.iso7816.tlv import Tlv
+from protocols.packages.errors import PackageMalformed
+from protocols.packages.load_file import LoadFile, PackageImport, build_components
 from tests.support.card import APPLET, DOMAIN, MODULE, PACKAGE, add_domain, open_card, runtime_of
 from tests.support.card_host import DOMAIN_PACKAGE, Manager
 
@@ -207,7 +207,7 @@ def test_any_import_component_is_refused_or_reproduced(noise: bytes) -> None:
     parts["Import"] = b"\x04" + len(noise).to_bytes(2, "big") + noise
     try:
         file = LoadFile.decode(b"".join(parts.values()))
-    except CardRefusal:
+    except PackageMalformed:
         return
     again = build_components(PACKAGE, (1, 0), (MODULE,), b"bundle", "com/x", file.imports)
     assert again["Import"] == parts["Import"]

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hub.card.connection import Exchange
 from hub.card.packages.cap_file import CapFile, PackageError, build_cap
 from hub.card.packages.host_tool import CardManager
-from hub.card.packages.load_file import CUSTOM_AID, LoadFile, build_components, lacks_bundle
-from hub.card.status import CardRefusal
+from protocols.packages.errors import PackageMalformed
+from protocols.packages.load_file import CUSTOM_AID, LoadFile, build_components, lacks_bundle
 from protocols.secure_channel.host import CardClient
 from tests.support.card import APPLET, ISSUER, KEYS, MODULE, PACKAGE, open_card, runtime_of
 from tests.support.card_host import Manager, load_block
@@ -131,7 +131,7 @@ def test_an_altered_load_file_is_refused_or_says_the_same_bundle(data: st.DataOb
     block[place] ^= data.draw(st.integers(1, 255))
     try:
         opened = LoadFile.decode(bytes(block))
-    except CardRefusal:
+    except PackageMalformed:
         return
     assert opened.bundle == b"bundle"
 

@@ -13,12 +13,12 @@ import pytest
 
 from hub.card.applet_runtime import AppletContext
 from hub.card.open import Card
-from hub.card.packages.load_file import build_components
 from hub.card.registry import CARD
 from hub.vault.database import Component, Database, NotAHubDatabase
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.iso7816.errors import WireError
 from protocols.iso7816.tlv import Tlv, encode_lv
+from protocols.packages.load_file import build_components
 from protocols.secure_channel.errors import RemoteChannelError
 from protocols.secure_channel.keys import StaticKeys
 from tests.support.card import (

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hub.card.open import Card
-from hub.card.packages.load_file import build_components
 from protocols.iso7816.tlv import Tlv
+from protocols.packages.load_file import build_components
 from tests.support.card import (
     APPLET,
     APPLET_KEYS,

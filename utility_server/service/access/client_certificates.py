@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, ObjectIdentifier
 from sqlalchemy import Engine, Row, insert, select
 
 from utility_server.database import client_certificate_table as table
@@ -36,6 +36,7 @@ from utility_server.service.access.systems import end_row, find_row, require_sys
 
 LARGEST: Final = 1 << 14
 LEAST_RSA_BITS: Final = 2048
+_NETSCAPE_TYPE: Final = ObjectIdentifier("2.16.840.1.113730.1.1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,16 +167,31 @@ def require_client(certificate: x509.Certificate, now: int) -> None:
         extensions = certificate.extensions
     except (ValueError, UnsupportedAlgorithm):
         raise AccessProblem("the certificate cannot be read") from None
+    if _vouches(certificate, extensions):
+        # In the trust of TLS it would vouch for others.
+        raise AccessProblem("the certificate is an authority's, and no system's")
     for extension in extensions:
         value = extension.value
-        if isinstance(value, x509.BasicConstraints) and value.ca:
-            # In the trust of TLS it would vouch for others.
-            raise AccessProblem("the certificate is an authority's, and no system's")
         if (
             isinstance(value, x509.ExtendedKeyUsage)
             and ExtendedKeyUsageOID.CLIENT_AUTH not in value
         ):
             raise AccessProblem("the certificate is not for clients (extended key usage)")
+
+
+def _vouches(certificate: x509.Certificate, extensions: x509.Extensions) -> bool:
+    """Tell whether OpenSSL takes a certificate for an authority's (`X509_check_ca`)."""
+    values = {extension.oid: extension.value for extension in extensions}
+    constraints = values.get(ExtensionOID.BASIC_CONSTRAINTS)
+    if isinstance(constraints, x509.BasicConstraints):
+        return constraints.ca
+    # Without it, older means say so: the first version, the key's usage, Netscape's type.
+    is_root = certificate.subject == certificate.issuer
+    if certificate.version is x509.Version.v1 and is_root:
+        return True
+    usage = values.get(ExtensionOID.KEY_USAGE)
+    is_signer = isinstance(usage, x509.KeyUsage) and usage.key_cert_sign
+    return is_signer or _NETSCAPE_TYPE in values
 
 
 def require_key(key: object) -> None:

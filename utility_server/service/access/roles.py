@@ -21,6 +21,8 @@ class Role(enum.StrEnum):
     """Settlement and profiles."""
     GRID = "grid"
     """Sums of regions."""
+    FLEET = "fleet"
+    """Versions of applets and keys, on many hubs; nothing of bills."""
     AUDITOR = "auditor"
     """Everything on record, to read and verify again; nothing to change."""
     ADMIN = "admin"

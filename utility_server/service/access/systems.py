@@ -15,7 +15,7 @@ LONGEST_NAME: Final = 64
 
 def require_system(what: str, name: str, roles: Collection[Role]) -> None:
     """Raise `AccessProblem` for a name that is none, and for no roles; `what` is named."""
-    if not (0 < len(name) <= LONGEST_NAME and name.isprintable()):
+    if not (name.strip() and len(name) <= LONGEST_NAME and name.isprintable()):
         raise AccessProblem(f"{what}'s name has 1 to {LONGEST_NAME} characters that are shown")
     require_roles(roles)
 

@@ -26,11 +26,14 @@ from utility_server.service.api.problems import OURS, Problem, problem_response
 from utility_server.service.api.routes import (
     administration,
     bills,
+    claim_runs,
     customers,
+    group_settlements,
     invoices,
     named_invoices,
     records,
     regions,
+    rollouts,
     runs,
     search,
     tariffs,
@@ -44,8 +47,8 @@ LONGEST_QUERY: Final = 4096
 REQUEST_HEADER: Final = "X-Request-Id"
 _IDENTIFICATION: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 ROUTERS: Final = (
-    customers, search, tariffs, bills, invoices, named_invoices, records, runs, regions,
-    administration,
+    customers, search, tariffs, bills, invoices, named_invoices, records, runs, claim_runs,
+    group_settlements, rollouts, regions, administration,
 )  # fmt: skip
 ABOUT: Final = """
 The utility's interface for systems and staff.

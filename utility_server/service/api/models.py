@@ -26,6 +26,8 @@ HostPort = Annotated[
     str,
     StringConstraints(pattern=r"^([A-Za-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\]):[1-9][0-9]{0,4}$"),
 ]
+AidText = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{2}){5,16}$", max_length=32)]
+Base64Text = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]+={0,2}$", min_length=4)]
 
 
 _LINE: Final = r"^[^\x00-\x1f\x7f]*$"
@@ -42,11 +44,17 @@ FORMS: Final[Mapping[str, str]] = {
         "bill, refused, settlement, profile or unattributed"
     ),
     "^(oldest|newest)$": "oldest or newest",
+    "^(autoregression|profile|week before)$": "autoregression, profile or week before",
+    r"^[A-Za-z0-9_+/-]{1,64}$": "a time zone's name, as Europe/Berlin",
     "^[A-Z]{2}$": "two capital letters, as DE",
     _LINE: "one line of text",
+    r"^([0-9a-f]{2}){5,16}$": "5 to 16 bytes in hex",
+    r"^[A-Za-z0-9+/]+={0,2}$": "Base64",
+    r"^([1-9][0-9]{0,8}|([1-9][0-9]?|100)%)$": "a number of hubs, or a share such as 10%",
     r"^[A-Za-z0-9][A-Za-z0-9 ._/-]{0,63}$": "1 to 64 letters, digits, spaces, '.', '_', '/', '-'",
 }
 """What a pattern of the interface's description is to people."""
+LineText = Annotated[str, StringConstraints(pattern=_LINE)]
 
 
 _VOID: Final = (
@@ -460,11 +468,23 @@ class Curve(Model):
     not_seen: str = Field(description="What the grid operator does not know of a home.")
 
 
+class RegionForecast(Model):
+    """What a region is expected to use, slot by slot."""
+
+    region: str
+    zone: str
+    resolution_minutes: int
+    method: str
+    slots: list[tuple[int, int]] = Field(description="Begin and end, in epoch seconds.")
+    uses_wh: list[int]
+    not_seen: str = Field(description="What the grid operator does not know of a home.")
+
+
 class NewApiKey(Model):
     """A key for a system."""
 
     name: str = Field(min_length=1, max_length=64, pattern=_LINE)
-    roles: list[Role] = Field(min_length=1, max_length=5)
+    roles: list[Role] = Field(min_length=1, max_length=len(Role))
     days: int = Field(365, ge=0, le=3650, description="How long it counts; 0: until revoked.")
 
 
@@ -489,7 +509,7 @@ class NewClientCertificate(Model):
     """A system's certificate, which is to count in the place of a key."""
 
     name: str = Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")
-    roles: list[Role] = Field(min_length=1, max_length=5)
+    roles: list[Role] = Field(min_length=1, max_length=len(Role))
     certificate: str = Field(max_length=16_384, description="In PEM; it counts until it ends.")
 
 

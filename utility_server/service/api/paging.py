@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pages of collections, and the days and bodies of requests."""
 
+import base64
+import binascii
+from calendar import monthrange
 from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Annotated, Any, Final, TypeVar
@@ -8,6 +11,7 @@ from typing import Annotated, Any, Final, TypeVar
 from fastapi import Depends, Query, Request
 
 from protocols.metrology import GridError, Period
+from utility_server.errors import ServiceRefused
 from utility_server.service.api.models import Days, Page
 from utility_server.service.api.operation import parts_of
 from utility_server.service.api.problems import Problem
@@ -55,12 +59,37 @@ def page_of(
     return Page[Any](items=[item(row) for row in shown], next=following)
 
 
+def content_of(text: str, what: str) -> bytes:
+    """Return what was sent in Base64, in its one form; raise a `Problem` for another."""
+    try:
+        content = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        content = b""
+    if base64.b64encode(content).decode() != text:
+        raise Problem(422, "invalid-request", f"the {what} is not Base64 (RFC 4648, section 4)")
+    return content
+
+
 def period_of(days: Days) -> Period:
     """Return the days as the domain has them; raise a `Problem` where they are none."""
     try:
         return Period(days.first, days.last)
     except GridError as error:
         raise Problem(422, "invalid-period", str(error)) from None
+
+
+def period_or_month(days: Days | None, month: str | None) -> Period | None:
+    """Return the days that a run is about, which may be said as a month; None where neither is."""
+    if month is None:
+        return None if days is None else period_of(days)
+    if days is not None:
+        raise ServiceRefused("say a month or a period, not both")
+    year, number = map(int, month.split("-"))
+    try:
+        last = date(year, number, monthrange(year, number)[1])
+    except ValueError:
+        raise Problem(422, "invalid-period", "there is no such month") from None
+    return period_of(Days.model_validate({"from": last.replace(day=1), "until": last}))
 
 
 def day_of(day: date) -> date:

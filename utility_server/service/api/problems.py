@@ -21,6 +21,7 @@ from utility_server.errors import (
     ContractRefused,
     NoContract,
     QuestionClosed,
+    RolloutRefused,
     ServiceRefused,
     StoreBusy,
     StoreError,
@@ -34,7 +35,8 @@ MEDIA: Final = "application/problem+json"
 TYPE_BASE: Final = "urn:meterlet:problem:"
 MOST_FAULTS: Final = 20
 _CONFLICTS: Final = (
-    AlreadyBilled, BillOutOfOrder, ContractRefused, NoContract, QuestionClosed, ServiceRefused,
+    AlreadyBilled, BillOutOfOrder, ContractRefused, NoContract, QuestionClosed, RolloutRefused,
+    ServiceRefused,
 )  # fmt: skip
 OURS: Final = (MeterletError, MetrologyError, TariffError)
 

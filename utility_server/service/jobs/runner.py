@@ -13,7 +13,15 @@ from typing import Final, Protocol
 
 from utility_server.errors import StoreError, UtilityError, kind_of
 from utility_server.service.jobs.bill_run import Slice
-from utility_server.service.jobs.store import LEASE_SECONDS, Job, JobLost, Jobs, JobState
+from utility_server.service.jobs.store import (
+    ALL_KINDS,
+    LEASE_SECONDS,
+    Job,
+    JobLost,
+    Jobs,
+    JobState,
+    Kinds,
+)
 from utility_server.service.words import place_of
 
 IDLE_SECONDS: Final = 0.5
@@ -45,6 +53,8 @@ class Runner:
     """Told what comes of runs, for the log."""
     tick: Callable[[], None] = lambda: None
     """Called between slices: begins what a schedule says."""
+    takes: Kinds = ALL_KINDS
+    """Which runs it works on; others are another runner's."""
     holder: str = field(init=False)
     _stop: Event = field(default_factory=Event, repr=False)
     _thread: Thread | None = field(default=None, repr=False)
@@ -82,7 +92,8 @@ class Runner:
 
     def step(self) -> bool:
         """Do a slice of a run that is due; return whether there was one."""
-        job = self.jobs.take(self.holder) if self.jobs.has_due() else None
+        due = self.jobs.has_due(self.takes)
+        job = self.jobs.take(self.holder, self.takes) if due else None
         if job is None:
             return False
         try:

@@ -11,12 +11,24 @@ on from what is kept. Between slices nobody holds it, and it says when it is due
 Errors: ServiceRefused
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Row, Select, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    Select,
+    func,
+    insert,
+    not_,
+    or_,
+    select,
+    update,
+)
 
 from protocols.canonical.cbor import CborError
 from protocols.canonical.stored import decode_row, encode_row
@@ -84,6 +96,23 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Kinds:
+    """Which runs are meant: of some kinds alone, or of all but them."""
+
+    names: tuple[str, ...] = ()
+    is_all_but: bool = True
+
+    @property
+    def condition(self) -> ColumnElement[bool]:
+        """What rows are so."""
+        named = table.c.kind.in_(self.names)
+        return not_(named) if self.is_all_but else named
+
+
+ALL_KINDS: Final = Kinds()
+
+
+@dataclass(frozen=True, slots=True)
 class Jobs:
     """The runs of one utility."""
 
@@ -140,11 +169,10 @@ class Jobs:
             row = connection.execute(_of(identification)).one_or_none()
         return None if row is None else _job(row)
 
-    def page(self, before: tuple[int, str] | None, limit: int, kind: str = "") -> list[Job]:
-        """Return runs, the newest first, from before one on."""
-        query = select(table).order_by(table.c.created.desc(), table.c.identification.desc())
-        if kind:
-            query = query.where(table.c.kind == kind)
+    def page(self, before: tuple[int, str] | None, limit: int, kinds: Sequence[str]) -> list[Job]:
+        """Return runs of these kinds, the newest first, from before one on."""
+        query = select(table).where(table.c.kind.in_(kinds))
+        query = query.order_by(table.c.created.desc(), table.c.identification.desc())
         if before is not None:
             created, name = before
             query = query.where(
@@ -189,13 +217,13 @@ class Jobs:
             connection.execute(update(table).where(where).values(**values, result=result))
             return _job(connection.execute(select(table).where(where)).one())
 
-    def take(self, holder: str) -> Job | None:
+    def take(self, holder: str, kinds: Kinds = ALL_KINDS) -> Job | None:
         """Return a run that is due and that nobody holds, held from now on; None: there is none."""
         now = self.now()
         with writing(self.engine, RUNS) as connection:
             row = connection.execute(
                 select(table)
-                .where(table.c.state.in_(OPEN), table.c.lease <= now)
+                .where(table.c.state.in_(OPEN), table.c.lease <= now, kinds.condition)
                 .order_by(table.c.lease, table.c.created, table.c.identification)
                 .limit(1)
             ).one_or_none()
@@ -209,9 +237,10 @@ class Jobs:
             )
             return _job(connection.execute(_of(row.identification)).one())
 
-    def has_due(self) -> bool:
+    def has_due(self, kinds: Kinds = ALL_KINDS) -> bool:
         """Tell whether `take` would find one: a look that waits for no one who writes."""
-        query = select(table.c.kind).where(table.c.state.in_(OPEN), table.c.lease <= self.now())
+        is_due = table.c.state.in_(OPEN), table.c.lease <= self.now(), kinds.condition
+        query = select(table.c.kind).where(*is_due)
         with reading(self.engine) as connection:
             return connection.execute(query.limit(1)).first() is not None
 

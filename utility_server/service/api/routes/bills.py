@@ -14,7 +14,13 @@ from utility_server.retail.questions import KeptQuestion, State
 from utility_server.retail.standings import STANDS, Standing
 from utility_server.retail.utility import Utility
 from utility_server.service.access.roles import Role
-from utility_server.service.api.models import Bill, MeterText, NewQuestion, NonceText, Page
+from utility_server.service.api.models import (
+    Bill,
+    MeterText,
+    NewQuestion,
+    NonceText,
+    Page,
+)
 from utility_server.service.api.operation import ServiceRoute, operation, parts_of
 from utility_server.service.api.paging import Cursor, Limit, days_model, page_of, period_of
 from utility_server.service.api.problems import Problem

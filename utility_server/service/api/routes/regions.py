@@ -7,11 +7,12 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
 
-from utility_server.grid.mdms.errors import AggregateMissing
-from utility_server.grid.mdms.load_curves import load_curve
+from utility_server.grid.mdms.errors import AggregateMissing, ForecastImpossible
+from utility_server.grid.mdms.forecasts import METHODS, forecast
+from utility_server.grid.mdms.load_curves import LoadCurve, load_curve
 from utility_server.grid.mdms.workspace import Mdms
 from utility_server.service.access.roles import Role
-from utility_server.service.api.models import Curve, Page, RegionSpan
+from utility_server.service.api.models import Curve, Page, RegionForecast, RegionSpan
 from utility_server.service.api.operation import ServiceRoute, operation, parts_of
 from utility_server.service.api.paging import Cursor, Limit, page_of
 from utility_server.service.api.problems import Problem
@@ -25,6 +26,7 @@ NOT_SEEN: Final = (
     " over all of them was ever opened."
 )
 MOST_SLOTS: Final = 200_000
+METHOD: Final = f"^({'|'.join(METHODS)})$"
 Region = Annotated[
     str, Query(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._/-]{0,63}$", description="Whose homes' sum.")
 ]
@@ -65,8 +67,7 @@ def region_curve(
             curve = load_curve(mdms.store, region, begin, end, minutes)
         except AggregateMissing:
             raise Problem(404, "not-found", "no sum of that region and time is stored") from None
-    if len(curve.slots) > MOST_SLOTS:
-        raise Problem(422, "too-much", f"more than {MOST_SLOTS} slots; ask for a shorter time")
+    _require_few(curve)
     return Curve(
         region=curve.region,
         zone=curve.zone,
@@ -78,6 +79,41 @@ def region_curve(
         uses_wh=list(curve.uses_wh),
         not_seen=NOT_SEEN,
     )
+
+
+@operation(router, "GET", "/forecast", READERS, fails=(404, 409), response_model=RegionForecast)
+def region_forecast(
+    request: Request,
+    region: Region,
+    days: Annotated[int, Query(ge=1, le=31, description="How far.")] = 7,
+    method: Annotated[str, Query(pattern=METHOD, description="How it is made.")] = METHODS[0],
+    begin: Time = None,
+    end: Time = None,
+) -> Any:
+    """Forecast a region's load for the days after those stored or named, from its sums alone."""
+    with _opened(request) as mdms:
+        try:
+            curve = load_curve(mdms.store, region, begin, end)
+            _require_few(curve)
+            expected = forecast(curve, days, method)
+        except AggregateMissing:
+            raise Problem(404, "not-found", "no sum of that region and time is stored") from None
+        except ForecastImpossible as error:
+            raise Problem(409, "forecast-impossible", str(error)) from None
+    return RegionForecast(
+        region=curve.region,
+        zone=curve.zone,
+        resolution_minutes=curve.resolution_minutes,
+        method=expected.method,
+        slots=list(expected.slots),
+        uses_wh=list(expected.uses_wh),
+        not_seen=NOT_SEEN,
+    )
+
+
+def _require_few(curve: LoadCurve) -> None:
+    if len(curve.slots) > MOST_SLOTS:
+        raise Problem(422, "too-much", f"more than {MOST_SLOTS} slots; ask for a shorter time")
 
 
 @contextmanager

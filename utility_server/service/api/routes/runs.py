@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Long runs: bill runs and checks of the records, which go on while nobody waits; and schedules."""
 
-from calendar import monthrange
-from datetime import date
 from hashlib import sha256
 from typing import Annotated, Any, Final
 
@@ -32,7 +30,14 @@ from utility_server.service.api.operation import (
     parts_of,
     principal_of,
 )
-from utility_server.service.api.paging import Cursor, Limit, day_of, days_model, page_of, period_of
+from utility_server.service.api.paging import (
+    Cursor,
+    Limit,
+    day_of,
+    days_model,
+    page_of,
+    period_or_month,
+)
 from utility_server.service.api.problems import Problem
 from utility_server.service.jobs import bill_run, record_check
 from utility_server.service.jobs.bill_run import BillRunOrder
@@ -43,6 +48,8 @@ from utility_server.service.words import utc_text
 
 router = APIRouter(tags=["runs"], route_class=ServiceRoute)
 READERS: Final = (Role.BILLING, Role.AUDITOR)
+KINDS: Final = (bill_run.KIND, record_check.KIND)
+"""Settlements and profiles are runs of other people (`routes.claim_runs`)."""
 Name = Annotated[JobText, Path(description="The run's name.")]
 _LOCATION: Final = {
     202: {
@@ -59,7 +66,7 @@ _LOCATION: Final = {
 def begin_bill_run(request: Request, response: Response, body: BillRunOrderModel) -> Any:
     """Bill all customers, or some: of a period, or whatever is due in their reading cycle."""
     order = order_of(request, body)
-    return _begun(request, response, bill_run.KIND, dict(order.facts()))
+    return run_state(begun(request, response, bill_run.KIND, dict(order.facts())))
 
 
 @operation(
@@ -74,7 +81,7 @@ def begin_record_check(request: Request, response: Response, body: NotedEnds | N
     """
     noted = body or NotedEnds()
     facts = record_check.parameters(noted.ledger, noted.audit)
-    return _begun(request, response, record_check.KIND, facts)
+    return run_state(begun(request, response, record_check.KIND, facts))
 
 
 @operation(router, "GET", "/runs", READERS, response_model=Page[RunState])
@@ -84,7 +91,7 @@ def list_runs(request: Request, limit: Limit = 50, cursor: Cursor = None) -> Any
     return page_of(
         request, ["runs"], cursor, limit,
         lambda after, count: parts.jobs.page(
-            None if after is None else (int(after[0]), str(after[1])), count
+            None if after is None else (int(after[0]), str(after[1])), count, KINDS
         ),
         lambda job: [job.created, job.identification], run_state,
     )  # fmt: skip
@@ -153,9 +160,9 @@ def retry_run(request: Request, run: Name) -> Any:
     parts, job = parts_of(request), _known(request, run)
     if job.kind != bill_run.KIND:
         raise ServiceRefused("a check of the records begins anew as another run")
-    again = parts.jobs.begin_again(run)
+    require_over(job)
     parts.items.begin_again(run, TO_RETRY)
-    return run_state(again)
+    return run_state(parts.jobs.begin_again(run))
 
 
 @operation(router, "GET", "/bill-schedules", READERS, response_model=Page[ScheduleState])
@@ -207,26 +214,13 @@ def remove_schedule(request: Request, run: Name) -> Response:
     return Response(status_code=204)
 
 
-def _period_of(body: BillRunOrderModel) -> Period | None:
-    if body.month is None:
-        return None if body.period is None else period_of(body.period)
-    if body.period is not None:
-        raise ServiceRefused("say a month or a period, not both")
-    year, month = map(int, body.month.split("-"))
-    try:
-        last = date(year, month, monthrange(year, month)[1])
-    except ValueError:
-        raise Problem(422, "invalid-period", "there is no such month") from None
-    return period_of(Days.model_validate({"from": last.replace(day=1), "until": last}))
-
-
 def order_of(request: Request, body: BillRunOrderModel) -> BillRunOrder:
     """Return what a run is to do; raise where it makes no sense."""
     parts = parts_of(request)
     if (body.addresses or body.at_last_address) and not parts.settings.may_dial:
         raise ServiceRefused("this service dials no hub; hubs dial in")
     tariff = parts.tariffs.usable(bytes.fromhex(body.tariff))
-    period = _period_of(body)
+    period = period_or_month(body.period, body.month)
     if period is not None and not tariff.first <= period.first <= period.last <= tariff.last:
         # Each customer would be refused alone, and the run end without a bill.
         raise ServiceRefused(
@@ -259,7 +253,10 @@ def order_of(request: Request, body: BillRunOrderModel) -> BillRunOrder:
     )
 
 
-def _begun(request: Request, response: Response, kind: str, facts: dict[str, Any]) -> RunState:
+def begun(
+    request: Request, response: Response, kind: str, facts: dict[str, Any], at: str = "/v1/runs"
+) -> Job:
+    """Begin a run, which is found at that address; the same request again finds the same run."""
     parts, who = parts_of(request), principal_of(request).who
     if (key := request.headers.get(KEY_HEADER)) is not None:
         # Done again after a crash, the same request finds the run that it has begun.
@@ -267,8 +264,17 @@ def _begun(request: Request, response: Response, kind: str, facts: dict[str, Any
     else:
         name = parts.settings.randomness(16).hex()
     job = parts.jobs.create(name, kind, who, facts)
-    response.headers["Location"] = f"/v1/runs/{job.identification}"
-    return run_state(job)
+    response.headers["Location"] = f"{at}/{job.identification}"
+    return job
+
+
+def require_over(job: Job) -> None:
+    """Raise `ServiceRefused` unless a run is over, so that nobody works on it.
+
+    What it is to try anew is noted before it begins again: else it might be over before that.
+    """
+    if job.is_open:
+        raise ServiceRefused("the run is not over")
 
 
 def _cancelled(request: Request, run: str, kind: str) -> RunState:
@@ -280,7 +286,7 @@ def _cancelled(request: Request, run: str, kind: str) -> RunState:
 
 def _known(request: Request, run: str) -> Job:
     job = parts_of(request).jobs.find(run)
-    if job is None:
+    if job is None or job.kind not in KINDS:
         raise Problem(404, "not-found", "there is no such run")
     return job
 

@@ -18,9 +18,9 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Final, Self
 
-from hub.card.status import CardRefusal, Sw, refusing_malformed
 from protocols.iso7816.errors import MalformedTlv
 from protocols.iso7816.tlv import Cursor
+from protocols.packages.errors import PackageMalformed, PackageTooLarge
 
 COMPONENTS: Final = {
     "Header": 1, "Directory": 2, "Import": 4, "Applet": 3, "Class": 6, "Method": 7,
@@ -70,12 +70,14 @@ class LoadFile:
 
     @classmethod
     def decode(cls, block: bytes) -> Self:
-        """Read a load file data block; raise `CardRefusal` unless it is sound and carries us."""
-        with refusing_malformed("load file"):
+        """Read a load file data block; raise `PackageMalformed` unless it is sound and ours."""
+        try:
             components, pieces = _components(block)
             aid, version = _header(components)
             modules = _applets(components.get(COMPONENTS["Applet"]))
             imports = _imports(components.get(COMPONENTS["Import"], b"\0"))
+        except MalformedTlv as error:
+            raise PackageMalformed(f"load file: {error}") from error
         return cls(aid, version, modules, _bundle(pieces), imports)
 
 
@@ -89,13 +91,11 @@ def _components(block: bytes) -> tuple[dict[int, bytes], list[bytes]]:
         content = cursor.take(int.from_bytes(cursor.take(2), "big"))
         if tag >= CUSTOM:
             if tag != CUSTOM + len(pieces):
-                raise CardRefusal(Sw.WRONG_DATA, f"custom component {tag:02X} is out of order")
+                raise PackageMalformed(f"custom component {tag:02X} is out of order")
             pieces.append(content)
             continue
         if tag not in _ORDER or _ORDER.index(tag) <= place:
-            raise CardRefusal(
-                Sw.WRONG_DATA, f"component {tag} is unknown, repeated or out of order"
-            )
+            raise PackageMalformed(f"component {tag} is unknown, repeated or out of order")
         place = _ORDER.index(tag)
         components[tag] = content
     return components, pieces
@@ -128,7 +128,7 @@ def lacks_bundle(beginning: bytes) -> bool | None:
 def _header(components: dict[int, bytes]) -> tuple[bytes, bytes]:
     cursor = Cursor(components.get(COMPONENTS["Header"], b""))
     if cursor.take(4) != MAGIC:
-        raise CardRefusal(Sw.WRONG_DATA, "the load file's header lacks DECAFFED (6.4)")
+        raise PackageMalformed("the load file's header lacks DECAFFED (6.4)")
     cursor.take(3)  # minor and major version of the format, flags
     minor, major = cursor.take(2)
     return cursor.take(cursor.byte()), bytes((major, minor))
@@ -141,7 +141,7 @@ def _imports(component: bytes) -> tuple[PackageImport, ...]:
         minor, major = cursor.take(2)
         found.append(PackageImport(cursor.take(cursor.byte()), bytes((major, minor))))
     if not cursor.at_end or len({one.aid for one in found}) != len(found):
-        raise CardRefusal(Sw.WRONG_DATA, "the load file's imports are malformed (6.7)")
+        raise PackageMalformed("the load file's imports are malformed (6.7)")
     return tuple(found)
 
 
@@ -149,7 +149,7 @@ def _applets(component: bytes | None) -> tuple[bytes, ...]:
     if component is None:
         return ()
     if component[:1] in {b"", b"\0"}:
-        raise CardRefusal(Sw.WRONG_DATA, "the load file's Applet component has none (6.6)")
+        raise PackageMalformed("the load file's Applet component has none (6.6)")
     cursor = Cursor(component)
     found = []
     for _ in range(cursor.byte()):
@@ -161,11 +161,11 @@ def _applets(component: bytes | None) -> tuple[bytes, ...]:
 def _bundle(pieces: list[bytes]) -> bytes:
     head = LABEL + bytes(33)
     if not pieces or len(pieces[0]) < len(head) or not pieces[0].startswith(LABEL):
-        raise CardRefusal(Sw.WRONG_DATA, NO_BUNDLE)
+        raise PackageMalformed(NO_BUNDLE)
     count, digest = pieces[0][len(LABEL)], pieces[0][len(LABEL) + 1 : len(head)]
     bundle = b"".join([pieces[0][len(head) :], *pieces[1:]])
     if count != len(pieces) or hashlib.sha256(bundle).digest() != digest:
-        raise CardRefusal(Sw.WRONG_DATA, "the bundle in the load file is incomplete or altered")
+        raise PackageMalformed("the bundle in the load file is incomplete or altered")
     return bundle
 
 
@@ -179,14 +179,14 @@ def build_components(
 ) -> dict[str, bytes]:
     """Return the components by name, custom ones as `Custom`, that `LoadFile` reads back.
 
-    Without modules they are a library's.
+    Without modules they are a library's. Raises `PackageTooLarge`.
 
     `name` is the Java name of the package, with slashes. The standard components are those of an
     empty package: an install method that does nothing, so that tools find a well-formed file.
     """
     pieces = [bundle[start : start + _PIECE] for start in range(0, len(bundle), _PIECE)] or [b""]
     if len(pieces) > 0x100 - CUSTOM:
-        raise CardRefusal(Sw.NO_MEMORY, f"{len(bundle)} bytes do not fit a load file")
+        raise PackageTooLarge(f"{len(bundle)} bytes do not fit a load file")
     head = LABEL + bytes((len(pieces),)) + hashlib.sha256(bundle).digest()
     contents = [head + pieces[0], *pieces[1:]]
     custom = b"".join(
@@ -235,5 +235,5 @@ def build_components(
 def component(tag: int, content: bytes) -> bytes:
     """Return one component: tag, size, content."""
     if len(content) > _MAX_SIZE:
-        raise CardRefusal(Sw.NO_MEMORY, f"component {tag} is larger than its size field")
+        raise PackageTooLarge(f"component {tag} is larger than its size field")
     return bytes((tag,)) + len(content).to_bytes(2, "big") + content

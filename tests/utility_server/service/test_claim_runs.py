@@ -1,0 +1,367 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settlements and profiles as runs over the interface: asked, resumed, cancelled, entered once.
+
+The hub is a real one, in this process; so are its refusals.
+"""
+
+import base64
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from applets.profiling.statement import Profile, ProfileSet
+from applets.settlement.messages import AID as SETTLEMENT_AID
+from hub.card.line import Line
+from hub.machine.machine import AppletMachine
+from meterlet.commands.utility_gateway import hub_errands
+from protocols.enrolment import Enrolment
+from protocols.metrology import Period
+from protocols.remote_admin.server import Errand
+from protocols.secure_channel.conversation import CardPauses, converse
+from tariffs import PriceIndex
+from tariffs.energy import PriceSeries
+from tests.support.enrolment import GOOD
+from tests.support.fleet import Broken, Transmit, breaking
+from tests.support.service import Clock, Served, served
+from tests.support.year_home import NOW, ZONE, CardHeadEnd, YearHome, make_year_home, opened
+from utility_server.errors import HeadEndError, StoreError
+from utility_server.gateway.claim_errands import ClaimErrands
+from utility_server.retail.claim_runs import ClaimState
+from utility_server.retail.ledger import Appending
+from utility_server.service.access.roles import Role
+from utility_server.service.jobs import claim_run
+from utility_server.service.parts import ServiceParts
+
+ADDRESS = "127.0.0.1:7816"
+MONTH = Period.month(2025, 3)
+BEGIN, END = MONTH.bounds(ZONE)
+HOURS = (END - BEGIN) // 3600
+SPOT = PriceIndex(
+    "spot", 1, "EUR", "EUR/MWh", "UTC",
+    PriceSeries(BEGIN, 3600, tuple(50_000 + 37 * hour for hour in range(HOURS))),
+)  # fmt: skip
+STRANGER = replace(GOOD, applet=SETTLEMENT_AID, meter=bytes.fromhex("0a014d544c00000000ff"))
+PROFILES = ProfileSet(
+    "two", 1, ZONE, (),
+    tuple(
+        Profile(name, (tuple(day),) * 3)
+        for name, day in (("morning", range(24, 0, -1)), ("evening", range(24)))
+    ),
+)  # fmt: skip
+
+
+def base64_text(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+INDEX = base64_text(SPOT.encode())
+
+
+@pytest.fixture(scope="module")
+def made(
+    tmp_path_factory: pytest.TempPathFactory, machine: AppletMachine
+) -> tuple[Path, Enrolment]:
+    """A home with a certified month, and who settles and profiles it; to be copied."""
+    folder = tmp_path_factory.mktemp("home")
+    enrolment = make_year_home(folder, machine, MONTH, applets=("profiling", "settlement"))
+    return folder, enrolment
+
+
+@pytest.fixture
+def home(
+    tmp_path: Path, made: tuple[Path, Enrolment], machine: AppletMachine
+) -> Iterator[YearHome]:
+    shutil.copytree(made[0], tmp_path / "home")
+    with opened(tmp_path / "home", machine, made[1]) as home:
+        home.utility.customers.enrol(STRANGER.encode())
+        yield home
+
+
+class Hubs(CardHeadEnd):
+    """Asks the home's hub, or says what a test wants said."""
+
+    trouble: list[Exception]
+
+    def ask(self, *arguments: Any) -> bytes:
+        if self.trouble:
+            raise self.trouble.pop(0)
+        return super().ask(*arguments)
+
+
+@pytest.fixture
+def trouble() -> list[Exception]:
+    return []
+
+
+Serve = Callable[[], AbstractContextManager[Served]]
+
+
+@pytest.fixture
+def serve(home: YearHome, trouble: list[Exception]) -> Serve:
+    """Starts the service, again, too."""
+    clock = Clock(NOW)
+
+    def head_end() -> Hubs:
+        found = Hubs(home.utility.randomness)
+        found.card, found.trouble = home.card, trouble
+        return found
+
+    def dialling(parts: ServiceParts) -> ServiceParts:
+        work = replace(parts.claim_runs, head_end=head_end)
+        kinds = dict.fromkeys(claim_run.CLAIM_OF, work)
+        parts.runner.kinds = {**parts.runner.kinds, **kinds}
+        return parts
+
+    @contextmanager
+    def start() -> Iterator[Served]:
+        with served(home.utility.folder, change=dialling, may_dial=True, now=clock) as service:
+            yield service
+
+    return start
+
+
+@pytest.fixture
+def service(serve: Serve) -> Iterator[Served]:
+    with serve() as service:
+        yield service
+
+
+def begin(service: Served, home: YearHome, **more: Any) -> str:
+    order = {"index": INDEX, "month": "2025-03", "suppliers": {"A": [home.meter.hex()]}, **more}
+    run: str = service.post("/v1/settlement-runs", 202, json=order)["run"]
+    return run
+
+
+def item(service: Served, run: str) -> dict[str, Any]:
+    (found,) = service.get(f"/v1/settlement-runs/{run}/items")["items"]
+    return dict(found)
+
+
+def dial(
+    service: Served, home: YearHome, carrying: Callable[[Transmit], Transmit] = lambda one: one
+) -> int:
+    """Let the home's hub dial a gateway that was just started, until nothing is due for it."""
+    errands = hub_errands(service.parts.utility, lambda _question: None)
+    errands.refresh()
+    count = 0
+    while errands.is_waiting(home.meter) and (errand := errands.next(home.meter)) is not None:
+        if carry(errand, home, carrying):
+            count += 1
+    return count
+
+
+def carry(
+    errand: Errand, home: YearHome, carrying: Callable[[Transmit], Transmit] = lambda one: one
+) -> bool:
+    """Hold a conversation with the hub's card; return whether it was at its end, not at work."""
+    connection = home.card.connect(Line.DIALLED)
+    try:
+        converse(errand, carrying(connection.transmit))
+    except CardPauses:
+        time.sleep(0.05)
+        return False
+    finally:
+        connection.close()
+    return True
+
+
+def worth(home: YearHome) -> int:
+    """What the home used was worth, in 10^-9 of the currency, to the penny."""
+    uses = [wh for day in home.device.main.uses(MONTH) for wh in day.uses]
+    exact = sum(
+        price * wh for price, wh in zip(SPOT.prices.prices, uses, strict=True) if price and wh
+    )
+    pennies, rest = divmod(exact, 10**7)
+    half = 5 * 10**6
+    return 10**7 * (pennies + (rest > half or (rest == half and pennies % 2 == 1)))
+
+
+def releases(home: YearHome) -> int:
+    return len(list(home.device.disclosure.log.entries("release")))
+
+
+@pytest.mark.one_database
+def test_a_settlement_says_what_each_supplier_pays_and_who_is_left_out(
+    service: Served, home: YearHome, trouble: list[Exception]
+) -> None:
+    suppliers = {"A": [home.meter.hex()], "B": [STRANGER.meter.hex()]}
+    more = {"suppliers": suppliers, "addresses": {home.meter.hex(): ADDRESS}, "wait_seconds": 60}
+    trouble.append(HeadEndError("not there"))
+    run = begin(service, home, **more)
+    at = f"/v1/settlement-runs/{run}"
+    service.run()
+    states = {one["meter"]: one["state"] for one in service.get(f"{at}/items")["items"]}
+    assert states == {home.meter.hex(): "unreachable", STRANGER.meter.hex(): "asked"}
+    service.clock.now += 300
+    service.run()
+    shown, result = service.get(at), service.get(f"{at}/result")
+    assert (shown["state"], shown["done"], shown["total"]) == ("done", 2, 2)
+    assert shown["counts"] == {"entered": 1, "given-up": 1}
+    value = worth(home)
+    share = f"{value // 10**9}.{value // 10**7 % 100:02}"
+    assert result["suppliers"] == [
+        {"supplier": "A", "customers": 1, "exact": str(value), "share": share},
+        {"supplier": "B", "customers": 0, "exact": "0", "share": "0.00"},
+    ]
+    assert (result["total"], result["settled"], result["unsettled"]) == (share, 1, 1)
+    assert (result["provisional"], result["missing_slots"]) == (True, 0)
+    assert (result["series"], result["currency"]) == ("spot", "EUR")
+    (left_out,) = service.get(f"{at}/items?state=given-up")["items"]
+    assert (left_out["supplier"], left_out["reason"]) == ("B", "no-answer")
+    (entry,) = service.get("/v1/settlement/entries")["items"]
+    assert (entry["facts"]["supplier"], entry["facts"]["value"]) == ("A", str(value))
+    assert service.post("/v1/ledger/1/verification")["verified"] is True
+    trouble.append(AssertionError("nobody is asked again for what is settled"))
+    again = begin(service, home, addresses={home.meter.hex(): ADDRESS})
+    service.run()
+    known = item(service, again)
+    assert (known["state"], known["reason"], known["entry"]) == ("entered", "settled-before", 1)
+    result = service.get(f"/v1/settlement-runs/{again}/result")
+    assert (result["total"], result["provisional"]) == (share, False)
+    assert service.get("/v1/ledger/head")["entries"] == 1
+    runs = service.get("/v1/settlement-runs?limit=1")
+    rest = service.get(f"/v1/settlement-runs?limit=1&cursor={runs['next']}")
+    assert {one["run"] for one in (*runs["items"], *rest["items"])} == {run, again}
+    assert service.get("/v1/runs")["items"] == [], "they are not shown to who bills"
+    assert service.ask("GET", f"/v1/runs/{run}").status_code == 404
+
+
+@pytest.mark.one_database
+def test_a_hub_that_dials_is_asked_once_whatever_breaks(
+    serve: Serve, home: YearHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve() as service:
+        run = begin(service, home)
+        service.run()
+        assert item(service, run)["state"] == "asked"
+        for at in range(2, 9):
+            for after in (False, True):
+                with suppress(Broken):
+                    dial(service, home, breaking(at, after=after))
+    with serve() as service:  # started again
+        if item(service, run)["state"] == "asked":
+            assert dial(service, home) == 1
+        assert dial(service, home) == 0
+        assert releases(home) == 1, "one question, whatever was lost"
+        with monkeypatch.context() as patch:
+            patch.setattr(Appending, "write", _fails)  # the process dies while it enters
+            service.run()
+        (kept,) = service.parts.utility.claim_items.page(run, b"", 10)
+        assert (kept.state, service.get("/v1/ledger/head")["entries"]) == (ClaimState.ANSWERED, 0)
+        service.clock.now += 60
+        service.run()
+        assert (item(service, run)["state"], item(service, run)["entry"]) == ("entered", 1)
+        assert service.get(f"/v1/settlement-runs/{run}")["state"] == "done"
+        assert service.get("/v1/ledger/head")["entries"] == 1
+
+
+def _fails(*_: object) -> None:
+    raise StoreError("it is not there")
+
+
+@pytest.mark.one_database
+def test_a_hub_that_says_no_is_not_pressed(service: Served, home: YearHome) -> None:
+    days = {"from": "2025-03-03", "until": "2025-03-04"}
+    run = begin(service, home, month=None, period=days)
+    service.run()
+    dial(service, home)
+    service.clock.now += 60
+    service.run()
+    found = item(service, run)
+    assert (found["state"], found["reason"]) == ("declined", "hub-6982")
+    assert "2 days are asked for" in found["why"]
+    assert service.get(f"/v1/settlement-runs/{run}")["state"] == "done"
+    service.post(f"/v1/settlement-runs/{run}/retry", 202)
+    service.run()
+    assert dial(service, home) == 0
+    assert service.get("/v1/ledger/head")["entries"] == 0
+
+
+def test_a_run_that_is_ended_asks_nobody_and_may_begin_again(
+    service: Served, home: YearHome
+) -> None:
+    run = begin(service, home)
+    service.run()
+    items = service.parts.utility.claim_items
+    (asked,) = items.page(run, b"", 10)
+    errands = ClaimErrands(service.parts.utility, items)
+    late = errands._guarded(asked)  # a gateway has taken it
+    headers = {"Idempotency-Key": "end"}
+    first = service.post(f"/v1/settlement-runs/{run}/cancellation", 202, headers=headers)
+    again = service.post(f"/v1/settlement-runs/{run}/cancellation", 202, headers=headers)
+    assert first == again
+    service.run()
+    assert service.get(f"/v1/settlement-runs/{run}")["state"] == "cancelled"
+    assert dial(service, home) == 0
+    while not carry(late, home):
+        late = errands._guarded(asked)
+    assert item(service, run)["state"] == "cancelled", "an answer that comes too late is not kept"
+    service.post(f"/v1/settlement-runs/{run}/retry", 202)
+    service.run()
+    (anew,) = items.page(run, b"", 10)
+    assert (anew.state, anew.question) == (ClaimState.ASKED, asked.question), "the same question"
+    assert dial(service, home) == 1
+    service.clock.now += 60
+    service.run()
+    assert item(service, run)["state"] == "entered"
+    assert releases(home) == 1
+    for kind in ("runs", "profile-runs", "record-checks"):
+        answer = service.ask("POST", f"/v1/{kind}/{run}/cancellation")
+        assert answer.status_code == 404, kind
+
+
+@pytest.mark.one_database
+def test_profiles_are_asked_for_and_proved(service: Served, home: YearHome) -> None:
+    order = {"profiles": base64_text(PROFILES.encode()), "month": "2025-03"}
+    run = service.post("/v1/profile-runs", 202, json=order)["run"]
+    at = f"/v1/profile-runs/{run}"
+    service.run()
+    assert dial(service, home) == 1
+    service.clock.now += 60
+    service.run()
+    by_meter = {one["meter"]: one for one in service.get(f"{at}/items")["items"]}
+    profiled, stranger = by_meter[home.meter.hex()], by_meter[STRANGER.meter.hex()]
+    assert (profiled["state"], profiled["entry"]) == ("entered", 1)
+    assert profiled["value"] in PROFILES.names
+    assert (stranger["state"], stranger["reason"]) == ("refused", "unknown-customer")
+    (entry,) = service.get("/v1/profiles")["items"]
+    assert entry["facts"]["best"] == profiled["value"]
+    shown = service.get(at)
+    assert (shown["state"], shown["facts"]["method"]) == ("done", "match")
+    assert service.post("/v1/ledger/1/verification")["verified"] is True
+
+
+@pytest.mark.one_database
+def test_an_order_that_makes_no_sense_begins_nothing(service: Served, home: YearHome) -> None:
+    meter, other = home.meter.hex(), STRANGER.meter.hex()
+    right = {"index": INDEX, "month": "2025-03", "suppliers": {"A": [meter]}}
+    for change, status in (
+        ({"index": base64_text(b"no index")}, 422), ({"index": INDEX[:-4] + "!==="}, 422),
+        ({"month": None}, 409), ({"suppliers": {}}, 422), ({"suppliers": {"A\n": [meter]}}, 422),
+        ({"period": {"from": "2025-03-01", "until": "2025-03-31"}}, 409),
+        ({"suppliers": {"A": [meter], "B": []}}, 409),
+        ({"suppliers": {"A": [meter], "B": [other, meter]}}, 409),
+        ({"suppliers": {"A": ["aabb"]}}, 409), ({"addresses": {meter: "x:99999"}}, 409),
+        ({"tries": 0}, 422), ({"more": 1}, 422),
+    ):  # fmt: skip
+        answer = service.ask("POST", "/v1/settlement-runs", json={**right, **change})
+        assert answer.status_code == status, (change, answer.text)
+        assert answer.headers["content-type"] == "application/problem+json"
+    profiles = {"profiles": base64_text(PROFILES.encode()), "month": "2025-03"}
+    for change, status in (
+        ({"profiles": INDEX}, 422), ({"method": "sample"}, 409), ({"one_in": 13}, 409),
+        ({"method": "all"}, 422),
+    ):  # fmt: skip
+        answer = service.ask("POST", "/v1/profile-runs", json={**profiles, **change})
+        assert answer.status_code == status, (change, answer.text)
+    assert service.get("/v1/settlement-runs")["items"] == []
+    assert service.get("/v1/profile-runs")["items"] == []
+    for role in set(Role) - {Role.SETTLEMENT}:
+        answer = service.ask("POST", "/v1/settlement-runs", role, json=right)
+        assert answer.status_code == 403, role

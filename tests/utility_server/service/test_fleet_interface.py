@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Roll-outs over the interface: planned, begun, stopped, gone on with and rolled back.
+
+The hubs are real ones, in this process, and answer as they dial.
+"""
+
+import base64
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hub.machine.machine import AppletMachine
+from tests.support.fleet import CAT, Fleet, Hubs, fill, new_hubs
+from tests.support.service import Served, served
+from tests.support.versions import version
+from utility_server.service.access.roles import Role
+
+NUMBERS = count(2)
+"""Of versions: the hubs are shared, and each test brings them newer ones."""
+ALL_AT_ONCE = {"canary": "100%", "waves": []}
+
+
+@pytest.fixture(scope="module")
+def hubs(tmp_path_factory: pytest.TempPathFactory, machine: AppletMachine) -> Hubs:
+    return new_hubs(tmp_path_factory.mktemp("hubs"), machine, 3)
+
+
+@dataclass
+class Town:
+    """Hubs, and the service of their recipient."""
+
+    fleet: Fleet
+    service: Served
+
+    def package(self) -> dict[str, Any]:
+        """What brings the next version, which no hub has had."""
+        content = version(self.fleet.home, f"0.{next(NUMBERS)}.0")
+        return {"name": "cat.cap", "package": base64.b64encode(content).decode()}
+
+    def plan(self, **more: Any) -> int:
+        body = {**self.package(), **ALL_AT_ONCE, **more}
+        number: int = self.service.post("/v1/rollouts", 201, json=body)["number"]
+        return number
+
+    def say(self, number: int, word: str, status: int = 202, **more: Any) -> Any:
+        return self.service.post(f"/v1/rollouts/{number}/{word}", status, **more)
+
+
+@pytest.fixture
+def town(hubs: Hubs, tmp_path: Path) -> Iterator[Town]:
+    with (
+        hubs.managed(tmp_path / "utility") as fleet,
+        served(fleet.utility.folder, now=fleet.clock) as service,
+    ):
+        yield Town(fleet, service)
+
+
+@pytest.mark.one_database
+def test_a_version_goes_out_in_waves_and_back(town: Town) -> None:
+    service, fleet = town.service, town.fleet
+    before = fleet.in_place(fleet.meters[0])[0]
+    body = {**town.package(), "canary": "1", "waves": [], "rest": 60}
+    again = {"headers": {"Idempotency-Key": "one"}, "json": body}
+    plan = service.post("/v1/rollouts", 201, **again)
+    assert service.post("/v1/rollouts", 201, **again) == plan, "planned once"
+    assert (plan["state"], plan["waves"], plan["answered"], plan["total"]) == (
+        "planned", [1, 2], 0, 3,
+    )  # fmt: skip
+    number = plan["number"]
+    assert [one["number"] for one in service.get("/v1/rollouts")["items"]] == [number]
+    assert fleet.rollouts.due_meters() == frozenset(), "nothing is said before the start"
+    started = service.ask("POST", f"/v1/rollouts/{number}/start")
+    assert (started.status_code, started.headers["Location"]) == (202, f"/v1/rollouts/{number}")
+    fleet.dial_all()
+    shown = service.get(f"/v1/rollouts/{number}")
+    assert (shown["state"], shown["wave"], shown["answered"]) == ("running", 1, 1)
+    assert shown["hubs"] == [{"installed": 1}, {"planned": 2}]
+    assert town.say(number, "stop", 200)["state"] == "stopped"
+    fleet.clock.now += 60
+    fleet.dial_all()
+    assert service.get(f"/v1/rollouts/{number}")["answered"] == 1, "no hub after the stop"
+    assert town.say(number, "resume")["state"] == "running"
+    fleet.dial_all()
+    shown = service.get(f"/v1/rollouts/{number}")
+    assert (shown["state"], shown["answered"]) == ("done", 3)
+    assert {fleet.in_place(meter)[0] for meter in fleet.meters} == {shown["version"]}
+    path = f"/v1/rollouts/{number}/hubs?limit=2"
+    first = service.get(path)
+    rest = service.get(f"{path}&cursor={first['next']}")
+    listed = [*first["items"], *rest["items"]]
+    assert sorted(one["meter"] for one in listed) == [meter.hex() for meter in fleet.meters]
+    assert {one["state"] for one in listed} == {"installed"}
+    assert service.get(f"{path}&state=failed")["items"] == []
+    assert town.say(number, "roll-back")["state"] == "rolling back"
+    fleet.dial_all()
+    shown = service.get(f"/v1/rollouts/{number}")
+    assert (shown["state"], shown["answered"]) == ("rolled back", 3)
+    assert {fleet.in_place(meter)[0] for meter in fleet.meters} == {before}
+    answers = service.get(f"/v1/rollouts/{number}/hubs/{fleet.meters[0].hex()}/answers")
+    assert [(one["goal"], one["state"]) for one in answers] == [
+        ("forward", "installed"), ("back", "rolled back"),
+    ]  # fmt: skip
+    lines = service.get("/v1/audit?limit=200")["items"]
+    changes = [
+        (one["action"], one["target"], one["outcome"])
+        for one in lines
+        if "rollout" in one["action"]
+    ]
+    assert ("plan_rollout", f"number={number}", "201") in changes
+    for action in ("start_rollout", "resume_rollout", "roll_back_rollout"):
+        assert [one[1:] for one in changes if one[0] == action] == [
+            (f"number={number}", "begun"), (f"number={number}", "202"),
+        ]  # fmt: skip
+
+
+def test_it_stops_where_too_many_fail_and_says_which(town: Town) -> None:
+    service, fleet = town.service, town.fleet
+    number = town.plan(stop_at="1")
+    failing = fleet.meters[0]
+    fill(fleet, failing)
+    town.say(number, "start")
+    fleet.dial_all()
+    shown = service.get(f"/v1/rollouts/{number}")
+    assert (shown["state"], shown["why"]) == ("stopped", "1 of 3 hubs of wave 1 have failed")
+    (hub,) = service.get(f"/v1/rollouts/{number}/hubs?state=failed")["items"]
+    assert hub["meter"] == failing.hex()
+    answers = service.get(f"/v1/rollouts/{number}/hubs/{failing.hex()}/answers")
+    assert [one["status_word"] for one in answers] == ["6A84"]
+    town.say(number, "resume", json={"leave_failed": True})
+    fleet.dial_all()
+    shown = service.get(f"/v1/rollouts/{number}")
+    assert (shown["state"], shown["hubs"]) == ("done", [{"failed": 1, "installed": 2}])
+    assert town.say(number, "stop", 409)["type"].endswith(":rollout-refused")
+
+
+@pytest.mark.one_database
+def test_keys_are_replaced_and_cards_looked_at_and_no_key_is_shown(town: Town) -> None:
+    service, fleet = town.service, town.fleet
+    meter, applet = fleet.meters[-1], CAT.hex()
+    order = {"applet": applet, "meters": [meter.hex()]}
+    old = fleet.utility.customers.find(meter, CAT)
+    plan = service.post("/v1/key-rollouts", 201, json=order)
+    assert (plan["kind"], plan["version"], plan["total"]) == ("keys", None, 1)
+    town.say(plan["number"], "start")
+    fleet.dial_all()
+    new = fleet.utility.customers.find(meter, CAT)
+    assert new.key_version != old.key_version
+    assert town.say(plan["number"], "roll-back", 409)["detail"]
+    look = service.post("/v1/card-looks", 202, json={"applet": applet})
+    assert look["state"] == "running"
+    fleet.dial_all()
+    cards = service.get(f"/v1/card-states?applet={applet}&limit=2")
+    more = service.get(f"/v1/card-states?applet={applet}&limit=2&cursor={cards['next']}")
+    found = [*cards["items"], *more["items"]]
+    assert [one["meter"] for one in found] == [meter.hex() for meter in fleet.meters]
+    assert all(one["state"] == "read" and "in place" in one["card"] for one in found)
+    shown = str([
+        plan, look, found, service.get("/v1/rollouts"), service.get("/v1/audit?limit=200"),
+        service.get(f"/v1/rollouts/{plan['number']}/hubs"),
+    ])  # fmt: skip
+    for enrolment in (old, new):
+        for key in (enrolment.keys.enc, enrolment.keys.mac, enrolment.keys.dek):
+            assert key.hex() not in shown.lower()
+
+
+@pytest.mark.one_database
+def test_what_is_no_plan_is_refused_and_plans_nothing(town: Town) -> None:
+    service, fleet = town.service, town.fleet
+    right = town.package()
+    junk = base64.b64encode(b"PK no package at all").decode()
+    for change, status in (
+        ({"package": junk}, 422),
+        ({"package": right["package"][:-5] + "!AA="}, 422),
+        ({"package": "AAB="}, 422),  # not its one form
+        ({"canary": "101%"}, 422), ({"stop_at": "0"}, 422), ({"waves": ["5%"] * 65}, 422),
+        ({"canary": "50%", "waves": ["10%"]}, 409),
+        ({"meters": ["aabb"]}, 409),
+        ({"unknown": 1}, 422),
+    ):  # fmt: skip
+        answer = service.ask("POST", "/v1/rollouts", json={**right, **change})
+        assert answer.status_code == status, (change.keys(), answer.text)
+        assert answer.headers["content-type"] == "application/problem+json"
+    nobody = {"applet": "f04d544c019999"}
+    assert service.ask("POST", "/v1/key-rollouts", json=nobody).status_code == 409
+    assert service.get("/v1/rollouts")["items"] == []
+    assert service.ask("POST", "/v1/rollouts/1/start").status_code == 404
+    assert service.ask("GET", "/v1/rollouts/1/hubs").status_code == 404
+    number = service.post("/v1/rollouts", 201, json=right)["number"]
+    town.say(number, "start")
+    town.say(number, "start", 409)
+    same = service.ask("POST", "/v1/rollouts", json=right)
+    assert same.status_code == 409, "no newer than what was rolled out"
+    assert town.say(number, "ask-again")["state"] == "running"
+    for role in set(Role) - {Role.FLEET}:
+        assert service.ask("POST", f"/v1/rollouts/{number}/roll-back", role).status_code == 403
+    assert fleet.rollouts.find(number).state == "running"
