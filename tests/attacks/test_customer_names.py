@@ -113,6 +113,16 @@ def test_one_name_that_does_not_open_keeps_no_service_from_starting(tmp_path: Pa
         where = keep(service, service.get(f"/v1/customers/{METER}")["contracts"][0]["account"])
         with writing(service.parts.utility.engine) as connection:
             connection.execute(update(customer_party_table).values(sealed=bytes(60)))
+        (other,) = other_meters(1)
+        meter = service.post("/v1/customers", 201, content=other)["meter"]
+        account = service.get(f"/v1/customers/{meter}")["contracts"][0]["account"]
+        party = {**PERSON, "name": "Erik Other"}
+        put = service.ask("PUT", f"/v1/customers/{meter}/contracts/{account}/party", json=party)
+        assert put.status_code == 204
+        # It hides no other name that begins so.
+        (hit,) = service.post("/v1/search", json={"text": "eri"})["items"]
+        assert hit["name"] == party["name"]
+        with writing(service.parts.utility.engine) as connection:
             connection.execute(delete(name_token_table))
     with served(folder) as service:
         assert service.ask("GET", where).status_code == 500, "it is not passed over in silence"

@@ -154,17 +154,17 @@ class Parties:
 
     def find(self, account: bytes) -> Party | None:
         """Return who a contract's customer is; None where it is not known, or was erased."""
-        return self._find_all([account]).get(account)
+        sealed = self._sealed([account]).get(account)
+        return None if sealed is None else self._opened(account, sealed)
 
-    def _find_all(self, accounts: Sequence[bytes]) -> dict[bytes, Party]:
-        """Return the same of several contracts, as far as it is known."""
+    def _sealed(self, accounts: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return who the customers of contracts are, sealed, as far as it is known."""
         query = select(table.c.account, table.c.sealed).where(table.c.account.in_(accounts))
         with reading(self.engine) as connection:
             rows = connection.execute(query).all()
-        return {bytes(row.account): self._opened(bytes(row.account), row.sealed) for row in rows}
+        return {bytes(row.account): bytes(row.sealed) for row in rows}
 
-    def _opened(self, account: bytes, sealed: bytes) -> Party:
-        data = bytes(sealed)
+    def _opened(self, account: bytes, data: bytes) -> Party:
         try:
             plain = AESGCM(self.storage_key).decrypt(
                 data[:_NONCE_SIZE], data[_NONCE_SIZE:], _LABEL + account
@@ -195,14 +195,20 @@ class Parties:
         return list(found.values()), more
 
     def _open_some(self, candidates: Sequence[tuple[bytes, bytes]]) -> Iterator["NamedParty"]:
-        """Yield whom accounts and meters are of, opening no more than are looked at, or a few."""
+        """Yield whom accounts and meters are of, opening no more than are looked at, or a few.
+
+        A name that does not open hides no other: the customer's page says that it does not.
+        """
         few = 50
         for first in range(0, len(candidates), few):
             some = dict(candidates[first : first + few])
-            parties = self._find_all(list(some))
-            for account, meter in some.items():
-                if account in parties:
-                    yield NamedParty(account, meter, parties[account], is_exact=False)
+            sealed = self._sealed(list(some))
+            for account in (one for one in some if one in sealed):
+                try:
+                    party = self._opened(account, sealed[account])
+                except NameUnreadable:
+                    continue
+                yield NamedParty(account, some[account], party, is_exact=False)
 
     def erase(self, account: bytes) -> bool:
         """Forget a customer's name and address; return whether there was one."""
