@@ -18,8 +18,10 @@ from applets.settlement.messages import AID
 from protocols.metrology import Period
 from tariffs import PriceIndex
 from tariffs.energy import PriceSeries
+from tests.support.answered_crowd import WEEK
 from tests.support.enrolment import GOOD
-from tests.support.service import Served, new_utility, served
+from tests.support.service import Clock, Served, new_utility, served
+from tests.support.settled_crowd import NOW, answer, certified_crowd, settled_crowd
 from utility_server.database import claim_document_table, reading
 from utility_server.service.access.roles import Role
 from utility_server.service.api.repeated import KEPT_SECONDS
@@ -110,6 +112,48 @@ def test_a_cancelled_run_whose_retry_was_cut_off_asks_no_hub(
     assert who_is_asked(service) == frozenset()
     service.post(f"/v1/settlement-runs/{run}/retry", 202)
     assert who_is_asked(service) == {GOOD.meter}
+
+
+def test_two_runs_at_once_ask_a_customer_the_same_once(tmp_path: Path) -> None:
+    """Each answer counts at the hub, and is worth the same."""
+    (home,) = certified_crowd(1)
+    utility, _, hubs = settled_crowd(tmp_path / "utility", [home])
+    utility.close()
+    index = base64.b64encode(hubs.index.encode()).decode()
+    week = {"from": str(WEEK.first), "until": str(WEEK.last)}
+    with served(tmp_path / "utility", now=Clock(NOW)) as service:
+        items = service.parts.utility.claim_items
+
+        def begin_one(supplier: str = "A") -> str:
+            body = {"index": index, "period": week, "suppliers": {supplier: []}}
+            run: str = service.post("/v1/settlement-runs", 202, json=body)["run"]
+            service.run()
+            return run
+
+        def later() -> None:
+            service.clock.now += 120
+            service.run()
+
+        def state(run: str) -> str:
+            (found,) = service.get(f"/v1/settlement-runs/{run}/items")["items"]
+            return f"{found['state']} {found['reason']}"
+
+        first, second = begin_one(), begin_one()
+        (asked,) = items.waiting(home.meter)
+        assert (asked.job, state(second)) == (first, "new asked-before")
+        # Where that run ends, the other one asks.
+        service.post(f"/v1/settlement-runs/{first}/cancellation", 202)
+        later()
+        (asked,) = items.waiting(home.meter)
+        assert asked.job == second
+        third = begin_one()
+        items.answered(asked, answer(home, asked.asked, hubs.index))
+        later()
+        later()
+        assert [state(one) for one in (second, third)] == [
+            "entered None", "entered settled-before",
+        ]  # fmt: skip
+        assert service.get("/v1/ledger/head")["entries"] == 1
 
 
 def test_a_key_of_more_than_a_week_ago_is_nobody_s_run(service: Served) -> None:

@@ -221,6 +221,15 @@ class ClaimItems:
         )
         return self._found(query.order_by(table.c.begin, table.c.job))
 
+    def waited_for_by_others(self, item: ClaimItem, begin: int, end: int) -> list[ClaimItem]:
+        """Return whom other runs that go on have asked of the same meter, supplier and period."""
+        query = select(table).where(
+            table.c.meter == item.meter, table.c.job != item.job, table.c.kind == item.kind,
+            table.c.supplier == item.supplier, table.c.begin == begin, table.c.end == end,
+            table.c.state.in_((*ASKING, ClaimState.ANSWERED)), _goes_on(),
+        )  # fmt: skip
+        return self._found(query)
+
     def answered(self, item: ClaimItem, answer: bytes) -> None:
         """Keep an answer, unverified, if it is still waited for.
 

@@ -9,7 +9,7 @@ prices, is not asked again: each answer counts at the hub.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from applets.profiling.messages import ProfilingRequest
@@ -56,6 +56,9 @@ PARTS: Final = 8
 LISTED: Final = 200
 POLL_SECONDS: Final = (2, 60)
 """How often it is looked whether hubs have answered, at first and at most."""
+ELSEWHERE_SECONDS: Final = 60
+"""How often it is looked what came of a customer whom another run has asked the same."""
+_ELSEWHERE: Final = "another run waits for the same answer"
 NOT_TO_ASK: Final = (UtilityError, GridError, TariffError)
 """What keeps one customer from being asked, and no other."""
 
@@ -289,11 +292,16 @@ class _Asking:
             self.items.put(item, state=ClaimState.REFUSED, reason=kind_of(error), why=why)
             return None
         if question is None:
-            self.items.put(item, state=ClaimState.ENTERED, begin=begin, end=end, **settled)
+            self.items.put(item, state=ClaimState.ENTERED, begin=begin, end=end, why="", **settled)
+            return None
+        if self._is_asked_elsewhere(item, question):
+            # What comes of that is taken over; the hub would count both.
+            due = self.utility.now() + ELSEWHERE_SECONDS
+            self.items.put(item, due=due, reason="asked-before", why=_ELSEWHERE)
             return None
         return self.items.put(
             item, (ClaimState.NEW,), state=ClaimState.ASKED, reason="", why="", begin=begin,
-            end=end, nonce=question.about.nonce, question=question.encode(),
+            end=end, due=0, nonce=question.about.nonce, question=question.encode(),
         )  # fmt: skip
 
     def _question(self, meter: bytes) -> Any:
@@ -310,6 +318,18 @@ class _Asking:
             self._document = decode(content)
         found: PriceIndex | ProfilingRequest = self._document
         return found
+
+    def _is_asked_elsewhere(self, item: ClaimItem, question: Any) -> bool:
+        """Tell whether another run waits for the answer to the same, and is as near to the hub."""
+        if self.kind != SETTLEMENT_RUN:
+            return False
+        about = question.about
+        for other in self.items.waited_for_by_others(item, about.begin, about.end):
+            known: Any = other.asked
+            same = replace(known, about=replace(known.about, nonce=about.nonce))
+            if same == question and (other.address or not item.address):
+                return True
+        return False
 
     def _settled_before(self, item: ClaimItem, begin: int, end: int) -> dict[str, Any]:
         """Return what was settled of the same supplier's customer, days and prices before."""
