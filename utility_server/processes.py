@@ -27,6 +27,14 @@ def runs_with(process: int, argument: Path) -> bool:
     )
 
 
+def is_program(process: int, name: str) -> bool:
+    """Tell whether a process runs a program of that name, of at most 15 characters."""
+    try:
+        return Path(f"/proc/{process}/comm").read_text().rstrip("\n") == name
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
 def handles(process: int, number: int) -> bool:
     """Tell whether a process catches a signal; one that is only starting would die of it."""
     try:

@@ -294,6 +294,25 @@ def test_only_the_broker_is_signalled(world: World, tmp_path: Path) -> None:
     assert files_of(world).reload()
 
 
+def test_an_editor_of_the_settings_is_not_signalled(tmp_path: Path) -> None:
+    """It has their path among its arguments, and catches SIGHUP, as editors do."""
+    copy = BrokerFiles(tmp_path / "copy")
+    copy.folder.mkdir()
+    program = "import signal; signal.signal(signal.SIGHUP, print); print('ready', flush=True)"
+    with subprocess.Popen(
+        [sys.executable, "-c", f"{program}; input()", copy.settings],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as editor:  # fmt: skip
+        assert editor.stdout is not None
+        assert editor.stdout.readline() == b"ready\n"
+        assert handles(editor.pid, signal.SIGHUP)
+        (copy.folder / "mosquitto.pid").write_text(str(editor.pid))
+        assert copy.process is None
+        assert not copy.reload()
+        assert editor.stdin is not None
+        editor.stdin.close()
+
+
 def test_files_from_before_are_named_that_let_withdrawn_keys_in(world: World) -> None:
     settings = world.broker.folder / "mosquitto.conf"
     lines = settings.read_text().splitlines(keepends=True)

@@ -31,12 +31,13 @@ from utility_server.durable import replace_file
 from utility_server.errors import StoreError
 from utility_server.folders import alone_in
 from utility_server.gateway.certificates import WAKER, CertificateAuthority
-from utility_server.processes import handles, runs_with
+from utility_server.processes import handles, is_program, runs_with
 
 CRL_FILE: Final = "crl.pem"
 SETTINGS_FILE: Final = "mosquitto.conf"
 RULES_FILE: Final = "acl"
 PROCESS_FILE: Final = "mosquitto.pid"
+PROGRAM: Final = "mosquitto"
 _START_SECONDS: Final = 5.0
 LOCK_SECONDS: Final = 10.0
 """How long another process may be at work in the folder."""
@@ -161,8 +162,9 @@ class BrokerFiles:
             number = int((self.folder / PROCESS_FILE).read_text())
         except (OSError, ValueError):
             return None
-        # Whatever else has that number by now is not signalled.
-        return number if number > 1 and runs_with(number, self.settings) else None
+        # Whatever else has that number by now is not signalled, such as an editor of the settings.
+        is_it = number > 1 and is_program(number, PROGRAM) and runs_with(number, self.settings)
+        return number if is_it else None
 
     def reload(self) -> bool:
         """Have the broker read list, rules and certificate again; return whether it was told."""
