@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from applets.settlement.messages import AID
+from applets.settlement.messages import AID, SettlementQuestion
 from protocols.metrology import Period
 from tariffs import PriceIndex
 from tariffs.energy import PriceSeries
@@ -147,7 +147,9 @@ def test_two_runs_at_once_ask_a_customer_the_same_once(tmp_path: Path) -> None:
         (asked,) = items.waiting(home.meter)
         assert asked.job == second
         third = begin_one()
-        items.answered(asked, answer(home, asked.asked, hubs.index))
+        question = asked.asked
+        assert isinstance(question, SettlementQuestion)
+        items.answered(asked, answer(home, question, hubs.index))
         later()
         later()
         assert [state(one) for one in (second, third)] == [
