@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from httpx2 import Response
 
 from applets.profiling.statement import Profile, ProfileSet
 from applets.settlement.messages import AID as SETTLEMENT_AID
@@ -26,6 +27,7 @@ from protocols.remote_admin.server import Errand
 from protocols.secure_channel.conversation import CardPauses, converse
 from tariffs import PriceIndex
 from tariffs.energy import PriceSeries
+from tests.support.console import OWN, PASSWORD, come_in, form_token, refusal, send
 from tests.support.enrolment import GOOD
 from tests.support.fleet import Broken, Transmit, breaking
 from tests.support.service import Clock, Served, served
@@ -35,6 +37,7 @@ from utility_server.gateway.claim_errands import ClaimErrands
 from utility_server.retail.claim_runs import ClaimState
 from utility_server.retail.ledger import Appending
 from utility_server.service.access.roles import Role
+from utility_server.service.application import create_service
 from utility_server.service.jobs import claim_run
 from utility_server.service.parts import ServiceParts
 
@@ -120,7 +123,9 @@ def serve(home: YearHome, trouble: list[Exception]) -> Serve:
 
     @contextmanager
     def start() -> Iterator[Served]:
-        with served(home.utility.folder, change=dialling, may_dial=True, now=clock) as service:
+        with served(
+            home.utility.folder, create_service, dialling, may_dial=True, now=clock
+        ) as service:
             yield service
 
     return start
@@ -365,3 +370,83 @@ def test_an_order_that_makes_no_sense_begins_nothing(service: Served, home: Year
     for role in set(Role) - {Role.SETTLEMENT}:
         answer = service.ask("POST", "/v1/settlement-runs", role, json=right)
         assert answer.status_code == 403, role
+
+
+@pytest.mark.one_database
+def test_the_console_settles_and_says_who_is_left_out_and_why(
+    serve: Serve, home: YearHome, trouble: list[Exception]
+) -> None:
+    with serve() as service:
+        service.parts.operators.add("sue", PASSWORD, frozenset({Role.SETTLEMENT}))
+        come_in(service, "sue")
+        assert service.client.get("/welcome").headers["Location"] == "/settlement"
+        form = {"what": "month", "month": "2025-03", "whose": "listed", "wait_days": "1"}
+        meter, stranger = home.meter.hex(), STRANGER.meter.hex()
+        listed = f"meter,supplier,hub\n{meter},A <b>,{ADDRESS}\n{stranger},B,\n"
+
+        def order(at: str = "/settlement", **change: Any) -> Response:
+            files = {"index": ("spot.index", SPOT.encode()), "customers": ("c.csv", listed)}
+            files |= change.pop("files", {})
+            data = {"token": form_token(service.client.get(at)), **form, **change}
+            return service.client.post(at, data=data, files=files, headers=OWN)
+
+        for change, why in (
+            ({"files": {"index": ("", b"")}}, "Choose the file of the price index"),
+            ({"files": {"index": ("x", b"junk")}}, ""),
+            ({"files": {"customers": ("c.csv", b"meter;supplier\n")}}, "The list's first line is"),
+            ({"files": {"customers": ("c.csv", b"meter,supplier\nxx,A\n")}}, "The list's line 2: a"),
+            ({"files": {"customers": ("c.csv", b"meter,supplier\nab\n")}}, "The list's line 2: it"),
+            ({"files": {"customers": ("c.csv", b"\xff\xfe")}}, "The list of customers is not CSV"),
+            ({"wait_days": "-1"}, "Days that hubs are waited for"),
+            ({"month": "March"}, "Month: "),
+            ({"whose": "all"}, "Supplier: say whose"),
+            ({"what": "period", "from": "2025-03-09", "until": ""}, "Until: "),
+        ):  # fmt: skip
+            refused = order(**change)
+            assert refused.status_code in (409, 422), change
+            assert refusal(refused).startswith(why)
+            assert 'value="1"' in refused.text, "what was filled in stays"
+        assert service.get("/v1/settlement-runs")["items"] == []
+        trouble.append(HeadEndError("not there"))
+        at = order().headers["Location"]
+        service.run()
+        service.clock.now += 300
+        service.run()
+        page = service.client.get(at).text
+        assert "A &lt;b&gt;" in page
+        assert "Provisional: 1 customers are left out" in page
+        share = service.get(f"/v1/settlement-runs/{at.rpartition('/')[2]}/result")["total"]
+        assert f"{share} EUR" in page
+        assert meter in service.client.get(f"{at}?show=entered").text
+        assert meter not in service.client.get(f"{at}?show=waiting").text
+        asked = send(service, f"{at}/cancellation", at)
+        assert "nobody else is asked" in asked.text
+        assert service.get(f"/v1/settlement-runs/{at.rpartition('/')[2]}")["state"] == "running"
+        assert send(service, f"{at}/cancellation", at, sure="yes").status_code == 303
+        service.run()
+        page = service.client.get(at).text
+        assert ">cancelled</span>" in page
+        assert "Try again" in page
+        assert "The run tries again" in service.client.get(
+            send(service, f"{at}/retry", at).headers["Location"]
+        ).text  # fmt: skip
+        service.run()
+        assert service.client.get(f"/settlement/profiles/{at.rpartition('/')[2]}").status_code == 404
+        assert f"{share.rstrip('0')}" in service.client.get("/settlement/entries").text
+        files = {"profiles": ("two", PROFILES.encode())}
+        data = {"token": form_token(service.client.get("/settlement/profiles")), "what": "month",
+                "month": "2025-03", "method": "match", "meters": meter.upper()}  # fmt: skip
+        begun = service.client.post("/settlement/profiles", data=data, files=files, headers=OWN)
+        service.run()
+        assert dial(service, home) == 1
+        service.clock.now += 60
+        service.run()
+        page = service.client.get(begun.headers["Location"]).text
+        assert "profiles two; the best match alone" in page
+        assert "1 of 1 at their end: 1 proved and entered" in page
+        (told,) = service.get(
+            f"/v1/profile-runs/{begun.headers['Location'].rpartition('/')[2]}/items"
+        )["items"]
+        assert f"<div>{told['value']}</div>" in page
+        assert service.client.get("/settlement/nothing").status_code == 404
+        assert service.client.get("/rollouts").status_code == 403

@@ -32,6 +32,8 @@ async def welcome(visit: Visit) -> Response:
         return visit.see("/settlement")
     if visit.may(Role.GRID):
         return visit.see("/regions")
+    if visit.may(Role.FLEET):
+        return visit.see("/rollouts")
     return visit.see("/keys" if visit.may(Role.ADMIN) else "/tariffs")
 
 
@@ -260,7 +262,7 @@ async def invoice(visit: Visit) -> Response:
     return visit.page("invoice.html", invoice=shown)
 
 
-# Tariffs, ledger, settlement
+# Tariffs and ledger
 
 
 async def tariffs(visit: Visit, refused: InsideAnswer | str = "") -> Response:
@@ -359,15 +361,6 @@ async def check_records(visit: Visit) -> Response:
     return visit.see(f"/runs/{answer.json['run']}")
 
 
-async def settlement(visit: Visit) -> Response:
-    """Show what was settled, and which profiles customers are like."""
-    cursor = visit.value("cursor")
-    asked = {"limit": SHOWN, "order": "newest"}
-    page = await visit.inside.get("/v1/settlement/entries", cursor=cursor, **asked)
-    profiles = await visit.inside.get("/v1/profiles", **asked)
-    return visit.page("settlement.html", page=page, profiles=profiles["items"])
-
-
 # Regions
 
 
@@ -454,7 +447,6 @@ PAGES: Final = (
     ConsolePage("/ledger/{number:int}/verification", verify_entry, READERS, "POST"),
     ConsolePage("/ledger/{number:int}/evidence", evidence, READERS),
     ConsolePage("/record-checks", check_records, (AUDITOR,), "POST"),
-    ConsolePage("/settlement", settlement, (Role.SETTLEMENT, AUDITOR)),
     ConsolePage("/regions", regions, (Role.GRID, AUDITOR)),
     ConsolePage("/audit", audit, (AUDITOR,)),
     ConsolePage("/keys", keys, (Role.ADMIN, AUDITOR)),
