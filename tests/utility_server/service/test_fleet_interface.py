@@ -213,7 +213,7 @@ def test_the_console_plans_starts_and_rolls_back_and_shows_why_a_hub_failed(town
              "rest": "0"}  # fmt: skip
     assert refusal(send(service, "/rollouts", "/rollouts", **order)) == "Choose the package's file"
     token = form_token(service.client.get("/rollouts"))
-    plan = {"data": {"token": token, **order}, "headers": OWN,
+    plan: dict[str, Any] = {"data": {"token": token, **order}, "headers": OWN,
             "files": {"package": ("cat.cap", package)}}  # fmt: skip
     wrong = service.client.post("/rollouts", **{**plan, "data": {**plan["data"], "canary": "x"}})
     assert wrong.status_code == 422
@@ -279,3 +279,28 @@ def test_the_console_plans_starts_and_rolls_back_and_shows_why_a_hub_failed(town
     assert more == looks, "a page that renews itself looks at no customer"
     assert service.client.get(f"{at}/hubs").status_code in (404, 405)
     assert send(service, f"{at}/delete", at, sure="yes").status_code == 404
+
+
+@pytest.mark.one_database
+def test_the_console_plans_keys_and_looks_at_cards(town: Town) -> None:
+    service, fleet = town.service, town.fleet
+    service.parts.operators.add("anna", PASSWORD, frozenset({Role.FLEET}))
+    come_in(service)
+    meter = fleet.meters[-1].hex()
+    once = {"once": "0" * 32 + "-keys", "applet": CAT.hex(), "meters": meter}
+    wrong = send(service, "/rollouts/keys", "/rollouts", applet="zz")
+    assert refusal(wrong).startswith("Applet: ")
+    assert 'id="keys-applet" name="applet" value="zz"' in wrong.text
+    assert 'id="looks-applet" name="applet" value=""' in wrong.text
+    planned, repeated = (send(service, "/rollouts/keys", "/rollouts", **once) for _ in range(2))
+    assert planned.headers["Location"] == repeated.headers["Location"], "planned once"
+    at = planned.headers["Location"].partition("?")[0]
+    shown = service.client.get(at).text
+    assert f"new keys of the applet {CAT.hex()}" in shown
+    assert f'action="{at}/start"' in shown
+    assert "/roll-back" not in shown, "there is no way back"
+    looked = send(service, "/rollouts/looks", "/rollouts", applet=CAT.hex(), meters=meter)
+    fleet.dial_all()
+    page = service.client.get(looked.headers["Location"]).text
+    assert "in place" in page
+    assert ">done</span>" in page

@@ -82,6 +82,27 @@ async def plan(visit: Visit) -> Response:
     return visit.see(f"/rollouts/{answer.json['number']}", "rollout-planned")
 
 
+async def plan_keys(visit: Visit) -> Response:
+    """Plan to give the channels to an applet new keys; nothing is said to hubs yet."""
+    return await _applet(visit, "/v1/key-rollouts", "rollout-planned")
+
+
+async def look(visit: Visit) -> Response:
+    """Have cards looked at when their hubs dial next."""
+    return await _applet(visit, "/v1/card-looks", "rollout-started")
+
+
+async def _applet(visit: Visit, path: str, done: str) -> Response:
+    body = {
+        "applet": visit.fields.get("applet", "").strip().lower(),
+        "meters": visit.fields.get("meters", "").lower().split(),
+    }
+    answer = await visit.inside.ask("POST", path, body, once=visit.fields.get("once", ""))
+    if not answer.is_fine:
+        return await rollouts(visit, answer)
+    return visit.see(f"/rollouts/{answer.json['number']}", done)
+
+
 async def rollout(visit: Visit) -> Response:
     """Show how far a roll-out is: its waves, and its hubs with what each has said last."""
     number, group = visit.http.path_params["number"], visit.value("show")
@@ -125,6 +146,8 @@ async def decide(visit: Visit) -> Response:
 PAGES: Final = (
     ConsolePage("/rollouts", rollouts, READERS),
     ConsolePage("/rollouts", plan, CHANGERS, "POST", largest_file=LARGEST_PACKAGE),
+    ConsolePage("/rollouts/keys", plan_keys, CHANGERS, "POST"),
+    ConsolePage("/rollouts/looks", look, CHANGERS, "POST"),
     ConsolePage("/rollouts/{number:int}", rollout, READERS),
     ConsolePage("/rollouts/{number:int}/hubs/{meter}", hub, READERS),
     ConsolePage("/rollouts/{number:int}/{step}", decide, CHANGERS, "POST"),

@@ -200,7 +200,8 @@ async def show(visit: Visit) -> Response:
     """Show how far a run is: who is settled, who refused and why, and what it has come to."""
     kind, name, group = _kind(visit), visit.http.path_params["run"], visit.value("show")
     run = await visit.inside.get(f"{kind.api}/{name}")
-    result, items = None, {"items": [], "next": None}
+    result: Any = None
+    items: Any = {"items": [], "next": None}
     if kind.name == "runs":
         result = await visit.inside.get(f"{kind.api}/{name}/result")
     # Looks at customers are on record: a page that renews itself makes none.
