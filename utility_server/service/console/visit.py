@@ -228,13 +228,15 @@ async def _form(page: ConsolePage, http: Request) -> tuple[dict[str, str], dict[
         max_files=page.most_files, max_fields=MOST_FIELDS, max_part_size=LARGEST_FILE
     )
     fields, files = {}, {}
-    for name, value in form.multi_items():
-        if isinstance(value, UploadFile):
-            content = await value.read(page.largest_file + 1)
-            if len(content) > page.largest_file:
-                raise HTTPException(413)
-            files[name] = content
-        else:
-            fields[name] = value
-    await form.close()
+    try:
+        for name, value in form.multi_items():
+            if isinstance(value, UploadFile):
+                content = await value.read(page.largest_file + 1)
+                if len(content) > page.largest_file:
+                    raise HTTPException(413)
+                files[name] = content
+            else:
+                fields[name] = value
+    finally:
+        await form.close()  # also what was refused
     return fields, files
