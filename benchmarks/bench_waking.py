@@ -38,7 +38,8 @@ from meterlet.fleet.listening import Listening
 from protocols.hub_certificates import make_signing_request
 from protocols.remote_admin.http import AgentPost
 from protocols.remote_admin.wake import WAKE, BrokerAddress, wake_topic
-from tests.support.broker import client_context, free_port, mqtt_client, running
+from tests.support.broker import client_context, mqtt_client, running
+from tests.support.sockets import free_port
 from utility_server.gateway.broker_files import BrokerFiles
 from utility_server.gateway.certificates import CertificateAuthority
 from utility_server.gateway.errands import POLL_SECONDS, BillErrands

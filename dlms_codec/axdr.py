@@ -214,6 +214,20 @@ def encode_data(value: Data) -> bytes:
     raise EncodingError(f"{type(value).__name__} is no COSEM data")
 
 
+def encode_byte(value: int) -> bytes:
+    """Return a number of one byte; raise `EncodingError` for another."""
+    if not 0 <= value < 256:
+        raise EncodingError(f"{value} does not fit one byte")
+    return bytes([value])
+
+
+def encode_two(value: int) -> bytes:
+    """Return a number of two bytes; raise `EncodingError` for another."""
+    if not 0 <= value < 1 << 16:
+        raise EncodingError(f"{value} does not fit two bytes")
+    return value.to_bytes(2, "big")
+
+
 def encode_octets(value: bytes) -> bytes:
     """Return a length and the octets."""
     return encode_length(len(value), getattr(value, "width", 0)) + value

@@ -66,14 +66,7 @@ from dlms_codec.apdus.set import (
     SetResponseBlock,
     SetResponseLastBlock,
 )
-from dlms_codec.authentication import (
-    CHALLENGE,
-    PROVED,
-    Exchange,
-    check_challenge,
-    prove,
-    verify,
-)
+from dlms_codec.authentication import CHALLENGE, PROVED, Exchange, check_challenge, prove, verify
 from dlms_codec.axdr import decode_data, encode_data
 from dlms_codec.client_settings import ClientSettings
 from dlms_codec.data import Array, Data, Structure
@@ -149,7 +142,6 @@ class ClientDialogue:
     _longest: int = 0xFFFF
     _invoke: int = 0
     _messaging: SecureMessaging | None = None
-    _associated: bool = False
 
     # The association
 
@@ -161,7 +153,7 @@ class ClientDialogue:
         """
         settings, mechanism = self.settings, self.settings.credentials.mechanism
         proved = mechanism in PROVED
-        self._messaging, self._associated = None, False
+        self._messaging = None
         own_challenge = self.random(CHALLENGE) if proved else b""
         keys = settings.keys
         if settings.dedicated and settings.protects:
@@ -189,7 +181,6 @@ class ClientDialogue:
         self._take_initiate(aare.user_information)
         if proved:
             yield from self._prove(aare, own_challenge, before)
-        self._associated = True
 
     def _granted(self, answer: Apdu, context: Context) -> Aare:
         """Return the meter's response; raise if it refuses, or is another's."""
@@ -268,7 +259,6 @@ class ClientDialogue:
 
     def release(self) -> Steps[None]:
         """End the association; meters that know no release do not answer with one."""
-        self._associated = False
         information = None
         if self._messaging is not None:
             initiate = InitiateRequest(self.settings.conformance, self.settings.longest).encode()

@@ -156,7 +156,7 @@ class PushReader:
             self._seen.add(length)
             return
         read = frozenset[Obis]().union(*(each.reads for each in self._profiles))
-        shape = _Learner(notification, values, profile, read).shape(apdu)
+        shape = _Learner(notification, values, profile, read).shape()
         if shape is None:
             return
         if length not in self._shapes and len(self._shapes) >= LENGTHS:
@@ -185,7 +185,7 @@ class _Learner:
         self._format = [">"]
         self._order: list[tuple[int, _Maker, Any]] = []
 
-    def shape(self, apdu: bytes) -> _Shape | None:
+    def shape(self) -> _Shape | None:
         """Return the shape; None if a value stands in it twice, or not where it was found."""
         if len(self._wanted) != len(self._values):
             return None  # the same object at two places: nothing tells which is which

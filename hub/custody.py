@@ -32,7 +32,8 @@ from hub.card.entries import Kind
 from hub.certifier import NewCustody
 from hub.certifier.facts import decode_fact
 from hub.certifier.succession import announced, certifier_key_file, put_announcement
-from hub.device import CHANNEL_KEY_SIZE, COMPONENTS, KEY_SIZE, Description, Device, RoundsUnderWay
+from hub.components import COMPONENTS
+from hub.device import CHANNEL_KEY_SIZE, Description, Device, RoundsUnderWay
 from hub.errors import HubError
 from hub.metering import LATEST, MeteredRegister
 from hub.meters.trust import CERTIFICATE
@@ -42,7 +43,7 @@ from hub.vault.database import Database
 from hub.vault.days import DayJournal
 from hub.vault.key_file import VAULT_KEY
 from hub.vault.secret_file import write_secret
-from hub.vault.vault import Vault, VaultTampered
+from hub.vault.vault import KEY_SIZE, Vault, VaultTampered
 from protocols.metrology import DayGrid, Period
 from protocols.metrology.events import CUSTODY_SIZE
 

@@ -38,139 +38,49 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from hub.applet_host import AGGREGATION_COMPONENT, RoundRecord
-from hub.applet_host.aggregation_record import reseal_rounds
-from hub.applet_host.answers import ANSWERS_COMPONENT, reseal_answers
-from hub.applet_host.memory import MEMORY_COMPONENT, reseal_memory
+from hub.applet_host import RoundRecord
 from hub.applet_host.runtime import MachineRuntime
-from hub.applet_host.services import STORE_COMPONENT, AppletStore, reseal_stores
+from hub.applet_host.store import AppletStore
 from hub.card.content import instance_of
 from hub.card.entries import Kind
 from hub.card.open import Card
 from hub.card.profile import DEFAULT, CardProfile
-from hub.card.registry import CARD
-from hub.card.resealing import CARD_KEYS
-from hub.certifier import Certifier, CertifierKeys, InheritedChain
-from hub.certifier.succession import (
-    ANNOUNCEMENT_COMPONENT,
-    announce_successor,
-    certifier_key_file,
-    current_certifier_keys,
-    require_current_keys,
-)
+from hub.certifier import CertifierKeys
+from hub.certifier.succession import announce_successor, certifier_key_file
+from hub.components import SEALED
 from hub.correcting import CorrectedRegister, correct_register
-from hub.description import FORMAT, FORMAT_OF_SEVERAL, why_missing, with_meter_in
 from hub.description import Description as Description
-from hub.disclosure import (
-    CONSENT_COMPONENT,
-    LOG_COMPONENT,
-    STRANGERS_COMPONENT,
-    Disclosure,
-)
-from hub.disclosure.countersigned import COUNTERSIGNED_COMPONENT
-from hub.disclosure.log import reseal_log
-from hub.disclosure.strangers import reseal_sources
-from hub.disclosure.witness import FILE as WITNESS
-from hub.disclosure.witness import HeadWitness, require_sealed
+from hub.description import with_meter_in
+from hub.disclosure import Disclosure
 from hub.errors import HubError
 from hub.machine.machine import AppletMachine
-from hub.machine.raw import OUTPUT_COMPONENT, reseal_outputs
 from hub.metering import FactRefused, MeteredRegister
 from hub.meters.emulated import is_emulated
 from hub.meters.fuse import Limit
-from hub.meters.quarantine import QUARANTINE_COMPONENT, Quarantine, reseal_quarantine
-from hub.meters.sealed_keys import SEALED_KEYS_COMPONENT, SealedKeys, reseal_meter_keys
+from hub.meters.quarantine import Quarantine
+from hub.meters.sealed_keys import SealedKeys
 from hub.meters.trust import MeterTrust
+from hub.opening import DeviceError as DeviceError
+from hub.opening import open_hub, write_description
 from hub.readings import Readout
-from hub.replacing import finish_replacing
 from hub.text import utc_text
 from hub.vault.database import Database
-from hub.vault.days import DAYS_COMPONENT, DayJournal
-from hub.vault.key_file import (
-    VAULT_KEY,
-    current_vault_key,
-    fingerprint,
-    put_in_force,
-    synchronise,
-)
-from hub.vault.resealing import (
-    CORRECTED_DAYS,
-    CORRECTIONS,
-    DAYS,
-    FACTS,
-    INHERITED,
-    READINGS,
-    Progress,
-    by_derived_key,
-    finish_rotation,
-    rotate_vault_key,
-)
+from hub.vault.key_file import VAULT_KEY, fingerprint, put_in_force
+from hub.vault.resealing import Progress, finish_rotation, rotate_vault_key
 from hub.vault.secret_file import read_secret, write_secret
-from hub.vault.vault import VAULT_COMPONENT, Channel, KeyReplaced, ReadingRefused, Vault
+from hub.vault.vault import KEY_SIZE, KeyReplaced, ReadingRefused
 from protocols.aggregation.revocations import RevocationList, revoked_since
-from protocols.canonical.foreign_text import read_toml
 from protocols.canonical.signing import key_id_of
-from protocols.metrology import (
-    GridError,
-    KeyAnnouncement,
-    Series,
-    find_zone,
-)
+from protocols.metrology import KeyAnnouncement, find_zone
 from protocols.metrology.key_chain import EARLIEST
 from protocols.secure_channel.keys import StaticKeys
 from sml_codec import Obis
 
-COMPONENTS: Final = (
-    VAULT_COMPONENT,
-    QUARANTINE_COMPONENT,
-    SEALED_KEYS_COMPONENT,
-    DAYS_COMPONENT,
-    ANNOUNCEMENT_COMPONENT,
-    CARD,
-    LOG_COMPONENT,
-    COUNTERSIGNED_COMPONENT,
-    CONSENT_COMPONENT,  # after the log that it is compared with
-    STRANGERS_COMPONENT,
-    STORE_COMPONENT,
-    OUTPUT_COMPONENT,
-    AGGREGATION_COMPONENT,
-    ANSWERS_COMPONENT,
-    MEMORY_COMPONENT,
-)
-RESEAL: Final = (
-    reseal_log, reseal_sources, reseal_stores, reseal_outputs, reseal_rounds, reseal_answers,
-    reseal_memory, reseal_quarantine, reseal_meter_keys,
-)  # fmt: skip
-"""What seals anew all that is sealed under keys made from the vault's (`hub.vault.sealing`)."""
-KEY_SIZE: Final = 32
 LONGEST_METER_ID: Final = 32
 CHANNEL_KEY_SIZE: Final = 16
-SEALED: Final = (
-    READINGS,
-    CORRECTIONS,
-    DAYS,
-    CORRECTED_DAYS,
-    FACTS,
-    INHERITED,
-    CARD_KEYS,
-    by_derived_key(reseal_log, "disclosure_entry", "disclosure_bytes"),
-    by_derived_key(reseal_sources, "known_source"),
-    by_derived_key(reseal_quarantine, "odd_telegram"),
-    by_derived_key(reseal_meter_keys, "meter_key"),
-    by_derived_key(reseal_stores, "applet_store", "applet_log"),
-    by_derived_key(reseal_outputs, "applet_output"),
-    by_derived_key(reseal_rounds, "aggregation_round"),
-    by_derived_key(reseal_answers, "told_answer"),
-    by_derived_key(reseal_memory, "carried_state"),
-)
-"""All that is sealed with the vault's key; what is sealed with keys made from it is made again."""
 AGGREGATION: Final = b"meterlet aggregation secret of the hub 1"
 RESIDENT: Final = b"resident/"
 """Begins the keys of what an applet keeps for the resident."""
-
-
-class DeviceError(HubError):
-    """The hub's folder is not one, or a part of it is not usable."""
 
 
 class RoundsUnderWay(HubError):
@@ -257,90 +167,20 @@ class Device:
         cut off is finished first (`hub.replacing`). Errors of the parts (vault, certifier,
         database) come through as they are.
         """
-        finish_replacing(folder)
-        is_in_force = description is not None
-        try:
-            if description is None:
-                description = Description.from_toml((folder / "hub.toml").read_text())
-        except (FileNotFoundError, NotADirectoryError):
-            raise DeviceError(f"{folder}: {why_missing(folder)}") from None
-        except (ValueError, GridError) as error:
-            raise DeviceError(f"{folder / 'hub.toml'}: {error}") from None
-        vault_key = current_vault_key(folder / "keys" / VAULT_KEY, folder / "hub.db")
-        witness = folder / "keys" / WITNESS
-        require_sealed(folder / "hub.db", witness)
-        database = Database(folder / "hub.db", COMPONENTS, key=vault_key)
-        described: dict[str, Description] = {"": description, **description.meters}
-        try:
-            with database.named_errors():
-                certifier_keys = {
-                    name: current_certifier_keys(
-                        folder / "keys" / certifier_key_file(name), database, name
-                    )
-                    for name in described
-                }
-        except BaseException:
-            database.close()
-            raise
-
-        def metered(vault: Vault, name: str, register: bytes) -> MeteredRegister:
-            about = described[name]
-            channel = Channel(about.meter, register)
-            series = Series(channel.meter, register, about.zone, about.slot_minutes)
-            journal = DayJournal(database, channel, vault_key, randomness)
-            inherited = journal.inherited()
-            chain = None if inherited is None else InheritedChain.decode(inherited)
-            return MeteredRegister(vault, journal, Certifier(series, certifier_keys[name], chain))
-
-        try:
-            with database.named_errors():
-                vault = Vault(database, vault_key, randomness)
-                registers = {
-                    name: {code: metered(vault, name, code) for code in about.registers}
-                    for name, about in described.items()
-                }
-
-            def require_current() -> None:
-                vault.require_current()
-                for name, keys in certifier_keys.items():
-                    require_current_keys(database, keys, name)
-
-            database.require_current = require_current
-        except BaseException:
-            database.close()
-            raise
-        known = [
-            one for one in vault.channels()
-            if one.meter not in {about.meter for about in description.meters.values()}
-        ]  # fmt: skip
-        if known and Channel(description.meter, description.register) not in known:
-            database.close()
-            raise DeviceError(
-                f"{folder / 'hub.toml'}: of meter {description.meter.hex()},"
-                f" {Obis(description.register)}, the database holds readings of"
-                f" {known[0].meter.hex()}, {Obis(known[0].register)}"
-            )
-        try:
-            if not is_in_force:
-                _migrate_description(folder / "hub.toml", description, database)
-        except BaseException:
-            database.close()
-            raise
-        disclosure = Disclosure(database, now)
-        try:
-            with database.named_errors():
-                witnessed = HeadWitness(witness, disclosure.log)
-                witnessed.check(disclosure.check_log)
-        except BaseException:
-            database.close()
-            raise
-        database.after_commit.append(witnessed.follow)
+        opened = open_hub(folder, randomness, now, description)
         device = cls(
-            folder, description, database, registers[""], disclosure, now, randomness, vault_key
+            folder,
+            opened.description,
+            opened.database,
+            opened.registers[""],
+            opened.disclosure,
+            now,
+            randomness,
+            opened.vault_key,
         )
         device.meters = {
-            name: replace(device, description=about, registers=registers[name], name=name)
-            for name, about in description.meters.items()
+            name: replace(device, description=about, registers=opened.registers[name], name=name)
+            for name, about in opened.description.meters.items()
         }
         return device
 
@@ -704,7 +544,7 @@ class Device:
                 self.now(), "new meter", {"name": name, "meter": description.meter}
             )
             try:
-                _replace_text(path, with_meter_in(path.read_text(), name, described))
+                write_description(path, with_meter_in(path.read_text(), name, described))
             except ValueError as error:
                 raise DeviceError(f"{path}: {error}") from None
 
@@ -713,27 +553,6 @@ def static_keys(secret: bytes) -> StaticKeys:
     """Return the key set in 48 bytes: Key-ENC, Key-MAC, Key-DEK."""
     size = CHANNEL_KEY_SIZE
     return StaticKeys(secret[:size], secret[size : 2 * size], secret[2 * size :])
-
-
-def _migrate_description(path: Path, description: Description, database: Database) -> None:
-    """Write a hub.toml of an older form anew; the old one stays whole until the new one is."""
-    if read_toml(path.read_text()).get("format") in (FORMAT, FORMAT_OF_SEVERAL):
-        return
-    with database.transaction():  # another process that opens the hub writes the same
-        _replace_text(path, description.to_toml())
-
-
-def _replace_text(path: Path, text: str) -> None:
-    """Write a file anew; the old one stays whole until the new one is."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.touch(mode=0o600)
-        partial.write_text(text)
-        partial.chmod(path.stat().st_mode & 0o777)
-        partial.replace(path)
-        synchronise(path.parent)
-    except OSError as error:
-        raise DeviceError(f"{path}: {error.strerror}") from error
 
 
 def _public_key(path: Path) -> Ed25519PublicKey:

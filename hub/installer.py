@@ -20,7 +20,7 @@ from typing import Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from hub.applet_host.services import granted_registers
+from hub.applet_host.registers import granted_registers
 from hub.card.entries import Kind, Privilege, RegistryEntry
 from hub.card.line import Line
 from hub.card.open import Card
@@ -44,6 +44,7 @@ from hub.machine.library import (
 from hub.machine.linking import imports_of, link, linked_bundle
 from hub.machine.manifest import Manifest
 from hub.machine.packed import bundles_of, pack, require_successor, signer_of
+from hub.text import dotted
 from protocols.canonical.signing import key_id_of
 from protocols.enrolment import Enrolment, following_version
 from protocols.packages.load_file import PackageImport
@@ -239,7 +240,7 @@ class Installer:
         if (there := self.card.find(file.aid)) is not None:
             raise InstallationError(
                 f"{file.aid.hex().upper()} is on the card already, version"
-                f" {_dotted(there.version)}: `meterlet applet upgrade` puts another in its place"
+                f" {dotted(there.version)}: `meterlet applet upgrade` puts another in its place"
             )
         self.tell(lambda manager: manager.load(package.cap, progress=progress))
 
@@ -298,8 +299,8 @@ class Installer:
                 )
             if cap.file.version <= loaded.version:
                 raise InstallationError(
-                    f"the package has version {_dotted(cap.file.version)}, and"
-                    f" {_dotted(loaded.version)} is installed"
+                    f"the package has version {dotted(cap.file.version)}, and"
+                    f" {dotted(loaded.version)} is installed"
                 )
             if library:
                 require_next_library(old, cap.file.bundle, vendors)
@@ -524,10 +525,6 @@ class Installer:
         for aid in (applet, package, domain, owner):
             with suppress(CardRefused):
                 manager.delete(aid)
-
-
-def _dotted(version: bytes) -> str:
-    return ".".join(str(number) for number in version)
 
 
 def the_one(bundles: Sequence[Bundle], applet: bytes = b"") -> Bundle:

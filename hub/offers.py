@@ -20,6 +20,7 @@ from hub.machine.bundle import Bundle
 from hub.machine.consent_terms import terms_of, widens
 from hub.machine.errors import MachineError
 from hub.machine.linking import linked_bundle
+from hub.text import dotted
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ def _offer(device: Device, registry: Registry, entry: RegistryEntry, offered: Ke
         if instance.package in affected
     )
     is_older = offered.version < entry.version
-    version, in_place = _dotted(offered.version), _dotted(entry.version)
+    version, in_place = dotted(offered.version), dotted(entry.version)
     return Offer(entry.aid, offered.digest, version, in_place, is_older, applets)
 
 
@@ -192,7 +193,3 @@ def managed_by(installer: Installer, applet: bytes) -> RegistryEntry:
             f"applet {applet.hex().upper()} belongs to the card's issuer, not to its recipient"
         )
     return domain
-
-
-def _dotted(version: bytes) -> str:
-    return ".".join(str(number) for number in version)

@@ -20,8 +20,9 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from hub.durable import synchronise
 from hub.vault.database import DatabaseBusy, is_busy
-from hub.vault.key_file import NEXT_SUFFIX, synchronise
+from hub.vault.key_file import NEXT_SUFFIX
 
 MAKING: Final = ".custody"
 READY: Final = ".custody.ready"
@@ -73,7 +74,7 @@ def _remove_left_over(folder: Path) -> None:
 def put_in_place(folder: Path) -> None:
     """Make the new files the hub's; what is left to do is for `finish_replacing`."""
     for path in sorted((folder / MAKING).rglob("*")):
-        _to_disk(path)
+        synchronise(path)
     (folder / MAKING).rename(folder / READY)
     synchronise(folder)
 
@@ -190,11 +191,3 @@ def _remove(folder: Path) -> None:
         if path.is_file():
             _overwrite(path)
     shutil.rmtree(folder)
-
-
-def _to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

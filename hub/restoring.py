@@ -20,7 +20,8 @@ from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hub.device import COMPONENTS, Device
+from hub.components import COMPONENTS
+from hub.device import Device
 from hub.disclosure import Disclosure, LogTampered
 from hub.vault.database import Database, DatabaseBusy, DatabaseError
 from protocols.log_head import LogHead

@@ -37,9 +37,14 @@ def missing_in_words(number: int) -> str:
     return f"{counted(number, 'slot')} {'is' if number == 1 else 'are'} missing"
 
 
-def printable(text: str) -> str:
+def printable(text: str, instead: str = "\N{REPLACEMENT CHARACTER}") -> str:
     """Return text of a stranger's making with nothing in it that a terminal would obey."""
-    return "".join(mark if mark.isprintable() else "\N{REPLACEMENT CHARACTER}" for mark in text)
+    return "".join(mark if mark.isprintable() else instead for mark in text)
+
+
+def dotted(version: bytes) -> str:
+    """Return a package's version as people write it: `1.2`."""
+    return ".".join(str(number) for number in version)
 
 
 def printed_id(meter: bytes) -> str:

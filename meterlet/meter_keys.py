@@ -14,10 +14,12 @@ from typing import Any, Final
 
 import rich_click as click
 
+from meterlet.hex_type import Hex
 from meterlet.meter_views.capture import MeterSecrets
 from meterlet.secret_files import NOT_SHOWN
 
-SYSTEM_TITLE_SIZE: Final = 8
+SYSTEM_TITLE: Final = Hex("a system title of 16 hexadecimal digits", (8,))
+"""By which a meter of DLMS is known."""
 _KEY: Final = re.compile(r"(?:[0-9a-fA-F]{32}|[0-9a-fA-F]{64})", re.ASCII)
 IN_ARGUMENTS: Final = (
     "a key among the arguments is seen by all who use this computer: keep it in a file of mode"
@@ -55,26 +57,6 @@ class KeyOrFile(click.ParamType[bytes]):
         return read_meter_key(Path(text))
 
 
-class SystemTitle(click.ParamType[bytes]):
-    """The 8 bytes by which a meter of DLMS is known, in hex."""
-
-    name = "HEX"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> bytes:
-        """Return the system title."""
-        if isinstance(value, bytes):
-            return value
-        try:
-            title = bytes.fromhex(str(value))
-        except ValueError:
-            title = b""
-        if len(title) != SYSTEM_TITLE_SIZE:
-            self.fail(f"{value!r} is not a system title of 16 hexadecimal digits", param, ctx)
-        return title
-
-
 def secrets_options(command: Callable[..., None]) -> Callable[..., None]:
     """Let a command be told what enciphered telegrams need: it gets `secrets`, `MeterSecrets`."""
 
@@ -93,7 +75,7 @@ def secrets_options(command: Callable[..., None]) -> Callable[..., None]:
     wrapped: Callable[..., None] = run
     wrapped = click.option(
         "--system-title",
-        type=SystemTitle(),
+        type=SYSTEM_TITLE,
         help="Who sends, for messages of DLMS that do not say it.",
     )(wrapped)
     for name, what in (("--auth-key", "authentication key"), ("--key", "encryption key")):

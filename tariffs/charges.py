@@ -28,8 +28,6 @@ LinearCharge: TypeAlias = EnergyCharge | SeriesCharge
 """Each slot has a price; the amount is the sum of price times use."""
 RememberingCharge: TypeAlias = BlockCharge | DemandCharge | NetCharge
 """The amount may depend on the bills before."""
-SummedCharge: TypeAlias = NetCharge | GasCharge
-"""The amount is worked out from sums of use, and not slot by slot."""
 MeteredCharge: TypeAlias = LinearCharge | RememberingCharge | GasCharge
 """The amount depends on readings."""
 FixedCharge: TypeAlias = StandingCharge | CapacityCharge

@@ -16,7 +16,7 @@ from tariffs.memory import Quantity
 from tariffs.net import NetCharge, NetRule
 from tariffs.periods import NEW_YEAR, YearStart
 from tariffs.rounding import format_decimal
-from tariffs.schedule import ALL_DAYS, DAY_NAMES, MINUTES, Schedule, When
+from tariffs.schedule import ALL_DAYS, DAY_NAMES, MINUTES, Schedule, When, minute_text
 from tariffs.settlement import Credit, Settlement
 from tariffs.steps import Cap, Step, Tax
 from tariffs.timetable import Exceptions, Signal, Timetable
@@ -41,15 +41,11 @@ def days_text(days: int) -> str:
 def when_text(rule: When) -> str:
     """Return a rule, such as "Mon-Fri 06:00-22:00 (06-01 to 08-31)"."""
     days = "" if rule.days in (ALL_DAYS, WEEK) else days_text(rule.days)
-    times = ", ".join(f"{_clock(begin)}-{_clock(until)}" for begin, until in rule.times)
+    times = ", ".join(f"{minute_text(begin)}-{minute_text(until)}" for begin, until in rule.times)
     dates = ", ".join(map(str, rule.dates))
     whole = rule.times == ((0, MINUTES),)
     parts = [days, "" if whole and (days or dates) else times, dates and f"({dates})"]
     return " ".join(part for part in parts if part)
-
-
-def _clock(minute: int) -> str:
-    return f"{minute // 60:02}:{minute % 60:02}"
 
 
 def price_text(micro: int, currency: str) -> str:

@@ -110,15 +110,16 @@ class When:
         for begin, until in self.times:
             if not 0 <= begin < until <= MINUTES:
                 raise MalformedTariff(
-                    f"impossible time {_clock(begin)}-{_clock(until)}: it must begin before it"
-                    " ends, within one day (write 22:00-24:00 and 00:00-06:00)"
+                    f"impossible time {minute_text(begin)}-{minute_text(until)}: it must begin"
+                    " before it ends, within one day (write 22:00-24:00 and 00:00-06:00)"
                 )
         for (_, until), (begin, _) in pairwise(self.times):
             if begin < until:
-                raise MalformedTariff(f"times are out of order or overlap at {_clock(begin)}")
+                raise MalformedTariff(f"times are out of order or overlap at {minute_text(begin)}")
 
 
-def _clock(minute: int) -> str:
+def minute_text(minute: int) -> str:
+    """Return a minute of the day as a clock shows it."""
     return f"{minute // 60:02}:{minute % 60:02}"
 
 
@@ -222,13 +223,13 @@ class Schedule:
             if begin < at:
                 other = self.names[plan[-1][2]]
                 raise MalformedTariff(
-                    f"the bands {other} and {self.names[band]} overlap at {_clock(begin)}"
+                    f"the bands {other} and {self.names[band]} overlap at {minute_text(begin)}"
                     + self._where(kind, example)
                 )
             if begin > at:
                 if rest is None:
                     raise MalformedTariff(
-                        f"no band is in force at {_clock(at)}-{_clock(begin)}"
+                        f"no band is in force at {minute_text(at)}-{minute_text(begin)}"
                         + self._where(kind, example)
                     )
                 _append(plan, at, begin, rest)

@@ -2,6 +2,7 @@
 import gc
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,6 +14,9 @@ from tests.support.postgresql import remove_usual_server
 from tests.support.quick_program import stop_quick_program
 from tests.support.soak import IS_SOAKING
 from tests.support.town import remove_usual_town
+
+if TYPE_CHECKING:
+    from tests.support.hubs import Hub
 
 # Nothing here is a timed test: a slow or busy computer must not fail one.
 settings.register_profile(
@@ -77,3 +81,30 @@ def demo_folder(tmp_path_factory: pytest.TempPathFactory, machine: AppletMachine
 def demo_home(demo_folder: Path) -> Path:
     """The hub of the same."""
     return demo_folder / "hub"
+
+
+@pytest.fixture(scope="session")
+def closed_hubs(tmp_path_factory: pytest.TempPathFactory, machine: AppletMachine) -> list["Hub"]:
+    """Six hubs with the aggregation applet; to be copied (`tests.support.hubs.copies`)."""
+    from tests.support.hubs import make_templates
+
+    return make_templates(tmp_path_factory.mktemp("hubs"), 6, machine)
+
+
+@pytest.fixture(scope="session")
+def settled_hubs(tmp_path_factory: pytest.TempPathFactory, machine: AppletMachine) -> list["Hub"]:
+    """The same, with the applet that settles at prices."""
+    from tests.support.hubs import make_settled
+
+    return make_settled(tmp_path_factory.mktemp("settled-hubs"), 6, machine)
+
+
+@pytest.fixture(scope="session")
+def dialling_home(
+    tmp_path_factory: pytest.TempPathFactory, machine: AppletMachine
+) -> tuple[Path, Any]:
+    """The folder of a home that dials, and its enrolment; to be copied (`dialled`), not used."""
+    from tests.support.dialled_home import make_dialling_home
+
+    folder = tmp_path_factory.mktemp("dialling-home")
+    return folder, make_dialling_home(folder, machine)

@@ -34,7 +34,6 @@ from protocols.log_head import (
 from protocols.secure_channel.conversation import Conversation, Pause
 from protocols.secure_channel.errors import CardRefused, RemoteChannelError
 from protocols.secure_channel.host import CardDialogue
-from protocols.secure_channel.keys import StaticKeys
 from protocols.secure_channel.put_key import putting_static_keys
 from protocols.told_outputs import NOT_SET
 from utility_server.errors import ChannelBroken, HubPutBack, HubRefused
@@ -149,26 +148,6 @@ class HubConversations:
                 yield from putting_static_keys(
                     dialogue, proposed.key_version, proposed.keys, replaces=current.key_version
                 )
-
-    def manage(
-        self, domain: bytes, keys: StaticKeys, key_version: int, commands: Sequence[CommandApdu]
-    ) -> Conversation[list[ResponseApdu]]:
-        """Return what a security domain answers to commands in its channel, one after the other.
-
-        It ends with the first answer that is not a success, which is returned, too.
-        """
-        dialogue = CardDialogue()
-        answers: list[ResponseApdu] = []
-        with in_words():
-            yield from dialogue.select(domain)
-            challenge = self.randomness(HOST_CHALLENGE_SIZE)
-            yield from dialogue.open_scp03(keys, challenge, key_version=key_version)
-            for command in commands:
-                response = yield from dialogue.send(command)
-                answers.append(response)
-                if not response.is_success:
-                    break
-        return answers
 
     def relay(self, applet: bytes, command: CommandApdu) -> Conversation[bytes]:
         """Return what an applet answers to a command that protects itself: no channel, no keys."""

@@ -14,6 +14,7 @@ from typing import Final, Self
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from utility_server.durable import synchronise
 from utility_server.errors import StoreError
 
 _SIZE: Final = 32
@@ -56,15 +57,25 @@ def public_pem(key: Ed25519PublicKey) -> bytes:
 
 
 def write_secret(path: Path, secret: bytes) -> None:
-    """Write a new file of mode 0600; raise `StoreError` where there is one already."""
+    """Write a new file of mode 0600; raise `StoreError` where there is one already.
+
+    It is on the disk when this returns; where it cannot be, nothing of it stays.
+    """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from None
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secret)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secret)
+            file.flush()
+            os.fsync(file.fileno())
+        synchronise(path.parent)
+    except BaseException as error:  # cut off, too: half a key is none
+        path.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise StoreError(f"{path}: {error.strerror}") from None
+        raise
 
 
 def read_secret(path: Path, size: int | None = None) -> bytes:

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from protocols.aggregation.errors import MalformedMessage
 from protocols.aggregation.revocations import RevocationList
+from utility_server.durable import replace_file
 from utility_server.errors import EnrolmentRefused, StoreError
 from utility_server.folders import alone_in
 
@@ -73,7 +74,5 @@ def take_revocations(folder: Path, authorities: Sequence[bytes], data: bytes) ->
                 raise EnrolmentRefused(
                     f"list {new.number} does not go on from list {known.number}, which is known"
                 )
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_bytes(data)
-        partial.replace(path)
+        replace_file(path, data)
     return new

@@ -6,7 +6,7 @@ Public:  the round's terms and roster; of each contributor the commitment A[i] t
 Secret:  each household's values x[i], and every sum over fewer households than all contributors.
 Claim:   values[t] = Σ x[i][t] over the contributors.
 Proof:   the sum's limbs V and the sum R of the blindings; anyone who has them checks
-         Σ_l V[l]·G[l] + R·G = Σ A[i] (`protocols.aggregation.opening`).
+         Σ_l V[l]·G[l] + R·G = Σ A[i] (`protocols.aggregation.decryption`).
 
 Binding while nobody knows a logarithm among the generators: a sum that opens is that of what the
 certifiers signed, whoever relayed, multiplied or decrypted it. It shows no household: R and V are

@@ -17,8 +17,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
-from dlms_codec.axdr import encode_length
-from dlms_codec.errors import EncodingError, MalformedDlms
+from dlms_codec.axdr import encode_byte, encode_length
+from dlms_codec.errors import MalformedDlms
 from dlms_codec.reader import Reader
 
 _CONTEXT: Final = bytes.fromhex("60857405 0801")
@@ -156,7 +156,7 @@ class Rlre:
 
 
 def _encode_release(tag: int, reason: int | None, information: bytes | None) -> bytes:
-    code = None if reason is None else _byte(reason)
+    code = None if reason is None else encode_byte(reason)
     return _encode(tag, ((0x80, code), (0xBE, _wrapped(4, information))))
 
 
@@ -171,14 +171,8 @@ def _tlv(tag: int, value: bytes) -> bytes:
     return bytes([tag]) + encode_length(len(value)) + value
 
 
-def _byte(value: int) -> bytes:
-    if not 0 <= value < 256:
-        raise EncodingError(f"{value} does not fit one byte")
-    return bytes([value])
-
-
 def _integer(value: int) -> bytes:
-    return b"\x02\x01" + _byte(value)
+    return b"\x02\x01" + encode_byte(value)
 
 
 def _wrapped(tag: int, value: bytes | None) -> bytes | None:
@@ -186,13 +180,13 @@ def _wrapped(tag: int, value: bytes | None) -> bytes | None:
 
 
 def _bits(value: int | None) -> bytes | None:
-    return None if value is None else b"\x07" + _byte(value)
+    return None if value is None else b"\x07" + encode_byte(value)
 
 
 def _oid(prefix: bytes, arc: int | None, *, explicit: bool = False) -> bytes | None:
     if arc is None:
         return None
-    return (b"\x06\x07" if explicit else b"") + prefix + _byte(arc)
+    return (b"\x06\x07" if explicit else b"") + prefix + encode_byte(arc)
 
 
 # Decoding: fields that are as they should be get a name; then what encoding gives is compared.

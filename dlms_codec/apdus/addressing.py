@@ -7,7 +7,7 @@ import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dlms_codec.axdr import encode_data, encode_length, encode_octets
+from dlms_codec.axdr import encode_byte, encode_data, encode_length, encode_octets, encode_two
 from dlms_codec.data import Data
 from dlms_codec.errors import EncodingError, MalformedDlms
 from dlms_codec.obis import Obis
@@ -61,6 +61,21 @@ class SelectiveAccess:
     parameters: Data
 
 
+def _numbered(class_id: int, obis: Obis, number: int) -> bytes:
+    """Return an attribute or method of an object; its number has a sign."""
+    return (
+        encode_two(class_id)
+        + obis.code
+        + encode_byte(number & 0xFF if -128 <= number < 0 else number)
+    )
+
+
+def _read_numbered(reader: Reader) -> tuple[int, Obis, int]:
+    class_id, obis = reader.uint(2), Obis(reader.take(6))
+    number = reader.uint(1)
+    return class_id, obis, number - 256 if number > 127 else number
+
+
 @dataclass(frozen=True, slots=True)
 class Attribute:
     """An attribute of an object, or a part of it."""
@@ -79,8 +94,7 @@ class Attribute:
 
     def encode_plain(self) -> bytes:
         """Return the descriptor without a word about a part."""
-        number = _byte(self.attribute & 0xFF if -128 <= self.attribute < 0 else self.attribute)
-        return _two(self.class_id) + self.obis.code + number
+        return _numbered(self.class_id, self.obis, self.attribute)
 
     @classmethod
     def read(cls, reader: Reader) -> Attribute:
@@ -94,9 +108,7 @@ class Attribute:
     @classmethod
     def read_plain(cls, reader: Reader) -> Attribute:
         """Return the descriptor that stands here, where no part can be named."""
-        class_id, obis = reader.uint(2), Obis(reader.take(6))
-        number = reader.uint(1)
-        return cls(class_id, obis, number - 256 if number > 127 else number)
+        return cls(*_read_numbered(reader))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +121,12 @@ class Method:
 
     def encode(self) -> bytes:
         """Return the descriptor."""
-        number = _byte(self.method & 0xFF if -128 <= self.method < 0 else self.method)
-        return _two(self.class_id) + self.obis.code + number
+        return _numbered(self.class_id, self.obis, self.method)
 
     @classmethod
     def read(cls, reader: Reader) -> Method:
         """Return the descriptor that stands here."""
-        class_id, obis = reader.uint(2), Obis(reader.take(6))
-        number = reader.uint(1)
-        return cls(class_id, obis, number - 256 if number > 127 else number)
+        return cls(*_read_numbered(reader))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +165,7 @@ def encode_result(result: Value | Failure) -> bytes:
     """Return a value, or why there is none."""
     if isinstance(result, Value):
         return b"\0" + encode_data(result.data)
-    return b"\x01" + _byte(result.result)
+    return b"\x01" + encode_byte(result.result)
 
 
 def read_result(reader: Reader) -> Value | Failure:
@@ -193,18 +202,6 @@ def encode_list(items: Iterable[bytes]) -> bytes:
     return encode_length(len(items)) + b"".join(items)
 
 
-def _byte(value: int) -> bytes:
-    if not 0 <= value < 256:
-        raise EncodingError(f"{value} does not fit one byte")
-    return bytes([value])
-
-
-def _two(value: int) -> bytes:
-    if not 0 <= value < 1 << 16:
-        raise EncodingError(f"{value} does not fit two bytes")
-    return value.to_bytes(2, "big")
-
-
 def _four(value: int) -> bytes:
     if not 0 <= value < 1 << 32:
         raise EncodingError(f"{value} does not fit four bytes")
@@ -213,7 +210,7 @@ def _four(value: int) -> bytes:
 
 def head(tag: int, choice: int, invoke: int) -> bytes:
     """Return how a service begins: its tag, which form, invoke id and priority."""
-    return bytes([tag, choice]) + _byte(invoke)
+    return bytes([tag, choice]) + encode_byte(invoke)
 
 
 def block_number(value: int) -> bytes:

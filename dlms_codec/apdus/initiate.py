@@ -11,7 +11,7 @@ import enum
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
-from dlms_codec.axdr import encode_octets
+from dlms_codec.axdr import encode_octets, encode_two
 from dlms_codec.errors import EncodingError, MalformedDlms
 from dlms_codec.reader import Reader
 
@@ -100,7 +100,7 @@ class InitiateResponse:
             _encode_quality(self.quality),
             bytes([self.version]),
             _encode_conformance(self.conformance, self.longest),
-            _two(self.name),
+            encode_two(self.name),
         ))  # fmt: skip
 
 
@@ -130,13 +130,7 @@ def _encode_quality(quality: int | None) -> bytes:
 def _encode_conformance(conformance: Conformance, longest: int) -> bytes:
     if not 0 <= int(conformance) < 1 << 24:
         raise EncodingError("conformance has 24 bits")
-    return _CONFORMANCE + int(conformance).to_bytes(3, "big") + _two(longest)
-
-
-def _two(value: int) -> bytes:
-    if not 0 <= value < 1 << 16:
-        raise EncodingError(f"{value} does not fit two bytes")
-    return value.to_bytes(2, "big")
+    return _CONFORMANCE + int(conformance).to_bytes(3, "big") + encode_two(longest)
 
 
 def _read_conformance(reader: Reader) -> tuple[Conformance, int]:

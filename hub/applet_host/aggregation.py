@@ -53,7 +53,7 @@ SHORTEST_DAY: Final = 23 * 3600
 
 @dataclass(frozen=True, slots=True)
 class HubAggregation:
-    """`protocols.platform.Aggregation` of one applet."""
+    """`protocols.platform.services.Aggregation` of one applet."""
 
     applet: bytes
     package: bytes

@@ -16,7 +16,7 @@ class PeerBroke(AppletRefused):
 
 @dataclass(frozen=True, slots=True)
 class AppletTransactions(Transactions):
-    """`protocols.platform.Transactions` of whichever applet is at work."""
+    """`protocols.platform.services.Transactions` of whichever applet is at work."""
 
     stack: CommandStack
 
@@ -44,7 +44,7 @@ class AppletTransactions(Transactions):
 
 @dataclass(frozen=True, slots=True)
 class AppletPeers:
-    """`protocols.platform.Peers` of one applet."""
+    """`protocols.platform.services.Peers` of one applet."""
 
     client: bytes
     stack: CommandStack

@@ -30,15 +30,10 @@ from hub.applet_host.desk import StatementDesk
 from hub.applet_host.jobs import SW_BUSY, ProofJobs, WorkInProgress
 from hub.applet_host.memory import forget_memory
 from hub.applet_host.peers import AppletPeers, AppletTransactions, PeerBroke
-from hub.applet_host.services import (
-    AppletStore,
-    HubCalendar,
-    HubClock,
-    HubLog,
-    HubReadings,
-    HubStatements,
-    granted_registers,
-)
+from hub.applet_host.registers import granted_registers
+from hub.applet_host.services import HubCalendar, HubClock, HubReadings
+from hub.applet_host.statements import HubStatements
+from hub.applet_host.store import AppletStore, HubLog
 from hub.applet_host.versions import OtherVersion
 from hub.card.applet_runtime import AppletContext, AppletRefused, RegisteredApplet
 from hub.card.registry import Registry

@@ -17,6 +17,7 @@ from hub.card.keys.keystore import KeyStore
 from hub.card.profile import CardProfile
 from hub.card.registry import Registry
 from hub.card.status import CardRefusal, Sw
+from hub.text import dotted
 from protocols.packages.load_file import LoadFile
 
 _DOMAINS_ONLY: Final = (
@@ -65,10 +66,6 @@ _OF_ONE: Final = Privilege.CARD_RESET | Privilege.FINAL_APPLICATION
 """What the issuer's domain has until an application has it, and then not (GPCS 6.6.2)."""
 MOVES: Final = 0x2000082
 """The data object, out of reach of GET DATA, for what C9 of a domain says of extradition."""
-
-
-def _dotted(version: bytes) -> str:
-    return ".".join(str(number) for number in version)
 
 
 def instance_of(entry: RegistryEntry) -> RegisteredApplet:
@@ -308,7 +305,7 @@ class ContentManager:
         """Return if all that a package imports is on the card (Java Card VM 3.1, 4.5 and 6.7)."""
         for one in file.imports:
             there = self._registry.find(one.aid)
-            name = f"{one.aid.hex().upper()} {_dotted(one.version)}"
+            name = f"{one.aid.hex().upper()} {dotted(one.version)}"
             if there is None or there.kind is not Kind.PACKAGE:
                 raise CardRefusal(
                     Sw.CONDITIONS_NOT_SATISFIED, f"the package imports {name}: load that first"
@@ -318,7 +315,7 @@ class ContentManager:
             if not one.is_met_by(there.version):
                 raise CardRefusal(
                     Sw.CONDITIONS_NOT_SATISFIED,
-                    f"the package imports {name}, and {_dotted(there.version)} is on the card",
+                    f"the package imports {name}, and {dotted(there.version)} is on the card",
                 )
 
     def install(

@@ -20,6 +20,7 @@ from hub.card.entries import Kind, RegistryEntry
 from hub.card.other_versions import KeptVersion, OtherVersions, Place, kept
 from hub.card.registry import Registry
 from hub.card.status import CardRefusal, Sw
+from hub.text import dotted
 from protocols.packages.load_file import LoadFile
 
 UPGRADE: Final = "upgrade"
@@ -54,7 +55,7 @@ class PackageUpgrades:
         if file.version <= entry.version:
             raise CardRefusal(
                 Sw.CONDITIONS_NOT_SATISFIED,
-                f"version {_dotted(file.version)} is not newer than {_dotted(entry.version)}",
+                f"version {dotted(file.version)} is not newer than {dotted(entry.version)}",
             )
         self._take(domain, entry, kept_of(file))
         self.begin(domain, b"")
@@ -99,7 +100,7 @@ class PackageUpgrades:
             raise CardRefusal(
                 Sw.CONDITIONS_NOT_SATISFIED, "the resident has refused just this version"
             )
-        instances = [instance_of(one) for one in self._check(entry, new.file)]
+        instances = [instance_of(one) for one in self._check(new.file)]
         # What asks for more than the resident has agreed to never runs before the resident's yes.
         if not self._runtime.asks_for_more(new.file, instances):
             self._switch(entry, new, carries=True, keeps=True)
@@ -119,7 +120,7 @@ class PackageUpgrades:
         `carries`: the consents go over. `keeps`: the one that was there may be put back.
         """
         file = new.file
-        instances = [instance_of(one) for one in self._check(entry, file)]
+        instances = [instance_of(one) for one in self._check(file)]
         if carries:
             self._runtime.carry_consents(file, instances)
         self._runtime.upgrade(file, instances)
@@ -140,7 +141,7 @@ class PackageUpgrades:
         self._content.require_code_memory(self._content.domain(entry.domain), 0)
         self._runtime.tell_of_version(entry.aid, file.version, "in place")
 
-    def _check(self, entry: RegistryEntry, file: LoadFile) -> list[RegistryEntry]:
+    def _check(self, file: LoadFile) -> list[RegistryEntry]:
         """Return the instances that go with a version; raise `CardRefusal` where it does not fit.
 
         They are those of the package or, where it is a library, of those that import it.
@@ -150,8 +151,8 @@ class PackageUpgrades:
             if not wish.is_met_by(file.version):
                 raise CardRefusal(
                     Sw.CONDITIONS_NOT_SATISFIED,
-                    f"{importer.hex().upper()} imports version {_dotted(wish.version)}:"
-                    f" {_dotted(file.version)} is another major one",
+                    f"{importer.hex().upper()} imports version {dotted(wish.version)}:"
+                    f" {dotted(file.version)} is another major one",
                 )
         if importers and file.modules:
             raise CardRefusal(Sw.WRONG_DATA, "what others import stays a library")
@@ -194,7 +195,3 @@ def _session(domain: RegistryEntry) -> str:
     """Return the property of a domain's announcement: none stands in another's way."""
     own = domain.kind is not Kind.ISSUER_DOMAIN
     return f"{UPGRADE} {domain.aid.hex()}" if own else UPGRADE
-
-
-def _dotted(version: bytes) -> str:
-    return ".".join(str(number) for number in version)

@@ -10,7 +10,6 @@ The key of now stays in use until a certificate for the next one is there.
 Errors: RecipientError
 """
 
-import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +31,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from hub.dialling.errors import NoCertificate, RecipientError
 from hub.dialling.recipient import how_to_ask, recipient_folder
+from hub.durable import replace_file
 from hub.metering import MeteredRegister
 from hub.vault.secret_file import read_secret, write_secret
 from protocols.hub_certificates import (
@@ -212,12 +212,7 @@ def _has_issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool
 
 
 def _replace(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        replace_file(path, content)
     except OSError as error:
         raise RecipientError(f"{path}: {error.strerror}") from None

@@ -3,26 +3,20 @@
 
 from hub.disclosure.cells import Form
 from hub.disclosure.consent_record import CONSENT_COMPONENT
-from hub.disclosure.consents import (
-    LEAST_MINUTES,
-    Consent,
-    ConsentTerms,
-    UnknownConsent,
-)
+from hub.disclosure.consents import LEAST_MINUTES, Consent, ConsentTerms, UnknownConsent
 from hub.disclosure.guard import Disclosure
 from hub.disclosure.knowledge import Knowledge, knowledge_of
 from hub.disclosure.log import LOG_COMPONENT, DisclosureLog, LogEntry, LogTampered
+from hub.disclosure.numbers import Number, number_of
 from hub.disclosure.refusals import count_refusals
 from hub.disclosure.requests import (
     AggregateRequest,
     ExportRequest,
-    Number,
     OutputRequest,
     Publication,
     Release,
     ReleaseRequest,
     Weights,
-    number_of,
 )
 from hub.disclosure.rules import ReleaseRefused
 from hub.disclosure.strangers import STRANGERS_COMPONENT, StrangerCounts

@@ -25,7 +25,7 @@ broke; the rules, in order:
 
 The same number again tells nothing new: it is answered, and counts once.
 
-*Fineness* and *window* hold for every set of recipients (`_check_together`). What was told is held
+*Fineness* and *window* hold for every set of recipients (`together`). What was told is held
 to the terms that were in force then, which are on record with it.
 
 Energy that belongs to no slot has rules of its own (`unattributed`).
@@ -42,93 +42,47 @@ Refusals follow from what was asked and told, never from what was used. docs/gua
 theorem that these rules keep.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from hashlib import sha256
-from itertools import combinations, pairwise
-from typing import Any, Final
+from typing import Any
 
-from hub.disclosure.cells import Form, Opening, Refinement, refine, relative, sums_may_tell
 from hub.disclosure.consent_record import ConsentRecord
-from hub.disclosure.consents import (
-    Consent,
-    ConsentTerms,
-    UnknownConsent,
-)
-from hub.disclosure.frequency import check_often
+from hub.disclosure.consents import Consent, ConsentTerms, UnknownConsent
+from hub.disclosure.counts import check_counts
 from hub.disclosure.knowledge import Knowledge, knowledge_of
 from hub.disclosure.limits import check_limits
 from hub.disclosure.log import DisclosureLog, LogEntry
+from hub.disclosure.numbers import PRICED, Number, ReleasedNumber
+from hub.disclosure.opened import OpenedSlots
 from hub.disclosure.published import check_published, publication_facts
-from hub.disclosure.records import (
-    number_facts,
-    release_of,
-    request_facts,
-    terms_facts,
-)
+from hub.disclosure.records import number_facts, release_of, request_facts, terms_facts
 from hub.disclosure.refusals import RefusalMemo, RefusalSums
 from hub.disclosure.requests import (
-    PRICED,
     AggregateRequest,
     ExportRequest,
-    Number,
     OutputRequest,
     Release,
     ReleaseRequest,
     wanted,
 )
-from hub.disclosure.revised import revised_of
 from hub.disclosure.rules import (
-    MOST_OPENERS,
     ReleaseRefused,
-    check_alignment,
-    check_count,
-    check_fineness,
     check_memory,
     check_prices,
     check_size,
-    check_slot_bits,
     check_spacing,
-    check_stretches,
-    check_windows,
-    entangled,
     spread_of,
 )
 from hub.disclosure.strangers import StrangerRecord
 from hub.disclosure.sums import check_sum
+from hub.disclosure.together import check_together
 from hub.disclosure.unattributed import KIND as UNATTRIBUTED
 from hub.disclosure.unattributed import UnattributedRequest, check_unattributed
 from hub.vault.database import Database
 from protocols.amounts import Count, Reading
 from protocols.log_head import LogHead
-
-_MINUTE: Final = 60
-
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """A number on record, and to whom it was told."""
-
-    number: Number
-    asker: tuple[bytes, str, str]
-    """Applet, recipient and purpose."""
-    sequence: int
-
-    @property
-    def source(self) -> str:
-        """Where it is found, for the resident."""
-        _, recipient, purpose = self.asker
-        return f"entry {self.sequence} ({recipient}, {purpose})" if self.sequence else ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """Slots that a recipient was opened, and how finely the consent allowed it."""
-
-    opening: Opening
-    recipient: str
-    least_minutes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,9 +301,8 @@ class Disclosure:
         """
         try:
             self._check_export(request)
-            told, opening = self._told(), _opening_of_export(request.facts)
-            fresh = _Opened(opening, request.recipient, request.resolution_minutes)
-            _check_together([], [fresh], told, self._openings(told))
+            told, fresh = self._told(), OpenedSlots.of_export(request.facts)
+            check_together([], [fresh], told, self._openings(told))
         except ReleaseRefused as refused:
             self.refusals.note(request.facts, refused)
             raise
@@ -478,7 +431,7 @@ class Disclosure:
         fresh = [n for n in _as_recorded(request, terms) if n.identity not in own]
         if not fresh:
             return  # the same numbers again: nothing new is told
-        _check_counts(fresh, terms, [one for one in told if one.asker == asker])
+        check_counts(fresh, terms, [one for one in told if one.asker == asker])
         _check_limits(fresh, terms, told)
         samples = [number for number in fresh if number.kind == Reading.kind]
         opened = self._openings(told)
@@ -486,35 +439,31 @@ class Disclosure:
             sampled = [*samples, *(one.number for one in told)]
             check_spacing((form, n.least_minutes) for n in sampled for form in n.forms)
         fresh_openings = [
-            _Opened(_opening_of(form), request.recipient, number.least_minutes)
+            OpenedSlots.of_sample(form, request.recipient, number.least_minutes)
             for number in samples
             for form in number.forms
         ]
         sums = [number for number in fresh if number.kind != Reading.kind]
-        _check_together(sums, fresh_openings, told, opened)
+        check_together(sums, fresh_openings, told, opened)
 
-    def _told(self) -> list[_Told]:
+    def _told(self) -> list[ReleasedNumber]:
         """Return the numbers on record."""
         return [
-            _Told(number, (one.applet, one.recipient, one.purpose), one.sequence)
+            ReleasedNumber(number, (one.applet, one.recipient, one.purpose), one.sequence)
             for one in self.releases()
             for number in one.numbers
         ]
 
-    def _openings(self, told: Sequence[_Told]) -> list[_Opened]:
+    def _openings(self, told: Sequence[ReleasedNumber]) -> list[OpenedSlots]:
         """Return the slots that were opened to recipients: by samples and exports."""
         opened = [
-            _Opened(_opening_of(form), one.asker[1], one.number.least_minutes)
+            OpenedSlots.of_sample(form, one.asker[1], one.number.least_minutes)
             for one in told
             for form in one.number.forms
             if form.is_sample
         ]
-        for entry in self.log.entries("export"):
-            facts = entry.facts
-            opened.append(
-                _Opened(_opening_of_export(facts), facts["recipient"], facts["resolution_minutes"])
-            )
-        return opened
+        exports = self.log.entries("export")
+        return opened + [OpenedSlots.of_export(entry.facts) for entry in exports]
 
     def _check_aggregate(self, request: AggregateRequest) -> None:
         terms = self._standing_terms(request.wanted)
@@ -545,9 +494,9 @@ def check_alone(request: ReleaseRequest, terms: Mapping[str, ConsentTerms]) -> N
     check_period(request, terms)
     _check_numbers(request, terms)
     numbers = _as_recorded(request, terms)
-    _check_counts(numbers, terms, [])
+    check_counts(numbers, terms, [])
     _check_limits(numbers, terms, [])
-    _check_together(numbers, [], [], [])
+    check_together(numbers, [], [], [])
 
 
 def check_period(request: ReleaseRequest, terms: Mapping[str, ConsentTerms]) -> None:
@@ -591,257 +540,8 @@ def _corrected_minutes(terms: Sequence[ConsentTerms]) -> int:
     return 0 if 0 in minutes else max(minutes)
 
 
-def _check_together(
-    fresh: Sequence[Number],
-    fresh_openings: Sequence[_Opened],
-    told: Sequence[_Told],
-    opened: Sequence[_Opened],
-) -> None:
-    """Hold what is asked for against all that was told, for every set of recipients.
-
-    A set whose finest consent about a stretch of time says m minutes was told nothing about it
-    under finer ones. So for each stretch between the edges of periods, and each m that consents
-    about it say, all numbers are looked at but the finer ones that are about this stretch: of
-    these, a bundle with slots in the stretch covers m minutes.
-    """
-    spans = [*fresh, *(_span_of(one.opening) for one in fresh_openings)]
-    sums = [one for one in told if one.number.kind != Reading.kind]
-    near = [sums[place] for place in entangled(spans, [one.number for one in sums])]
-    # A number that was told twice is one number, held to the coarser of its consents.
-    numbers: dict[bytes, tuple[Number, str]] = {}
-    sourced = [(one.number, one.source) for one in near] + [(number, "") for number in fresh]
-    for number, source in sourced:
-        known = numbers.get(number.identity)
-        if known is None or known[0].least_minutes < number.least_minutes:
-            numbers[number.identity] = number, source
-    if not numbers:
-        return
-    every = [*opened, *fresh_openings]
-    touched = [
-        one for one in every if any(_touches(one.opening, number) for number, _ in numbers.values())
-    ]
-    asked = None if fresh_openings else {number.identity for number in fresh}
-    together = _Together(list(numbers.values()), touched, asked)
-    for register, begin, end in together.stretches(spans):
-        together.check(register, begin, end)
-
-
-class _Together:
-    """Numbers that bear on each other, and the slots that recipients were opened."""
-
-    def __init__(
-        self,
-        numbers: Sequence[tuple[Number, str]],
-        opened: Sequence[_Opened],
-        asked: Collection[bytes] | None,
-    ) -> None:
-        """Take numbers with their sources; `asked` names those that are asked for, None: all."""
-        self._asked = asked
-        self._numbers = [number for number, _ in numbers]
-        self._sources = [source for _, source in numbers]
-        self._step = self._numbers[0].forms[0].slot_seconds
-        recipients = sorted({one.recipient for one in opened})
-        if len(recipients) > MOST_OPENERS:
-            raise ReleaseRefused(
-                "fineness", f"{len(recipients)} recipients hold single readings of the same time"
-            )
-        self._openings = [
-            [one.opening for one in opened if one.recipient in some]
-            for size in range(len(recipients) + 1)
-            for some in combinations(recipients, size)
-        ]
-        self._refined: dict[frozenset[int], list[tuple[list[Number], list[str], Refinement]]] = {}
-
-    def stretches(self, spans: Sequence[Number]) -> Iterator[tuple[str, int, int]]:
-        """Yield the stretches that numbers about some spans reach into, by register."""
-        for register in sorted({register for one in self._numbers for register in one.registers}):
-            own = [one for one in self._numbers if register in one.registers]
-            reached = [one for one in own if any(_meets(one, span) for span in spans)]
-            edges = sorted({edge for one in own for edge in (one.begin, one.end)})
-            for begin, end in pairwise(edges):
-                if any(one.begin <= begin and end <= one.end for one in reached):
-                    yield register, begin, end
-
-    def check(self, register: str, begin: int, end: int) -> None:
-        """Hold a stretch to the minutes and days of the consents about it."""
-        about = {
-            place: number
-            for place, number in enumerate(self._numbers)
-            if register in number.registers and number.begin <= begin and end <= number.end
-        }
-        near = register, begin, end
-        for minutes in sorted({number.least_minutes for number in about.values()}):
-            if minutes * _MINUTE <= self._step:
-                continue  # as fine as a slot: nothing is mixed, and bits are what counts
-            coarse = {n for n, one in about.items() if one.least_minutes >= minutes}
-            for days in sorted({about[place].least_days for place in coarse}):
-                kept = {place for place in coarse if about[place].least_days >= days}
-                left_out = about.keys() - kept
-                for numbers, sources, refinement in self._seen(left_out):
-                    before = self._before(numbers)
-                    asked = self._asked_spreads(numbers)
-                    check_fineness(refinement, numbers, minutes, sources, near, before, asked)
-                    check_stretches(refinement, days, near, before, numbers)
-                    for number, source in zip(numbers, sources, strict=True):
-                        if self._is_asked(number) and number.begin <= begin < number.end:
-                            check_windows(number, minutes, source)
-
-    def _is_asked(self, number: Number) -> bool:
-        return self._asked is None or number.identity in self._asked
-
-    def _asked_spreads(self, numbers: Sequence[Number]) -> dict[int, int]:
-        """Return the spreads of the numbers that are asked for, by place, as they are told."""
-        spreads = {one.identity: one.spread for one in self._numbers if self._is_asked(one)}
-        return {
-            place: spreads[number.identity]
-            for place, number in enumerate(numbers)
-            if number.identity in spreads
-        }
-
-    def _before(self, numbers: Sequence[Number]) -> Refinement | None:
-        """Return what was made of the numbers before: that of release 0.1 is as it is."""
-        if self._asked is None or all(number.spread for number in numbers):
-            return None
-        return _refined([one for one in numbers if not self._is_asked(one)])
-
-    def _seen(self, left_out: Collection[int]) -> list[tuple[list[Number], list[str], Refinement]]:
-        """Return all numbers but some as they look to each set of who was opened slots."""
-        key = frozenset(left_out)
-        if key not in self._refined:
-            kept = [place for place in range(len(self._numbers)) if place not in key]
-            sources = [self._sources[place] for place in kept]
-            self._refined[key] = found = []
-            for known in self._openings:
-                numbers = [self._numbers[place] for place in kept]
-                for seen in _relative_numbers(numbers, known):
-                    check_alignment(seen)
-                    found.append((seen, sources, _refined(seen)))
-        return self._refined[key]
-
-
-def _refined(numbers: Sequence[Number]) -> Refinement:
-    covers = [one.covers if one.spread else () for one in numbers]
-    return refine([one.forms for one in numbers], covers)
-
-
-def _relative_numbers(
-    numbers: Sequence[Number], known: Sequence[Opening]
-) -> Iterator[list[Number]]:
-    """Yield numbers as they look to somebody who was opened some slots, in all ways there are."""
-    if not known:
-        yield list(numbers)
-        return
-    yield [_relative_number(one, known) for one in numbers]
-    if any(sums_may_tell(form, known) for one in numbers for form in one.forms):
-        # Hours that are known say what is left of a window: less than the window.
-        yield [_relative_number(one, known, sums_tell_windows=True) for one in numbers]
-
-
-def _relative_number(
-    number: Number, known: Sequence[Opening], *, sums_tell_windows: bool = False
-) -> Number:
-    """Return a number as it looks to somebody who was opened some slots."""
-    forms = tuple(
-        relative(form, known, sums_tell_windows=sums_tell_windows) for form in number.forms
-    )
-    if forms == number.forms:
-        return number
-    step = forms[0].slot_seconds
-    if all(one.seconds == step for one in known):
-        return replace(number, forms=forms)
-    # Of a sum that is known its slots' prices differ by less: how far, the number does not say.
-    return replace(number, forms=forms, covers=(), spread=0)
-
-
-def _meets(one: Number, other: Number) -> bool:
-    return bool(one.registers & other.registers) and one.begin < other.end and other.begin < one.end
-
-
-def _check_counts(
-    fresh: Sequence[Number],
-    terms: Mapping[str, ConsentTerms],
-    own: Sequence[_Told],
-) -> None:
-    """Hold the numbers asked for against those told by the same applet to the same recipient."""
-    counted = [number for number in fresh if not number.is_recalled]
-    if counted:
-        _check_counted(counted, terms, own)
-    _check_bits(fresh, terms, own)
-
-
-def _check_counted(
-    counted: Sequence[Number], terms: Mapping[str, ConsentTerms], own: Sequence[_Told]
-) -> None:
-    period = counted[0].begin, counted[0].end
-    registers = frozenset[str]().union(*(number.registers for number in counted))
-    for kind, one in terms.items():
-        same = {
-            # All samples of a request are one answer: how far they are apart bounds them.
-            (told.sequence if kind == Reading.kind else told.number.identity): told.number
-            for told in own
-            if kind in told.number.kinds
-            and registers & told.number.registers
-            and not told.number.is_recalled
-        }
-        asked = [number for number in counted if kind in number.kinds]
-        count = min(1, len(asked)) if kind == Reading.kind else len(asked)
-        spans = [(number.begin, number.end) for number in same.values()]
-        check_count(period, count, spans, one.answers)
-        check_often(period, spans, one, count)
-
-
 def _check_limits(
-    fresh: Sequence[Number], terms: Mapping[str, ConsentTerms], told: Sequence[_Told]
+    fresh: Sequence[Number], terms: Mapping[str, ConsentTerms], told: Sequence[ReleasedNumber]
 ) -> None:
     if Count.kind in terms:  # counts that anybody was told bound those that are asked for
         check_limits(fresh, [one.number for one in told], terms[Count.kind].answers)
-
-
-def _check_bits(
-    fresh: Sequence[Number], terms: Mapping[str, ConsentTerms], own: Sequence[_Told]
-) -> None:
-    """Hold bits about any one slot to the consents by bits; what is recalled tells bits, too."""
-    for kind, one in terms.items():
-        asked = [number for number in fresh if one.slot_bits and kind in number.kinds]
-        for period in sorted({(number.begin, number.end) for number in asked}):
-            here = [number for number in asked if (number.begin, number.end) == period]
-            registers = frozenset[str]().union(*(number.registers for number in here))
-            told = {
-                (known.sequence if kind == Reading.kind else known.number.identity): (
-                    known.number.begin,
-                    known.number.end,
-                    known.number.bits,
-                )
-                for known in own
-                if kind in known.number.kinds and registers & known.number.registers
-            }
-            bits = sum(number.bits for number in here)
-            check_slot_bits(period, bits, told.values(), one.slot_bits)
-
-
-def _opening_of(form: Form) -> Opening:
-    start = form.sampled
-    assert start is not None
-    end, revised = start + form.slot_seconds, tuple(form.revisions().items())
-    return Opening(start, end, form.slot_seconds, form.register, revised)
-
-
-def _opening_of_export(facts: Mapping[str, Any]) -> Opening:
-    seconds = _MINUTE * facts["resolution_minutes"]
-    register = facts.get("register", "")
-    return Opening(facts["begin"], facts["end"], seconds, register, revised_of(facts))
-
-
-def _span_of(opening: Opening) -> Number:
-    """Return a number about the time of an opening, to look for others about it."""
-    slots = (opening.end - opening.begin) // opening.seconds
-    form = Form(opening.begin, opening.seconds, (1,) * slots, register=opening.register)
-    return Number(Reading.kind, (form,), 1, identity=b"span")
-
-
-def _touches(opening: Opening, number: Number) -> bool:
-    return (
-        opening.register in number.registers
-        and opening.begin < number.end
-        and number.begin < opening.end
-    )

@@ -10,8 +10,9 @@ by themselves. Whoever was opened slots, by samples or an export, knows of the n
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hub.disclosure.cells import Opening, Refinement, refine, relative, sums_may_tell
-from hub.disclosure.requests import Number
+from hub.disclosure.cells import Refinement, refine
+from hub.disclosure.numbers import Number
+from hub.disclosure.opened import Opening, relative, sums_may_tell
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from hub.disclosure.cells import Form
-from hub.disclosure.requests import Number
+from hub.disclosure.numbers import Number
 from hub.disclosure.rules import ReleaseRefused, depth, overlaps
 
 LEAST_APART_WH: Final = 1_000

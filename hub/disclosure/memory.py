@@ -20,14 +20,8 @@ from math import lcm
 from typing import Any, Final
 
 from hub.disclosure.cells import Form
+from hub.disclosure.numbers import Number, SlotGrid, number_of, priced_forms, sums_of_cases
 from hub.disclosure.records import form_facts, form_of
-from hub.disclosure.requests import (
-    Number,
-    SlotGrid,
-    number_of,
-    priced_forms,
-    sums_of_cases,
-)
 from hub.disclosure.rules import ReleaseRefused
 from protocols.amounts import Bounds, MeteredAmount, Total
 from protocols.amounts.total import LEAST_SLOPE, Kept

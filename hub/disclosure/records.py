@@ -12,13 +12,9 @@ from typing import Any, Final
 from hub.disclosure.cells import Form
 from hub.disclosure.consents import LEAST_MINUTES, ConsentTerms
 from hub.disclosure.log import LogEntry
+from hub.disclosure.numbers import Number
 from hub.disclosure.published import publication_in
-from hub.disclosure.requests import (
-    AggregateRequest,
-    Number,
-    Release,
-    ReleaseRequest,
-)
+from hub.disclosure.requests import AggregateRequest, Release, ReleaseRequest
 from hub.disclosure.revised import revised_facts, revised_of
 from hub.disclosure.unattributed import UnattributedRequest
 from protocols.amounts import Excess, Peaks, Reading, SlotForm

@@ -14,7 +14,7 @@ from math import ceil
 from typing import Final
 
 from hub.disclosure.cells import Bundle, Form, Refinement, windows_agree
-from hub.disclosure.requests import Number
+from hub.disclosure.numbers import Number
 from hub.errors import HubError
 from protocols.amounts import Best
 

@@ -15,7 +15,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 from hub.disclosure.consents import LEAST_MINUTES, ConsentTerms
-from hub.disclosure.requests import PRICED
+from hub.disclosure.numbers import PRICED
 from hub.disclosure.rules import HIGHEST_PRICE, WIDEST_RATIO
 from protocols.amounts import Count
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`protocols.platform.Signatures`, checked outside the machine."""
+"""`protocols.platform.services.Signatures`, checked outside the machine."""
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey

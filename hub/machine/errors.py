@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What can go wrong around applets; `hub.errors` has the tree.
 
-What the platform refuses an applet is `protocols.platform.Refused`, which no command of ours meets.
+What the platform refuses an applet is `protocols.platform.errors.Refused`, which no command of ours
+meets.
 """
 
 import enum

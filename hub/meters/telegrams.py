@@ -8,6 +8,7 @@ by tariff alone, as the Dutch do, the total is the sum of its tariffs.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
 from decimal import Decimal
 from typing import Final, NamedTuple, Protocol, Self
 
@@ -191,6 +192,11 @@ def counted(value: int | Decimal, scaler: int, unit: str | None, medium: Medium)
     top, bottom = whole * factor * 10 ** max(power, 0), divisor * 10 ** max(-power, 0)
     step = factor * 10 ** max(power, 0) // bottom
     return Counted(top // bottom, max(step, 1))
+
+
+def epoch_seconds(moment: datetime, zone: tzinfo) -> int:
+    """Return a meter's moment in epoch seconds; one that says no zone is of where it hangs."""
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp())
 
 
 def gathered(values: Iterable[tuple[Quantity, Counted | None]]) -> dict[Quantity, Counted]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from hub.durable import replace_file
 from hub.errors import HubError
 from protocols.aggregation.errors import MalformedMessage
 from protocols.aggregation.members import MeterCertificate, TermedCertificate, decode_certificate
@@ -103,9 +104,7 @@ class MeterTrust:
 
     @staticmethod
     def _replace(path: Path, data: bytes) -> None:
-        partial = path.with_name(f".{path.name}.partial")
         try:
-            partial.write_bytes(data)
-            partial.replace(path)
+            replace_file(path, data)
         except OSError as error:
             raise MeterTrustError(f"{path}: {error.strerror}") from None

@@ -18,7 +18,7 @@ from enum import StrEnum
 from threading import Lock
 from typing import Final
 
-from hub.text import utc_text
+from hub.text import printable, utc_text
 
 SCHEMA: Final = "meterlet.hub.run/1"
 LONGEST: Final = 200
@@ -89,7 +89,7 @@ def code_of(error: BaseException) -> str:
 def _on_a_line(fact: Fact) -> Fact:
     if not isinstance(fact, str):
         return fact
-    return "".join(one if one.isprintable() else "?" for one in fact)[:LONGEST]
+    return printable(fact, "?")[:LONGEST]
 
 
 def _in_words(event: Event, facts: Mapping[str, Fact]) -> str:

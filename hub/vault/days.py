@@ -376,16 +376,30 @@ class DayJournal:
         return _fact_label(self.channel, time, place)
 
 
+def _resealed(
+    old: AESGCM,
+    new: AESGCM,
+    nonces: tuple[bytes, bytes],
+    sealed: bytes,
+    label: bytes,
+    problem: VaultTampered,
+) -> bytes:
+    """Return what is sealed under a label sealed anew; raise the problem where it was changed."""
+    old_nonce, nonce = nonces
+    try:
+        return new.encrypt(nonce, old.decrypt(old_nonce, sealed, label), label)
+    except (InvalidTag, ValueError):
+        raise problem from None
+
+
 def resealed_use(
     old: AESGCM, new: AESGCM, nonce: bytes, channel: Channel, row: tuple[str, bytes, bytes]
 ) -> bytes:
     """Return a row's use (day, nonce, sealed) sealed anew; raise `VaultTampered`."""
     day, old_nonce, sealed = row
     label = _label(channel, day)
-    try:
-        return new.encrypt(nonce, old.decrypt(old_nonce, sealed, label), label)
-    except (InvalidTag, ValueError):
-        raise VaultTampered(f"{day}: the day's use is not what was stored") from None
+    problem = VaultTampered(f"{day}: the day's use is not what was stored")
+    return _resealed(old, new, (old_nonce, nonce), sealed, label, problem)
 
 
 def resealed_revision(
@@ -394,10 +408,8 @@ def resealed_revision(
     """Return a revision's use (day, revision, nonce, sealed) sealed anew; raise `VaultTampered`."""
     day, revision, old_nonce, sealed = row
     label = _corrected_label(channel, day, revision)
-    try:
-        return new.encrypt(nonce, old.decrypt(old_nonce, sealed, label), label)
-    except (InvalidTag, ValueError):
-        raise VaultTampered(f"{day}: the day's use is not what was stored") from None
+    problem = VaultTampered(f"{day}: the day's use is not what was stored")
+    return _resealed(old, new, (old_nonce, nonce), sealed, label, problem)
 
 
 def resealed_fact(
@@ -406,10 +418,8 @@ def resealed_fact(
     """Return a row's fact (time, place, nonce, sealed) sealed anew; raise `VaultTampered`."""
     time, place, old_nonce, sealed = row
     label = _fact_label(channel, time, place)
-    try:
-        return new.encrypt(nonce, old.decrypt(old_nonce, sealed, label), label)
-    except (InvalidTag, ValueError):
-        raise VaultTampered("what is recorded of the meter was changed") from None
+    problem = VaultTampered("what is recorded of the meter was changed")
+    return _resealed(old, new, (old_nonce, nonce), sealed, label, problem)
 
 
 def resealed_inheritance(
@@ -418,10 +428,7 @@ def resealed_inheritance(
     """Return a row (nonce, sealed) sealed anew; raise `VaultTampered`."""
     old_nonce, sealed = row
     label = _inherited_label(channel)
-    try:
-        return new.encrypt(nonce, old.decrypt(old_nonce, sealed, label), label)
-    except (InvalidTag, ValueError):
-        raise _other_beginning() from None
+    return _resealed(old, new, (old_nonce, nonce), sealed, label, _other_beginning())
 
 
 def _other_beginning() -> VaultTampered:

@@ -12,13 +12,13 @@ Errors: SecretFileError, VaultTampered, KeyReplaced
 """
 
 import hmac
-import os
 import sqlite3
 from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from hub.durable import synchronise
 from hub.vault.sealing import check_value_of
 from hub.vault.secret_file import SecretFileError, read_secret
 from hub.vault.vault import KEY_SIZE, VaultTampered
@@ -59,15 +59,6 @@ def put_in_force(path: Path) -> None:
     except FileNotFoundError:
         return
     synchronise(path.parent)
-
-
-def synchronise(folder: Path) -> None:
-    """Have the names in a folder on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _check_value_in(database: Path) -> bytes | None:

@@ -5,6 +5,7 @@ import os
 import stat
 from pathlib import Path
 
+from hub.durable import synchronise
 from hub.errors import HubError
 
 LARGEST_SECRET = 1 << 20
@@ -34,11 +35,7 @@ def write_secret(path: Path, secret: bytes) -> None:
     except BaseException:  # cut off, too: half a key is none
         path.unlink()
         raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    synchronise(path.parent)
 
 
 def read_secret(path: Path, *, size: int | None = None) -> bytes:

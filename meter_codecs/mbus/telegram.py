@@ -50,12 +50,7 @@ from meter_codecs.mbus.layers import (
     read_extended_link,
     read_header,
 )
-from meter_codecs.mbus.link import (
-    FrameFormat,
-    LinkFrame,
-    decode_link,
-    without_last_checksum,
-)
+from meter_codecs.mbus.link import FrameFormat, LinkFrame, decode_link, without_last_checksum
 from meter_codecs.mbus.proprietary import OWN_CI, maker_name, mode_name, own_address, pretender
 from meter_codecs.mbus.quantities import STANDARD
 from meter_codecs.mbus.records import Body, Record, decode_body

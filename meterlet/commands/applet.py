@@ -22,9 +22,9 @@ from meterlet.commands.applet_ask import ask
 from meterlet.commands.applet_dev import key, new, run
 from meterlet.commands.applet_offers import accept, allow_upgrades, offers, refuse
 from meterlet.commands.common import (
+    AID_IN_HEX,
     FILE,
     PRESENT_FOLDER,
-    Aid,
     Exit,
     Shown,
     aid_argument,
@@ -99,7 +99,9 @@ def build(folders: tuple[Path, ...], signer: Path, manifest: str, output: Path |
     "--recipient", type=FILE, required=True, help="The recipient's public key (PEM, Ed25519)."
 )
 @click.option("--enrolment", type=FILE, required=True, help="Where the recipient's file goes.")
-@click.option("--applet", "aid", type=Aid(), default=b"", help="Which one of several in PACKAGE.")
+@click.option(
+    "--applet", "aid", type=AID_IN_HEX, default=b"", help="Which one of several in PACKAGE."
+)
 @click.option("--yes", is_flag=True, help="Consent without being asked.")
 @click.option("--dry-run", is_flag=True, help="Show what would be asked, and change nothing.")
 @click.option(

@@ -19,6 +19,7 @@ from hub.errors import HubError
 from meterlet.commands.own_commands import remember_folder, with_said_folders
 from meterlet.commands.refusals import kind_of, refuse
 from meterlet.extras import missing_extra, needs_extra
+from meterlet.hex_type import Hex as Hex
 from meterlet.key_files import KeyFileProblem
 from meterlet.own_words import error_in_own_words
 from protocols.metrology import GridError, MetrologyError, Period
@@ -105,43 +106,13 @@ class CalendarPeriod(click.ParamType[Period]):
             self.fail(f"{value!r} is not a {self.noun}; write it as {self.example}", param, ctx)
 
 
-class Aid(click.ParamType[bytes]):
-    """An application identifier, 5 to 16 bytes in hex."""
-
-    name = "AID"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> bytes:
-        """Return the identifier."""
-        if isinstance(value, bytes):
-            return value
-        try:
-            aid = bytes.fromhex(str(value))
-        except ValueError:
-            aid = b""
-        if not 5 <= len(aid) <= 16:
-            self.fail(f"{value!r} is not an AID of 5 to 16 bytes in hex", param, ctx)
-        return aid
-
-
-class Hex(click.ParamType[bytes]):
-    """Bytes, written in hex."""
-
-    name = "HEX"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> bytes:
-        """Return the bytes."""
-        try:
-            return value if isinstance(value, bytes) else bytes.fromhex(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is not hex", param, ctx)
-
+AID_IN_HEX: Final = Hex("an AID of 5 to 16 bytes in hex", range(5, 17), "AID")
+"""An application identifier."""
 
 aid_argument = click.argument(
-    "aid", type=Aid(), help="The applet's identifier (AID) in hex; `meterlet applet list` shows it."
+    "aid",
+    type=AID_IN_HEX,
+    help="The applet's identifier (AID) in hex; `meterlet applet list` shows it.",
 )
 
 CALENDAR: Final = (

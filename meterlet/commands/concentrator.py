@@ -50,11 +50,7 @@ from utility_server.gateway.broker_files import BrokerFiles
 from utility_server.gateway.certificates import HUB_DAYS, CertificateAuthority
 from utility_server.gateway.waking import Waker, waking
 from utility_server.gateway.withdrawn_keys import WithdrawnKeys
-from utility_server.grid.concentrator.dialled import (
-    PATIENCE_SECONDS,
-    POLL_SECONDS,
-    DialledHubs,
-)
+from utility_server.grid.concentrator.dialled import PATIENCE_SECONDS, POLL_SECONDS, DialledHubs
 from utility_server.grid.concentrator.hubs import Hubs, read_dialled_hubs, read_listening_hubs
 from utility_server.grid.concentrator.server import Answering
 from utility_server.grid.concentrator.server import serve as serve_line

@@ -14,7 +14,7 @@ from threading import Lock
 from typing import Final
 
 from applets.billing.messages import BillQuestion
-from hub.text import utc_text
+from hub.text import printable, utc_text
 from utility_server.errors import HubRefused, UtilityError, VerificationFailed
 
 SCHEMA: Final = "meterlet.utility.gateway.event/1"
@@ -68,4 +68,4 @@ def _facts_of(question: BillQuestion) -> dict[str, object]:
 def _on_a_line(fact: object) -> object:
     if not isinstance(fact, str):
         return fact
-    return "".join(one if one.isprintable() else "?" for one in fact)[:LONGEST]
+    return printable(fact, "?")[:LONGEST]

@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 import time
-from contextlib import suppress
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import rich_click as click
 
 from meterlet.commands.common import hub_option, json_option, open_machine, show
+from meterlet.commands.serving import print_line
 
 if TYPE_CHECKING:
     from hub.service.configuration import ServiceSettings
@@ -47,7 +47,7 @@ def run(folder: Path, check: bool, sample: bool, as_json: bool) -> None:
     if sample:
         show("meterlet.hub.run.sample/1", {"sample": SAMPLE}, SAMPLE.strip(), as_json=as_json)
         return
-    log = ServiceLog(_print, lambda: int(time.time()), as_json)
+    log = ServiceLog(print_line, lambda: int(time.time()), as_json)
     service = Service(folder, log, open_machine, BillingProofs(), version("meterlet"))
     _require_libraries(ServiceSettings.load(folder))
     if check:
@@ -75,12 +75,6 @@ def _require_libraries(settings: "ServiceSettings") -> None:
     for name in needed:
         if find_spec(name) is None:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-
-def _print(line: str) -> None:
-    with suppress(OSError, ValueError):  # whoever read the log is gone: the service goes on
-        sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()
 
 
 def settings_facts(settings: "ServiceSettings") -> dict[str, Any]:

@@ -17,7 +17,7 @@ from applets.billing.charges import plan_bill
 from hub.disclosure import ConsentTerms, ReleaseRefused, ReleaseRequest, number_of
 from hub.disclosure.guard import check_alone
 from hub.disclosure.memory import MemoryStep, Remembered
-from hub.disclosure.requests import Number
+from hub.disclosure.numbers import Number
 from hub.installer import terms_of
 from hub.machine.manifest import Manifest
 from protocols.amounts import Carried, Total

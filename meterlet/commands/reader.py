@@ -28,7 +28,8 @@ from hub.card.profile import PROFILES, CardProfile
 from hub.card.reader import PORT, ReaderError, VirtualReader
 from hub.card.status import Sw
 from hub.card.trace import describe
-from hub.device import COMPONENTS, Description, Device
+from hub.components import COMPONENTS
+from hub.device import Description, Device
 from hub.machine.bundle import Bundle
 from hub.machine.errors import MachineError
 from hub.machine.instance import AppletInstance
@@ -36,12 +37,7 @@ from hub.machine.machine import AppletMachine
 from hub.machine.meter import WorkMeter
 from hub.meters.emulated import emulated_meter_id
 from hub.restoring import restore as restore_snapshot
-from hub.vault.database import (
-    APPLICATION_ID,
-    PATIENCE_SECONDS,
-    DatabaseError,
-    SchemaTooNew,
-)
+from hub.vault.database import APPLICATION_ID, PATIENCE_SECONDS, DatabaseError, SchemaTooNew
 from hub.vault.secret_file import write_secret
 from meterlet.commands.common import (
     FILE,

@@ -16,10 +16,10 @@ from hub.text import missing_in_words, utc_text
 from meterlet.commands.aggregate import aggregate
 from meterlet.commands.amount import Amount, amount_text, require_decimals
 from meterlet.commands.common import (
+    AID_IN_HEX,
     DAY,
     FOLDER,
     LAST_BILL,
-    Aid,
     Exit,
     Hex,
     Shown,
@@ -167,7 +167,9 @@ def enrol(
 @utility.command("rotate-channel")
 @utility_option
 @click.option("--meter", type=Hex(), required=True, help="The customer's meter.")
-@click.option("--applet", type=Aid(), default=AID.hex(), help="The applet; by default the bill's.")
+@click.option(
+    "--applet", type=AID_IN_HEX, default=AID.hex(), help="The applet; by default the bill's."
+)
 @click.option(
     "--hub", "address", default="127.0.0.1:7816", show_default=True, help="HOST:PORT of the hub."
 )

@@ -10,6 +10,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from hub.text import printable
 from meterlet.commands.common import (
     PRESENT_FILE,
     Shown,
@@ -64,7 +65,7 @@ def issue(
     The REQUEST shows that the system has the key. Nothing else of it is taken over.
     """
     data = _read(request)
-    system = "".join(one if one.isprintable() else "?" for one in name[:64])
+    system = printable(name[:64], "?")
     with opened_on_record(folder, "issue_client_certificate", f"system={system}") as utility:
         key = _key_requested(data)
         require_place(output)

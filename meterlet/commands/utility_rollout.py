@@ -9,8 +9,8 @@ import rich_click as click
 from applets.billing.messages import AID
 from hub.text import counted, utc_text
 from meterlet.commands.common import (
+    AID_IN_HEX,
     PRESENT_FILE,
-    Aid,
     Hex,
     Shown,
     json_or_text,
@@ -53,7 +53,7 @@ meters_option = click.option(
     help="For this customer's hub alone; by default for all that have the applet. Repeatable.",
 )  # fmt: skip
 applet_option = click.option(
-    "--applet", type=Aid(), default=AID.hex(), help="The applet; by default the bill's."
+    "--applet", type=AID_IN_HEX, default=AID.hex(), help="The applet; by default the bill's."
 )
 
 

@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hub.device import Description, Device
 from hub.disclosure.wording import consent_in_words
-from hub.inspection.api.json_views import disclosed_json, invoice_json
+from hub.inspection.api.json_bills import invoice_json
+from hub.inspection.api.json_releases import disclosed_json
 from hub.inspection.views.bill import Verdict, check_invoices
 from hub.inspection.views.releases import releases_view
 from hub.installer import Installer, build_package, consent_terms

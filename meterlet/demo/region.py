@@ -23,7 +23,7 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hub.device import Device
-from hub.inspection.api.json_views import disclosed_json
+from hub.inspection.api.json_releases import disclosed_json
 from hub.inspection.views.releases import releases_view
 from hub.installer import build_package
 from meterlet.demo.fleet import FleetPlan, Home, ReadingsPlan

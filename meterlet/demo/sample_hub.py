@@ -16,14 +16,10 @@ from hub.applet_host.command import CommandFailed, CommandRecord, CommandStack
 from hub.applet_host.desk import StatementDesk
 from hub.applet_host.jobs import SW_BUSY, ProofJobs, WorkInProgress
 from hub.applet_host.peers import AppletTransactions
-from hub.applet_host.services import (
-    AppletStore,
-    HubCalendar,
-    HubClock,
-    HubReadings,
-    HubStatements,
-    granted_registers,
-)
+from hub.applet_host.registers import granted_registers
+from hub.applet_host.services import HubCalendar, HubClock, HubReadings
+from hub.applet_host.statements import HubStatements
+from hub.applet_host.store import AppletStore
 from hub.device import Description, Device
 from hub.installer import consent_terms
 from hub.machine.bundle import Bundle

@@ -7,23 +7,14 @@ from typing import Any
 
 from meter_codecs.currentcost import Event as CurrentCostEvent
 from meter_codecs.currentcost import Message, StreamDecoder, Value
-from meterlet.meter_views.events import Event, damage_view, whole
+from meterlet.meter_views.events import DecodedCapture, Event, damage_view, whole
 
 
-class CurrentCostCapture:
+class CurrentCostCapture(DecodedCapture[list[CurrentCostEvent]]):
     """Reads a stream of messages."""
 
     def __init__(self) -> None:
         self._decoder = StreamDecoder()
-        self.frames = 0
-
-    def feed(self, data: bytes) -> list[Event]:
-        """Return what these bytes complete."""
-        return self._shown(self._decoder.feed(data))
-
-    def close(self) -> list[Event]:
-        """Return what is left at the end."""
-        return self._shown(self._decoder.close())
 
     def _shown(self, events: list[CurrentCostEvent]) -> list[Event]:
         self.frames += sum(isinstance(event, Message) for event in events)

@@ -19,9 +19,13 @@ The faults are few words, so that a program and a person tell apart what is to b
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol, TypeAlias
+from abc import ABC, abstractmethod
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
+
+from hub.meters.readers.decoding import Decoder
 
 Event: TypeAlias = dict[str, Any]
+Found = TypeVar("Found")
 
 CHECKSUM: Final = "checksum"
 CUT: Final = "cut"
@@ -74,6 +78,25 @@ class Capture(Protocol):
     def close(self) -> list[Event]:
         """Return what is left at the end."""
         ...
+
+
+class DecodedCapture(ABC, Generic[Found]):
+    """A `Capture` over a codec's decoder: that finds, and `_shown` says it as JSON."""
+
+    frames: int = 0
+    _decoder: Decoder[Found]
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Return what these bytes complete."""
+        return self._shown(self._decoder.feed(data))
+
+    def close(self) -> list[Event]:
+        """Return what is left at the end."""
+        return self._shown(self._decoder.close())
+
+    @abstractmethod
+    def _shown(self, found: Found) -> list[Event]:
+        """Return what the decoder's findings say."""
 
 
 def damage_view(offset: int, length: int, kind: str, reason: str) -> Event:

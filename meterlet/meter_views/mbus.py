@@ -27,13 +27,13 @@ from meter_codecs.mbus import (
     read_wireless,
 )
 from meter_codecs.mbus import Event as MbusEvent
-from meterlet.meter_views.events import Event, damage_view, fault_of, whole
+from meterlet.meter_views.events import DecodedCapture, Event, damage_view, fault_of, whole
 
 Json: TypeAlias = dict[str, Any]
 LONGEST_RADIO_FRAME: Final = 512
 
 
-class WiredCapture:
+class WiredCapture(DecodedCapture[list[MbusEvent]]):
     """Reads a stream of M-Bus frames.
 
     `formats` remembers what compact frames need, from one capture to the next.
@@ -42,15 +42,6 @@ class WiredCapture:
     def __init__(self, keys: KeyRing, formats: FormatMemory | None = None) -> None:
         self._keys, self._formats = keys, formats or FormatMemory()
         self._decoder = StreamDecoder()
-        self.frames = 0
-
-    def feed(self, data: bytes) -> list[Event]:
-        """Return what these bytes complete."""
-        return self._shown(self._decoder.feed(data))
-
-    def close(self) -> list[Event]:
-        """Return what is left at the end."""
-        return self._shown(self._decoder.close())
 
     def _shown(self, events: list[MbusEvent]) -> list[Event]:
         shown: list[Event] = []
@@ -93,21 +84,12 @@ class WirelessCapture:
         return [telegram_view(read_wireless(frame, keys=self._keys, formats=self._formats), 0)]
 
 
-class RadioCapture:
+class RadioCapture(DecodedCapture[Cut]):
     """Reads what a receiver hands on: frames one after the other, or a line for each."""
 
     def __init__(self, keys: KeyRing, formats: FormatMemory | None = None) -> None:
         self._keys, self._formats = keys, formats or FormatMemory()
-        self._cutter = FrameCutter()
-        self.frames = 0
-
-    def feed(self, data: bytes) -> list[Event]:
-        """Return what these bytes complete."""
-        return self._shown(self._cutter.feed(data))
-
-    def close(self) -> list[Event]:
-        """Return what is left at the end."""
-        return self._shown(self._cutter.close())
+        self._decoder = FrameCutter()
 
     def _shown(self, cut: Cut) -> list[Event]:
         shown = [damage_view(one.offset, 0, "noise", one.reason) for one in cut.lost]

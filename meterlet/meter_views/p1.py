@@ -14,13 +14,14 @@ from meterlet.meter_views.events import (
     NO_KEY,
     WRONG_AUTH_KEY,
     WRONG_KEY,
+    DecodedCapture,
     Event,
     damage_view,
     whole,
 )
 
 
-class P1Capture:
+class P1Capture(DecodedCapture[list[P1Event]]):
     """Reads a stream of P1 or D0; without `auth_key`, the one of all of Luxembourg is tried.
 
     Raises `EncodingError` for a key that is none.
@@ -32,15 +33,6 @@ class P1Capture:
         self._has_key = key is not None
         keys = None if key is None else P1Keys(key, auth_key)
         self._decoder = StreamDecoder(keys=keys, seven_bits=seven_bits)
-        self.frames = 0
-
-    def feed(self, data: bytes) -> list[Event]:
-        """Return what these bytes complete."""
-        return self._shown(self._decoder.feed(data))
-
-    def close(self) -> list[Event]:
-        """Return what is left at the end."""
-        return self._shown(self._decoder.close())
 
     def _shown(self, events: list[P1Event]) -> list[Event]:
         return [self._event(event) for event in events]

@@ -33,20 +33,8 @@ from protocols.amounts.model import (
     Sum,
     Tiered,
 )
-from protocols.amounts.total import (
-    Carried,
-    Combine,
-    Kept,
-    Least,
-    Metered,
-    Most,
-    NumberAmount,
-    QuotientRule,
-    Rounding,
-    Total,
-    TotalStep,
-    fits,
-)
+from protocols.amounts.steps import Combine, Least, Most, QuotientRule, Rounding, TotalStep
+from protocols.amounts.total import Carried, Kept, Metered, NumberAmount, Total, fits
 
 __all__ = [
     "Above",

@@ -53,20 +53,15 @@ from protocols.amounts.model import (
     Sum,
     Tiered,
 )
+from protocols.amounts.steps import Combine, Least, Most, QuotientRule, Rounding, TotalStep
 from protocols.amounts.total import (
     MOST_NAME,
     MOST_TOTALS,
     Carried,
-    Combine,
     Kept,
-    Least,
     Metered,
-    Most,
     NumberAmount,
-    QuotientRule,
-    Rounding,
     Total,
-    TotalStep,
 )
 
 WIDTH: Final = 8

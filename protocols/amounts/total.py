@@ -2,20 +2,14 @@
 """One number of several amounts: `Total`, which tells a rounded sum and none of its parts.
 
 A total is a small program of public steps. Its values are numbered: the metered amounts come
-first, then what each step makes of values before it. The last value is divided and rounded once
-more, and that whole number is opened; every other value stays hidden.
-
-    Combine    Σ factor·value + constant
-    Least      the smallest of several values
-    Most       the largest of several values
-    Rounding   value / divisor, as a whole number by a rule
+first, then what each step (`steps`) makes of values before it. The last value is divided and
+rounded once more, and that whole number is opened; every other value stays hidden.
 
 A total may go on from what earlier ones have left behind: after the metered amounts come values
 that were `carried` here, and some of its values are `kept` for the next. Neither is told: they are
 committed to (`protocols.carried`).
 """
 
-import enum
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -33,15 +27,22 @@ from protocols.amounts.model import (
     Reading,
     SlotForm,
 )
-from protocols.amounts.scenarios import Affine, Choices, combined, scenarios
+from protocols.amounts.scenarios import scenarios
+from protocols.amounts.steps import (
+    NUMBER_BITS,
+    Combine,
+    Least,
+    Most,
+    QuotientRule,
+    Rounding,
+    TotalStep,
+)
 
 MOST_REGISTERS: Final = 8
 MOST_METERED: Final = 1024
 MOST_STEPS: Final = 4096
 MOST_TERMS: Final = 16_384
 """Terms and places in all steps together."""
-NUMBER_BITS: Final = 127
-"""Factors, constants and divisors have at most so many bits and a sign."""
 MOST_CASES: Final = 64
 """How many slopes of a value by one metered amount are told apart: caps and minima make cases."""
 ANY_USE: Final = 1 << 40
@@ -64,25 +65,6 @@ Slopes: TypeAlias = tuple[Fraction, Fraction]
 """The least absolute slope other than 0, and the most; both 0 where there is no other."""
 
 
-class QuotientRule(enum.StrEnum):
-    """How a quotient becomes a whole number; the names are those of tariffs."""
-
-    DOWN = "down"
-    """Towards zero."""
-    HALF_UP = "half-up"
-    """To the nearest; a tie away from zero."""
-    HALF_EVEN = "half-even"
-    """To the nearest; a tie to the even neighbour."""
-
-    def divide(self, number: int, divisor: int) -> int:
-        """Return `number / divisor` as a whole number; the divisor is positive."""
-        whole, rest = divmod(abs(number), divisor)
-        if self is not QuotientRule.DOWN:
-            tie_up = self is QuotientRule.HALF_UP or whole % 2
-            whole += 2 * rest > divisor or (2 * rest == divisor and bool(tie_up))
-        return whole if number >= 0 else -whole
-
-
 @dataclass(frozen=True, slots=True)
 class Metered:
     """An amount of one of the registers that a call is about."""
@@ -94,132 +76,6 @@ class Metered:
     def __post_init__(self) -> None:
         if not 0 <= self.register < MOST_REGISTERS:
             raise AmountsMalformed(f"a call is about {MOST_REGISTERS} registers at most")
-
-
-@dataclass(frozen=True, slots=True)
-class Combine:
-    """Σ factor·value + constant."""
-
-    terms: tuple[tuple[int, int], ...]
-    """Places of values, rising, and their factors, none of them 0; may be none."""
-    constant: int = 0
-
-    def __post_init__(self) -> None:
-        _require_rising(self.places)
-        numbers = [self.constant, *(factor for _, factor in self.terms)]
-        if not all(factor for _, factor in self.terms):
-            raise AmountsMalformed("a factor is 0")
-        if any(abs(number) >> NUMBER_BITS for number in numbers):
-            raise AmountsMalformed(f"a factor or constant is beyond {NUMBER_BITS} bits")
-
-    @property
-    def places(self) -> tuple[int, ...]:
-        """The values it is made of."""
-        return tuple(place for place, _ in self.terms)
-
-    def of(self, values: Sequence[int]) -> int:
-        """Return the value, in the open."""
-        return sum(values[place] * factor for place, factor in self.terms) + self.constant
-
-    def choices(self, values: Sequence[Affine]) -> Choices:
-        """Return the value: there is no choice."""
-        return [(combined([(values[at], by) for at, by in self.terms], self.constant), ())]
-
-    def bounds(self, bounds: Sequence[Bounds]) -> Bounds:
-        """Return what it can be at least and at most."""
-        ends = [
-            sorted((bounds[place][0] * factor, bounds[place][1] * factor))
-            for place, factor in self.terms
-        ]
-        return (
-            self.constant + sum(low for low, _ in ends),
-            self.constant + sum(high for _, high in ends),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Least:
-    """The smallest of several values."""
-
-    places: tuple[int, ...]
-    """Rising; two or more."""
-
-    def __post_init__(self) -> None:
-        _require_several(self.places)
-
-    def of(self, values: Sequence[int]) -> int:
-        """Return the value, in the open."""
-        return min(values[place] for place in self.places)
-
-    def choices(self, values: Sequence[Affine]) -> Choices:
-        """Return each value that it can be, with by how much others are above it."""
-        several = [values[place] for place in self.places]
-        return [(one, [other - one for other in several if other is not one]) for one in several]
-
-    def bounds(self, bounds: Sequence[Bounds]) -> Bounds:
-        """Return what it can be at least and at most."""
-        lows, highs = zip(*(bounds[place] for place in self.places), strict=True)
-        return min(lows), min(highs)
-
-
-@dataclass(frozen=True, slots=True)
-class Most:
-    """The largest of several values."""
-
-    places: tuple[int, ...]
-    """Rising; two or more."""
-
-    def __post_init__(self) -> None:
-        _require_several(self.places)
-
-    def of(self, values: Sequence[int]) -> int:
-        """Return the value, in the open."""
-        return max(values[place] for place in self.places)
-
-    def choices(self, values: Sequence[Affine]) -> Choices:
-        """Return each value that it can be, with by how much it is above others."""
-        several = [values[place] for place in self.places]
-        return [(one, [one - other for other in several if other is not one]) for one in several]
-
-    def bounds(self, bounds: Sequence[Bounds]) -> Bounds:
-        """Return what it can be at least and at most."""
-        lows, highs = zip(*(bounds[place] for place in self.places), strict=True)
-        return max(lows), max(highs)
-
-
-@dataclass(frozen=True, slots=True)
-class Rounding:
-    """A value divided, and rounded to a whole number."""
-
-    place: int
-    divisor: int
-    """From 2: by 1 nothing is rounded."""
-    rule: QuotientRule
-
-    def __post_init__(self) -> None:
-        if self.divisor < 2 or self.divisor >> NUMBER_BITS:
-            raise AmountsMalformed(f"a divisor is from 2, and has {NUMBER_BITS} bits at most")
-
-    @property
-    def places(self) -> tuple[int, ...]:
-        """The value it is made of."""
-        return (self.place,)
-
-    def of(self, values: Sequence[int]) -> int:
-        """Return the value, in the open."""
-        return self.rule.divide(values[self.place], self.divisor)
-
-    def choices(self, values: Sequence[Affine]) -> Choices:
-        """Return the value: there is no choice."""
-        return [(values[self.place].divided(self.divisor), ())]
-
-    def bounds(self, bounds: Sequence[Bounds]) -> Bounds:
-        """Return what it can be at least and at most: rounding keeps the order."""
-        low, high = bounds[self.place]
-        return self.rule.divide(low, self.divisor), self.rule.divide(high, self.divisor)
-
-
-TotalStep: TypeAlias = Combine | Least | Most | Rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -594,14 +450,3 @@ class _Cases:
         self._effort += effort
         if self._effort > MOST_EFFORT:
             raise AmountsMalformed("the steps have too many cases to work out")
-
-
-def _require_several(places: tuple[int, ...]) -> None:
-    if len(places) < 2:
-        raise AmountsMalformed("the smallest and the largest are one of several")
-    _require_rising(places)
-
-
-def _require_rising(places: Sequence[int]) -> None:
-    if any(low >= high for low, high in pairwise(places)):
-        raise AmountsMalformed("the places of a step do not rise")

@@ -11,7 +11,7 @@ The old key's signature says that its holder wanted that, the new key's that its
 meter is known by its first key. Whoever knows that key and the chain knows the key of each day.
 
 A thief of an old key can make another announcement. So whoever keeps a chain takes one that goes on
-from it, and no other (`agrees_with`).
+from it, and no other.
 
 Errors: MalformedAnnouncement, ChainRefused
 """
@@ -183,14 +183,6 @@ class KeyChain:
         """Return the key that signs this day: of the last announcement that has begun by then."""
         begun = [one.new for one in self.announcements if one.first_day <= day]
         return begun[-1] if begun else self.root
-
-    def agrees_with(self, other: "KeyChain") -> bool:
-        """Tell whether one of the two goes on from the other."""
-        shared = min(len(self.announcements), len(other.announcements))
-        return (
-            (self.meter, self.root) == (other.meter, other.root)
-            and self.announcements[:shared] == other.announcements[:shared]
-        )  # fmt: skip
 
     def succeeded(
         self, first_day: date, old: Ed25519PrivateKey, new: Ed25519PrivateKey

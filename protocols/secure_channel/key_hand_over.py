@@ -166,7 +166,7 @@ class KeyOwner:
     def groups(self) -> bytes:
         """Return the two DGIs for STORE DATA."""
         point = encode_point(self._ephemeral)
-        return _group(REQUEST_GROUP, self._request.encode()) + _group(POINT_GROUP, point)
+        return data_group(REQUEST_GROUP, self._request.encode()) + data_group(POINT_GROUP, point)
 
     def receive(
         self, answer: bytes, authority: ec.EllipticCurvePublicKey, card_names: Sequence[bytes] = ()
@@ -191,7 +191,8 @@ class KeyOwner:
         return agreed.keys
 
 
-def _group(name: int, value: bytes) -> bytes:
+def data_group(name: int, value: bytes) -> bytes:
+    """Return a value under a name of two bytes (DGI), as STORE DATA has them."""
     size = len(value)
     length = bytes((size,)) if size < 0xFF else b"\xff" + size.to_bytes(2, "big")
     return name.to_bytes(2, "big") + length + value

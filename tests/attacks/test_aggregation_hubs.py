@@ -11,7 +11,7 @@ import pytest
 from applets.aggregation.messages import Instruction
 from hub.applet_host import HubAggregation, RoundRecord
 from hub.applet_host.command import CommandStack
-from hub.applet_host.services import granted_registers
+from hub.applet_host.registers import granted_registers
 from hub.installer import Installer
 from hub.machine.machine import AppletMachine
 from hub.machine.meter import WorkMeter
@@ -35,8 +35,8 @@ from tests.support.hubs import (
     Hub,
     about,
     announce,
+    copies,
     make_hub,
-    make_templates,
     open_copy,
     package,
     run,
@@ -51,17 +51,10 @@ TOO_MUCH = 0x6A84
 NOT_FOUND = 0x6A88
 
 
-@pytest.fixture(scope="module")
-def templates(tmp_path_factory: pytest.TempPathFactory, machine: AppletMachine) -> list[Hub]:
-    return make_templates(tmp_path_factory.mktemp("templates"), 6, machine)
-
-
 @pytest.fixture
-def hubs(tmp_path: Path, machine: AppletMachine, templates: list[Hub]) -> Iterator[list[Hub]]:
-    made = [open_copy(one, tmp_path / one.device.folder.name, machine) for one in templates]
-    yield made
-    for hub in made:
-        hub.device.close()
+def hubs(tmp_path: Path, machine: AppletMachine, closed_hubs: list[Hub]) -> Iterator[list[Hub]]:
+    with copies(closed_hubs, tmp_path, machine) as hubs:
+        yield hubs
 
 
 def answer(hub: Hub, step: Instruction, *parts: bytes) -> int:

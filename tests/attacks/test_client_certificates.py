@@ -17,7 +17,7 @@ from urllib.parse import quote
 import pytest
 import uvicorn
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -45,6 +45,12 @@ from utility_server.service.parts import ServiceParts, ServiceSettings
 
 METER: Final = bytes.fromhex("0a014d544c0000000001")
 FULL: Final = frozenset(Role)
+KEY_USAGES: Final = (
+    "digital_signature", "content_commitment", "key_encipherment", "data_encipherment",
+    "key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
+)  # fmt: skip
+ALGORITHM: Final = bytes.fromhex("300a06082a8648ce3d040302")
+"""The algorithm's identifier: ECDSA with SHA-256."""
 
 
 @dataclass
@@ -312,6 +318,47 @@ def test_what_may_vouch_for_others_or_is_weak_is_not_registered(door: Door, tmp_
     )
     with pytest.raises(AccessProblem, match="RSA of 2048"):
         door.parts.client_certificates.register("x", FULL, weak)
+
+
+@pytest.mark.parametrize("means", ["version 1", "key usage", "netscape type"])
+def test_an_authority_without_basic_constraints_is_one_still(
+    door: Door, tmp_path: Path, means: str
+) -> None:
+    """OpenSSL takes each for an authority: whomever it vouches for would pass the handshake."""
+    made = identity(tmp_path / "old", usages=())
+    key, before = made.key, made.certificate
+    builder = (
+        x509.CertificateBuilder(before.issuer, before.subject, key.public_key(), 1)
+        .not_valid_before(before.not_valid_before_utc)
+        .not_valid_after(before.not_valid_after_utc)
+    )
+    if means == "key usage":
+        signs = x509.KeyUsage(*(one == "key_cert_sign" for one in KEY_USAGES))
+        builder = builder.add_extension(signs, critical=True)
+    elif means == "netscape type":
+        kind = x509.ObjectIdentifier("2.16.840.1.113730.1.1")
+        any_authority = x509.UnrecognizedExtension(kind, bytes.fromhex("03020007"))
+        builder = builder.add_extension(any_authority, critical=False)
+    certificate = builder.sign(key, SHA256())
+    if means == "version 1":
+        body = certificate.tbs_certificate_bytes
+        assert body[:9].hex().startswith("3081")  # a length of one byte, then the version
+        first = b"\x30\x81" + bytes([len(body) - 8]) + body[8:]
+        old = [first, body[8 + body[8:].index(ALGORITHM) :][: len(ALGORITHM)]]
+        signature = b"\x00" + key.sign(first, ECDSA(SHA256()))
+        old.append(b"\x03" + bytes([len(signature)]) + signature)
+        content = b"".join(old)
+        certificate = x509.load_der_x509_certificate(
+            b"\x30\x82" + len(content).to_bytes(2, "big") + content
+        )
+        assert certificate.version is x509.Version.v1
+    with pytest.raises(AccessProblem, match="authority"):
+        door.parts.client_certificates.register("x", FULL, certificate)
+
+
+def test_a_certificate_s_name_is_seen(door: Door, tmp_path: Path) -> None:
+    with pytest.raises(AccessProblem, match="characters that are shown"):
+        door.parts.client_certificates.register("  ", FULL, identity(tmp_path / "x").certificate)
 
 
 def test_a_certificate_of_another_system_is_not_asked_twice_by_one_idempotency_key(

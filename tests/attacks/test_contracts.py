@@ -11,29 +11,14 @@ import pytest
 
 from hub.machine.machine import AppletMachine
 from protocols.metrology import Period
-from tariffs.source import load_toml
+from tests.support.answered_home import KNOWN, TARIFF
 from tests.support.year_home import YearHome, make_year_home, opened
 from utility_server.errors import ContractRefused, NoContract, StoreError, VerificationFailed
 from utility_server.head_end import Address
 from utility_server.retail.claims import BILL, PROFILE, SETTLEMENT, UNATTRIBUTED, bounds_of
 from utility_server.retail.limits import BillLimits, ask_unattributed
 
-KNOWN = Period.parse("2025-03-01..2025-05-31")
 MOVED = date(2025, 4, 10)
-TARIFF = load_toml("""
-format = 1
-name = "flat"
-revision = 1
-currency = "EUR"
-zone = "Europe/Berlin"
-valid_from = 2025-01-01
-valid_until = 2026-01-01
-rounding = { rule = "half-up", decimals = 2 }
-[[charge]]
-name = "energy"
-kind = "energy"
-price = "0.31"
-""")
 THEIRS = ("2025-03", "2025-04", "2025-04-09..2025-05-31", "2025-03-01..2025-04-09")
 """Periods with days of whoever lived there before."""
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 import pytest
 
 from applets.common.evidence import AnswerRefused, check_days
-from hub.applet_host.services import AppletStore
+from hub.applet_host.store import AppletStore
 from hub.certifier import Certification, InheritedChain, NewCustody, ReadingsRefused
 from hub.custody import HandOver, HandOverRefused, hand_over, move
 from hub.device import Device, DeviceError, RoundsUnderWay

@@ -20,10 +20,7 @@ from sqlalchemy import delete
 
 from hub.custody import move
 from hub.dialling.errors import RecipientError
-from hub.dialling.identity import (
-    ask_for_certificate,
-    install_certificate,
-)
+from hub.dialling.identity import ask_for_certificate, install_certificate
 from hub.dialling.recipient import ServerAddress, recipient_folder
 from hub.machine.machine import AppletMachine
 from protocols.hub_certificates import (
@@ -36,13 +33,7 @@ from protocols.remote_admin.http import PROTOCOL, AgentPost, ScriptStatus
 from protocols.remote_admin.scripts import ResponseScript
 from protocols.remote_admin.server import Errand
 from tests.support.answered_home import MONTHS
-from tests.support.dialled_home import (
-    DialledHome,
-    asked,
-    dialled,
-    make_dialling_home,
-    request,
-)
+from tests.support.dialled_home import DialledHome, asked, dialled, request
 from utility_server.database import hub_certificate_table, writing
 from utility_server.errors import AnswerTooLong, CertificateRefused, UnknownCustomer
 from utility_server.gateway import application
@@ -54,17 +45,11 @@ STRANGER: Final = bytes.fromhex("0a014d544c0000000099")
 FINE: Final = ResponseScript((b"\x90\x00",)).encode()
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory, machine: AppletMachine) -> tuple[Path, Any]:
-    folder = tmp_path_factory.mktemp("home")
-    return folder, make_dialling_home(folder, machine)
-
-
 @pytest.fixture
 def home(
-    tmp_path: Path, template: tuple[Path, Any], machine: AppletMachine
+    tmp_path: Path, dialling_home: tuple[Path, Any], machine: AppletMachine
 ) -> Iterator[DialledHome]:
-    with dialled(template[0], tmp_path / "home", machine, template[1]) as home:
+    with dialled(dialling_home[0], tmp_path / "home", machine, dialling_home[1]) as home:
         yield home
 
 

@@ -22,18 +22,12 @@ from hub.dialling.errors import BrokenDown, SecurityFailed
 from hub.dialling.https import HttpsConnection, Traffic
 from hub.dialling.recipient import Recipient, ServerAddress
 from hub.machine.machine import AppletMachine
-from protocols.hub_certificates import (
-    make_signing_request,
-)
+from protocols.hub_certificates import make_signing_request
 from protocols.iso7816.apdu import CommandApdu
 from protocols.remote_admin.errors import ProtocolViolated
 from protocols.remote_admin.http import PROTOCOL, AgentPost, ServerReply, Target
 from protocols.remote_admin.scripts import CommandScript, ResponseScript
-from tests.support.dialled_home import (
-    DialledHome,
-    dialled,
-    make_dialling_home,
-)
+from tests.support.dialled_home import DialledHome, dialled
 from tests.support.waiting import PATIENCE
 from utility_server.gateway import serving
 from utility_server.gateway.certificates import CertificateAuthority
@@ -43,17 +37,11 @@ STRANGER: Final = bytes.fromhex("0a014d544c0000000099")
 FINE: Final = ResponseScript((b"\x90\x00",)).encode()
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory, machine: AppletMachine) -> tuple[Path, Any]:
-    folder = tmp_path_factory.mktemp("home")
-    return folder, make_dialling_home(folder, machine)
-
-
 @pytest.fixture
 def home(
-    tmp_path: Path, template: tuple[Path, Any], machine: AppletMachine
+    tmp_path: Path, dialling_home: tuple[Path, Any], machine: AppletMachine
 ) -> Iterator[DialledHome]:
-    with dialled(template[0], tmp_path / "home", machine, template[1]) as home:
+    with dialled(dialling_home[0], tmp_path / "home", machine, dialling_home[1]) as home:
         yield home
 
 
@@ -93,11 +81,13 @@ def tls_server(context: ssl.SSLContext, act: Callable[[ssl.SSLSocket], None]) ->
 
 @pytest.fixture(scope="module")
 def pki(
-    tmp_path_factory: pytest.TempPathFactory, template: tuple[Path, Any], machine: AppletMachine
+    tmp_path_factory: pytest.TempPathFactory,
+    dialling_home: tuple[Path, Any],
+    machine: AppletMachine,
 ) -> Iterator[tuple[CertificateAuthority, Path]]:
     """The utility's authority, and a folder with a hub's key and certificate."""
     folder = tmp_path_factory.mktemp("pki")
-    with dialled(template[0], folder / "home", machine, template[1]) as home:
+    with dialled(dialling_home[0], folder / "home", machine, dialling_home[1]) as home:
         now = int(time.time())
         authority = replace(home.authority, now=lambda: now)
         write_identity(folder, authority, home.home.meter)

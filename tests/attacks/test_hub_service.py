@@ -36,6 +36,7 @@ from hub.service.service import Service
 from meterlet.commands.inspect.proofs import BillingProofs
 from protocols.metrology import ACTIVE_ENERGY_IMPORT
 from tests.support.field import METER, NEIGHBOUR, telegram
+from tests.support.sockets import ask
 from tests.support.waiting import PATIENCE, wait_until
 
 HOME: Final = Description(METER, (ACTIVE_ENERGY_IMPORT,), "Europe/Berlin", 15)
@@ -121,15 +122,6 @@ def meter_at(frames: list[bytes]) -> Iterator[str]:
         ends.append(True)
         thread.join()
         listener.close()
-
-
-def ask(address: tuple[str, int], request: bytes) -> bytes:
-    with socket.create_connection(address, PATIENCE) as line:
-        line.sendall(request)
-        answer = b""
-        while piece := line.recv(4096):
-            answer += piece
-    return answer
 
 
 def test_neither_log_nor_health_has_a_reading_a_meter_or_a_secret(tmp_path: Path) -> None:
@@ -348,7 +340,7 @@ def test_a_lock_that_points_elsewhere_is_not_followed(tmp_path: Path) -> None:
 def test_a_log_that_nobody_reads_any_more_stops_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from meterlet.commands import hub_run
+    from meterlet.commands import serving
 
     class Gone:
         def write(self, _: str) -> int:
@@ -358,7 +350,7 @@ def test_a_log_that_nobody_reads_any_more_stops_nothing(
             raise BrokenPipeError
 
     monkeypatch.setattr("sys.stdout", Gone())
-    hub_run._print("a line")
+    serving.print_line("a line")
 
 
 def test_a_part_that_breaks_all_the_time_leaves_the_others_up(tmp_path: Path) -> None:

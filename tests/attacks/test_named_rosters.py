@@ -23,16 +23,7 @@ from protocols.canonical.cbor import encode_array
 from protocols.metrology import Period
 from protocols.proofs import PointVector
 from tests.support.aggregation import AUTHORITY, COLLECTOR_KEY, OPERATOR, private_key
-from tests.support.hubs import (
-    DAYS,
-    NOW,
-    Hub,
-    about,
-    announce,
-    make_templates,
-    open_copy,
-    run,
-)
+from tests.support.hubs import DAYS, NOW, Hub, about, announce, copies, run
 
 NOT_ALLOWED = 0x6982
 WRONG = 0x6A80
@@ -41,17 +32,10 @@ NONCE = bytes(32)
 LATER = Period(date(2025, 3, 5), date(2025, 3, 5))
 
 
-@pytest.fixture(scope="module")
-def templates(tmp_path_factory: pytest.TempPathFactory, machine: AppletMachine) -> list[Hub]:
-    return make_templates(tmp_path_factory.mktemp("templates"), 6, machine)
-
-
 @pytest.fixture
-def hubs(tmp_path: Path, machine: AppletMachine, templates: list[Hub]) -> Iterator[list[Hub]]:
-    made = [open_copy(one, tmp_path / one.device.folder.name, machine) for one in templates]
-    yield made
-    for hub in made:
-        hub.device.close()
+def hubs(tmp_path: Path, machine: AppletMachine, closed_hubs: list[Hub]) -> Iterator[list[Hub]]:
+    with copies(closed_hubs, tmp_path, machine) as hubs:
+        yield hubs
 
 
 def again(announced: Round, until: int = NOW + 80_000, seed: bytes = OPERATOR) -> Round:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from hub.applet_host.services import AppletStore
+from hub.applet_host.store import AppletStore
 from hub.device import Description, Device
 from hub.disclosure import (
     AggregateRequest,
@@ -28,12 +28,7 @@ from hub.inspection.views.published import published_view, take_published
 from protocols.amounts import SlotForm, Sum
 from protocols.canonical.signing import key_id_of, sign_document
 from protocols.metrology import ACTIVE_ENERGY_IMPORT
-from protocols.published import (
-    LIST_CONTENT_TYPE,
-    DocumentKind,
-    PublishedDocument,
-    PublishedList,
-)
+from protocols.published import LIST_CONTENT_TYPE, DocumentKind, PublishedDocument, PublishedList
 from tests.support.consented import BILLING
 from tests.support.releases import in_coins
 

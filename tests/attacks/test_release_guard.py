@@ -16,8 +16,6 @@ from pathlib import Path
 import pytest
 
 from hub.disclosure import (
-    CONSENT_COMPONENT,
-    LOG_COMPONENT,
     ConsentTerms,
     Disclosure,
     ExportRequest,
@@ -25,7 +23,6 @@ from hub.disclosure import (
     ReleaseRequest,
     number_of,
 )
-from hub.vault.database import Database
 from protocols.amounts import (
     Amount,
     Combine,
@@ -37,7 +34,8 @@ from protocols.amounts import (
     Sum,
     Total,
 )
-from protocols.amounts.total import Rounding
+from protocols.amounts.steps import Rounding
+from tests.support.consented import guarding
 from tests.support.releases import in_coins
 
 MARCH, SLOTS, DAY = 1_740_787_200, 2976, 86_400
@@ -78,10 +76,7 @@ def house() -> list[int]:
 
 @pytest.fixture
 def guard(tmp_path: Path) -> Iterator[Disclosure]:
-    with Database(
-        tmp_path / "hub.db", [LOG_COMPONENT, CONSENT_COMPONENT], key=bytes(32)
-    ) as database:
-        guard = Disclosure(database, lambda: MARCH + 40 * DAY)
+    with guarding(tmp_path, MARCH + 40 * DAY) as guard:
         for terms in (BILL, SCORES, SAMPLE):
             guard.grant(terms)
         yield guard

@@ -21,8 +21,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hub.applet_host.aggregation_record import Participation, RoundRecord
-from hub.applet_host.services import STORE_COMPONENT, AppletStore, HubLog
-from hub.device import COMPONENTS, RESEAL, Description, Device
+from hub.applet_host.store import STORE_COMPONENT, AppletStore, HubLog
+from hub.components import COMPONENTS, RESEAL
+from hub.device import Description, Device
 from hub.disclosure import Disclosure, LogTampered
 from hub.disclosure.witness import HeadWitness
 from hub.installer import Installer, build_package

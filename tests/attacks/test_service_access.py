@@ -5,6 +5,7 @@ import base64
 import hmac
 import json
 import re
+import string
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -303,11 +304,18 @@ def test_another_host_is_not_answered_and_no_header_comes_back_as_it_was(service
 
 def test_a_cursor_of_ones_own_making_leads_nowhere(service: Served) -> None:
     page = base64.urlsafe_b64encode(bytes(16) + b"\x81\x41\x00").rstrip(b"=").decode()
-    for path in ("/v1/customers", "/v1/ledger", "/v1/audit", "/v1/runs", "/v1/bills"):
-        answer = service.ask("GET", path, params={"cursor": page})
-        assert (answer.status_code, answer.json()["type"]) == (
-            400, "urn:meterlet:problem:invalid-cursor",
-        )  # fmt: skip
+    invalid = (400, "urn:meterlet:problem:invalid-cursor")
+    for path in ("customers", "ledger", "audit", "runs", "bills", "invoices"):
+        answer = service.ask("GET", f"/v1/{path}", params={"cursor": page})
+        assert (answer.status_code, answer.json()["type"]) == invalid
+    ours = service.get("/v1/audit?limit=1")["next"]
+    assert service.get("/v1/audit", params={"limit": 1, "cursor": ours})["items"]
+    others = [ours[:-1] + one for one in string.ascii_letters if one != ours[-1]]
+    for other in (ours + "=", ours + "==", ours + "\n", " " + ours, *others):
+        answer = service.ask("GET", "/v1/audit", params={"limit": 1, "cursor": other})
+        assert (answer.status_code, answer.json()["type"]) == invalid, (
+            "as it was made, or not at all"
+        )
 
 
 def test_a_service_that_dials_nobody_is_not_made_to(service: Served) -> None:

@@ -31,12 +31,7 @@ from utility_server.retail.utility import Utility
 from utility_server.service.access.known_browsers import LIFE_SECONDS
 from utility_server.service.access.operators import FREE_FAILURES, LONGEST_WAIT_SECONDS
 from utility_server.service.access.roles import Role
-from utility_server.service.api.application import (
-    ROUTERS,
-    Entrance,
-    create_api,
-    create_service_api,
-)
+from utility_server.service.api.application import ROUTERS, Entrance, create_api, create_service_api
 from utility_server.service.api.models import PartyModel
 from utility_server.service.console.application import create_console
 

@@ -16,16 +16,8 @@ from pathlib import Path
 import pytest
 from flint import fmpz_mat
 
-from hub.disclosure import (
-    CONSENT_COMPONENT,
-    LOG_COMPONENT,
-    Disclosure,
-    Form,
-    ReleaseRefused,
-    ReleaseRequest,
-)
-from hub.vault.database import Database
-from tests.support.consented import BILLING
+from hub.disclosure import Disclosure, Form, ReleaseRefused, ReleaseRequest
+from tests.support.consented import BILLING, guarding
 from tests.support.releases import CENT, sum_request
 
 SLOTS = 2976
@@ -38,11 +30,7 @@ CONSENT = replace(BILLING, answers=8)
 
 @pytest.fixture
 def guard(tmp_path: Path) -> Iterator[Disclosure]:
-    with Database(
-        tmp_path / "hub.db", [CONSENT_COMPONENT, LOG_COMPONENT], key=bytes(32)
-    ) as database:
-        disclosure = Disclosure(database, lambda: MARCH + 40 * 86_400)
-        disclosure.grant(CONSENT)
+    with guarding(tmp_path, MARCH + 40 * 86_400, CONSENT) as disclosure:
         yield disclosure
 
 

@@ -3,7 +3,7 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic, process_time
@@ -49,7 +49,7 @@ from tests.support.card import (
 )
 from tests.support.card_host import Manager
 from tests.support.hubs import call_of, make_hub, package
-from tests.support.waiting import PATIENCE
+from tests.support.port import is_dropped, meet, serve
 
 NOBODY = bytes.fromhex("F0534D48010177")
 KEYLESS = bytes.fromhex("F0534D480088")
@@ -325,34 +325,6 @@ def test_an_applet_that_answers_without_a_channel_is_not_seen_and_fills_no_log(
 # Over TCP
 
 
-def serve(card: Card, disclosure: Disclosure, talk: Callable[[int], Awaitable[None]]) -> None:
-    async def run() -> None:
-        ports: asyncio.Queue[int] = asyncio.Queue()
-        stop = asyncio.Event()
-        server = asyncio.create_task(
-            link.serve(
-                card, disclosure, "127.0.0.1", 0, lambda _, port: ports.put_nowait(port), stop,
-                tick=lambda: None, complain=print,
-            )
-        )  # fmt: skip
-        async with asyncio.timeout(PATIENCE / 5):
-            try:
-                await talk(await ports.get())
-            finally:
-                stop.set()
-                await server
-                while _met:
-                    writer = _met.pop()
-                    writer.transport.abort()
-                    with suppress(ConnectionError):
-                        await writer.wait_closed()
-
-    asyncio.run(run())
-
-
-_met: list[asyncio.StreamWriter] = []
-
-
 class Caller:
     """Somebody at the other end of a TCP connection, from a loopback address of its own."""
 
@@ -361,9 +333,7 @@ class Caller:
 
     @classmethod
     async def call(cls, port: int, source: str = "127.0.0.1") -> "Caller":
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
-        _met.append(writer)
-        return cls(reader, writer)
+        return cls(*await meet(port, source))
 
     async def ask(self, command: CommandApdu) -> ResponseApdu:
         self.writer.write(encode_frame(command.encode()))
@@ -383,10 +353,7 @@ class Caller:
         assert host.unwrap_response(answer).data == b"message"
 
     async def is_gone(self) -> bool:
-        try:
-            return await self.reader.read(1) == b""
-        except ConnectionError:
-            return True
+        return await is_dropped(self.reader)
 
 
 @pytest.fixture

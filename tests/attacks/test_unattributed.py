@@ -11,23 +11,9 @@ from typing import Any
 import pytest
 
 from hub.certifier import Certification, Certifier, CertifierKeys
-from hub.disclosure import (
-    CONSENT_COMPONENT,
-    LOG_COMPONENT,
-    ConsentTerms,
-    Disclosure,
-    ReleaseRefused,
-    UnattributedRequest,
-)
+from hub.disclosure import ConsentTerms, Disclosure, ReleaseRefused, UnattributedRequest
 from hub.readings import Reading, ReadingFlag
-from hub.vault.database import Database
-from protocols.metrology import (
-    CertifiedDay,
-    CertifiedPeriod,
-    Period,
-    Series,
-    SlotState,
-)
+from protocols.metrology import CertifiedDay, CertifiedPeriod, Period, Series, SlotState
 from protocols.metrology.unattributed import (
     LARGEST_LIMIT_WH,
     OPENED,
@@ -36,7 +22,7 @@ from protocols.metrology.unattributed import (
     verify_unattributed,
 )
 from protocols.proofs import FalseStatement, Malformed, ProofRefused, StatementContext
-from tests.support.consented import BILLING
+from tests.support.consented import BILLING, guarding
 from tests.support.version1 import certify_version_1
 from utility_server.errors import StoreError, VerificationFailed
 from utility_server.retail.limits import BillLimits, require_limits
@@ -175,10 +161,7 @@ def asked(**changes: Any) -> UnattributedRequest:
 
 @pytest.fixture
 def guard(tmp_path: Path) -> Iterator[Disclosure]:
-    components = [LOG_COMPONENT, CONSENT_COMPONENT]
-    with Database(tmp_path / "hub.db", components, key=bytes(32)) as database:
-        disclosure = Disclosure(database, lambda: BEGIN + MONTH)
-        disclosure.grant(TERMS)
+    with guarding(tmp_path, BEGIN + MONTH, TERMS) as disclosure:
         yield disclosure
 
 

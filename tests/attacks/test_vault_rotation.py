@@ -15,7 +15,8 @@ from hub.applet_host import Participation, RoundRecord
 from hub.card.open import Card
 from hub.card.resealing import CARD_KEYS
 from hub.certifier import NewStep
-from hub.device import RESEAL, SEALED, Device, RoundsUnderWay
+from hub.components import RESEAL, SEALED
+from hub.device import Device, RoundsUnderWay
 from hub.readings import Reading, Readout
 from hub.vault import key_file, resealing
 from hub.vault.resealing import CORRECTED_DAYS, CORRECTIONS, FACTS

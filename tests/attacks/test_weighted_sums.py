@@ -32,17 +32,7 @@ from tests.support.aggregation import (
     public_of,
 )
 from tests.support.aggregation import announce as announce_homes
-from tests.support.hubs import (
-    MONTH,
-    NOW,
-    Hub,
-    about,
-    announce,
-    make_settled,
-    open_copy,
-    package,
-    run,
-)
+from tests.support.hubs import MONTH, NOW, Hub, about, announce, copies, package, run
 from tests.support.region import Region, built
 from tests.support.weighted_aggregation import plain_worth, weighted_terms
 from utility_server.grid.concentrator.round_commands import SETTLEMENT_APPLET
@@ -56,17 +46,10 @@ PRICES = [1_000 * (hour % 24) - 4_000 for hour in range(HOURS)]
 DAY_PRICES = PRICES[:24]
 
 
-@pytest.fixture(scope="module")
-def templates(tmp_path_factory: pytest.TempPathFactory, machine: AppletMachine) -> list[Hub]:
-    return make_settled(tmp_path_factory.mktemp("templates"), 6, machine)
-
-
 @pytest.fixture
-def hubs(tmp_path: Path, machine: AppletMachine, templates: list[Hub]) -> Iterator[list[Hub]]:
-    made = [open_copy(one, tmp_path / one.device.folder.name, machine) for one in templates]
-    yield made
-    for hub in made:
-        hub.device.close()
+def hubs(tmp_path: Path, machine: AppletMachine, settled_hubs: list[Hub]) -> Iterator[list[Hub]]:
+    with copies(settled_hubs, tmp_path, machine) as hubs:
+        yield hubs
 
 
 def month(prices: Sequence[int] = PRICES, **other: object) -> RoundTerms:

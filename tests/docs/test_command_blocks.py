@@ -7,7 +7,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import threading
 from collections import defaultdict
@@ -33,6 +32,7 @@ from tests.docs.pages import (
 from tests.support.quick_program import program_path
 from tests.support.shared import SHARED
 from tests.support.soak import IS_SOAKING
+from tests.support.sockets import free_port
 from tests.support.waiting import PATIENCE, wait_until
 
 NOT_RUN: Final[Mapping[str, list[str]]] = {
@@ -187,12 +187,6 @@ def shell(folder: Path) -> Iterator[Shell]:
             bash.stdin.close()
 
 
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
-
-
 def data_for(block: CommandBlock) -> list[Path]:
     """Return the files that a block needs; none if one is missing."""
     paths = [next(SHARED.rglob(name), None) for name in block.why.split(", ")]
@@ -212,7 +206,7 @@ def left_out(block: CommandBlock) -> bool:
 @pytest.mark.process
 @pytest.mark.parametrize("page", with_commands())
 def test_the_commands_of_a_page_do_what_it_says(page: str, tmp_path: Path) -> None:
-    ports: dict[str, str] = defaultdict(free_port)
+    ports: dict[str, str] = defaultdict(lambda: str(free_port()))
 
     def with_ports(text: str) -> str:
         return PORT.sub(lambda port: ports[port[0]], text)

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from hub.applet_host.services import AppletStore
+from hub.applet_host.store import AppletStore
 from hub.device import Description, Device
 from hub.inspection.errors import InspectionError
 from hub.inspection.views.bill import Verdict, check_invoices

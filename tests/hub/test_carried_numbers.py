@@ -11,7 +11,8 @@ import pytest
 from hub.applet_host.desk import StatementDesk
 from hub.applet_host.jobs import ProofJobs
 from hub.applet_host.memory import AppletMemory, KeptState, forget_memory
-from hub.applet_host.services import HubStatements, granted_registers
+from hub.applet_host.registers import granted_registers
+from hub.applet_host.statements import HubStatements
 from hub.device import Description, Device
 from hub.disclosure import Release
 from hub.installer import terms_of

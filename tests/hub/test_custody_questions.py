@@ -13,7 +13,9 @@ import pytest
 from hub.applet_host.custody import CustodyGate
 from hub.applet_host.desk import StatementDesk
 from hub.applet_host.jobs import ProofJobs
-from hub.applet_host.services import HubCalendar, HubReadings, HubStatements, granted_registers
+from hub.applet_host.registers import granted_registers
+from hub.applet_host.services import HubCalendar, HubReadings
+from hub.applet_host.statements import HubStatements
 from hub.custody import HandOverRefused, hand_over
 from hub.device import Device
 from hub.inspection.views.meters import swaps_between

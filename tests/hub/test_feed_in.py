@@ -19,13 +19,10 @@ from applets.billing.statement import VerifiedBill, check_bill
 from applets.common.questions import CLA, About, Instruction
 from hub.applet_host.desk import StatementDesk
 from hub.applet_host.jobs import ProofJobs
-from hub.applet_host.services import (
-    AppletStore,
-    HubCalendar,
-    HubReadings,
-    HubStatements,
-    granted_registers,
-)
+from hub.applet_host.registers import granted_registers
+from hub.applet_host.services import HubCalendar, HubReadings
+from hub.applet_host.statements import HubStatements
+from hub.applet_host.store import AppletStore
 from hub.card.open import Card
 from hub.device import Description, Device, DeviceError
 from hub.disclosure import ReleaseRefused

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from hub.applet_host.services import granted_registers
+from hub.applet_host.registers import granted_registers
 from hub.custody import hand_over
 from hub.description import Description
 from hub.device import Device, DeviceError

@@ -3,8 +3,6 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -16,6 +14,8 @@ from hub.card.line import Line
 from hub.card.open import Card
 from hub.disclosure import Disclosure, StrangerCounts
 from hub.vault.vault import KeyReplaced
+from tests.support import port as hub_port
+from tests.support.port import Talk, is_dropped, meet
 from tests.support.waiting import PATIENCE
 
 ASK = bytes.fromhex("0000000400a40400")
@@ -82,57 +82,8 @@ class Conversation:
     def close(self) -> None: ...
 
 
-Talk = Callable[[int], Awaitable[None]]
-
-
 def serve(hub: Hub, talk: Talk, memory: link.CallerMemory | None = None) -> None:
-    """Serve the hub on a free port while `talk` goes on."""
-
-    async def run() -> None:
-        ports: asyncio.Queue[int] = asyncio.Queue()
-        stop = asyncio.Event()
-        server = asyncio.create_task(
-            link.serve(
-                cast("Card", hub),
-                cast("Disclosure", hub),
-                "127.0.0.1",
-                0,
-                lambda _, port: ports.put_nowait(port),
-                stop,
-                tick=lambda: None,
-                complain=hub.complaints.append,
-                memory=memory,
-            )
-        )
-        async with asyncio.timeout(PATIENCE):
-            try:
-                await talk(await ports.get())
-            finally:
-                stop.set()
-                await server
-                while _met:
-                    writer = _met.pop()
-                    writer.transport.abort()
-                    with suppress(ConnectionError):
-                        await writer.wait_closed()
-
-    asyncio.run(run())
-
-
-_met: list[asyncio.StreamWriter] = []
-
-
-async def meet(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    _met.append(writer)
-    return reader, writer
-
-
-async def is_dropped(reader: asyncio.StreamReader) -> bool:
-    try:
-        return await reader.read(100) == b""
-    except ConnectionError:
-        return True
+    hub_port.serve(cast("Card", hub), cast("Disclosure", hub), talk, hub.complaints.append, memory)
 
 
 def test_a_new_key_neither_stops_the_port_nor_makes_it_forget_strangers() -> None:

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from meterlet.demo.region import Region, RegionPlan
+from meterlet.demo.region import Region
 from protocols.metrology import Period
 from tests.support.command import run_meterlet
 from tests.support.mdms import london_homes
+from tests.support.region_plan import region_plan
 from tests.support.shared import LONDON, require_shared
 
 pytestmark = pytest.mark.process
@@ -63,22 +64,7 @@ def test_a_home_that_encrypts_what_its_certifier_did_not_sign_is_named() -> None
 
 def test_no_process_but_a_homes_own_ever_holds_its_readings(tmp_path: Path) -> None:
     day = date(2025, 3, 4)
-    plan = RegionPlan(
-        columns=("",) * 5,
-        readings=None,
-        unit="kWh",
-        interval_seconds=900,
-        readings_zone="UTC",
-        zone="Europe/Berlin",
-        slot_minutes=15,
-        period=Period(day, day),
-        resolution_minutes=15,
-        source="synthetic",
-        dropouts_percent=0,
-        cheat=None,
-        processes=5,
-        splits_key=True,
-    )
+    plan = region_plan(5, Period(day, day), processes=5, splits_key=True)
     region = Region(tmp_path, plan)
     with ExitStack() as servers, ExitStack() as homes:
         region.start(homes, servers)

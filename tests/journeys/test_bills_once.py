@@ -4,16 +4,13 @@
 import json
 import signal
 import subprocess
-from pathlib import Path
 
 import pytest
 from sqlalchemy import update
 
-from applets.billing.messages import AID
-from hub.device import Device
-from hub.inspection.views.documents import supplier_documents
 from tests.support import crowd
 from tests.support.command import environment, run_meterlet
+from tests.support.dialling import bills, shown_to_the_resident
 from tests.support.quick_program import program
 from tests.support.soak import sampled
 from tests.support.town import METER, Town, done, refused
@@ -30,27 +27,10 @@ STEPS = {
 }
 
 
-@pytest.fixture
-def town(tmp_path: Path) -> Town:
-    town = Town(tmp_path)
-    town.build()
-    return town
-
-
 def waiting(town: Town) -> list[tuple[str, int | None]]:
     """Return the states of what waits, and the invoices."""
     told = json.loads(done("utility", "status", "--utility", town.utility, "--json"))
     return [(one["state"], one["invoice"]) for one in told["waiting"]]
-
-
-def bills(town: Town) -> list[int]:
-    told = json.loads(done("utility", "ledger", "--utility", town.utility, "--json"))
-    return [entry["number"] for entry in told["entries"] if entry["kind"] == "bill"]
-
-
-def shown_to_the_resident(town: Town) -> list[int]:
-    with Device.open(town.hub) as device:
-        return [one.number for one in supplier_documents(device, AID).invoices]
 
 
 @pytest.mark.parametrize(

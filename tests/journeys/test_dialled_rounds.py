@@ -23,10 +23,11 @@ from meterlet.key_files import public_key
 from protocols.metrology import Period
 from protocols.remote_admin.wake import BrokerAddress
 from tests.support.aggregation import AUTHORITY, OPERATOR, REGION, private_key
-from tests.support.broker import RunningBroker, free_port, running
+from tests.support.broker import RunningBroker, running
 from tests.support.command import run_meterlet, serving
 from tests.support.hubs import DAYS, Hub, about, make_templates
 from tests.support.mdms import new_mdms
+from tests.support.sockets import free_port
 from tests.support.town import done, refused
 from tests.support.waiting import PATIENCE, wait_until
 from utility_server.grid.mdms.rounds import RoundOutcome, RoundRunner

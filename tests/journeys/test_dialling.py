@@ -9,29 +9,16 @@ from typing import Any
 
 import pytest
 
-from applets.billing.messages import AID
 from hub.device import Device
-from hub.inspection.views.documents import supplier_documents
 from tests.support import dialling
 from tests.support.command import environment
+from tests.support.dialling import shown_to_the_resident
 from tests.support.quick_program import program
 from tests.support.sockets import listening_sockets
 from tests.support.town import METER, Town, done, refused
 from tests.support.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.process
-
-
-@pytest.fixture
-def town(tmp_path: Path) -> Town:
-    town = Town(tmp_path)
-    town.build()
-    return town
-
-
-def shown_to_the_resident(town: Town) -> list[int]:
-    with Device.open(town.hub) as device:
-        return [one.number for one in supplier_documents(device, AID).invoices]
 
 
 def connections(town: Town) -> list[dict[str, Any]]:

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import pytest
-
 from tests.support.command import ROOT, Meterlet
 from tests.support.town import METER, Town, done, refused
 
@@ -121,14 +119,6 @@ def test_the_embedded_example_says_what_it_takes(meterlet: Meterlet) -> None:
     assert ran.returncode == 0, ran.stderr
     assert "every 15 minutes may have a price of their own" in ran.stdout
     assert "prices that change from slot to slot take this consent" in ran.stdout
-
-
-@pytest.fixture
-def town(tmp_path: Path) -> Town:
-    town = Town(tmp_path / "town")
-    town.folder.mkdir()
-    town.build()
-    return town
 
 
 def test_an_ordinary_consent_does_not_stretch_so_far(town: Town) -> None:

@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from hub.device import Device
-from hub.inspection.api.json_views import readings_json
+from hub.inspection.api.json_readings import readings_json
 from hub.inspection.api.openapi import openapi_document
 from hub.inspection.api.operations import OPERATIONS
 from hub.inspection.attack.reconstruction import curve_known_to

@@ -17,6 +17,7 @@ from hub.device import Device
 from hub.inspection.views.documents import supplier_documents
 from tests.support.command import environment
 from tests.support.quick_program import program
+from tests.support.sockets import free_port
 from tests.support.town import done
 from tests.support.waiting import PATIENCE, wait_until
 from utility_server.retail.audit import check_entry
@@ -25,12 +26,6 @@ from utility_server.retail.utility import Utility
 
 pytestmark = [pytest.mark.process, pytest.mark.soak]
 HOMES, KILLS, BILLING = 40, 20, bytes.fromhex("F04D544C010101")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class KilledGateway:

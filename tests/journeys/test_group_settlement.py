@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from meterlet.demo.region import REGION, Region, RegionPlan
+from meterlet.demo.region import REGION, Region
 from protocols.metrology import Period
+from tests.support.region_plan import region_plan
 from tests.support.town import done
 
 pytestmark = pytest.mark.process
@@ -17,21 +18,7 @@ DAY = date(2025, 3, 4)
 
 
 def test_what_a_group_used_is_settled_though_nobodys_part_is_known(tmp_path: Path) -> None:
-    plan = RegionPlan(
-        columns=("",) * 5,
-        readings=None,
-        unit="kWh",
-        interval_seconds=900,
-        readings_zone="UTC",
-        zone="Europe/Berlin",
-        slot_minutes=15,
-        period=Period(DAY, DAY),
-        resolution_minutes=15,
-        source="synthetic",
-        dropouts_percent=0,
-        cheat=None,
-        processes=1,
-    )
+    plan = region_plan(5, Period(DAY, DAY))
     region, sums = Region(tmp_path, plan), tmp_path / "north.json"
     with ExitStack() as servers, ExitStack() as homes:
         region.start(homes, servers)

@@ -4,7 +4,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import sqlite3
@@ -24,19 +23,6 @@ from tests.support.town import LOAD_VARIABLE, TARIFF, Town, done, refused
 from tests.support.waiting import PATIENCE, wait_until
 
 NOT_SERVED = "Connection refused; is `meterlet hub serve` running there?"
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Town:
-    town = Town(tmp_path_factory.mktemp("town"))
-    town.build()
-    return town
-
-
-@pytest.fixture
-def town(built: Town, tmp_path: Path) -> Town:
-    shutil.copytree(built.folder, tmp_path / "town")
-    return Town(tmp_path / "town")
 
 
 def dearer(folder: Path, euros: int) -> Path:

@@ -25,38 +25,15 @@ from hub.device import Device
 from hub.service.sample import SAMPLE
 from tests.support import dialling
 from tests.support.command import run_meterlet
-from tests.support.field import MARCH, METER, telegram
-from tests.support.hub_service import (
-    ServiceOnALine,
-    fetch,
-    hub_run,
-    lines_of,
-    part_of,
-    place_of,
-)
+from tests.support.field import A_EURO_A_KILOWATT_HOUR, APRIL, MARCH, METER, telegram
+from tests.support.hub_service import ServiceOnALine, fetch, hub_run, lines_of, part_of, place_of
 from tests.support.town import Town, done, refused
 from tests.support.waiting import PATIENCE, wait_until
 
 pytest.importorskip("serial")
 pytestmark = pytest.mark.process
 DAY: Final = 86_400
-APRIL: Final = MARCH + 31 * DAY - 3600
-"""2025-04-01, midnight in Berlin: in March an hour is left out."""
 START_WH: Final = 5_000_001
-A_EURO_A_KILOWATT_HOUR: Final = """
-format = 1
-name = "a euro a kilowatt-hour"
-revision = 1
-currency = "EUR"
-zone = "Europe/Berlin"
-valid_from = 2025-01-01
-valid_until = 2026-01-01
-rounding = { rule = "half-up", decimals = 3 }
-[[charge]]
-name = "energy"
-kind = "energy"
-price = "1"
-"""
 SERVICE: Final = """
 [sources.main]
 address = "{source}"

@@ -2,7 +2,6 @@
 """Keys that come and go while hub and utility work together, each command in its own process."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +20,6 @@ from utility_server.head_end import Address, HeadEnd
 from utility_server.retail.utility import Utility
 
 AID = BILLING.hex().upper()
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Town:
-    town = Town(tmp_path_factory.mktemp("town"))
-    town.build()
-    return town
-
-
-@pytest.fixture
-def town(built: Town, tmp_path: Path) -> Town:
-    shutil.copytree(built.folder, tmp_path / "town")
-    return Town(tmp_path / "town")
 
 
 def billed(town: Town, address: str) -> bool:

@@ -19,6 +19,7 @@ from meterlet.commands.main import main
 from meterlet.demo.region import REGION, Region, RegionPlan
 from protocols.metrology import Period
 from tests.support.command import run_meterlet
+from tests.support.region_plan import region_plan
 from tests.support.service import served
 from utility_server.errors import CannotVerify, VerificationFailed
 from utility_server.grid.mdms.control_socket import Request
@@ -32,22 +33,7 @@ SPOT = [7 * (hour % 24) - 40 for hour in range(HOURS)]
 
 
 def plan_of(homes: int) -> RegionPlan:
-    return RegionPlan(
-        columns=("",) * homes,
-        readings=None,
-        unit="kWh",
-        interval_seconds=3600,
-        readings_zone="UTC",
-        zone="UTC",
-        slot_minutes=60,
-        period=FEBRUARY,
-        resolution_minutes=60,
-        source="synthetic",
-        dropouts_percent=10,
-        cheat=None,
-        processes=1,
-        manifest="settlement.toml",
-    )
+    return region_plan(homes, FEBRUARY, 60, "UTC", dropouts_percent=10, manifest="settlement.toml")
 
 
 def meterlet(*arguments: object) -> tuple[int, str]:

@@ -22,9 +22,7 @@ AID = "F04D544C010101"
 
 
 @pytest.fixture
-def town(tmp_path: Path) -> Town:
-    town = Town(tmp_path)
-    town.build()
+def town(town: Town) -> Town:
     dialling.certify(town)
     done("applet", "allow-upgrades", "--hub", town.hub, AID)
     return town

@@ -3,7 +3,6 @@
 
 import json
 import random
-import socket
 import subprocess
 import time
 import urllib.request
@@ -16,6 +15,7 @@ from protocols.enrolment import Enrolment
 from tests.support.command import environment
 from tests.support.quick_program import program
 from tests.support.service import TARIFF, new_utility, other_meters
+from tests.support.sockets import free_port
 from tests.support.town import done
 from tests.support.waiting import wait_until
 from utility_server.retail.questions import State
@@ -23,12 +23,6 @@ from utility_server.retail.utility import Utility
 
 pytestmark = [pytest.mark.process, pytest.mark.soak]
 CUSTOMERS, KILLS = 60, 20
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Service:

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from tests.support import dialling
-from tests.support.broker import RunningBroker, free_port, running
+from tests.support.broker import RunningBroker, running
 from tests.support.command import environment
 from tests.support.hub_service import lines_of, part_of
 from tests.support.quick_program import program
+from tests.support.sockets import free_port
 from tests.support.town import Town, done
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -23,9 +24,7 @@ pytestmark = pytest.mark.process
 
 
 @pytest.fixture
-def town(tmp_path: Path) -> Town:
-    town = Town(tmp_path)
-    town.build()
+def town(town: Town) -> Town:
     dialling.certify(town)
     return town
 

@@ -20,7 +20,7 @@ from hub.device import Device
 from hub.meters.odd import Odd
 from hub.quarantining import take_new_meter
 from protocols.metrology import ACTIVE_ENERGY_IMPORT, Period
-from tests.support.field import MARCH, METER, NEIGHBOUR, telegram
+from tests.support.field import A_EURO_A_KILOWATT_HOUR, APRIL, MARCH, METER, NEIGHBOUR, telegram
 from tests.support.line import SimulatedLine
 from tests.support.town import Town, done
 
@@ -29,22 +29,6 @@ STRANGER: Final = bytes.fromhex("0a0158585800000c0de0")
 START_WH: Final = 5_000_001
 NEW_WH: Final = 7
 DAY: Final = 86_400
-APRIL: Final = MARCH + 31 * DAY - 3600
-"""2025-04-01, midnight in Berlin: in March an hour is left out."""
-A_EURO_A_KILOWATT_HOUR: Final = """
-format = 1
-name = "a euro a kilowatt-hour"
-revision = 1
-currency = "EUR"
-zone = "Europe/Berlin"
-valid_from = 2025-01-01
-valid_until = 2026-01-01
-rounding = { rule = "half-up", decimals = 3 }
-[[charge]]
-name = "energy"
-kind = "energy"
-price = "1"
-"""
 
 
 class World:

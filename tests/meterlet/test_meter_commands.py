@@ -18,14 +18,7 @@ from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dlms_codec import (
-    DataNotification,
-    DateTime,
-    GeneralCiphered,
-    Keys,
-    UInt32,
-    protect,
-)
+from dlms_codec import DataNotification, DateTime, GeneralCiphered, Keys, UInt32, protect
 from dlms_codec.data import Array, Structure
 from dlms_codec.hdlc import encode_frame
 from dlms_codec.numbers import Enum, Int8

@@ -14,16 +14,10 @@ from typing import Any
 import pytest
 
 from tests.support.asked import MOSQUITTO
+from tests.support.sockets import free_port
 from tests.support.waiting import PATIENCE, wait_until
 
 MISSING = "NO MOSQUITTO: `apt-get install mosquitto` and waking hubs over MQTT is tested"
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on just now."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    return port
 
 
 class PortTaken(Exception):

@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from applets.billing.messages import AID
+from hub.device import Device
+from hub.inspection.views.documents import supplier_documents
 from tests.support.command import environment, serving
 from tests.support.quick_program import program
 from tests.support.town import METER, TARIFF, Town, done
@@ -57,3 +60,9 @@ def bills(town: Town) -> list[int]:
     """Return the numbers of the bills in the ledger."""
     told = json.loads(done("utility", "ledger", "--utility", town.utility, "--json"))
     return [entry["number"] for entry in told["entries"] if entry["kind"] == "bill"]
+
+
+def shown_to_the_resident(town: Town) -> list[int]:
+    """Return the numbers of the invoices that the hub shows."""
+    with Device.open(town.hub) as device:
+        return [one.number for one in supplier_documents(device, AID).invoices]

@@ -28,6 +28,22 @@ NEIGHBOUR: Final = bytes.fromhex("0a01585858000000cafe")
 ENERGY: Final = Obis.parse("1-0:1.8.0*255")
 MARCH: Final = 1_740_783_600
 """2025-03-01, midnight in Berlin."""
+APRIL: Final = MARCH + 31 * 86_400 - 3600
+"""2025-04-01, midnight in Berlin: in March an hour is left out."""
+A_EURO_A_KILOWATT_HOUR: Final = """
+format = 1
+name = "a euro a kilowatt-hour"
+revision = 1
+currency = "EUR"
+zone = "Europe/Berlin"
+valid_from = 2025-01-01
+valid_until = 2026-01-01
+rounding = { rule = "half-up", decimals = 3 }
+[[charge]]
+name = "energy"
+kind = "energy"
+price = "1"
+"""
 
 
 def named_in_table(readme: Path) -> set[str]:

@@ -2,7 +2,8 @@
 """Hubs with the aggregation applet installed, reached over their secure channels."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -136,6 +137,15 @@ def open_copy(template: Hub, folder: Path, machine: AppletMachine) -> Hub:
     shutil.copytree(template.device.folder, folder)
     device = Device.open(folder, now=lambda: NOW)
     return Hub(device, device.card(machine), template.enrolment)
+
+
+@contextmanager
+def copies(templates: Sequence[Hub], folder: Path, machine: AppletMachine) -> Iterator[list[Hub]]:
+    """Open copies of closed hubs, and close them."""
+    made = [open_copy(one, folder / one.device.folder.name, machine) for one in templates]
+    yield made
+    for hub in made:
+        hub.device.close()
 
 
 def make_templates(folder: Path, count: int, machine: AppletMachine) -> list[Hub]:

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from hub.applet_host.services import AppletStore
+from hub.applet_host.store import AppletStore
 from hub.description import Description
 from hub.device import Device
 from hub.disclosure import ConsentTerms, Form

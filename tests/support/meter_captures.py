@@ -32,18 +32,18 @@ def meter_capture(name: str) -> bytes:
 
 
 @cache
-def _compare() -> Callable[[dict[str, Any], dict[str, Any]], list[str]]:
-    """The comparison that is shared with the captures."""
+def compare() -> Callable[[Any, Any], list[str]]:
+    """Return the comparison of the oracles: why a decoded capture is not as its oracle says."""
     path = SHARED / "tools" / "meter_oracles.py"
     spec = importlib.util.spec_from_file_location("meter_oracles", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    differs: Callable[[dict[str, Any], dict[str, Any]], list[str]] = module.capture_differs
-    return differs
+    found: Callable[[Any, Any], list[str]] = module.capture_differs
+    return found
 
 
 def differs(name: str, view: dict[str, Any]) -> list[str]:
     """Return where a view is not what the oracle says."""
-    return _compare()(meter_oracle(name), json.loads(json.dumps(view)))
+    return compare()(meter_oracle(name), json.loads(json.dumps(view)))

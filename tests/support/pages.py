@@ -2,10 +2,9 @@
 """A resident's browser without a browser: the application itself, asked by a client."""
 
 import re
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +16,11 @@ from hub.disclosure import LogEntry
 from hub.inspection.web import Parts, ResidentRole, Settings, create_application, make_parts
 from hub.machine.machine import AppletMachine
 from meterlet.commands.inspect.proofs import BillingProofs
+from tests.support.clock import Clock as Clock
 from tests.support.waiting import wait_until
 
 ORIGIN = "http://127.0.0.1:8321"
 PASSPHRASE = "correct horse battery"
-
-
-@dataclass
-class Clock:
-    """The time, at will."""
-
-    now: int = field(default_factory=lambda: int(time.time()))
-
-    def __call__(self) -> int:
-        return self.now
 
 
 @dataclass

@@ -25,6 +25,7 @@ from utility_server.copying import copy_database
 from utility_server.database import UTILITY
 from utility_server.grid.mdms.store import MDMS
 from utility_server.stack.postgresql_server import USER, PostgresServer, server_programs
+from utility_server.transactions import engine_of
 
 
 def new_server(*, is_durable: bool = False) -> PostgresServer:
@@ -112,7 +113,7 @@ def files_in_postgresql(patch: pytest.MonkeyPatch, within: Path) -> Iterator[Non
     A file that holds tables is copied there when it is opened first.
     """
     usual_server()
-    plain, places, engines = database._engine, dict[str, URL](), list[Engine]()
+    plain, places, engines = engine_of, dict[str, URL](), list[Engine]()
 
     def engine(url: URL, patience: float) -> Engine:
         path = os.path.realpath(str(url.database))
@@ -140,7 +141,7 @@ def files_in_postgresql(patch: pytest.MonkeyPatch, within: Path) -> Iterator[Non
         finally:
             source.dispose()
 
-    patch.setattr(database, "_engine", engine)
+    patch.setattr(database, "engine_of", engine)
     yield
     for opened in engines:
         opened.dispose()

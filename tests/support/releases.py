@@ -4,7 +4,7 @@
 from fractions import Fraction
 
 from hub.disclosure import Form, Number, ReleaseRequest
-from hub.disclosure.requests import LARGEST_POWER_W
+from hub.disclosure.numbers import LARGEST_POWER_W
 from protocols.amounts import Excess, Metered, Peaks, QuotientRule, Sum, Tiered, Total
 
 CENT = 10**7

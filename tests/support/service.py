@@ -2,7 +2,6 @@
 """A utility that is served, and clients of its interface, in this process."""
 
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,7 @@ from httpx2 import Response
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
+from tests.support.clock import Clock as Clock
 from tests.support.enrolment import GOOD
 from utility_server.retail.utility import Utility
 from utility_server.service.access.roles import Role
@@ -38,16 +38,6 @@ name = "energy"
 kind = "energy"
 price = "0.31"
 """
-
-
-@dataclass
-class Clock:
-    """The time, at will."""
-
-    now: int = field(default_factory=lambda: int(time.time()))
-
-    def __call__(self) -> int:
-        return self.now
 
 
 @dataclass

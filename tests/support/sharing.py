@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from hub.applet_host.services import AppletStore
+from hub.applet_host.store import AppletStore
 from hub.card.open import Card
 from hub.device import Description, Device
 from hub.installer import Installer, build_package

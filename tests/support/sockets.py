@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which sockets a process listens on, as Linux tells it."""
+"""Sockets: which ones a process listens on, as Linux tells it; free ports, and whole answers."""
 
 import re
+import socket
 from pathlib import Path
+
+from tests.support.waiting import PATIENCE
 
 
 def listening_sockets(process: int) -> set[str]:
@@ -20,3 +23,20 @@ def listening_sockets(process: int) -> set[str]:
             if fields[3] == "0A":
                 listening.add(fields[9])
     return own & listening
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on just now."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
+
+
+def ask(address: tuple[str, int], request: bytes) -> bytes:
+    """Send a request; return all that comes until the other end hangs up."""
+    with socket.create_connection(address, PATIENCE) as line:
+        line.sendall(request)
+        answer = b""
+        while piece := line.recv(4096):
+            answer += piece
+    return answer

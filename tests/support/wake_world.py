@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import Final
 
 from click.testing import CliRunner
-from cryptography.hazmat.primitives.asymmetric.ec import (
-    SECP256R1,
-    generate_private_key,
-)
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from hub.dialling.recipient import Recipient, ServerAddress
 from meterlet.commands.main import main
 from meterlet.commands.utility_wake import authority_of
 from protocols.hub_certificates import make_signing_request
-from tests.support.broker import RunningBroker, client_context, free_port, running
+from tests.support.broker import RunningBroker, client_context, running
+from tests.support.sockets import free_port
 from utility_server.gateway.certificates import CertificateAuthority
 from utility_server.retail.utility import Utility
 

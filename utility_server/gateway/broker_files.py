@@ -27,6 +27,7 @@ from typing import Final
 from cryptography import x509
 
 from protocols.remote_admin.wake import TOPICS
+from utility_server.durable import replace_file
 from utility_server.errors import StoreError
 from utility_server.folders import alone_in
 from utility_server.gateway.certificates import WAKER, CertificateAuthority
@@ -146,13 +147,8 @@ class BrokerFiles:
             if listed == set(withdrawn):
                 return None
             after = None if before is None else _begin(before)
-            partial = path.with_name(f".{path.name}.partial")
-            try:
-                partial.write_bytes(authority.revocation_list(withdrawn, after))
-                partial.chmod(0o644)
-                partial.replace(path)  # the broker never reads half a list
-            except OSError as error:
-                raise StoreError(f"{path}: {error.strerror}") from None
+            # The broker never reads half a list.
+            replace_file(path, authority.revocation_list(withdrawn, after), 0o644)
         return frozenset(withdrawn) - (listed or set())
 
     @property

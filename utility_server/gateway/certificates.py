@@ -48,11 +48,8 @@ from protocols.hub_certificates import (
 )
 from utility_server.database import hub_certificate_table as table
 from utility_server.database import reading, writing
-from utility_server.errors import (
-    CertificateRefused,
-    StoreError,
-    VerificationFailed,
-)
+from utility_server.durable import replace_file
+from utility_server.errors import CertificateRefused, StoreError, VerificationFailed
 from utility_server.folders import alone_in
 from utility_server.keys import read_secret, write_secret
 from utility_server.retail.certifier_keys import learn_announcements
@@ -387,7 +384,7 @@ class CertificateAuthority:
             .sign(key, SHA256())
         )
         # The certificate first: a key without one would never be taken up.
-        _write(self.certificate_file, certificate.public_bytes(Encoding.PEM))
+        replace_file(self.certificate_file, certificate.public_bytes(Encoding.PEM))
         write_secret(key_file, _pem(key))
 
     def server_files(self, names: Sequence[str]) -> tuple[Path, Path]:
@@ -447,7 +444,7 @@ class CertificateAuthority:
             certificate = builder.sign(issuer_key, SHA256())
             key_file.unlink(missing_ok=True)
             write_secret(key_file, _pem(key))
-            _write(certificate_file, certificate.public_bytes(Encoding.PEM))
+            replace_file(certificate_file, certificate.public_bytes(Encoding.PEM))
         return certificate_file, key_file
 
     def _is_usable(
@@ -554,12 +551,3 @@ def _read_certificate(path: Path) -> x509.Certificate:
         raise StoreError(f"{path}: {error.strerror}") from None
     except ValueError:
         raise StoreError(f"{path}: not a certificate") from None
-
-
-def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    except OSError as error:
-        raise StoreError(f"{path}: {error.strerror}") from None

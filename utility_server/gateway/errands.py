@@ -2,7 +2,6 @@
 """What there is to do for a meter when its hub dials.
 
     BillErrands   open questions are asked, and the answers kept; invoices that wait are delivered
-    CardErrands   conversations that a caller has put there, such as with a security domain
     AllErrands    several of them, in order
 
 An errand may be cut off at any step and is then begun anew at the hub's next POST, in this process
@@ -13,7 +12,7 @@ while.
 
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -46,7 +45,6 @@ INCOMPLETE_SECONDS: Final = 6 * 3600.0
 REFUSED_SECONDS: Final = 24 * 3600.0
 """What a hub has refused is asked again once a day: the resident may have consented by then."""
 FAILED_SECONDS: Final = 300.0
-MOST_CARD_ERRANDS: Final = 64
 """For one meter."""
 POLL_SECONDS: Final = 900
 SOON_SECONDS: Final = 5
@@ -267,73 +265,6 @@ class BillErrands:
     @property
     def _conversations(self) -> HubConversations:
         return HubConversations(self.utility.randomness, self.utility.hub_logs)
-
-
-@dataclass(frozen=True, slots=True)
-class _CardErrand:
-    begin: Callable[[], Conversation[object]]
-    done: Callable[[Exception | None], object]
-
-
-@dataclass(slots=True)
-class CardErrands:
-    """Conversations with cards that a caller has put there; in memory alone."""
-
-    poll_seconds: int = POLL_SECONDS
-    _waiting: dict[bytes, deque[_CardErrand]] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-
-    def add(
-        self,
-        meter: bytes,
-        begin: Callable[[], Conversation[object]],
-        done: Callable[[Exception | None], object],
-    ) -> bool:
-        """Hold a conversation with a meter's card when its hub dials; False where too many wait.
-
-        `begin` is called again where the hub's connection broke, so the conversation must do no
-        harm when it is held twice. `done` is told once, with the error where it failed.
-        """
-        with self._lock:
-            waiting = self._waiting.setdefault(meter, deque())
-            if len(waiting) >= MOST_CARD_ERRANDS:
-                return False
-            waiting.append(_CardErrand(begin, done))
-        return True
-
-    def is_fresh(self) -> bool:
-        """Always."""
-        return True
-
-    def refresh(self) -> None:
-        """Nothing is read anywhere."""
-
-    def is_waiting(self, meter: bytes) -> bool:
-        """Whether a conversation was put there."""
-        return meter in self._waiting
-
-    def waits(self, meter: bytes) -> Waits:
-        """As usual."""
-        return Waits(PAUSE_SECONDS, self.poll_seconds)
-
-    def next(self, meter: bytes) -> Errand | None:
-        """Return the oldest conversation that is not done."""
-        with self._lock:
-            waiting = self._waiting.get(meter)
-            return None if not waiting else self._guarded(meter, waiting[0])
-
-    def _guarded(self, meter: bytes, errand: _CardErrand) -> Errand:
-        failure: Exception | None = None
-        try:
-            yield from errand.begin()
-        except (UtilityError, WireError, TimeoutError) as error:
-            failure = error
-        with self._lock:
-            waiting = self._waiting[meter]
-            waiting.remove(errand)
-            if not waiting:
-                del self._waiting[meter]
-        errand.done(failure)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from protocols.aggregation.errors import MalformedMessage
 from protocols.aggregation.members import MeterCertificate, TermedCertificate
 from protocols.aggregation.revocations import RevocationList
+from utility_server.durable import replace_file
 from utility_server.errors import EnrolmentRefused, StoreError
 from utility_server.folders import alone_in, new_folder
 from utility_server.keys import public_pem, read_secret, write_secret
@@ -85,9 +86,7 @@ class Authority:
                 if known is None:
                     revoking = RevocationList(1, now, revoking.entries)
                 new = revoking.signed(self.seed)
-                partial = path.with_name(".revocations.partial")
-                partial.write_bytes(new.encode())
-                partial.replace(path)
+                replace_file(path, new.encode())
         except MalformedMessage as error:
             raise EnrolmentRefused(str(error)) from None
         except OSError as error:

@@ -41,10 +41,10 @@ from protocols.metrology.events import decode_event
 from protocols.proofs import Point
 from utility_server.database import revision_table as revisions
 from utility_server.database import span_table as spans
-from utility_server.errors import StoreError, VerificationFailed
+from utility_server.errors import StoreError
 from utility_server.packed_days import KnownDay, Standing, pack_days, runs_of, unpack_days
 from utility_server.retail.certifier_keys import announcements_of, require_keys_of_their_time
-from utility_server.retail.corrected_bills import earlier_of, require_revision
+from utility_server.retail.corrected_bills import broken_chain, earlier_of, require_revision
 from utility_server.writes import Writes
 
 _AT_ONCE: Final = 200
@@ -129,12 +129,12 @@ class KnownDays:
             for day in chain:
                 there = known.get(day.content.counter)
                 if there is not None and there.digest != day.link:
-                    raise _broken(day, "is not the one that was verified before")
+                    raise broken_chain(day, "is not the one that was verified before")
             before, after = known.get(first - 1), known.get(last + 1)
             if before is not None and before.digest != chain[0].content.previous:
-                raise _broken(chain[0], "does not follow the day that was verified before it")
+                raise broken_chain(chain[0], "does not follow the day that was verified before it")
             if after is not None and after.previous != chain[-1].link:
-                raise _broken(chain[-1], "is not the one that the day after it follows")
+                raise broken_chain(chain[-1], "is not the one that the day after it follows")
             fresh = _keep_revisions(self._revisions.get(key, {}), chain, writes)
             self._extend_days(key, chain, fresh, writes)
 
@@ -151,11 +151,13 @@ class KnownDays:
         shown = list(_standings(chain))
         before, after = _standing(known.get(first - 1)), _standing(known.get(last + 1))
         if before is not None and not _goes_on(before.ends, shown[0].begins, first in fresh):
-            raise _broken(
+            raise broken_chain(
                 chain[0], "does not begin with the meter and register of the day before it"
             )
         if after is not None and not _goes_on(shown[-1].ends, after.begins, last in fresh):
-            raise _broken(chain[-1], "does not end with the meter and register of the day after it")
+            raise broken_chain(
+                chain[-1], "does not end with the meter and register of the day after it"
+            )
         new, changed = list[tuple[int, KnownDay]](), dict[int, KnownDay]()
         for day, standing in zip(chain, shown, strict=True):
             counter = day.content.counter
@@ -322,7 +324,3 @@ def _chains(
 ) -> Iterator[tuple[tuple[bytes, bytes], Sequence[CertifiedDay]]]:
     for key, chain in groupby(days, key=lambda day: (day.content.meter, day.content.register)):
         yield key, list(chain)
-
-
-def _broken(day: CertifiedDay, what: str) -> VerificationFailed:
-    return VerificationFailed("chain", f"{day.day}: the day {what}")

@@ -28,7 +28,7 @@ from sqlalchemy import Connection, Engine, delete, insert, select, update
 from applets.billing.statement import LEAST_DAYS
 from protocols.metrology import GridError, Period
 from utility_server.database import contract_table as table
-from utility_server.database import reading, writing
+from utility_server.database import customer_party_table, name_token_table, reading, writing
 from utility_server.errors import ContractRefused, NoContract, StoreError
 from utility_server.retail.accounts import ACCOUNT_SIZE, implicit_account
 from utility_server.retail.customers import Customers
@@ -173,7 +173,10 @@ class Contracts:
         return contract
 
     def drop(self, meter: bytes, account: bytes) -> Contract:
-        """Forget a contract that was opened by mistake; raise `ContractRefused` if it has bills."""
+        """Forget a contract that was opened by mistake, and the name of whose it was.
+
+        Raises `ContractRefused` if it has bills.
+        """
         zone = self.customers.zone(meter)
         with writing(self.engine) as connection:
             for contract in _stored(connection, meter):
@@ -188,6 +191,9 @@ class Contracts:
                     f"contract {account.hex()} has bills: close it instead of dropping it"
                 )
             connection.execute(delete(table).where(table.c.account == account))
+            # In one transaction: of a contract that is gone, nobody could erase the name.
+            for its in (customer_party_table.c.account, name_token_table.c.account):
+                connection.execute(delete(its.table).where(its == account))
         return contract
 
     def progress(self, contract: Contract, today: date) -> "Progress":

@@ -99,12 +99,12 @@ def require_revision(link: bytes, revision: int, digest: bytes, day: CertifiedDa
     for one that is not known, as of a day of version 1 that had not been stated again.
     """
     if day.link != link:
-        raise _broken(day, "is not the one that was verified before")
+        raise broken_chain(day, "is not the one that was verified before")
     if day.revision < revision:
-        raise _broken(day, "is not the newest revision known")
+        raise broken_chain(day, "is not the newest revision known")
     shown = (*earlier_of(day), day.digest)[revision]
     if digest and shown != digest:
-        raise _broken(day, "corrects another day than the one that was verified before")
+        raise broken_chain(day, "corrects another day than the one that was verified before")
 
 
 def earlier_of(day: CertifiedDay) -> Sequence[bytes]:
@@ -115,5 +115,6 @@ def earlier_of(day: CertifiedDay) -> Sequence[bytes]:
     return ()
 
 
-def _broken(day: CertifiedDay, what: str) -> VerificationFailed:
+def broken_chain(day: CertifiedDay, what: str) -> VerificationFailed:
+    """Return what says that a day does not go on from those before."""
     return VerificationFailed("chain", f"{day.day}: the day {what}")

@@ -19,12 +19,7 @@ from protocols.metrology import KeyAnnouncement
 from protocols.secure_channel.keys import StaticKeys
 from utility_server.database import enrolment_table as table
 from utility_server.database import proposal_table, reading, writing
-from utility_server.errors import (
-    EnrolmentRefused,
-    StoreError,
-    UnknownCustomer,
-    VerificationFailed,
-)
+from utility_server.errors import EnrolmentRefused, StoreError, UnknownCustomer, VerificationFailed
 from utility_server.retail.accounts import Span, note_account, within
 from utility_server.retail.certifier_keys import known_announcements, learn_announcements
 

@@ -25,17 +25,11 @@ from protocols.canonical.hash_chain import GENESIS, seal
 from protocols.canonical.stored import decode_row, encode_row
 from protocols.metrology import CertifiedDay, FirstDayOfCustody
 from utility_server.chain_head import ChainHead
-from utility_server.database import (
-    busy,
-    evidence_table,
-    is_busy,
-    ledger_table,
-    reading,
-    writing,
-)
+from utility_server.database import evidence_table, ledger_table, reading, writing
 from utility_server.errors import LedgerTampered
 from utility_server.retail.carried_states import Chain, Succession, extend_states, read_chains
 from utility_server.retail.chains import KnownDays, known_chains
+from utility_server.transactions import busy, is_busy
 from utility_server.writes import Writes
 
 _LABEL: Final = b"meterlet ledger 1"

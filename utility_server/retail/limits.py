@@ -23,6 +23,7 @@ from applets.common.unattributed import UnattributedLimit, UnattributedQuestion
 from protocols.canonical.cose import SignedParts
 from protocols.canonical.foreign_text import read_toml
 from protocols.metrology import Period
+from utility_server.durable import replace_file
 from utility_server.errors import HubRefused, StoreError, VerificationFailed
 from utility_server.retail.claims import (
     BILL,
@@ -86,12 +87,7 @@ class BillLimits:
         lines = [
             f"{name} = {value}\n" for name in _NAMES if (value := getattr(self, name)) is not None
         ]
-        partial = folder / f".{FILE}.partial"
-        try:
-            partial.write_text("".join(lines))
-            partial.replace(folder / FILE)
-        except OSError as error:
-            raise StoreError(f"{folder / FILE}: {error.strerror}") from None
+        replace_file(folder / FILE, "".join(lines).encode())
 
 
 class LimitingUtility(ClaimingUtility, Protocol):

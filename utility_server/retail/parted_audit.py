@@ -23,6 +23,7 @@ from typing import Final
 
 from protocols.canonical.foreign_text import read_json
 from protocols.canonical.hash_chain import GENESIS
+from utility_server.durable import replace_file
 from utility_server.errors import LedgerTampered, StoreError, UtilityError
 from utility_server.fan_out import FanOut
 from utility_server.retail.audit import verified_entries
@@ -57,9 +58,7 @@ class AuditProgress:
     def write(self, path: Path) -> None:
         """Put it in a file, which is there as a whole or as it was."""
         content = {"format": FORMAT, "checked": self.checked, "digest": self.digest.hex()}
-        beside = path.with_name(path.name + ".next")
-        beside.write_text(json.dumps(content) + "\n")
-        beside.replace(path)
+        replace_file(path, json.dumps(content).encode() + b"\n")
 
     @classmethod
     def read(cls, path: Path) -> "AuditProgress":

@@ -10,7 +10,6 @@ Of an index the list has the part that a period needs, as questions carry that: 
 time zone are asked under the same part.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +29,7 @@ from protocols.published import (
 from tariffs import PriceIndex, Tariff
 from tariffs.usage import utc_text
 from utility_server.database import writing
+from utility_server.durable import replace_file
 from utility_server.errors import StoreError
 from utility_server.retail.customers import Customers
 
@@ -91,18 +91,8 @@ class Publications:
             after = before.with_document(
                 PublishedDocument(time, kind, name[:MOST_NAME], vouched, document.digest)
             )
-            self._write(after.sign(self.signing))
+            replace_file(self.path, after.sign(self.signing))
         return len(after.entries) if known is None else known[0]
-
-    def _write(self, document: bytes) -> None:
-        """Put the new list in the old one's place, whole or not at all."""
-        partial = self.path.with_name(f".{LIST_FILE}.partial")
-        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-        with os.fdopen(handle, "wb") as file:
-            file.write(document)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self.path)
 
 
 def _described(document: AskedUnder) -> tuple[DocumentKind, str]:

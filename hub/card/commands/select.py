@@ -175,7 +175,7 @@ def manage_channel(
         case 0x00:
             return _open(card, conversation, command)
         case 0x80:
-            return _close(card, conversation, channel, command.p2)
+            return _close(card, conversation, command.p2)
         case _:
             raise CardRefusal(Sw.WRONG_P1_P2, "MANAGE CHANNEL opens (00) or closes (80)")
 
@@ -200,9 +200,7 @@ def _open(card: CardParts, conversation: Conversation, command: CommandApdu) -> 
     return ResponseApdu(answer, Sw.SUCCESS)
 
 
-def _close(
-    card: CardParts, conversation: Conversation, channel: LogicalChannel, number: int
-) -> ResponseApdu:
+def _close(card: CardParts, conversation: Conversation, number: int) -> ResponseApdu:
     if not number:
         raise CardRefusal(Sw.WRONG_P1_P2, "the basic channel cannot be closed")
     closing = conversation.channels.get(number)

@@ -25,7 +25,7 @@ from hub.card.state import CardParts
 from hub.card.status import CardRefusal, Sw, refusing_malformed
 from protocols.iso7816.apdu import CommandApdu, ResponseApdu
 from protocols.iso7816.tlv import Cursor, Tlv
-from protocols.secure_channel.key_hand_over import REQUEST_GROUP
+from protocols.secure_channel.key_hand_over import REQUEST_GROUP, data_group
 from protocols.secure_channel.keys import decrypt_key
 
 LAST, ENCRYPTED, STRUCTURE, DGI, TLV = 0x80, 0x60, 0x18, 0x08, 0x10
@@ -113,15 +113,9 @@ def _clear_groups(call: CardCall, data: bytes, structure: int) -> bytes:
     with refusing_malformed("STORE DATA"):
         if structure == DGI:
             groups = [(name, _decrypted(call, value)) for name, value in _data_groups(data)]
-            return b"".join(_data_group(name, value) for name, value in groups)
+            return b"".join(data_group(name, value) for name, value in groups)
         nodes = [(node.tag, _decrypted(call, node.value)) for node in Tlv.decode_all(data)]
         return b"".join(Tlv(tag, value).encode() for tag, value in nodes)
-
-
-def _data_group(name: int, value: bytes) -> bytes:
-    size = len(value)
-    length = bytes((size,)) if size < 0xFF else b"\xff" + size.to_bytes(2, "big")
-    return name.to_bytes(2, "big") + length + value
 
 
 def _hand_over(card: CardParts, call: CardCall, data: bytes) -> ResponseApdu:

@@ -17,8 +17,39 @@ from msgspec.structs import fields
 
 from hub.device import Device
 from hub.errors import HubError
-from hub.inspection.api import json_views as views
+from hub.inspection.api.json_bills import (
+    BillJson,
+    BillsJson,
+    ForecastJson,
+    TariffsJson,
+    forecast_json,
+    invoice_json,
+)
 from hub.inspection.api.json_meters import FlowJson, MetersJson, flow_json, meters_json
+from hub.inspection.api.json_readings import (
+    ComparisonJson,
+    DeviceJson,
+    FineJson,
+    PowerJson,
+    ReadingsJson,
+    SetAsideJson,
+    comparison_json,
+    fine_json,
+    readings_json,
+    set_aside_json,
+)
+from hub.inspection.api.json_releases import (
+    AttackJson,
+    ConsentsJson,
+    MessageJson,
+    PublishedJson,
+    ReleasesJson,
+    attack_json,
+    consents_json,
+    disclosed_json,
+    message_json,
+    published_json,
+)
 from hub.inspection.api.json_views import JsonView
 from hub.inspection.api.tokens import Scope
 from hub.inspection.attack.attack import attack
@@ -207,13 +238,13 @@ def _expected(kind: Any) -> str:
     return "of true, false" if kind is bool else "that can be taken"
 
 
-def _device(session: ApiSession, query: Query) -> views.DeviceJson:
+def _device(session: ApiSession, query: Query) -> DeviceJson:
     """Which meter, and how far its days go."""
     device, about = session.device, session.device.description
     span = device.main.journal.span()
     latest = device.main.vault.latest(device.main.channel)
     first, last, days = span or (None, None, 0)
-    return views.DeviceJson.of(
+    return DeviceJson.of(
         about,
         meter=about.meter.hex(),
         register=about.register.hex(),
@@ -231,70 +262,68 @@ def _meters(session: ApiSession, query: Query) -> MetersJson:
     return meters_json(session.device)
 
 
-def _power(session: ApiSession, query: MeterQuery) -> views.PowerJson | FlowJson:
+def _power(session: ApiSession, query: MeterQuery) -> PowerJson | FlowJson:
     """The power at the last reading, or the flow through a meter of volume."""
     device = session.meter(query.meter)
     power, medium = power_now(device), device.description.medium
     if power is None:
         raise InspectionError("the readings do not tell the power")
-    return flow_json(power, medium) if medium.counts_volume else views.PowerJson.of(power)
+    return flow_json(power, medium) if medium.counts_volume else PowerJson.of(power)
 
 
-def _readings(
-    session: ApiSession, query: ReadingsQuery
-) -> views.ReadingsJson | views.ComparisonJson:
+def _readings(session: ApiSession, query: ReadingsQuery) -> ReadingsJson | ComparisonJson:
     """What was used, in buckets of local time."""
     period = query.period(MOST_DAYS if query.by.is_of_days else MOST_FINE_DAYS)
     device = session.meter(query.meter)
     book, kept = tariff_book(device), BucketCache.of(device, session.database)
     view = readings_view(device, period, query.by, book, kept)
     if not query.compare:
-        return views.readings_json(view)
+        return readings_json(view)
     before = readings_view(device, period_before(period), query.by, book, kept)
-    return views.comparison_json(compare(view, before))
+    return comparison_json(compare(view, before))
 
 
-def _fine(session: ApiSession, query: DayQuery) -> views.FineJson:
+def _fine(session: ApiSession, query: DayQuery) -> FineJson:
     """A day as the meter read it, minute by minute where it did."""
     device = session.meter(query.meter)
-    return views.fine_json(query.day, fine_uses(device, query.day), device.description.medium)
+    return fine_json(query.day, fine_uses(device, query.day), device.description.medium)
 
 
-def _set_aside(session: ApiSession, query: Query) -> views.SetAsideJson:
+def _set_aside(session: ApiSession, query: Query) -> SetAsideJson:
     """Telegrams that could not be taken as readings, and why; the newest 1,000 in full."""
-    return views.set_aside_json(set_aside_view(session.device, MOST_SET_ASIDE))
+    return set_aside_json(set_aside_view(session.device, MOST_SET_ASIDE))
 
 
-def _releases(session: ApiSession, query: RecipientQuery) -> views.ReleasesJson:
+def _releases(session: ApiSession, query: RecipientQuery) -> ReleasesJson:
     """What left the house, and what each recipient knows."""
     recipient = None if query.recipient is UNSET else query.recipient
     view = releases_view(session.device, recipient)
     messages = [message.sequence for message in view.messages]
-    return views.ReleasesJson.of(views.disclosed_json(view, session.device.zone), messages=messages)
+    return ReleasesJson.of(disclosed_json(view, session.device.zone), messages=messages)
 
 
-def _published(session: ApiSession, query: Query) -> views.PublishedJson:
+def _published(session: ApiSession, query: Query) -> PublishedJson:
     """What the signers of tariffs, indexes and profiles show to everybody."""
-    return views.published_json(published_view(session.device))
+    return published_json(published_view(session.device))
 
 
-def _consents(session: ApiSession, query: Query) -> views.ConsentsJson:
+def _consents(session: ApiSession, query: Query) -> ConsentsJson:
     """What the resident has allowed, past consents included."""
-    return views.consents_json(session.device.disclosure)
+    return consents_json(session.device.disclosure)
 
 
-def _message(session: ApiSession, query: EntryQuery) -> views.MessageJson:
+def _message(session: ApiSession, query: EntryQuery) -> MessageJson:
     """A message that left, to the byte, by its entry in the log."""
     message, content = outgoing_message(session.device, query.entry)
-    return views.message_json(message, content, decode_message(content))
+    return message_json(message, content, decode_message(content))
 
 
-def _attack(session: ApiSession, query: PeriodQuery) -> views.AttackJson:
+def _attack(session: ApiSession, query: PeriodQuery) -> AttackJson:
     """Which appliances could be inferred from which curve; 31 days at most."""
-    return views.attack_json(attack(session.device, query.period(MOST_ATTACKED_DAYS)))
+    return attack_json(attack(session.device, query.period(MOST_ATTACKED_DAYS)))
 
 
-def _bills(session: ApiSession, query: BillsQuery) -> views.BillsJson:
+def _bills(session: ApiSession, query: BillsQuery) -> BillsJson:
     """Every invoice, recomputed, with its verdict."""
     device, proofs = session.device, session.proofs if query.proofs else None
     only = meter_called(device, query.meter).description.meter if query.meter else None
@@ -302,27 +331,27 @@ def _bills(session: ApiSession, query: BillsQuery) -> views.BillsJson:
     for applet in supplied_applets(device):
         for checked in check_invoices(device, applet, only):
             proof = None if proofs is None else proofs.check(device, applet, checked.invoice)
-            invoice = views.invoice_json(checked, device.zone, proof)
+            invoice = invoice_json(checked, device.zone, proof)
             bills.append(
-                views.BillJson.of(
+                BillJson.of(
                     invoice,
                     applet=applet.hex().upper(),
                     proof=invoice.proof,
                     meter_exchanges=invoice.meter_exchanges,
                 )
             )
-    return views.BillsJson(bills=bills)
+    return BillsJson(bills=bills)
 
 
-def _tariffs(session: ApiSession, query: MeterQuery) -> views.TariffsJson:
+def _tariffs(session: ApiSession, query: MeterQuery) -> TariffsJson:
     """Your tariffs' versions side by side."""
-    return views.TariffsJson.of(tariff_table(tariff_book(session.meter(query.meter))))
+    return TariffsJson.of(tariff_table(tariff_book(session.meter(query.meter))))
 
 
-def _forecast(session: ApiSession, query: MeterQuery) -> views.ForecastJson:
+def _forecast(session: ApiSession, query: MeterQuery) -> ForecastJson:
     """What this month will come to."""
     device = session.meter(query.meter)
-    return views.forecast_json(forecast(device, tariff_book(device), month_of_readings(device)))
+    return forecast_json(forecast(device, tariff_book(device), month_of_readings(device)))
 
 
 OPERATIONS: Final = (

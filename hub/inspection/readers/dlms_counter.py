@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from dlms_codec.secure_messaging import SendCounter
-from hub.vault.key_file import synchronise
+from hub.durable import replace_file
 from hub.vault.secret_file import SecretFileError
 
 STEP: Final = 100
@@ -53,13 +53,7 @@ class StoredCounter(SendCounter):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             following = self._following()
-            partial = self._path.with_name(f".{self._path.name}.partial")
-            with partial.open("w") as file:
-                file.write(f"{following + STEP}\n")
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(self._path)
-            synchronise(self._path.parent)
+            replace_file(self._path, b"%d\n" % (following + STEP))
         finally:
             os.close(descriptor)
         self.following, self._until = following, following + STEP

@@ -17,8 +17,9 @@ from typing import Final
 from hub.description import Description
 from hub.device import Device
 from hub.disclosure import Knowledge, LogEntry, Release, knowledge_of
-from hub.disclosure.cells import Opening
-from hub.disclosure.requests import LARGEST_POWER_W, Number, Wanted
+from hub.disclosure.numbers import LARGEST_POWER_W, Number
+from hub.disclosure.opened import Opening
+from hub.disclosure.requests import Wanted
 from hub.disclosure.revised import revised_of
 from sml_codec import Obis
 

@@ -14,8 +14,8 @@ from fractions import Fraction
 from hub.device import Device
 from hub.disclosure import ConsentTerms, Number, Release, ReleaseRefused, ReleaseRequest
 from hub.disclosure.guard import check_alone
+from hub.disclosure.numbers import PRICED
 from hub.disclosure.published import check_published
-from hub.disclosure.requests import PRICED
 from hub.disclosure.rules import HIGHEST_PRICE, check_spacing
 from hub.inspection.views.meters import meter_told_of
 from hub.inspection.views.slots import local_date

@@ -73,7 +73,7 @@ def open_columns(request: FileRequest, table: Table | None = None) -> OpenedFile
     mark = _decimal_mark(table, columns, sample)
     unit = request.unit or _unit(table, columns)
     cells = _Cells(request, table, columns, mark)
-    begins = _sample_moments(table, places, times, sample)
+    begins = _sample_moments(places, times, sample)
     seconds = request.seconds or usual_distance(begins)
     cumulative = request.form.cumulative
     if cumulative is None:
@@ -168,7 +168,7 @@ def _time_places(table: Table, sample: Sequence[Sequence[str]]) -> TimePlaces:
     days = [p for p in free if _all(sample, p, _is_day)]
     clocks = [p for p in free if _all(sample, p, is_time_of_day)]
     if days and clocks:
-        return _day_and_clock(table, days, clocks, sample)
+        return _day_and_clock(table, days, clocks)
     moments = full or days
     if not moments or (0 not in moments and len(moments) > 2):
         if 0 in free:
@@ -185,9 +185,7 @@ def _time_places(table: Table, sample: Sequence[Sequence[str]]) -> TimePlaces:
     return TimePlaces((moments[0],), end)
 
 
-def _day_and_clock(
-    table: Table, days: list[int], clocks: list[int], sample: Sequence[Sequence[str]]
-) -> TimePlaces:
+def _day_and_clock(table: Table, days: list[int], clocks: list[int]) -> TimePlaces:
     begin = (days[0], clocks[0])
     if len(clocks) == 1:
         return TimePlaces(begin)
@@ -246,7 +244,7 @@ def _times(table: Table, places: TimePlaces, sample: Sequence[Sequence[str]]) ->
 
 
 def _sample_moments(
-    table: Table, places: TimePlaces, times: TimeReader, sample: Sequence[Sequence[str]]
+    places: TimePlaces, times: TimeReader, sample: Sequence[Sequence[str]]
 ) -> list[int]:
     moments: list[int] = []
     for row in sample:

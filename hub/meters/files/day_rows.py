@@ -12,9 +12,9 @@ from fractions import Fraction
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from hub.meters.files.cells import EnergyUnit, about_sign, decimal_mark, parse_decimal
+from hub.meters.files.cells import EnergyUnit, decimal_mark
 from hub.meters.files.moments import TimeReader, clock_minutes, day_order, needs_order
-from hub.meters.files.opened import FileRequest, OpenedFile, opened_intervals
+from hub.meters.files.opened import FileRequest, OpenedFile, number_of, opened_intervals
 from hub.meters.files.table import SEPARATORS, Table, first_rows
 
 _DAY_MINUTES: Final = 24 * 60
@@ -59,7 +59,7 @@ def open_day_rows(request: FileRequest, table: Table) -> OpenedFile:
         day = times.moment(number, row[day_place], None)
         local = datetime.fromtimestamp(day, clock).replace(tzinfo=None)
         for place, begin in zip(places, begins, strict=True):
-            value = _value(request, number, row[place].strip(), table.header[place], mark)
+            value = number_of(request, number, row[place], mark, table.header[place])
             moment = _moment(clock, local + timedelta(minutes=begin))
             if moment is None:
                 if value:
@@ -92,15 +92,3 @@ def _moment(clock: ZoneInfo, local: datetime) -> int | None:
     seconds = int(local.replace(tzinfo=clock).timestamp())
     shown = datetime.fromtimestamp(seconds, clock).replace(tzinfo=None)
     return seconds if shown == local else None
-
-
-def _value(request: FileRequest, number: int, cell: str, column: str, mark: str) -> Fraction | None:
-    if not cell:
-        return None
-    try:
-        value, rounded = parse_decimal(cell, mark)
-    except ValueError:
-        what = f"{column} is {cell[:40]!r}, not a decimal of at least 0{about_sign(cell)}"
-        raise request.wrong(number, what) from None
-    request.report.rounded += rounded
-    return value

@@ -17,7 +17,6 @@ from hub.meters.files.errors import ReplayError, wrong_line
 
 YEARS: Final = range(1971, 2106)
 """What 32 bits of seconds hold, whatever the zone."""
-EPOCH, EPOCH_MS = "epoch", "epoch-ms"
 DAY_FIRST, MONTH_FIRST = "day first", "month first"
 _SECONDS: Final = re.compile(r"\d{9,10}(?:\.\d{1,9})?", re.ASCII)
 _MILLISECONDS: Final = re.compile(r"\d{12,13}(?:\.\d{1,9})?", re.ASCII)
@@ -136,8 +135,6 @@ def _with_offset(moment: datetime, offset: str | None) -> datetime:
 class SeenClock:
     """What a file's times have said of their clock so far."""
 
-    has_offsets: bool = False
-    """Whether a time stated its own offset."""
     assumed: str | None = None
     """The clock that times without an offset were read on, where nobody said one."""
     home: str | None = None
@@ -173,7 +170,6 @@ class TimeReader:
         if moment.year not in YEARS:
             raise self._wrong(number, f"{text} is not within {YEARS[0]} to {YEARS[-1]}")
         if moment.tzinfo is not None:
-            self.seen.has_offsets = True
             return int(moment.timestamp())
         local = moment.replace(tzinfo=self.zone)
         seconds = int(local.timestamp())

@@ -29,7 +29,6 @@ NEM_TIME: Final = timedelta(hours=10)
 _DAY: Final = 24 * 60
 _KILO: Final = {"wh": Fraction(1), "kwh": Fraction(1000), "mwh": Fraction(1_000_000)}
 _NO_DATA: Final = "N"
-_VARIES: Final = "V"
 _INTERVAL: Final = re.compile(r"\d{1,4}", re.ASCII)
 
 
@@ -90,7 +89,6 @@ class _Day:
     line: int
     begin: int
     values: list[Fraction | None]
-    varies: bool
 
 
 def _days(request: FileRequest) -> Iterator[tuple[_Stream, _Day]]:
@@ -157,7 +155,7 @@ def _day(request: FileRequest, number: int, row: Sequence[str], stream: _Stream)
     if quality == _NO_DATA:
         values = [None] * count
     begin = int((date - NEM_TIME).timestamp())
-    return _Day(number, begin, values, quality == _VARIES)
+    return _Day(number, begin, values)
 
 
 def _value(request: FileRequest, number: int, cell: str) -> Fraction | None:

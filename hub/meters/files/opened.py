@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from hub.meters.files.cells import EnergyUnit
+from hub.meters.files.cells import EnergyUnit, about_sign, parse_decimal
 from hub.meters.files.errors import ReplayError, wrong_file, wrong_line
 from hub.meters.files.moments import DAY_FIRST, SeenClock, TimeReader
 from hub.meters.fuse import DEFAULT_FUSE, Limit
@@ -238,3 +238,20 @@ def usual_distance(moments: Sequence[int]) -> int:
 def duration(seconds: int) -> str:
     """Return a time as people say it: whole minutes, or seconds."""
     return f"{seconds} s" if seconds % 60 else f"{seconds // 60} min"
+
+
+def number_of(
+    request: FileRequest, line: int, cell: str, mark: str = ".", column: str = ""
+) -> Fraction | None:
+    """Return a cell's number of at least 0, None where it is empty; raise `ReplayError`."""
+    text = cell.strip()
+    if not text:
+        return None
+    try:
+        value, rounded = parse_decimal(text, mark)
+    except ValueError:
+        what = f"{column} is {text[:40]!r}, not" if column else f"{text[:40]!r} is not"
+        reason = f"{what} a decimal of at least 0{about_sign(text)}"
+        raise request.wrong(line, reason) from None
+    request.report.rounded += rounded
+    return value

@@ -22,10 +22,10 @@ from hub.meters.files.opened import (
     FileRequest,
     FileRow,
     OpenedFile,
+    number_of,
     opened_intervals,
     usual_distance,
 )
-from hub.meters.files.suppliers import number_of
 from hub.meters.files.table import SEPARATORS, Table, header_with
 
 _HOUR: Final = 3600

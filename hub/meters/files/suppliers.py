@@ -14,11 +14,12 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Final
 
-from hub.meters.files.cells import EnergyUnit, about_sign, parse_decimal
+from hub.meters.files.cells import EnergyUnit
 from hub.meters.files.opened import (
     FileRequest,
     Label,
     OpenedFile,
+    number_of,
     opened_intervals,
     usual_distance,
 )
@@ -28,20 +29,6 @@ Known = dict[int, tuple[int, Fraction | None]]
 _DRAWN: Final = 1
 _MINUTE: Final = 60
 _DAY: Final = 24 * 3600
-
-
-def number_of(request: FileRequest, line: int, cell: str, mark: str = ".") -> Fraction | None:
-    """Return a cell's number, None where it is empty."""
-    text = cell.strip()
-    if not text:
-        return None
-    try:
-        value, rounded = parse_decimal(text, mark)
-    except ValueError:
-        what = f"{text[:40]!r} is not a decimal of at least 0{about_sign(text)}"
-        raise request.wrong(line, what) from None
-    request.report.rounded += rounded
-    return value
 
 
 def _places(table: Table) -> Mapping[str, int]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from hub.meters.readers.decoding import DecodingReader
 from hub.meters.telegrams import DRAWN, Counted, Heard, LostBytes, MeterTelegram
 from meter_codecs.currentcost import Damage, Message, StreamDecoder, Value
 
@@ -64,7 +65,7 @@ class _Sensors:
 
 
 @dataclass(slots=True)
-class CurrentCostReader:
+class CurrentCostReader(DecodingReader[Iterable[Message | Damage]]):
     """Reads a display; `arrival` is the present time in epoch seconds."""
 
     arrival: Callable[[], int]
@@ -81,14 +82,6 @@ class CurrentCostReader:
     def begin_at(self, meter: bytes, watt_hours: int) -> None:
         """Let a sensor's register go on from what is stored of it."""
         self._sensors[meter] = _Sensor(watt_hours * WATT_SECONDS)
-
-    def feed(self, data: bytes) -> Heard:
-        """Return what the messages say that these bytes complete."""
-        return self._heard(self._decoder.feed(data))
-
-    def close(self) -> Heard:
-        """Return what is left at the end."""
-        return self._heard(self._decoder.close())
 
     def _heard(self, events: Iterable[Message | Damage]) -> Heard:
         heard = Heard()

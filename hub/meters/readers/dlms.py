@@ -19,6 +19,7 @@ from dlms_codec import (
     Time,
     Transport,
 )
+from hub.meters.readers.decoding import DecodingReader
 from hub.meters.telegrams import (
     IN_CLEAR,
     NO_TAG,
@@ -40,7 +41,7 @@ IDENTIFICATIONS: Final = ((0, 96, 1, 0), (0, 96, 1, 1), (0, 42, 0, 0), (1, 0, 0,
 """Groups A, C, D and E of what names a meter."""
 
 
-class DlmsReader:
+class DlmsReader(DecodingReader[Iterable[Telegram | Damage]]):
     """Reads pushes; `zone` is where the meter's clock hangs, for times that say no deviation."""
 
     def __init__(
@@ -54,14 +55,6 @@ class DlmsReader:
         self._keys = keys
         self._mark = None if keys.encryption is None else key_mark(keys.encryption)
         self._decoder = StreamDecoder(transport, keys=keys, system_title=system_title)
-
-    def feed(self, data: bytes) -> Heard:
-        """Return the telegrams that these bytes complete."""
-        return self._heard(self._decoder.feed(data))
-
-    def close(self) -> Heard:
-        """Return what is left at the end."""
-        return self._heard(self._decoder.close())
 
     def _heard(self, events: Iterable[Telegram | Damage]) -> Heard:
         heard = Heard()

@@ -6,6 +6,7 @@ from datetime import datetime, tzinfo
 from decimal import Decimal
 from typing import Final
 
+from hub.meters.readers.decoding import DecodingReader
 from hub.meters.readers.radio_frames import Cut, FrameCutter
 from hub.meters.telegrams import (
     COLD,
@@ -25,6 +26,7 @@ from hub.meters.telegrams import (
     MeterTelegram,
     Quantity,
     counted,
+    epoch_seconds,
     gathered,
     key_mark,
 )
@@ -84,20 +86,12 @@ _FIXED: Final = {
 }
 
 
-class WiredReader:
+class WiredReader(DecodingReader[Iterable[Event]]):
     """Reads what meters on a bus answer."""
 
     def __init__(self, zone: tzinfo, keys: KeyRing = NO_KEYS) -> None:
         self._zone, self._keys, self._counters = zone, keys, Counters()
         self._decoder, self._formats = StreamDecoder(), FormatMemory()
-
-    def feed(self, data: bytes) -> Heard:
-        """Return the telegrams that these bytes complete."""
-        return self._heard(self._decoder.feed(data))
-
-    def close(self) -> Heard:
-        """Return what is left at the end."""
-        return self._heard(self._decoder.close())
 
     def _heard(self, events: Iterable[Event]) -> Heard:
         heard = Heard()
@@ -117,20 +111,12 @@ class WiredReader:
         return heard
 
 
-class RadioReader:
+class RadioReader(DecodingReader[Cut]):
     """Reads radio frames, in pieces of any size, as bytes or as a receiver's lines."""
 
     def __init__(self, zone: tzinfo, keys: KeyRing = NO_KEYS) -> None:
         self._zone, self._keys, self._formats = zone, keys, FormatMemory()
-        self._cutter, self._joiner, self._counters = FrameCutter(), FragmentJoiner(), Counters()
-
-    def feed(self, data: bytes) -> Heard:
-        """Return what the frames say that these bytes complete."""
-        return self._heard(self._cutter.feed(data))
-
-    def close(self) -> Heard:
-        """Return what is left at the end."""
-        return self._heard(self._cutter.close())
+        self._decoder, self._joiner, self._counters = FrameCutter(), FragmentJoiner(), Counters()
 
     def _heard(self, cut: Cut) -> Heard:
         heard = Heard(lost=cut.lost)
@@ -252,6 +238,5 @@ def _time(telegram: Telegram, zone: tzinfo) -> int | None:
     memory = max(memories)
     for one in telegram.records:
         if one.name == "date-time" and one.storage == memory and isinstance(one.value, datetime):
-            local = one.value
-            return int((local if local.tzinfo else local.replace(tzinfo=zone)).timestamp())
+            return epoch_seconds(one.value, zone)
     return None

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, tzinfo
 from typing import Final
 
+from hub.meters.readers.decoding import DecodingReader
 from hub.meters.telegrams import (
     COLD,
     COLD_WATER,
@@ -23,6 +24,7 @@ from hub.meters.telegrams import (
     MeterTelegram,
     Quantity,
     counted,
+    epoch_seconds,
     gathered,
     key_mark,
 )
@@ -63,7 +65,7 @@ _BEHIND: Final = {
 }
 
 
-class P1Reader:
+class P1Reader(DecodingReader[Iterable[Event]]):
     """Reads a P1 port or a readout; `zone` is where its clock hangs."""
 
     def __init__(
@@ -72,14 +74,6 @@ class P1Reader:
         self._zone, self._keys, self._counters = zone, keys, Counters()
         self._mark = None if keys is None else key_mark(keys.enciphering)
         self._decoder = StreamDecoder(keys=keys, seven_bits=seven_bits)
-
-    def feed(self, data: bytes) -> Heard:
-        """Return the telegrams that these bytes complete."""
-        return self._heard(self._decoder.feed(data))
-
-    def close(self) -> Heard:
-        """Return what is left at the end."""
-        return self._heard(self._decoder.close())
 
     def _heard(self, events: Iterable[Event]) -> Heard:
         heard = Heard()
@@ -141,9 +135,7 @@ class P1Reader:
         )
 
     def _seconds(self, time: datetime | None) -> int | None:
-        if time is None:
-            return None
-        return int((time if time.tzinfo else time.replace(tzinfo=self._zone)).timestamp())
+        return None if time is None else epoch_seconds(time, self._zone)
 
 
 def _counted(every: Sequence[Reading]) -> dict[Quantity, Counted]:

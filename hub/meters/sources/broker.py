@@ -20,6 +20,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from hub.meters.readers.mqtt import LARGEST_PAYLOAD, LONGEST_TOPIC, TOPICS, framed, meter_of
+from hub.text import printable
 from hub.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
@@ -148,14 +149,9 @@ async def read_broker(
                     continue
                 if topic not in told and len(told) < MOST_TOPICS:
                     told.add(topic)
-                    heard(f"{printable(topic)}: {reason}; what is beyond is dropped")
+                    heard(f"{printed_topic(topic)}: {reason}; what is beyond is dropped")
     except MqttError as error:
         raise OSError(f"MQTT: {error}") from None
-
-
-def printable(topic: str) -> str:
-    """Return the beginning of a topic without what a terminal would obey."""
-    return "".join(letter if letter.isprintable() else "?" for letter in topic[:60])
 
 
 def _client(broker: Broker) -> "Client":
@@ -187,3 +183,8 @@ def _tls(broker: Broker) -> "SSLContext":
     import ssl
 
     return ssl.create_default_context(cafile=broker.certificates)
+
+
+def printed_topic(topic: str) -> str:
+    """Return the beginning of a topic without what a terminal would obey."""
+    return printable(topic[:60], "?")

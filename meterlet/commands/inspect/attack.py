@@ -9,7 +9,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from hub.device import Device
-from hub.inspection.api.json_views import attack_json
+from hub.inspection.api.json_releases import attack_json
 from hub.inspection.attack.appliances import Appliance
 from hub.inspection.attack.attack import AttackResult, AttackView, attack
 from meterlet.commands.common import Shown, hub_option, json_or_text, period_options

@@ -13,13 +13,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from hub.device import Device
-from hub.inspection.api.json_views import (
-    TariffsJson,
-    disclosed_json,
-    forecast_json,
-    invoice_json,
-    offers_json,
-)
+from hub.inspection.api.json_bills import TariffsJson, forecast_json, invoice_json, offers_json
+from hub.inspection.api.json_releases import disclosed_json
 from hub.inspection.errors import InspectionError
 from hub.inspection.views.bill import CheckedBill, Verdict, check_invoice
 from hub.inspection.views.calendar import By
@@ -33,9 +28,9 @@ from hub.inspection.views.tariff_views import tariff_table
 from hub.text import counted, missing_in_words, utc_text
 from meterlet.commands.amount import amount_text
 from meterlet.commands.common import (
+    AID_IN_HEX,
     FILE,
     LAST_BILL,
-    Aid,
     Exit,
     Shown,
     hub_option,
@@ -71,7 +66,7 @@ WORST_FIRST: Final = (Verdict.DIFFERS, Verdict.CANNOT_TELL, Verdict.MATCHES)
 @click.command("bill")
 @hub_option
 @click.option(
-    "--applet", "aid", type=Aid(), help="Whose bill; by default that of the billing applet."
+    "--applet", "aid", type=AID_IN_HEX, help="Whose bill; by default that of the billing applet."
 )
 @click.option("--of", metavar="NAME", help="The bill of this further meter, as gas.")
 @click.option("--proof", "with_proof", is_flag=True, help="Check the supplier's proof as well.")

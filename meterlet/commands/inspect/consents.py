@@ -12,7 +12,7 @@ import rich_click as click
 from hub.device import Device
 from hub.disclosure.older_words import confirm_words
 from hub.disclosure.wording import consent_in_words
-from hub.inspection.api.json_views import consents_json
+from hub.inspection.api.json_releases import consents_json
 from hub.inspection.export.by_consent import consent_to_export
 from hub.inspection.locales.catalogue import catalogue
 from hub.inspection.locales.learning import learned_in_words

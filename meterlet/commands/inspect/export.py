@@ -13,8 +13,8 @@ from hub.inspection.export.copies import Copy, CopyForm, copy_readings, record_b
 from hub.inspection.views.documents import supplier_documents
 from hub.text import counted
 from meterlet.commands.common import (
+    AID_IN_HEX,
     FILE,
-    Aid,
     Exit,
     Shown,
     fail,
@@ -68,7 +68,7 @@ def own_readings(
 @click.option(
     "--applet",
     "aid",
-    type=Aid(),
+    type=AID_IN_HEX,
     default="F04D544C010101",
     show_default=True,
     help="The AID of the applet that proved the bill.",

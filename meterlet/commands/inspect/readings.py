@@ -14,7 +14,7 @@ from rich.text import Text
 
 from hub.device import Device
 from hub.inspection.api.json_meters import flow_json
-from hub.inspection.api.json_views import PowerJson, comparison_json, fine_json, readings_json
+from hub.inspection.api.json_readings import PowerJson, comparison_json, fine_json, readings_json
 from hub.inspection.errors import InspectionError
 from hub.inspection.export.csv_rows import fine_rows, readings_rows
 from hub.inspection.store import open_inspection

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hub.device import Device
-from hub.inspection.api.json_views import disclosed_json, message_json
+from hub.inspection.api.json_releases import disclosed_json, message_json
 from hub.inspection.views.releases import decode_message, outgoing_message, releases_view
 from hub.text import counted, printable
 from meterlet.commands.common import hub_option, json_option, print_json

@@ -29,6 +29,13 @@ from utility_server.keys import read_secret, write_secret
 WRITTEN: Final = "meterlet.mdms.phe/1"
 """What the commands print that write a file."""
 
+public_argument = click.argument(
+    "public_file",
+    metavar="PUBLIC",
+    type=FILE,
+    help="The public key, as `meterlet mdms phe public` writes it.",
+)
+
 
 @click.group()
 def phe() -> None:
@@ -61,12 +68,7 @@ def private(folder: Path, output: Path) -> Shown:
 
 
 @phe.command("encrypt")
-@click.argument(
-    "public_file",
-    metavar="PUBLIC",
-    type=FILE,
-    help="The public key, as `meterlet mdms phe public` writes it.",
-)
+@public_argument
 @click.argument("number", type=int, help="A whole number.")
 @output_option("A new file.")
 @json_or_text(WRITTEN)
@@ -78,12 +80,7 @@ def encrypt(public_file: Path, number: int, output: Path) -> Shown:
 
 
 @phe.command("add")
-@click.argument(
-    "public_file",
-    metavar="PUBLIC",
-    type=FILE,
-    help="The public key, as `meterlet mdms phe public` writes it.",
-)
+@public_argument
 @click.argument(
     "files",
     metavar="CIPHERTEXT...",

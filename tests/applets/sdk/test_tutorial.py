@@ -14,7 +14,6 @@ In a ```text, `...` stands for anything.
 import ast
 import os
 import re
-import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ import pytest
 from hub.machine.manifest import Manifest
 from tests.support.applet_machine import MANIFEST
 from tests.support.quick_program import program_path
+from tests.support.sockets import free_port
 from tests.support.waiting import PATIENCE
 
 ROOT: Final = Path(__file__).resolve().parents[3]
@@ -44,12 +44,6 @@ class Block:
 def blocks() -> Iterator[Block]:
     for language, where, text in BLOCK.findall(PAGE.read_text()):
         yield Block(language, where.split(), text)
-
-
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
 
 
 def shell(script: str, folder: Path) -> str:
@@ -112,7 +106,7 @@ def test_the_tutorial_works_as_it_is_written(tmp_path: Path) -> None:
 
     if "run" not in applet.commands:
         pytest.skip("`meterlet applet` does not offer new, key and run yet")
-    port, printed = free_port(), ""
+    port, printed = str(free_port()), ""
     for block in blocks():
         match block.language:
             case "sh":

@@ -10,7 +10,6 @@ from datetime import date
 from fractions import Fraction
 from pathlib import Path
 
-import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from applets.common.questions import About, MessageRefused
@@ -27,7 +26,7 @@ from tariffs.signing import sign_index
 from tests.support.homes import SLOT, homes
 from tests.support.settlement import NONCE, agile, answered, checked
 from tests.support.soak import IS_SOAKING
-from utility_server.retail.shares import round_shares, share_out
+from utility_server.retail.shares import round_shares
 
 JANUARY = Period.month(2013, 1)
 MANIFEST = Path(__file__).resolve().parents[3] / "applets" / "settlement" / "manifest.toml"
@@ -119,7 +118,3 @@ def test_shares_add_up_to_the_penny() -> None:
         "b": 0,
         "c": 0,
     }
-    assert share_out(100, {"a": 1, "b": 1, "c": 1}) == {"a": 34, "b": 33, "c": 33}
-    assert share_out(100, {"a": 3, "b": -1}) == {"a": 150, "b": -50}
-    with pytest.raises(ValueError, match="nothing"):
-        share_out(1, {"a": 1, "b": -1})

@@ -13,7 +13,9 @@ nothing but the answers and what everybody knows. It then holds what came out ag
     programs    the same where answers are no weighted sums
     attack      all engines, one after the other, on what some recipients were told
     promise     what was promised, and whether an attack broke it
+    attacker    what every strategy draws from
     strategies  questions that an attacker would ask
+    coins       the same about numbers that are told in coins
     episode     one home, one strategy, from consents to findings
     search      episodes until the time is over
 

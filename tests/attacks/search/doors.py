@@ -29,11 +29,9 @@ from hub.disclosure import (
 from hub.disclosure import Number as GuardedNumber
 from hub.disclosure.consents import WITH_MEMORY
 from hub.disclosure.memory import MemoryStep, RememberedValue
-from hub.disclosure.requests import LARGEST_POWER_W
+from hub.disclosure.numbers import LARGEST_POWER_W
 from hub.vault.database import Database
-from protocols.amounts import (
-    Above as AboveLimit,
-)
+from protocols.amounts import Above as AboveLimit
 from protocols.amounts import (
     Amount,
     AmountsMalformed,

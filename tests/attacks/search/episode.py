@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.attacks.search.attacker import Attacker
 from tests.attacks.search.doors import Doors
 from tests.attacks.search.promise import Book, Finding
 from tests.attacks.search.questions import (
@@ -25,14 +26,8 @@ from tests.attacks.search.questions import (
     Refused,
     Revoke,
 )
-from tests.attacks.search.strategies import (
-    CORRECTING,
-    STRATEGIES,
-    Attacker,
-    corrected_world,
-    drawn_world,
-)
-from tests.attacks.search.world import World, draw_house
+from tests.attacks.search.strategies import CORRECTING, STRATEGIES
+from tests.attacks.search.world import World, corrected_world, draw_house, drawn_world
 
 WORKED_OUT: Final = ("sum", "stretch")
 """After one of these an episode ends: from there on anything may follow."""

@@ -6,25 +6,14 @@ depend on the last answer. It makes up what the resident agrees to as well: what
 promise is about it.
 """
 
-import random
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Final, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
 
+from tests.attacks.search.attacker import RECIPIENTS, STYLES, Attacker, Play, Slots
+from tests.attacks.search.coins import bundles, counting, obscured, remembered, thresholds
 from tests.attacks.search.doors import TELLS_COINS
-from tests.attacks.search.facts import (
-    Above,
-    Combined,
-    Counted,
-    Expression,
-    Extreme,
-    Highest,
-    Kept,
-    Quotient,
-    Rule,
-    Steps,
-    Weighed,
-)
+from tests.attacks.search.facts import Above, Combined, Highest, Steps, Weighed
 from tests.attacks.search.questions import (
     Answer,
     Correct,
@@ -33,159 +22,11 @@ from tests.attacks.search.questions import (
     Move,
     Narrow,
     Number,
-    Outcome,
     Output,
     Period,
-    Question,
     Revoke,
     Terms,
 )
-from tests.attacks.search.world import World
-
-Play: TypeAlias = Generator[Move, Outcome, None]
-Slots: TypeAlias = frozenset[int]
-
-RECIPIENTS: Final = ("supplier", "grid", "aggregator")
-STYLES: Final = (
-    *("digits", "near", "only", "complement", "steep"),
-    *(("coins", "coins", "coins", "only", "complement") if TELLS_COINS else ()),
-)
-HIGHEST_PRICE: Final = 4
-"""Units of a number a watt-hour, at most: what tells more is not told in coins."""
-SUMS: Final = ("linear", "linear", "blocks", "excess")
-"""Kinds that can tell a weighed sum; most tell it plainly."""
-
-
-@dataclass(frozen=True, slots=True)
-class Attacker:
-    """Who asks: what everybody knows of the home, and dice."""
-
-    world: World
-    dice: random.Random
-
-    def terms(self, *, is_fine: bool = False, kind: str = "linear", **changes: object) -> Terms:
-        """Return what a resident might agree to: as shipped applets ask for, scaled to the home."""
-        world, dice = self.world, self.dice
-        slot = world.slot_minutes
-        if world.days >= 28:
-            days, minutes = 28, 60 if is_fine else 480
-        else:
-            days = dice.randint(2, max(2, world.days - 2))
-            minutes = slot * (dice.choice((2, 3, 4)) if is_fine else dice.choice((8, 12, 16)))
-        recipient = dice.choice(RECIPIENTS)
-        drawn = Terms(
-            recipient=recipient,
-            applet=recipient,
-            kind=kind,
-            days=days,
-            minutes=minutes,
-            answers=dice.randint(12, 24) if is_fine else dice.randint(2, 6),
-            bits=dice.choice((24, 30, 52, 64)),
-        )
-        return replace(drawn, **changes)  # type: ignore[arg-type]  # fields by name
-
-    def apart(self, first: Terms, second: Terms) -> Terms:
-        """Return the second terms with a recipient of its own, half of the time."""
-        other = self.dice.choice([one for one in RECIPIENTS if one != first.recipient])
-        if self.dice.random() < 0.5 and first.kind != second.kind:
-            return replace(second, recipient=first.recipient, applet=first.applet)
-        return replace(second, recipient=other, applet=other)
-
-    def period(self, *terms: Terms, register: int = 0) -> Period:
-        """Return a period that all terms allow: mostly all days."""
-        least = max(one.days for one in terms)
-        if self.dice.random() < 0.6 or least >= self.world.days:
-            return Period(0, self.world.days, register)
-        days = self.dice.randint(least, self.world.days)
-        return Period(self.dice.randint(0, self.world.days - days), days, register)
-
-    def slots(self, period: Period) -> list[int]:
-        """Return the period's slots that were measured."""
-        missing = self.world.missing
-        return [slot for slot in period.unknowns(self.world) if slot not in missing]
-
-    def some(self, among: Collection[int], minutes: int) -> Slots:
-        """Return slots that last so many minutes: anywhere, or at the same time of each day."""
-        order, size = sorted(among), max(1, -(-minutes // self.world.slot_minutes))
-        if self.dice.random() < 0.3:
-            start = self.dice.randrange(self.world.day_slots)
-            order.sort(key=lambda slot: ((slot - start) % self.world.day_slots, slot))
-            return frozenset(order[:size])
-        return frozenset(self.dice.sample(order, min(size, len(order))))
-
-    def few(self, among: Collection[int], minutes: int) -> Slots:
-        """Return slots that last less than so many minutes, mostly a single one."""
-        most = max(1, minutes // self.world.slot_minutes - 1)
-        size = 1 if self.dice.random() < 0.6 else self.dice.randint(1, most)
-        return frozenset(self.dice.sample(sorted(among), min(size, len(among))))
-
-    def packed(self, groups: Sequence[Slots], style: str | None = None) -> dict[int, int]:
-        """Return weights by which the use of each group may be read off one number."""
-        style = style or self.dice.choice(STYLES)
-        order = list(range(len(groups)))
-        if self.dice.random() < 0.5:
-            order.reverse()
-        digits, weight = [0] * len(groups), 1
-        for place in order:
-            digits[place] = weight
-            reach = sum(self.world.bounds(unknown)[1] for unknown in groups[place])
-            weight *= reach + 1 + self.dice.randrange(7)
-        match style:
-            case "digits":
-                weights = digits
-            case "near":
-                # Almost one price for all: the small differences are the digits.
-                weights = [weight + digit for digit in digits]
-            case "only":
-                weights = [self.dice.randint(1, 4), *[0] * (len(groups) - 1)]
-            case "complement":
-                weights = [0, *[self.dice.randint(1, 4)] * (len(groups) - 1)]
-            case "coins":
-                # Prices as a tariff has them: not too far apart.
-                weights = [self.dice.randint(1, self.dice.choice((4, 50))) for _ in groups]
-            case _:
-                weights = [self.dice.randint(1, 1 << 24) for _ in groups]
-        return {
-            unknown: weight
-            for group, weight in zip(groups, weights, strict=True)
-            for unknown in group
-            if weight
-        }
-
-    def number(
-        self, weights: Mapping[int, int], kind: str = "linear", *, is_free: bool = False
-    ) -> Number:
-        """Return a number that tells a weighed sum, in the guise of any kind that can.
-
-        It is told in coins unless it `is_free`, or its prices are low.
-        """
-        part: Expression = Weighed(dict(weights))
-        if kind == "blocks":
-            prices: dict[int, list[int]] = {}
-            for unknown, weight in weights.items():
-                prices.setdefault(weight, []).append(unknown)
-            reach = self.world.fuse_wh * self.world.size + 1
-            blocks = [
-                (1, Steps(Weighed.of(unknowns), (reach,), (price, price)))
-                for price, unknowns in prices.items()
-            ]
-            part = Combined(tuple(blocks))
-        elif kind == "excess":
-            # Nothing uses less than the limit: what lies above it is all but a constant.
-            part = Combined(((1, Above(dict(weights), self.dice.randint(1, 9))),))
-        highest = max(map(abs, weights.values()), default=0)
-        if TELLS_COINS and not is_free and highest > HIGHEST_PRICE:
-            divisor = -(-highest // HIGHEST_PRICE) * self.dice.choice((1, 1, 1, 10))
-            part = Quotient(part, divisor, self.dice.choice(list(Rule)))
-        return Number(kind, (part,))
-
-    def ask(self, terms: Terms, period: Period, *numbers: Number) -> Question:
-        """Return a question under some terms."""
-        return Question(terms.recipient, terms.applet, period, numbers)
-
-    def kind(self) -> str:
-        """Return a kind that can tell a weighed sum."""
-        return self.dice.choice(SUMS)
 
 
 def differences(attacker: Attacker) -> Play:
@@ -535,61 +376,6 @@ def limits(attacker: Attacker) -> Play:
         yield attacker.ask(terms, period, Number("excess", (Combined(((1, above),)),)))
 
 
-def counting(attacker: Attacker) -> Play:
-    """How many windows used more than ever other limits: a search by halves for what one used.
-
-    By one recipient or two, over all windows or all but a few, over single slots or hours, one
-    limit a number or several packed into one, and beside a sum of a window or of all.
-    """
-    dice, world = attacker.dice, attacker.world
-    terms = attacker.terms(kind="count", is_fine=dice.random() < 0.4, bits=24)
-    other = attacker.apart(terms, replace(terms, answers=dice.randint(1, 6)))
-    bill = attacker.apart(terms, attacker.terms(kind=attacker.kind()))
-    for each in (terms, other, bill):
-        yield Grant(each)
-    period = attacker.period(terms, other, bill)
-    slots, size = attacker.slots(period), world.day_slots
-    long = max(1, terms.minutes // world.slot_minutes)
-    length = min(dice.choice((1, long - 1 or 1, long, long)), size)
-    first = dice.randrange(size - length + 1)
-    days: dict[int, list[int]] = {}
-    for slot in slots:
-        if first <= slot % size < first + length:
-            days.setdefault(slot // size, []).append(slot)
-    windows = [tuple(window) for window in days.values() if len(window) == length]
-    if not windows:
-        return
-    if dice.random() < 0.3:
-        windows = [dice.choice(windows)]
-    if dice.random() < 0.4:
-        window = dice.choice(windows)
-        rest = frozenset(slots) - frozenset(window)
-        weights = attacker.packed([frozenset(window), rest] if rest else [frozenset(window)])
-        yield attacker.ask(bill, period, attacker.number(weights, bill.kind))
-    low, high = 0, max(Weighed.of(windows[0]).bounds(world.bounds)[1], 1)
-    for _ in range(dice.randint(4, 9)):
-        limit = max(1, (low + high) // 2)
-        chosen = windows
-        if dice.random() < 0.2 and len(windows) > 1:
-            chosen = dice.sample(windows, dice.randint(1, len(windows) - 1))
-        count = Counted(tuple(chosen), limit)
-        part: Expression = count
-        if dice.random() < 0.15:
-            more = Counted(tuple(chosen), limit + dice.choice((1, 300, 1_000, 2_000)))
-            part = Combined(((1, count), (len(windows) + 1, more)))
-        by = dice.choice((terms, terms, other))
-        outcome = yield attacker.ask(by, period, Number("count", (part,)))
-        if isinstance(outcome, Answer) and part is count:
-            # Where the highest window lies; of windows that are all on one side, where each does.
-            low, high = (limit, high) if outcome.values[0] else (low, limit)
-        elif dice.random() < 0.5:
-            low = limit
-        else:
-            high = limit
-        if high - low < 2:
-            low, high = 0, dice.randint(1, max(2, high * 2))
-
-
 def contests(attacker: Attacker) -> Play:
     """Which is larger, a few slots or a known sum, with ever other factors: a search by halves."""
     dice = attacker.dice
@@ -710,98 +496,6 @@ def anything(attacker: Attacker) -> Play:
             yield Grant(terms)
 
 
-def thresholds(attacker: Attacker) -> Play:
-    """A sum in coins, with ever other constants and caps: a search for what was rounded off."""
-    dice = attacker.dice
-    terms = attacker.terms(answers=6, kind="linear")
-    other = attacker.apart(terms, attacker.terms(kind="linear", days=terms.days))
-    yield Grant(terms)
-    yield Grant(other)
-    period = attacker.period(terms, other)
-    slots = attacker.slots(period)
-    group = attacker.some(slots, terms.minutes)
-    weights = attacker.packed([group, frozenset(slots) - group], "coins")
-    scaled = {slot: 1_000 * weight for slot, weight in weights.items()}
-    divisor = -(-max(scaled.values()) // HIGHEST_PRICE)
-    low, high = Weighed(scaled).bounds(attacker.world.bounds)
-    for place in range(8):
-        part: Expression = Weighed(scaled, place * divisor // 8)
-        if dice.random() < 0.3:
-            cap = Weighed({}, dice.randint(low, high))
-            part = Extreme((part, cap), is_largest=dice.random() < 0.5)
-        number = Number("linear", (Quotient(part, divisor, dice.choice(list(Rule))),))
-        _ = yield attacker.ask(dice.choice((terms, other)), period, number)
-
-
-def bundles(attacker: Attacker) -> Play:
-    """A costly slot among cheap ones of which little is unknown, in numbers that are proportional.
-
-    The cheap ones may be quiet hours, or nights of a register for what panels feed in.
-    """
-    dice, world = attacker.dice, attacker.world
-    terms = attacker.terms(is_fine=dice.random() < 0.3)
-    yield Grant(terms)
-    registers = [attacker.period(terms, register=one) for one in range(len(world.registers))]
-    period = replace(registers[0], register=0)
-    every = [attacker.slots(replace(period, register=one.register)) for one in registers]
-    quiet = [slot for slot in dice.choice(every) if world.is_quiet(slot)]
-    busy = [slot for slot in every[0] if not world.is_quiet(slot)]
-    if not busy or not quiet:
-        return
-    for _ in range(3):
-        target = attacker.few(busy, terms.minutes)
-        base = attacker.some(quiet, terms.minutes)
-        ratio = dice.choice((50, 50, 25, 2))
-        weights = {**dict.fromkeys(base, 20), **dict.fromkeys(target, 20 * ratio)}
-        for factor in (1, dice.randint(2, 5)):
-            scaled = {slot: factor * weight for slot, weight in weights.items()}
-            divisor = max(1, factor * 20 * ratio // HIGHEST_PRICE)
-            part = Quotient(Weighed(scaled, dice.randrange(divisor)), divisor)
-            _ = yield attacker.ask(terms, period, Number("linear", (part,)))
-
-
-_KINDS: Final[Mapping[type, str]] = {Steps: "blocks", Highest: "demand", Above: "excess"}
-
-
-def obscured(attacker: Attacker) -> Play:
-    """A few slots beside many that seem to hide them, and then count for nothing.
-
-    The many are held down or up by a limit, rounded off, taken away again, free of charge in their
-    block, or below a floor; the limit follows what was answered.
-    """
-    dice, world = attacker.dice, attacker.world
-    terms = attacker.terms(answers=8, kind="linear")
-    for kind in ("linear", "blocks", "excess", "demand"):
-        yield Grant(replace(terms, kind=kind))
-    period = attacker.period(terms)
-    slots = attacker.slots(period)
-    few = attacker.few(slots, terms.minutes)
-    many = frozenset(slots) - few
-    part, rest = Weighed.of(few), Weighed.of(many)
-    low, high = rest.bounds(world.bounds)
-    for _ in range(4):
-        middle = dice.choice((0, low, high, (low + high) // 2, dice.randint(low, high)))
-        others: tuple[Expression, ...] = (
-            Extreme((rest, Weighed({}, middle)), is_largest=dice.random() < 0.5),
-            Extreme((rest.plus(part), Weighed({}, middle)), is_largest=dice.random() < 0.5),
-            Quotient(rest, dice.choice((2, 10, max(2, high // 2), high + 1))),
-            Combined(((1, Combined(((1, rest),), 1)), (-1, rest))),
-            Combined(((1, Extreme((rest, part), is_largest=True)), (-1, rest))),
-            Extreme((rest, part), is_largest=dice.random() < 0.5),
-            Steps(rest, (max(1, middle),), dice.choice(((0, 1), (1, 0), (1, 2)))),
-            Highest(tuple((slot,) for slot in sorted(many)), max(0, middle)),
-            Above(dict(rest.weights), dice.choice((1, 2, world.fuse_wh))),
-        )
-        other = dice.choice(others)
-        whole: Expression = Combined(((1, part), (dice.choice((1, 1, 1, -1)), other)))
-        if dice.random() < 0.3:
-            whole = Extreme((whole, Weighed({}, middle)), is_largest=dice.random() < 0.5)
-        if dice.random() < 0.7:
-            whole = Quotient(whole, dice.choice((2, 2, 100)), dice.choice(list(Rule)))
-        kinds = [_KINDS.get(type(other), "linear"), "linear"]
-        yield attacker.ask(terms, period, Number("+".join(dict.fromkeys(kinds)), (whole,)))
-
-
 def corrected(attacker: Attacker) -> Play:
     """Sums before and after readings of a few slots were corrected, alone or with many others.
 
@@ -853,73 +547,6 @@ CORRECTING: Final = frozenset({"corrected"})
 """Strategies for homes whose readings may be corrected."""
 
 
-def remembered(attacker: Attacker) -> Play:
-    """A number tells what seems harmless; what is kept beside it comes out by later ones.
-
-    Kept is a sum of a few slots, digits, an extreme or a quotient of them, or what is told but for
-    a few; later numbers tell it with more or less of their own period, held down, or taken away.
-    """
-    dice, world = attacker.dice, attacker.world
-    first = dice.randint(1, world.days - 1)
-    drawn = attacker.terms(is_fine=dice.random() < 0.3)
-    terms = replace(
-        drawn,
-        days=min(drawn.days, first, world.days - first),
-        answers=8,
-        memory_days=dice.choice((world.days, world.days, world.days, 1)),
-        slot_bits=dice.choice((0, 0, 0, 90)) if drawn.minutes == world.slot_minutes else 0,
-    )
-    for kind in ("linear", "blocks", "excess", "demand"):
-        yield Grant(replace(terms, kind=kind))
-    before, after = Period(0, first), Period(first, world.days - first)
-    slots, later = attacker.slots(before), attacker.slots(after)
-    if len(slots) < 2 or not later:
-        return
-    base = attacker.some(slots, 2 * terms.minutes)
-    few = attacker.few(base, terms.minutes)
-    rest = frozenset(slots) - base
-    kept: Expression = dice.choice(
-        (
-            Weighed.of(few),
-            Weighed.of(base - few) if base - few else Weighed.of(base),
-            Weighed(attacker.packed([few, base - few, rest])),
-            Weighed.of(base),
-            Extreme((Weighed.of(few), Weighed.of(rest or few)), is_largest=dice.random() < 0.5),
-            Quotient(Weighed.of(few), dice.choice((2, 7))),
-            Steps(Weighed.of(few), (max(1, world.fuse_wh // 2),), (0, 1)),
-        )
-    )
-    told = Number("linear", (Combined(((1, Weighed.of(slots)),), 1),))
-    if dice.random() < 0.3:  # what is left of it once a quotient of it is taken away: itself
-        huge = 2 * kept.bounds(world.bounds)[1] + 2
-        kept = Combined(((1, kept), (-huge, Quotient(kept, huge, Rule.DOWN))))
-    if dice.random() < 0.2:
-        few_of_it = Weighed.of(few)
-        told = Number("linear", (Combined(((1, few_of_it), (-99, Quotient(few_of_it, 99)))),))
-    elif dice.random() < 0.4:
-        told = attacker.number(attacker.packed([base, rest], dice.choice(STYLES)))
-    _ = yield replace(attacker.ask(terms, before, told), keeps=(("a", kept),))
-    group = attacker.some(later, 2 * terms.minutes)
-    names: list[tuple[str, Expression]] = [("a", kept)]
-    for turn in range(4):
-        name, part = dice.choice(names)
-        own = Weighed.of(group if dice.random() < 0.7 else attacker.few(later, terms.minutes))
-        factor, more = dice.choice((1, 1, 2, -1)), dice.choice((1, 1, 0, 3, -1))
-        whole: Expression = Combined(((factor, Kept(name, part)), (more, own)) if more else (
-            (factor, Kept(name, part)), (1, Combined(((1, own), (-1, own)), 0))))  # fmt: skip
-        if dice.random() < 0.2:
-            whole = Extreme((Kept(name, part), own), is_largest=dice.random() < 0.5)
-        if dice.random() < 0.5:
-            whole = Quotient(whole, dice.choice((2, 2, 20)), dice.choice(list(Rule)))
-        keeps: tuple[tuple[str, Expression], ...] = ()
-        if dice.random() < 0.3:
-            new = f"b{turn}"
-            keeps = ((new, Combined(((1, Kept(name, part)), (1, own)))),)
-            names.append(keeps[0])
-        question = attacker.ask(terms, after, Number("linear", (whole,)))
-        _ = yield replace(question, keeps=keeps)
-
-
 STRATEGIES: Final[Mapping[str, Callable[[Attacker], Play]]] = {
     one.__name__: one
     for one in (
@@ -946,36 +573,3 @@ STRATEGIES: Final[Mapping[str, Callable[[Attacker], Play]]] = {
         *((counting, thresholds, bundles, obscured, remembered) if TELLS_COINS else ()),
     )
 }
-
-
-def corrected_world(world: World) -> World:
-    """Return a home with one register, whose readings may be corrected."""
-    missing = frozenset(slot for slot in world.missing if slot < world.slots)
-    return replace(
-        world, registers=("", "corrected"), missing=missing, is_dark_at_night=False,
-        is_corrected=True,
-    )  # fmt: skip
-
-
-def drawn_world(dice: random.Random, size: str) -> World:
-    """Return a home: `small` ones have some days, a `month` 28 to 31.
-
-    In a `dark` one a second register counts what panels feed in: nothing at night, as all know.
-    """
-    if size == "month":
-        return World(slot_minutes=15, days=dice.randint(28, 31), missing=_gone(dice, 96 * 28))
-    slot_minutes = dice.choice((15, 30, 60, 60))
-    days = dice.randint(3, 4) if slot_minutes == 15 else dice.randint(4, 6)
-    slots = days * 1440 // slot_minutes
-    is_dark = size == "dark"
-    registers = ("", "1-0:2.8.0*255") if is_dark or dice.random() < 0.2 else ("",)
-    gone = _gone(dice, slots)
-    return World(slot_minutes, days, registers, gone, is_dark_at_night=is_dark)
-
-
-def _gone(dice: random.Random, slots: int) -> frozenset[int]:
-    """Return a few missing slots of the first register, most often none."""
-    if dice.random() < 0.6:
-        return frozenset()
-    start = dice.randrange(slots)
-    return frozenset(slot for slot in range(start, start + dice.randint(1, 6)) if slot < slots)

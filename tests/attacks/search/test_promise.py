@@ -160,7 +160,7 @@ def test_limits_beyond_what_was_promised_are_seen_and_what_they_tell() -> None:
 
 
 @pytest.mark.parametrize(
-    "broken", ["hub.disclosure.guard.check_limits", "hub.disclosure.guard.check_windows"]
+    "broken", ["hub.disclosure.guard.check_limits", "hub.disclosure.together.check_windows"]
 )
 def test_a_guard_without_a_rule_about_counts_is_found_out(
     broken: str, monkeypatch: pytest.MonkeyPatch

@@ -8,7 +8,7 @@ register in the order of time, then those of the next. Where readings may be cor
 
 import random
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 BEGIN: Final = 1_740_787_200
@@ -116,3 +116,36 @@ def _use(world: World, unknown: int, dice: random.Random) -> int:
         return dice.randint(low + 10, high)
     # Someone is at home: a broad spread, so that no class of slots is narrow by chance.
     return dice.choice((150, 300, 900, 2_000)) + dice.randrange(900)
+
+
+def corrected_world(world: World) -> World:
+    """Return a home with one register, whose readings may be corrected."""
+    missing = frozenset(slot for slot in world.missing if slot < world.slots)
+    return replace(
+        world, registers=("", "corrected"), missing=missing, is_dark_at_night=False,
+        is_corrected=True,
+    )  # fmt: skip
+
+
+def drawn_world(dice: random.Random, size: str) -> World:
+    """Return a home: `small` ones have some days, a `month` 28 to 31.
+
+    In a `dark` one a second register counts what panels feed in: nothing at night, as all know.
+    """
+    if size == "month":
+        return World(slot_minutes=15, days=dice.randint(28, 31), missing=_gone(dice, 96 * 28))
+    slot_minutes = dice.choice((15, 30, 60, 60))
+    days = dice.randint(3, 4) if slot_minutes == 15 else dice.randint(4, 6)
+    slots = days * 1440 // slot_minutes
+    is_dark = size == "dark"
+    registers = ("", "1-0:2.8.0*255") if is_dark or dice.random() < 0.2 else ("",)
+    gone = _gone(dice, slots)
+    return World(slot_minutes, days, registers, gone, is_dark_at_night=is_dark)
+
+
+def _gone(dice: random.Random, slots: int) -> frozenset[int]:
+    """Return a few missing slots of the first register, most often none."""
+    if dice.random() < 0.6:
+        return frozenset()
+    start = dice.randrange(slots)
+    return frozenset(slot for slot in range(start, start + dice.randint(1, 6)) if slot < slots)

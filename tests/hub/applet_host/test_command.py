@@ -9,7 +9,7 @@ import pytest
 
 import hub
 from hub.applet_host.command import REFUSALS, CommandRecord, CommandStack
-from hub.applet_host.services import STORE_COMPONENT, AppletStore
+from hub.applet_host.store import STORE_COMPONENT, AppletStore
 from hub.disclosure import ReleaseRefused
 from hub.machine.instance import AppletInstance
 from hub.vault.database import Database

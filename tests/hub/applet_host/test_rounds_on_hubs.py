@@ -18,20 +18,13 @@ from protocols.aggregation.members import MemberSecret
 from protocols.aggregation.messages import PairKey, PairPoints
 from protocols.proofs import PointVector
 from tests.support.aggregation import OPERATOR, private_key, public_of
-from tests.support.hubs import NOW, Hub, about, announce, make_templates, open_copy, package, run
-
-
-@pytest.fixture(scope="module")
-def templates(tmp_path_factory: pytest.TempPathFactory, machine: AppletMachine) -> list[Hub]:
-    return make_templates(tmp_path_factory.mktemp("templates"), 6, machine)
+from tests.support.hubs import NOW, Hub, about, announce, copies, package, run
 
 
 @pytest.fixture
-def hubs(tmp_path: Path, machine: AppletMachine, templates: list[Hub]) -> Iterator[list[Hub]]:
-    made = [open_copy(one, tmp_path / one.device.folder.name, machine) for one in templates]
-    yield made
-    for hub in made:
-        hub.device.close()
+def hubs(tmp_path: Path, machine: AppletMachine, closed_hubs: list[Hub]) -> Iterator[list[Hub]]:
+    with copies(closed_hubs, tmp_path, machine) as hubs:
+        yield hubs
 
 
 @pytest.mark.parametrize("resolution", [15, 60, 1440])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.applet_host.services import LOG_LINES, STORE_COMPONENT, AppletStore, HubLog
+from hub.applet_host.store import LOG_LINES, STORE_COMPONENT, AppletStore, HubLog
 from hub.vault.database import Database
 from protocols.platform.errors import Refusal, Refused
 

@@ -7,30 +7,23 @@ from pathlib import Path
 import pytest
 
 from applets.aggregation.messages import Instruction
-from hub.inspection.api.json_views import disclosed_json
+from hub.inspection.api.json_releases import disclosed_json
 from hub.inspection.views.releases import releases_view
 from hub.machine.machine import AppletMachine
 from protocols.aggregation.decryption import decrypt_sum
 from protocols.aggregation.weighting import Weighting
 from tests.support.aggregation import private_key
-from tests.support.hubs import MONTH, Hub, announce, make_settled, open_copy, run
+from tests.support.hubs import MONTH, Hub, announce, copies, run
 from tests.support.weighted_aggregation import weighted_terms
 
 PRICES = [1_000 * (hour % 24) - 4_000 + hour for hour in range(28 * 24)]
 ABOUT = weighted_terms(PRICES, bits=2048, resolution=60, period=MONTH)
 
 
-@pytest.fixture(scope="module")
-def templates(tmp_path_factory: pytest.TempPathFactory, machine: AppletMachine) -> list[Hub]:
-    return make_settled(tmp_path_factory.mktemp("templates"), 6, machine)
-
-
 @pytest.fixture
-def hubs(tmp_path: Path, machine: AppletMachine, templates: list[Hub]) -> Iterator[list[Hub]]:
-    made = [open_copy(one, tmp_path / one.device.folder.name, machine) for one in templates]
-    yield made
-    for hub in made:
-        hub.device.close()
+def hubs(tmp_path: Path, machine: AppletMachine, settled_hubs: list[Hub]) -> Iterator[list[Hub]]:
+    with copies(settled_hubs, tmp_path, machine) as hubs:
+        yield hubs
 
 
 def worth(hub: Hub) -> int:

@@ -29,9 +29,9 @@ POSTS_OF_A_BILL = 9
 
 @contextmanager
 def another(
-    folder: Path, template: tuple[Path, Any], machine: AppletMachine
+    folder: Path, dialling_home: tuple[Path, Any], machine: AppletMachine
 ) -> Iterator[DialledHome]:
-    with dialled(template[0], folder, machine, template[1]) as home:
+    with dialled(dialling_home[0], folder, machine, dialling_home[1]) as home:
         yield home
 
 
@@ -92,7 +92,7 @@ def test_a_connection_that_is_not_made_is_tried_again(home: DialledHome) -> None
 
 
 def test_one_in_ten_connections_breaks_and_each_month_is_billed_once(
-    tmp_path: Path, template: tuple[Path, Any], machine: AppletMachine
+    tmp_path: Path, dialling_home: tuple[Path, Any], machine: AppletMachine
 ) -> None:
     for seed in range(20 if IS_SOAKING else 1):
         dice = random.Random(seed)
@@ -101,7 +101,7 @@ def test_one_in_ten_connections_breaks_and_each_month_is_billed_once(
             number = dice.random()
             return "request" if number < 0.06 else "reply" if number < 0.12 else ""
 
-        with another(tmp_path / str(seed), template, machine) as home:
+        with another(tmp_path / str(seed), dialling_home, machine) as home:
             for month in MONTHS:
                 home.ask(month)
             sessions = 0

@@ -18,7 +18,7 @@ from hub.disclosure import (
 )
 from hub.vault.database import Database
 from protocols.amounts import Bucket, Group, Peaks, SlotForm, Sum, Tiered
-from tests.support.consented import BILLING
+from tests.support.consented import BILLING, guarding
 from tests.support.releases import in_coins, sum_request
 
 MARCH = 1_740_787_200
@@ -30,10 +30,7 @@ KINDS = ("linear", "blocks", "demand")
 
 @pytest.fixture
 def guard(tmp_path: Path) -> Iterator[Disclosure]:
-    with Database(
-        tmp_path / "hub.db", [CONSENT_COMPONENT, LOG_COMPONENT], key=bytes(32)
-    ) as database:
-        disclosure = Disclosure(database, lambda: MARCH + 40 * 86_400)
+    with guarding(tmp_path, MARCH + 40 * 86_400) as disclosure:
         for kind in KINDS:
             disclosure.grant(replace(TERMS, statement=kind))
         yield disclosure

@@ -7,15 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.disclosure import (
-    CONSENT_COMPONENT,
-    LOG_COMPONENT,
-    Disclosure,
-    ReleaseRefused,
-    ReleaseRequest,
-    number_of,
-)
-from hub.vault.database import Database
+from hub.disclosure import Disclosure, ReleaseRefused, ReleaseRequest, number_of
 from protocols.amounts import (
     Combine,
     Count,
@@ -28,7 +20,7 @@ from protocols.amounts import (
     Sum,
     Total,
 )
-from tests.support.consented import BILLING
+from tests.support.consented import BILLING, guarding
 from tests.support.releases import in_coins
 
 MARCH = 1_740_787_200
@@ -38,10 +30,7 @@ SLOTS = DAY * DAYS
 
 @pytest.fixture
 def guard(tmp_path: Path) -> Iterator[Disclosure]:
-    with Database(
-        tmp_path / "hub.db", [CONSENT_COMPONENT, LOG_COMPONENT], key=bytes(32)
-    ) as database:
-        disclosure = Disclosure(database, lambda: MARCH + 40 * 86_400)
+    with guarding(tmp_path, MARCH + 40 * 86_400) as disclosure:
         for kind in ("linear", "demand", "count"):
             for recipient in ("supplier", "grid"):
                 disclosure.grant(replace(BILLING, statement=kind, recipient=recipient))

@@ -13,8 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.disclosure import (
-    CONSENT_COMPONENT,
-    LOG_COMPONENT,
     ConsentTerms,
     Disclosure,
     Form,
@@ -25,9 +23,9 @@ from hub.disclosure import (
     number_of,
 )
 from hub.disclosure.cells import refine
-from hub.vault.database import Database
 from protocols.amounts import Metered, SlotForm, Sum, Total
-from protocols.amounts.total import QuotientRule
+from protocols.amounts.steps import QuotientRule
+from tests.support.consented import guarding
 from tests.support.releases import sum_request
 
 NOW = 1_743_500_000  # 2025-04-01
@@ -64,11 +62,7 @@ def ask(
 
 @pytest.fixture
 def disclosure(tmp_path: Path) -> Iterator[Disclosure]:
-    with Database(
-        tmp_path / "hub.db", [CONSENT_COMPONENT, LOG_COMPONENT], key=bytes(32)
-    ) as database:
-        disclosure = Disclosure(database, lambda: NOW)
-        disclosure.grant(TERMS)
+    with guarding(tmp_path, NOW, TERMS) as disclosure:
         yield disclosure
 
 

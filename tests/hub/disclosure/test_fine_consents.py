@@ -9,16 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hub.disclosure import (
-    CONSENT_COMPONENT,
-    LOG_COMPONENT,
-    Disclosure,
-    ReleaseRefused,
-    ReleaseRequest,
-    knowledge_of,
-    number_of,
-)
-from hub.vault.database import Database
+from hub.disclosure import Disclosure, ReleaseRefused, ReleaseRequest, knowledge_of, number_of
 from protocols.amounts import (
     Best,
     Metered,
@@ -30,6 +21,7 @@ from protocols.amounts import (
     Total,
 )
 from tests.hub.disclosure.test_disclosure import MARCH, NOW, TERMS, ask, day_and_night
+from tests.support.consented import guarding
 
 FINE = replace(
     TERMS,
@@ -46,12 +38,7 @@ MONTH = range(2976)
 
 @pytest.fixture
 def disclosure(tmp_path: Path) -> Iterator[Disclosure]:
-    with Database(
-        tmp_path / "hub.db", [CONSENT_COMPONENT, LOG_COMPONENT], key=bytes(32)
-    ) as database:
-        disclosure = Disclosure(database, lambda: NOW)
-        disclosure.grant(TERMS)
-        disclosure.grant(FINE)
+    with guarding(tmp_path, NOW, TERMS, FINE) as disclosure:
         yield disclosure
 
 

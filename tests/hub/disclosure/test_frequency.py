@@ -16,6 +16,7 @@ from hub.disclosure.frequency import check_often
 from hub.disclosure.records import terms_facts
 from hub.vault.database import Database
 from tests.hub.disclosure.test_disclosure import MARCH, NOW, TERMS, ask
+from tests.support.consented import guarding
 from tests.support.log_of_01 import make_file, write_entry
 
 DAY = 86_400
@@ -25,11 +26,7 @@ FLAT = (1,) * 96
 
 @pytest.fixture
 def disclosure(tmp_path: Path) -> Iterator[Disclosure]:
-    with Database(
-        tmp_path / "hub.db", [CONSENT_COMPONENT, LOG_COMPONENT], key=bytes(32)
-    ) as database:
-        disclosure = Disclosure(database, lambda: NOW)
-        disclosure.grant(OFTEN)
+    with guarding(tmp_path, NOW, OFTEN) as disclosure:
         yield disclosure
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from hub.disclosure.cells import refine
 from hub.disclosure.memory import MemoryStep, decode_remembered, encode_remembered
+from hub.disclosure.numbers import Number
 from hub.disclosure.records import number_facts
-from hub.disclosure.requests import Number
 from protocols.amounts import (
     Above,
     Bucket,

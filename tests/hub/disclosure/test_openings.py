@@ -4,7 +4,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.disclosure.cells import Form, Opening, relative
+from hub.disclosure.cells import Form
+from hub.disclosure.opened import Opening, relative
 
 STEP = 900
 DAY = 86_400

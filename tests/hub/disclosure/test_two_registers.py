@@ -10,8 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.disclosure import (
-    CONSENT_COMPONENT,
-    LOG_COMPONENT,
     Disclosure,
     Form,
     Knowledge,
@@ -23,8 +21,8 @@ from hub.disclosure import (
 from hub.disclosure.cells import windows_agree
 from hub.disclosure.records import release_of
 from hub.disclosure.rules import check_spacing, overlaps
-from hub.vault.database import Database
 from tests.hub.disclosure.test_disclosure import MARCH, NOW, TERMS, ask, day_and_night
+from tests.support.consented import guarding
 from tests.support.releases import number_of_sum
 
 FED_IN = "1-0:2.8.0*255"
@@ -93,11 +91,7 @@ def test_samples_are_spaced_in_each_register() -> None:
 
 @pytest.fixture
 def guard(tmp_path: Path) -> Iterator[Disclosure]:
-    with Database(
-        tmp_path / "hub.db", [CONSENT_COMPONENT, LOG_COMPONENT], key=bytes(32)
-    ) as database:
-        guard = Disclosure(database, lambda: NOW)
-        guard.grant(TERMS)
+    with guarding(tmp_path, NOW, TERMS) as guard:
         yield guard
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hub.disclosure import LEAST_MINUTES, ConsentTerms
-from hub.disclosure.requests import PRICED
+from hub.disclosure.numbers import PRICED
 from hub.disclosure.rules import HIGHEST_PRICE, WIDEST_RATIO
 from hub.disclosure.wording import WORDED_LANGUAGES, consent_in_words, consent_words
 from hub.inspection.locales.catalogue import LANGUAGES

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from hub.applet_host.services import AppletStore
+from hub.applet_host.store import AppletStore
 from hub.device import Description, Device
 from hub.inspection.views.documents import TariffBook
 from hub.inspection.views.pricing import bill_of

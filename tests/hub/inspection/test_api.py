@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from hub.device import Device
 from hub.disclosure import LogEntry
 from hub.inspection.api.application import create_api
-from hub.inspection.api.json_views import readings_json
+from hub.inspection.api.json_readings import readings_json
 from hub.inspection.api.operations import OPERATIONS
 from hub.inspection.api.rate_limit import RateLimit
 from hub.inspection.api.tokens import Scope, Tokens
@@ -274,7 +274,7 @@ def test_tokens_are_kept_as_digests_and_their_use_is_on_record(
     client: TestClient, billed: Device, clock: list[int]
 ) -> None:
     headers = token(billed, Scope.READINGS)
-    secret = headers["Authorization"].rpartition("_")[2]
+    secret = headers["Authorization"].split("_", 2)[2]
     assert secret.encode() not in (billed.folder / "inspection.db").read_bytes()
     made = entries(billed, "token")[-1]
     assert made.facts["scopes"] == ["readings"]

@@ -7,9 +7,10 @@ from decimal import Decimal
 
 import pytest
 
-from hub.applet_host.services import AppletStore
+from hub.applet_host.store import AppletStore
 from hub.device import Device
-from hub.inspection.api.json_views import invoice_json, readings_json
+from hub.inspection.api.json_bills import invoice_json
+from hub.inspection.api.json_readings import readings_json
 from hub.inspection.store import open_inspection
 from hub.inspection.views.bill import CheckedBill, Verdict, check_invoices
 from hub.inspection.views.bucket_cache import BucketCache

@@ -17,7 +17,7 @@ from hub.disclosure import (
     Release,
     ReleaseRequest,
 )
-from hub.inspection.api.json_views import TOGETHER, disclosed_json
+from hub.inspection.api.json_releases import TOGETHER, disclosed_json
 from hub.inspection.export.by_consent import consent_to_export, export_readings
 from hub.inspection.locales.catalogue import LANGUAGES, catalogue
 from hub.inspection.locales.learning import learned_in_words, time_in_words, unit_in_words

@@ -9,7 +9,7 @@ import pytest
 
 from hub.description import Description
 from hub.device import Device
-from hub.inspection.api.json_views import disclosed_json
+from hub.inspection.api.json_releases import disclosed_json
 from hub.inspection.locales.catalogue import LANGUAGES, catalogue
 from hub.inspection.locales.learning import learned_in_words
 from hub.inspection.store import open_inspection

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from hub.device import Device
-from hub.inspection.api.json_views import readings_json
+from hub.inspection.api.json_readings import readings_json
 from hub.inspection.export.csv_rows import readings_rows
 from hub.inspection.store import open_inspection
 from hub.inspection.views.bucket import adds_up, peak_in, sum_of_buckets

@@ -5,7 +5,7 @@ import pytest
 
 from hub.device import Device
 from hub.disclosure import ConsentTerms, Form, LogTampered
-from hub.inspection.api.json_views import disclosed_json
+from hub.inspection.api.json_releases import disclosed_json
 from hub.inspection.errors import InspectionError
 from hub.inspection.views.releases import decode_message, outgoing_message, releases_view
 from protocols.metrology import Period

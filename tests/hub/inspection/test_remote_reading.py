@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.device import Description, Device
-from hub.inspection.api import json_views
+from hub.inspection.api.json_releases import disclosed_json
 from hub.inspection.api.remote_reading import media_type_of
 from hub.inspection.readers.terms import ReaderScope
 from hub.inspection.views.learned import told_record
@@ -25,16 +25,7 @@ from protocols.metrology import ACTIVE_ENERGY_IMPORT, GAS_VOLUME, Period
 from sml_codec import Obis
 from tests.hub.inspection.conftest import NOON, household
 from tests.hub.inspection.schemas import faults
-from tests.support.readers import (
-    DAYS,
-    PASSWORD,
-    Interface,
-    allow,
-    basic,
-    bearer,
-    interface,
-    revoke,
-)
+from tests.support.readers import DAYS, PASSWORD, Interface, allow, basic, bearer, interface, revoke
 
 UNTIL = date(2025, 12, 31)
 WEEK = "from=2025-03-24&until=2025-03-30"
@@ -198,7 +189,7 @@ def test_live_values_are_of_the_minute_and_the_day_is_on_record_in_full(
     assert (minutes.seconds, minutes.count) == (60, 1440)
     assert (slots.seconds, slots.count) == (900, 96)
     # What is on record is shown as every export is.
-    shown = json_views.disclosed_json(releases_view(device), device.zone)
+    shown = disclosed_json(releases_view(device), device.zone)
     assert len(shown.exports) == 2
 
 

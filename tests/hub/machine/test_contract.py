@@ -16,14 +16,9 @@ import applets.sdk
 from applets.sdk.testing import FakePlatform, Household, NativeCard
 from hub.applet_host.aggregation import HubAggregation
 from hub.applet_host.peers import AppletPeers, AppletTransactions
-from hub.applet_host.services import (
-    AppletStore,
-    HubCalendar,
-    HubClock,
-    HubLog,
-    HubReadings,
-    HubStatements,
-)
+from hub.applet_host.services import HubCalendar, HubClock, HubReadings
+from hub.applet_host.statements import HubStatements
+from hub.applet_host.store import AppletStore, HubLog
 from hub.machine import contract, host_calls
 from hub.machine._engine import new_engine
 from hub.machine.ed25519 import Ed25519Signatures

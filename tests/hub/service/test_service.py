@@ -25,6 +25,7 @@ from hub.service.part import PartKind, PartState, PartStatus
 from hub.service.service import Changes, Planned, Service, WatchedFile
 from meterlet.commands.inspect.proofs import BillingProofs
 from protocols.metrology import ACTIVE_ENERGY_IMPORT, GAS_VOLUME
+from tests.support.sockets import ask
 from tests.support.waiting import PATIENCE, wait_until
 
 HOME: Final = Description(emulated_meter_id(1), (ACTIVE_ENERGY_IMPORT,), "Europe/Berlin", 15)
@@ -103,15 +104,6 @@ def folder(tmp_path: Path) -> Path:
     path = tmp_path / "hub" / "hub.toml"
     path.write_text(path.read_text() + HEALTH)
     return tmp_path / "hub"
-
-
-def ask(address: tuple[str, int], request: bytes) -> bytes:
-    with socket.create_connection(address, PATIENCE) as line:
-        line.sendall(request)
-        answer = b""
-        while piece := line.recv(4096):
-            answer += piece
-    return answer
 
 
 def health(address: tuple[str, int]) -> tuple[int, dict[str, Any]]:

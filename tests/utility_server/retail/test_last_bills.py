@@ -23,14 +23,10 @@ from protocols.enrolment import Enrolment
 from protocols.metrology import Period
 from tariffs import Tariff
 from tariffs.source import load_toml
+from tests.support.entered import check_ledger
 from tests.support.pages import browser
-from tests.support.year_home import ZONE, YearHome, make_year_home, opened
-from utility_server.errors import (
-    BillOutOfOrder,
-    CannotVerify,
-    NoContract,
-    VerificationFailed,
-)
+from tests.support.year_home import ZONE, YearHome, opened
+from utility_server.errors import BillOutOfOrder, CannotVerify, NoContract, VerificationFailed
 from utility_server.retail.audit import check_entry
 from utility_server.retail.billing import BilledPeriod
 from utility_server.retail.carried_states import EnteredChains
@@ -66,32 +62,15 @@ LAST_BILL = {
 }
 
 
-@pytest.fixture(scope="module")
-def template(
-    tmp_path_factory: pytest.TempPathFactory, machine: AppletMachine
-) -> tuple[Path, Enrolment]:
-    """A home of half a year, asked nothing yet."""
-    folder, known = tmp_path_factory.mktemp("home"), Period(date(2025, 1, 1), date(2025, 7, 1))
-    return folder, make_year_home(folder, machine, known, "memory.toml")
-
-
 @pytest.fixture
 def home(
-    tmp_path: Path, template: tuple[Path, Enrolment], machine: AppletMachine
+    tmp_path: Path, half_year_home: tuple[Path, Enrolment], machine: AppletMachine
 ) -> Iterator[YearHome]:
-    folder, enrolment = template
+    folder, enrolment = half_year_home
     shutil.copytree(folder, tmp_path / "home")
     with opened(tmp_path / "home", machine, enrolment) as home:
         home.utility.contracts.open(home.meter, date(2025, 1, 1))
         yield home
-
-
-def check_ledger(home: YearHome) -> None:
-    chains = EnteredChains()
-    for entry in home.utility.ledger.entries():
-        check_entry(home.utility, entry)
-        chains.add(entry)
-    chains.require(home.utility.carried_states)
 
 
 def ask(home: YearHome, period: Period, tariff: Tariff = INSTALMENT) -> BillQuestion:

@@ -24,9 +24,10 @@ from protocols.metrology import Period
 from tariffs import Bill, Tariff
 from tariffs.invoice import Invoice
 from tariffs.source import load_toml
+from tests.support.entered import check_ledger
 from tests.support.pages import browser
 from tests.support.postgresql import change
-from tests.support.year_home import ZONE, NotTold, YearHome, make_year_home, opened
+from tests.support.year_home import ZONE, NotTold, YearHome, opened
 from utility_server.errors import (
     AlreadyBilled,
     BillOutOfOrder,
@@ -34,7 +35,6 @@ from utility_server.errors import (
     StoreError,
     VerificationFailed,
 )
-from utility_server.retail.audit import check_entry
 from utility_server.retail.billing import BilledPeriod
 from utility_server.retail.carried_states import EnteredChains
 from utility_server.retail.claims import BILL, verify
@@ -80,31 +80,14 @@ def tariff(*components: str) -> Tariff:
     return load_toml(HEAD + "".join(components))
 
 
-@pytest.fixture(scope="module")
-def template(
-    tmp_path_factory: pytest.TempPathFactory, machine: AppletMachine
-) -> tuple[Path, Enrolment]:
-    """A home of half a year, asked nothing yet."""
-    folder, known = tmp_path_factory.mktemp("home"), Period(date(2025, 1, 1), date(2025, 7, 1))
-    return folder, make_year_home(folder, machine, known, "memory.toml")
-
-
 @pytest.fixture
 def home(
-    tmp_path: Path, template: tuple[Path, Enrolment], machine: AppletMachine
+    tmp_path: Path, half_year_home: tuple[Path, Enrolment], machine: AppletMachine
 ) -> Iterator[YearHome]:
-    folder, enrolment = template
+    folder, enrolment = half_year_home
     shutil.copytree(folder, tmp_path / "home")
     with opened(tmp_path / "home", machine, enrolment) as home:
         yield home
-
-
-def check_ledger(home: YearHome) -> None:
-    chains = EnteredChains()
-    for entry in home.utility.ledger.entries():
-        check_entry(home.utility, entry)
-        chains.add(entry)
-    chains.require(home.utility.carried_states)
 
 
 @pytest.mark.parametrize(

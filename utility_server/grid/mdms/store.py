@@ -36,19 +36,12 @@ from sqlalchemy import (
     update,
 )
 
-from utility_server.database import (
-    Schema,
-    declare,
-    name_of,
-    open_database,
-    reading,
-    schema_table,
-    writing,
-)
+from utility_server.database import Schema, declare, open_database, reading, schema_table, writing
 from utility_server.errors import StoreError
 from utility_server.grid.mdms.aggregates import Aggregate, AggregateSpan
 from utility_server.grid.mdms.group_value import GroupValue, GroupValueSpan
 from utility_server.grid.mdms.sealing import DATA_KEY_SIZE, Sealer, WrappingKey
+from utility_server.transactions import name_of
 
 _metadata: Final = MetaData()
 

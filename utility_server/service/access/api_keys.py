@@ -15,18 +15,18 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
 
-from sqlalchemy import Engine, Row, insert, select, update
+from sqlalchemy import Engine, Row, insert, select
 
 from utility_server.database import api_key_table as table
 from utility_server.database import reading, writing
 from utility_server.errors import AccessProblem
 from utility_server.service.access.roles import Principal, Role, roles_text, stored_roles
+from utility_server.service.access.systems import end_row, find_row, require_system
 
 SECRET_SIZE: Final = 32
 _IDENTIFICATION_SIZE: Final = 8
 _FORM: Final = re.compile(r"mlk_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
 _NOBODY: Final = bytes(32)
-LONGEST_NAME: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +62,7 @@ class ApiKeys:
 
         `lasting_seconds` of 0 is for ever. Raises `AccessProblem` for a name that is none.
         """
-        if not (0 < len(name) <= LONGEST_NAME and name.isprintable()):
-            raise AccessProblem(f"a key's name has 1 to {LONGEST_NAME} characters that are shown")
-        if not roles:
-            raise AccessProblem("say a role at least")
+        require_system("a key", name, roles)
         identification = self.randomness(_IDENTIFICATION_SIZE).hex()
         secret = self.randomness(SECRET_SIZE)
         now = self.now()
@@ -98,12 +95,8 @@ class ApiKeys:
 
         Raises `AccessProblem` where there is none.
         """
-        where = table.c.identification == identification
-        with writing(self.engine, identification.encode()) as connection:
-            connection.execute(
-                update(table).where(where, table.c.revoked == 0).values(revoked=self.now())
-            )
-            row = connection.execute(select(table).where(where)).one_or_none()
+        key, revoked = table.c.identification, table.c.revoked
+        row = end_row(self.engine, key, identification, revoked, self.now())
         if row is None:
             raise AccessProblem("there is no key of that identification")
         return _key(row)
@@ -117,10 +110,7 @@ class ApiKeys:
             secret = base64.b64decode(parts[2] + "=", altchars=b"-_", validate=True)
         except ValueError:
             return None
-        with reading(self.engine) as connection:
-            row = connection.execute(
-                select(table).where(table.c.identification == parts[1])
-            ).one_or_none()
+        row = find_row(self.engine, table.c.identification, parts[1])
         known = _NOBODY if row is None else bytes(row.digest)
         # In constant time, and compared where there is no such key, too.
         is_right = hmac.compare_digest(sha256(secret).digest(), known)

@@ -36,6 +36,8 @@ CUT_OFF: Final = "cut off"
 REPEATED: Final = "repeated"
 """Before the status of an answer that was given again: nothing was done."""
 LONGEST: Final = 256
+LONGEST_TARGET: Final = 4_096
+"""Enough for the meters of all names that one search may show."""
 _BATCH: Final = 1_000
 
 
@@ -75,7 +77,7 @@ class AuditLog:
             ).one_or_none()
             sequence, previous = (0, GENESIS) if last is None else (last.sequence, last.digest)
             sequence, time = sequence + 1, self.now()
-            who, action, target = who[:LONGEST], action[:LONGEST], target[:LONGEST]
+            who, action, target = who[:LONGEST], action[:LONGEST], target[:LONGEST_TARGET]
             body = encode_row([sequence, time, who, action, target, outcome, request])
             digest = seal(_LABEL, bytes(previous), body)
             connection.execute(

@@ -25,17 +25,18 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID
-from sqlalchemy import Engine, Row, insert, select, update
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, ObjectIdentifier
+from sqlalchemy import Engine, Row, insert, select
 
 from utility_server.database import client_certificate_table as table
 from utility_server.database import hub_certificate_table, reading, writing
 from utility_server.errors import AccessProblem
 from utility_server.service.access.roles import Principal, Role, roles_text, stored_roles
+from utility_server.service.access.systems import end_row, find_row, require_system
 
 LARGEST: Final = 1 << 14
-LONGEST_NAME: Final = 64
 LEAST_RSA_BITS: Final = 2048
+_NETSCAPE_TYPE: Final = ObjectIdentifier("2.16.840.1.113730.1.1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +75,7 @@ class ClientCertificates:
 
         Raises `AccessProblem` for one that cannot be a system's, is a hub's, or is on record.
         """
-        if not (0 < len(name) <= LONGEST_NAME and name.isprintable()):
-            raise AccessProblem(
-                f"a certificate's name has 1 to {LONGEST_NAME} characters that are shown"
-            )
-        if not roles:
-            raise AccessProblem("say a role at least")
+        require_system("a certificate", name, roles)
         now = self.now()
         require_client(certificate, now)
         der = certificate.public_bytes(Encoding.DER)
@@ -129,12 +125,8 @@ class ClientCertificates:
 
         Raises `AccessProblem` where there is none.
         """
-        where = table.c.fingerprint == fingerprint
-        with writing(self.engine, fingerprint.encode()) as connection:
-            connection.execute(
-                update(table).where(where, table.c.withdrawn == 0).values(withdrawn=self.now())
-            )
-            row = connection.execute(select(table).where(where)).one_or_none()
+        key, withdrawn = table.c.fingerprint, table.c.withdrawn
+        row = end_row(self.engine, key, fingerprint, withdrawn, self.now())
         if row is None:
             raise AccessProblem("there is no certificate of that fingerprint")
         return _kept(row)
@@ -142,10 +134,7 @@ class ClientCertificates:
     def find(self, der: bytes) -> Principal | None:
         """Return whose certificate a client has shown in TLS; None where it does not count."""
         fingerprint = sha256(der).hexdigest()
-        with reading(self.engine) as connection:
-            row = connection.execute(
-                select(table).where(table.c.fingerprint == fingerprint)
-            ).one_or_none()
+        row = find_row(self.engine, table.c.fingerprint, fingerprint)
         if row is None:
             return None
         known = _kept(row)
@@ -178,16 +167,31 @@ def require_client(certificate: x509.Certificate, now: int) -> None:
         extensions = certificate.extensions
     except (ValueError, UnsupportedAlgorithm):
         raise AccessProblem("the certificate cannot be read") from None
+    if _vouches(certificate, extensions):
+        # In the trust of TLS it would vouch for others.
+        raise AccessProblem("the certificate is an authority's, and no system's")
     for extension in extensions:
         value = extension.value
-        if isinstance(value, x509.BasicConstraints) and value.ca:
-            # In the trust of TLS it would vouch for others.
-            raise AccessProblem("the certificate is an authority's, and no system's")
         if (
             isinstance(value, x509.ExtendedKeyUsage)
             and ExtendedKeyUsageOID.CLIENT_AUTH not in value
         ):
             raise AccessProblem("the certificate is not for clients (extended key usage)")
+
+
+def _vouches(certificate: x509.Certificate, extensions: x509.Extensions) -> bool:
+    """Tell whether OpenSSL takes a certificate for an authority's (`X509_check_ca`)."""
+    values = {extension.oid: extension.value for extension in extensions}
+    constraints = values.get(ExtensionOID.BASIC_CONSTRAINTS)
+    if isinstance(constraints, x509.BasicConstraints):
+        return constraints.ca
+    # Without it, older means say so: the first version, the key's usage, Netscape's type.
+    is_root = certificate.subject == certificate.issuer
+    if certificate.version is x509.Version.v1 and is_root:
+        return True
+    usage = values.get(ExtensionOID.KEY_USAGE)
+    is_signer = isinstance(usage, x509.KeyUsage) and usage.key_cert_sign
+    return is_signer or _NETSCAPE_TYPE in values
 
 
 def require_key(key: object) -> None:

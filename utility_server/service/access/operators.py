@@ -26,7 +26,13 @@ from utility_server.database import operator_table as table
 from utility_server.database import reading, writing
 from utility_server.database import sign_in_failure_table as failures
 from utility_server.errors import AccessProblem, TooManySignIns
-from utility_server.service.access.roles import Principal, Role, roles_text, stored_roles
+from utility_server.service.access.roles import (
+    Principal,
+    Role,
+    require_roles,
+    roles_text,
+    stored_roles,
+)
 from utility_server.service.access.second_factor import NewFactor, SecondFactors
 
 SHORTEST, LONGEST = 10, 256
@@ -118,8 +124,7 @@ class Operators:
     def _values(self, password: str | None, roles: frozenset[Role] | None) -> dict[str, str]:
         values = {"epoch": self.randomness(_EPOCH_SIZE).hex()}
         if roles is not None:
-            if not roles:
-                raise AccessProblem("say a role at least")
+            require_roles(roles)
             values["roles"] = roles_text(roles)
         if password is not None:
             normal = _normal(password)

@@ -6,7 +6,7 @@ since the utility has none.
 """
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from utility_server.errors import AccessProblem
@@ -59,9 +59,14 @@ def parse_roles(names: Iterable[str]) -> frozenset[Role]:
         except ValueError:
             known = ", ".join(Role)
             raise AccessProblem(f"there is no role {name[:40]!r}; there are {known}") from None
+    require_roles(roles)
+    return frozenset(roles)
+
+
+def require_roles(roles: Collection[Role]) -> None:
+    """Raise `AccessProblem` where there is no role."""
     if not roles:
         raise AccessProblem("say a role at least")
-    return frozenset(roles)
 
 
 def stored_roles(text: str) -> frozenset[Role]:

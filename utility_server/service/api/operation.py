@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from utility_server.errors import AccessProblem, StoreError, kind_of
-from utility_server.service.access.audit import BEGUN, CUT_OFF, REPEATED
+from utility_server.service.access.audit import BEGUN, CUT_OFF, LONGEST, REPEATED
 from utility_server.service.access.roles import Principal, Role
 from utility_server.service.access.tls_clients import SHOWN
 from utility_server.service.api.problems import (
@@ -227,9 +227,10 @@ class _Passage:
 
     async def _record(self, principal: Principal, outcome: str) -> None:
         target = " ".join(f"{name}={value}" for name, value in self.request.path_params.items())
-        target = target or str(getattr(self.request.state, "target", ""))
         if not target and self.reads and (meter := self.request.query_params.get("meter")):
             target = f"meter={meter}"
+        # What a client has written is cut; what an operation says of itself is said whole.
+        target = str(getattr(self.request.state, "target", "")) or target[:LONGEST]
         target = "".join(one if one.isprintable() else "?" for one in target)
         request = self.request.state.identification
         await to_thread.run_sync(

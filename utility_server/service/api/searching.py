@@ -13,7 +13,12 @@ from itertools import chain
 from typing import Final
 
 from sml_codec import server_ids_of
-from utility_server.retail.accounts import ACCOUNT_SIZE, accounts_within, span_of
+from utility_server.retail.accounts import (
+    ACCOUNT_SIZE,
+    accounts_within,
+    implicit_account,
+    span_of,
+)
 from utility_server.retail.invoices import numbers_like
 from utility_server.retail.utility import Utility
 from utility_server.service.einvoice.name_index import words_of
@@ -106,5 +111,6 @@ class Search:
         return [
             Hit(HitKind.NAME, one.meter, one.is_exact, one.account, name=one.party.name)
             for one in named
-            if one.account in in_use
+            # A name of before the first contract is kept until it is erased, and so it is found.
+            if one.account in in_use or one.account == implicit_account(one.meter)
         ], more

@@ -42,23 +42,25 @@ async def look_for(visit: Visit) -> Response:
 
 async def found(visit: Visit) -> Response:
     """Show what was found, or go there if it is just one."""
-    text = open_text(visit, visit.value("sought"))
+    sought = visit.value("sought")
+    text = open_text(visit, sought)
     if not text:
-        return _nothing(visit)
+        return _nothing(visit, is_lost=bool(sought))
     answer = await visit.inside.ask("POST", "/v1/search", {"text": text, "limit": SHOWN})
     if not answer.is_fine:
         return _nothing(visit, answer)
     hits = answer.json["items"]
-    exact = {hit_address(hit) for hit in hits if hit["exact"]}
-    only = exact or {hit_address(hit) for hit in hits}
+    # A number that is just so is the one that was meant. A word of a name is not: others begin so.
+    is_number = any(hit["exact"] and hit["kind"] != "name" for hit in hits)
+    only = {hit_address(hit) for hit in hits if hit["exact"] or not is_number}
     if len(only) == 1 and not answer.json["more"]:
         return visit.see(only.pop())
-    return visit.page("search.html", found=answer.json, sought=text)
+    return visit.page("search.html", found=answer.json, sought=text, is_lost=False)
 
 
-def _nothing(visit: Visit, refused: InsideAnswer | str = "") -> Response:
+def _nothing(visit: Visit, refused: InsideAnswer | str = "", *, is_lost: bool = False) -> Response:
     status = 422 if refused else 200
-    return visit.page("search.html", status, refused, found=None, sought="")
+    return visit.page("search.html", status, refused, found=None, sought="", is_lost=is_lost)
 
 
 PAGES: Final = (

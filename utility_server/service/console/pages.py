@@ -7,6 +7,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 from starlette.responses import Response
 
+from utility_server.retail.accounts import implicit_account
 from utility_server.service.access.roles import Role
 from utility_server.service.api.models import MeterText
 from utility_server.service.console.charts import load_chart
@@ -190,10 +191,11 @@ async def customer(visit: Visit, refused: InsideAnswer | str = "") -> Response:
     entries = await inside.get("/v1/ledger", meter=meter, limit=MOST, order="newest")
     parties: dict[str, Any] = {}
     if visit.may(BILLING):
-        for contract in shown["contracts"]:
-            path = f"/v1/customers/{meter}/contracts/{contract['account']}/party"
+        before = implicit_account(bytes.fromhex(meter)).hex()  # it may have given way
+        for account in dict.fromkeys((before, *(one["account"] for one in shown["contracts"]))):
+            path = f"/v1/customers/{meter}/contracts/{account}/party"
             answer = await inside.ask("GET", path)
-            parties[contract["account"]] = answer.json if answer.is_fine else None
+            parties[account] = answer.json if answer.is_fine else None
     bills.sort(key=lambda one: (one["period"]["from"], one["since"], one["invoice"] or 0))
     bills.reverse()
     return visit.page(

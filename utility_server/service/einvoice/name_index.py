@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How customers are found by name, though names are sealed: by MACs of how their words begin.
 
-    token = HMAC-SHA256(key, length || start)[:2]     start: the first 3 or 5 letters, or the word
+    token = HMAC-SHA256(key, length || start)[:2]
+    start: the first 2, 3 or 5 letters of a word, or all of it (length 0)
 
 Letters are compared without case and accents. A name is found by its tokens, then opened, and shown
 only if it is what was asked for: two bytes are so few that several names share a token. Whoever has
@@ -23,25 +24,33 @@ from sqlalchemy import Connection, Engine, Select, delete, insert, select
 from utility_server.database import name_token_table as table
 from utility_server.database import reading
 
-STARTS: Final = (5, 3)
+STARTS: Final = (5, 3, 2)
 """How many letters at the start of a word are looked for, the most telling first; of a word with
-fewer, only the whole is found."""
-MOST_WORDS: Final = 8
+fewer, only the whole is found. Of two: whoever types `mue` has typed the two that `Mü` has."""
+MOST_WORDS: Final = 16
+"""By so many words of a name, and of a reference, a customer is found."""
+MOST_SOUGHT: Final = 8
+"""So many words are looked up; the others are compared with the names that are found."""
 MOST_CANDIDATES: Final = 500
 """So many names are opened for a question at most."""
+_PLAIN: Final = str.maketrans(
+    {"ł": "l", "ø": "o", "ı": "i", "đ": "d", "ð": "d", "ħ": "h", "æ": "ae", "œ": "oe", "þ": "th"}
+)
+"""Letters with strokes and ligatures, which Unicode does not take apart, as people type them."""
 _IN_TWO_LETTERS: Final = re.compile("([aou])e")
 _TOKEN_SIZE: Final = 2
 _WHOLE: Final = 0
 
 
 def words_of(text: str) -> list[str]:
-    """Return the words of a text, without case, accents and signs; `MOST_WORDS` at most.
+    """Return the words of a text, without case, accents and signs, each once.
 
     `ae` is as `ä`, and that is as `a`: so are the other two that German writes in both ways.
     """
-    plain = unicodedata.normalize("NFKD", text.casefold())
+    # Twice without case: letters of a special form show their case only once they are plain.
+    plain = unicodedata.normalize("NFKD", text.casefold()).casefold().translate(_PLAIN)
     kept = "".join(one if one.isalnum() else " " for one in plain if not unicodedata.combining(one))
-    return list(dict.fromkeys(_IN_TWO_LETTERS.sub(r"\1", kept).split()))[:MOST_WORDS]
+    return list(dict.fromkeys(_IN_TWO_LETTERS.sub(r"\1", kept).split()))
 
 
 def is_like(words: Sequence[str], texts: Iterable[str], *, is_whole: bool = False) -> bool:
@@ -64,7 +73,7 @@ class NameIndex:
     ) -> None:
         """Let a contract's customer be found by these texts, and by none of before."""
         self.erase(connection, account)
-        words = {word for text in texts for word in words_of(text)} or {""}
+        words = {word for text in texts for word in words_of(text)[:MOST_WORDS]} or {""}
         tokens = {
             self._token(size, word if size == _WHOLE else word[:size])
             for word in words
@@ -84,7 +93,7 @@ class NameIndex:
         `MOST_CANDIDATES` + 1 at most: then there are more. Words that are too short are left out;
         where all are, nothing is found.
         """
-        said = [self._token_of(word, is_whole=is_whole) for word in words]
+        said = [self._token_of(word, is_whole=is_whole) for word in words[:MOST_SOUGHT]]
         tokens = [token for token in said if token is not None]
         if not tokens:
             return []

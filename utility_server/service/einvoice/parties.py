@@ -12,6 +12,7 @@ Errors: ServiceRefused, StoreError
 import hmac
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from hashlib import sha256
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any, Final, Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import Engine, delete, exists, insert, select
+from sqlalchemy import Connection, Engine, delete, exists, insert, select
 
 from protocols.canonical.foreign_text import read_toml
 from protocols.canonical.stored import decode_row, encode_row
@@ -112,6 +113,10 @@ def is_iban(text: str) -> bool:
     return int("".join(str(int(one, 36)) for one in text[4:] + text[:4])) % 97 == 1
 
 
+class NameUnreadable(StoreError):
+    """A sealed name that does not open."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parties:
     """The customers' names and addresses."""
@@ -126,35 +131,48 @@ class Parties:
         key = hmac.new(self.storage_key, _INDEX_LABEL, sha256).digest()
         return NameIndex(self.engine, key)
 
-    def put(self, account: bytes, meter: bytes, party: Party) -> None:
-        """Keep the name and address of a contract's customer, in the place of any before."""
+    def put(
+        self,
+        account: bytes,
+        meter: bytes,
+        party: Party,
+        require: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Keep the name and address of a contract's customer, in the place of any before.
+
+        `require` raises where there is no such contract. It is asked in the transaction: what is
+        dropped meanwhile gets no name, which nobody could erase.
+        """
         nonce = self.randomness(_NONCE_SIZE)
         plain = encode_row(asdict(party))
         sealed = nonce + AESGCM(self.storage_key).encrypt(nonce, plain, _LABEL + account)
         with writing(self.engine, account) as connection:
+            require()
             connection.execute(delete(table).where(table.c.account == account))
             connection.execute(insert(table).values(account=account, sealed=sealed))
             self.index.put(connection, account, meter, (party.name, party.reference))
 
     def find(self, account: bytes) -> Party | None:
         """Return who a contract's customer is; None where it is not known, or was erased."""
-        return self._find_all([account]).get(account)
+        sealed = self._sealed([account]).get(account)
+        return None if sealed is None else self._opened(account, sealed)
 
-    def _find_all(self, accounts: Sequence[bytes]) -> dict[bytes, Party]:
-        """Return the same of several contracts, as far as it is known."""
+    def _sealed(self, accounts: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return who the customers of contracts are, sealed, as far as it is known."""
         query = select(table.c.account, table.c.sealed).where(table.c.account.in_(accounts))
         with reading(self.engine) as connection:
             rows = connection.execute(query).all()
-        return {bytes(row.account): self._opened(bytes(row.account), row.sealed) for row in rows}
+        return {bytes(row.account): bytes(row.sealed) for row in rows}
 
-    def _opened(self, account: bytes, sealed: bytes) -> Party:
-        data = bytes(sealed)
+    def _opened(self, account: bytes, data: bytes) -> Party:
         try:
             plain = AESGCM(self.storage_key).decrypt(
                 data[:_NONCE_SIZE], data[_NONCE_SIZE:], _LABEL + account
             )
         except (InvalidTag, ValueError):
-            raise StoreError("a customer's name was sealed with another key, or changed") from None
+            raise NameUnreadable(
+                "a customer's name was sealed with another key, or changed"
+            ) from None
         return Party(**decode_row(plain))
 
     def named(self, words: Sequence[str], limit: int) -> tuple[list["NamedParty"], bool]:
@@ -177,26 +195,36 @@ class Parties:
         return list(found.values()), more
 
     def _open_some(self, candidates: Sequence[tuple[bytes, bytes]]) -> Iterator["NamedParty"]:
-        """Yield whom accounts and meters are of, opening no more than are looked at, or a few."""
+        """Yield whom accounts and meters are of, opening no more than are looked at, or a few.
+
+        A name that does not open hides no other: the customer's page says that it does not.
+        """
         few = 50
         for first in range(0, len(candidates), few):
             some = dict(candidates[first : first + few])
-            parties = self._find_all(list(some))
-            for account, meter in some.items():
-                if account in parties:
-                    yield NamedParty(account, meter, parties[account], is_exact=False)
+            sealed = self._sealed(list(some))
+            for account in (one for one in some if one in sealed):
+                try:
+                    party = self._opened(account, sealed[account])
+                except NameUnreadable:
+                    continue
+                yield NamedParty(account, some[account], party, is_exact=False)
 
     def erase(self, account: bytes) -> bool:
         """Forget a customer's name and address; return whether there was one."""
         with writing(self.engine, account) as connection:
-            # In one transaction: an erased name is found by nothing, from that moment on.
-            self.index.erase(connection, account)
-            return connection.execute(delete(table).where(table.c.account == account)).rowcount > 0
+            return self._erase(connection, account)
+
+    def _erase(self, connection: Connection, account: bytes) -> bool:
+        # In one transaction: an erased name is found by nothing, from that moment on.
+        self.index.erase(connection, account)
+        return connection.execute(delete(table).where(table.c.account == account)).rowcount > 0
 
     def index_all(self, meter_of: Callable[[bytes], bytes | None]) -> int:
         """Let names be found that were kept before there was an index; return how many.
 
-        `meter_of` says which meter an account is of.
+        `meter_of` says which meter an account is of. Names of contracts that are gone are erased.
+        One that cannot be opened is left as it is: whoever looks at it is told, and nobody else.
         """
         known = name_token_table.c.account
         query = select(table.c.account).where(~exists().where(known == table.c.account))
@@ -207,14 +235,18 @@ class Parties:
                 accounts = connection.execute(query.where(table.c.account > at)).scalars().all()
             for account in map(bytes, accounts):
                 with writing(self.engine, account) as connection:
-                    party, meter = self.find(account), meter_of(account)
-                    if party is not None and meter is not None:
-                        texts = (party.name, party.reference)
-                        self.index.put(connection, account, meter, texts)
-                        count += 1
-                at = account
+                    meter = meter_of(account)
+                    if meter is None:  # dropped, by a version that left the name
+                        self._erase(connection, account)
+                        continue
+                    with suppress(NameUnreadable):  # the service starts, whatever one name is like
+                        if (party := self.find(account)) is not None:
+                            texts = (party.name, party.reference)
+                            self.index.put(connection, account, meter, texts)
+                            count += 1
             if len(accounts) < _AT_ONCE:
                 return count
+            at = bytes(accounts[-1])
 
 
 @dataclass(frozen=True, slots=True)

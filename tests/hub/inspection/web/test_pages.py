@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import hub.inspection.web
-from hub.applet_host.services import AppletStore
+from hub.applet_host.store import AppletStore
 from hub.device import Device
 from hub.disclosure import AggregateRequest, Disclosure, Weights
 from hub.inspection.locales.catalogue import LANGUAGES, catalogue

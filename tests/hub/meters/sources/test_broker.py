@@ -12,7 +12,7 @@ import pytest
 
 from hub.meters.readers.mqtt import LARGEST_PAYLOAD, MqttReader, framed
 from hub.meters.sources import SourceOptions, open_meter_source
-from hub.meters.sources.broker import BURST, MOST_TOPICS, Pace, printable
+from hub.meters.sources.broker import BURST, MOST_TOPICS, Pace, printed_topic
 from hub.meters.telegrams import DRAWN
 from sml_codec.sources import Retry
 from tests.support.asked import broker
@@ -215,7 +215,7 @@ def test_a_meter_of_the_hub_is_heard_among_the_topics_of_strangers(
 
 
 def test_a_topic_is_printed_without_what_a_terminal_obeys() -> None:
-    assert printable("tele/\x1b[2J" + "x" * 90) == "tele/?[2J" + "x" * 51
+    assert printed_topic("tele/\x1b[2J" + "x" * 90) == "tele/?[2J" + "x" * 51
 
 
 def test_framed_messages_are_read_in_any_pieces() -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import statsmodels.api as sm
 
 from tests.support.mdms import aggregate, new_store
 from utility_server.grid.mdms.balance import (
@@ -77,6 +76,9 @@ def test_the_day_on_which_a_discrepancy_set_in_is_named(curve: LoadCurve) -> Non
 def test_the_standard_error_is_that_of_statsmodels() -> None:
     dice = random.Random(3)
     values = [dice.randrange(-500, 500) for _ in range(300)]
+    # Here, since it needs a hundred megabytes, and one worker of several comes here.
+    import statsmodels.api as sm
+
     fit = sm.OLS(np.array(values, dtype=float), np.ones(300)).fit(
         cov_type="HAC", cov_kwds={"maxlags": 12, "use_correction": False}
     )

@@ -153,10 +153,8 @@ def move_out(request: Request, meter: Meter, account: Account, body: MoveOut) ->
 )  # fmt: skip
 def drop_contract(request: Request, meter: Meter, account: Account) -> Any:
     """Forget a contract that was opened by mistake and has no bill, and its customer's name."""
-    parts, named = parts_of(request), bytes.fromhex(account)
-    dropped = parts.utility.contracts.drop(bytes.fromhex(meter), named)
-    parts.parties.erase(named)  # nobody could ask for that afterwards
-    return _contract(dropped)
+    contracts = parts_of(request).utility.contracts
+    return _contract(contracts.drop(bytes.fromhex(meter), bytes.fromhex(account)))
 
 
 @operation(

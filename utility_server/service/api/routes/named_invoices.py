@@ -10,6 +10,7 @@ from applets.billing.messages import BillQuestion
 from tariffs.invoice import Invoice
 from tariffs.signing import verify_signed_tariff
 from utility_server.errors import ContractRefused, ServiceRefused
+from utility_server.retail.accounts import implicit_account
 from utility_server.retail.claims import BILL
 from utility_server.retail.standings import STANDS
 from utility_server.service.access.roles import Role
@@ -29,7 +30,7 @@ _PARTY: Final = "/customers/{meter}/contracts/{account}/party"
 @operation(router, "GET", _PARTY, CLERKS, reads=True, fails=(404,), response_model=PartyModel)
 def show_party(request: Request, meter: Meter, account: Account) -> Any:
     """Show the name and address of a contract's customer."""
-    found = parts_of(request).parties.find(_account(request, meter, account))
+    found = parts_of(request).parties.find(_account(request, meter, account, gone=True))
     if found is None:
         raise Problem(404, "not-found", "no name is kept for that contract")
     return PartyModel(
@@ -41,15 +42,17 @@ def show_party(request: Request, meter: Meter, account: Account) -> Any:
 @operation(router, "PUT", _PARTY, CLERKS, status=204, fails=(404,), response_class=Response)
 def put_party(request: Request, meter: Meter, account: Account, body: PartyModel) -> Response:
     """Keep the name and address of a contract's customer, for invoices that need them."""
-    party, named = Party(**body.model_dump()), _account(request, meter, account)
-    parts_of(request).parties.put(named, bytes.fromhex(meter), party)
+    party, named = Party(**body.model_dump()), bytes.fromhex(account)
+    parts_of(request).parties.put(
+        named, bytes.fromhex(meter), party, lambda: _account(request, meter, account)
+    )
     return Response(status_code=204)
 
 
 @operation(router, "DELETE", _PARTY, CLERKS, status=204, fails=(404,), response_class=Response)
 def erase_party(request: Request, meter: Meter, account: Account) -> Response:
     """Erase the name and address of a contract's customer; the ledger never had them."""
-    if not parts_of(request).parties.erase(_account(request, meter, account)):
+    if not parts_of(request).parties.erase(_account(request, meter, account, gone=True)):
         raise Problem(404, "not-found", "no name is kept for that contract")
     return Response(status_code=204)
 
@@ -109,8 +112,14 @@ def _named(request: Request, number: int) -> NamedInvoice:
     return named_invoice(invoice, tariff, zone, seller, buyer, replaced, standing.why_void)
 
 
-def _account(request: Request, meter: str, account: str) -> bytes:
-    contracts = parts_of(request).utility.contracts.of_meter(bytes.fromhex(meter))
-    if not any(one.account.hex() == account for one in contracts):
+def _account(request: Request, meter: str, account: str, *, gone: bool = False) -> bytes:
+    """Return the account of a meter's contract; `gone`: also the one that nobody had opened.
+
+    That one gives way to the first that is opened, and a name that was kept for it stays until it
+    is erased. So it is shown and erased under its account still.
+    """
+    identification, named = bytes.fromhex(meter), bytes.fromhex(account)
+    known = {one.account for one in parts_of(request).utility.contracts.of_meter(identification)}
+    if named not in known and not (gone and named == implicit_account(identification)):
         raise ContractRefused("the meter has no such contract")
-    return bytes.fromhex(account)
+    return named
