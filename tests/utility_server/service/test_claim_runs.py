@@ -27,7 +27,7 @@ from protocols.remote_admin.server import Errand
 from protocols.secure_channel.conversation import CardPauses, converse
 from tariffs import PriceIndex
 from tariffs.energy import PriceSeries
-from tests.support.console import OWN, PASSWORD, come_in, form_token, refusal, send
+from tests.support.console import OWN, PASSWORD, come_in, form_token, refusal, send, service_at_rest
 from tests.support.enrolment import GOOD
 from tests.support.fleet import Broken, Transmit, breaking
 from tests.support.service import Clock, Served, served
@@ -37,7 +37,6 @@ from utility_server.gateway.claim_errands import ClaimErrands
 from utility_server.retail.claim_runs import ClaimState
 from utility_server.retail.ledger import Appending
 from utility_server.service.access.roles import Role
-from utility_server.service.application import create_service
 from utility_server.service.jobs import claim_run
 from utility_server.service.parts import ServiceParts
 
@@ -124,7 +123,7 @@ def serve(home: YearHome, trouble: list[Exception]) -> Serve:
     @contextmanager
     def start() -> Iterator[Served]:
         with served(
-            home.utility.folder, create_service, dialling, may_dial=True, now=clock
+            home.utility.folder, service_at_rest, dialling, may_dial=True, now=clock
         ) as service:
             yield service
 
@@ -435,7 +434,7 @@ def test_the_console_settles_and_says_who_is_left_out_and_why(
     share = service.get(f"{api}/result")["total"]
     assert f"{share} EUR" in page
     assert "A &lt;b&gt;" in page
-    assert "Provisional: 1 customers are left out" in page
+    assert "left out, or have not answered yet: 1." in page
     assert meter in service.client.get(f"{at}?show=entered").text
     assert meter not in service.client.get(f"{at}?show=waiting").text
     assert "nobody else is asked" in send(service, f"{at}/cancellation", at).text

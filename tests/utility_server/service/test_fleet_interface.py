@@ -14,12 +14,11 @@ from typing import Any
 import pytest
 
 from hub.machine.machine import AppletMachine
-from tests.support.console import OWN, PASSWORD, come_in, form_token, refusal, send
+from tests.support.console import OWN, PASSWORD, come_in, form_token, refusal, send, service_at_rest
 from tests.support.fleet import CAT, Fleet, Hubs, fill, new_hubs
 from tests.support.service import Served, served
 from tests.support.versions import version
 from utility_server.service.access.roles import Role
-from utility_server.service.application import create_service
 
 NUMBERS = count(2)
 """Of versions: the hubs are shared, and each test brings them newer ones."""
@@ -56,7 +55,7 @@ class Town:
 def town(hubs: Hubs, tmp_path: Path) -> Iterator[Town]:
     with (
         hubs.managed(tmp_path / "utility") as fleet,
-        served(fleet.utility.folder, create_service, now=fleet.clock) as service,
+        served(fleet.utility.folder, service_at_rest, now=fleet.clock) as service,
     ):
         yield Town(fleet, service)
 

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from utility_server.service.access.roles import Role
 from utility_server.service.api.models import MeterText
 from utility_server.service.console.inside import InsideAnswer
-from utility_server.service.console.visit import ConsolePage, Visit
+from utility_server.service.console.visit import ConsolePage, Visit, last_month
 from utility_server.service.console.words import CLAIM_GROUPS, LIVE
 
 READERS: Final = (Role.SETTLEMENT, Role.AUDITOR)
@@ -180,7 +180,8 @@ async def runs(visit: Visit, refused: InsideAnswer | str = "") -> Response:
     kind = _kind(visit)
     page = await visit.inside.get(kind.api, limit=SHOWN, cursor=visit.value("cursor"))
     status = 422 if isinstance(refused, str) and refused else 200
-    return visit.page("settlement_runs.html", status, refused, kind=kind, page=page)
+    month = last_month(visit)
+    return visit.page("settlement_runs.html", status, refused, kind=kind, page=page, month=month)
 
 
 async def begin(visit: Visit) -> Response:

@@ -4,6 +4,7 @@
 import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from hashlib import sha256
 from typing import Any, Final
 from urllib.parse import quote
@@ -166,6 +167,12 @@ class Visit:
     def problem(self, answer: InsideAnswer, back: str) -> Response:
         """Say why something was refused."""
         return self.page("problem.html", answer.status, reason=answer.problem, back=back)
+
+
+def last_month(visit: Visit) -> str:
+    """Return the month before this one, as `2025-03`."""
+    today = date.fromtimestamp(visit.parts.settings.now())
+    return f"{today.replace(day=1) - timedelta(days=1):%Y-%m}"
 
 
 Handler = Callable[[Visit], Awaitable[Response]]
