@@ -206,6 +206,11 @@ def test_keys_are_rolled_out_and_a_settlement_says_who_is_left_out(
         page.locator("form[action='/rollouts/keys'] button").press("Enter")
         page.wait_for_selector("#done")
         press(visit, "Start")
+        press(visit, "Stop")
+        assert visit.violations() == []
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=SCREENSHOTS / "console-narrow-stopped.png", full_page=True)
+        press(visit, "Go on")
         dial(town, service)
         page.wait_for_selector("#live[data-live=no]")  # it renews itself
         assert "1 of 1 hubs have answered" in visit.text("#live")
