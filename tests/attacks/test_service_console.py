@@ -20,11 +20,17 @@ from utility_server.service.access.operators import FREE_FAILURES
 from utility_server.service.access.roles import Role
 from utility_server.service.api.application import Entrance, create_api
 from utility_server.service.application import create_service
-from utility_server.service.console import sign_in
+from utility_server.service.console import rollouts, settlements, sign_in
 from utility_server.service.console.application import PAGES, create_console
+from utility_server.service.console.visit import LARGEST_FILE
 from utility_server.service.parts import ServiceSettings
 
 COOKIE = "meterlet_console"
+UPLOADS = (
+    ("/customers", "enrolment", LARGEST_FILE),
+    ("/settlement", "index", settlements.LARGEST_DOCUMENT),
+    ("/rollouts", "package", rollouts.LARGEST_PACKAGE),
+)
 
 
 @pytest.fixture(scope="module")
@@ -212,6 +218,23 @@ def test_what_is_sent_is_shown_as_text_and_leads_nowhere_else(service: Served) -
     assert "&lt;script&gt;alert" in shown
     page = service.client.get("/customers?meter=zz<script>")
     assert (page.status_code, "<script>" in page.text.split("</head>")[1]) == (422, False)
+
+
+@pytest.mark.parametrize(("path", "name", "most"), UPLOADS)
+def test_a_file_is_taken_up_to_its_page_s_limit_and_no_byte_further(
+    service: Served, path: str, name: str, most: int
+) -> None:
+    come_in(service)
+    token = form_token(service.client.get(path))
+
+    def upload(size: int, count: int = 1) -> int:
+        files = [(name, (f"{number}", b"0" * size)) for number in range(count)]
+        data = {"token": token, "what": "month", "month": "2025-03", "supplier": "A"}
+        return service.client.post(path, data=data, files=files, headers=OWN).status_code
+
+    assert upload(most) in (409, 422), "it is read, and is none of these"
+    assert upload(most + 1) == 413
+    assert upload(1, 3) == 400, "nor are more files"
 
 
 def test_every_page_forbids_frames_foreign_scripts_and_caches(service: Served) -> None:

@@ -17,8 +17,11 @@ import pypdf
 import pytest
 from facturx import xml_check_xsd
 
+from protocols.metrology import Period
+from tariffs import PriceIndex
+from tariffs.energy import PriceSeries
 from tests.support import dialling
-from tests.support.chromium import CHROMIUM, MODES, Visit, sync_api, visiting
+from tests.support.chromium import APPLET, CHROMIUM, MODES, Visit, sync_api, visiting
 from tests.support.command import ROOT, run_meterlet, serving
 from tests.support.mdms import aggregate
 from tests.support.soak import IS_SOAKING
@@ -31,7 +34,7 @@ pytestmark = [
 ]
 SCREENSHOTS = Path(os.environ.get("METERLET_SCREENSHOTS", ROOT / "build" / "screenshots"))
 PASSWORD = "correct horse battery"
-ROLES = ("billing", "settlement", "grid", "auditor", "admin")
+ROLES = ("billing", "settlement", "grid", "fleet", "auditor", "admin")
 SELLER = """
 name = "Stadtwerke Beispiel"
 street = "Am Werk 1"
@@ -40,15 +43,20 @@ city = "Beispiel"
 country = "DE"
 vat = "DE123456789"
 """
+BEGIN, END = Period.month(2025, 3).bounds("Europe/Berlin")
+SPOT = PriceIndex(
+    "spot", 1, "EUR", "EUR/MWh", "UTC", PriceSeries(BEGIN, 3600, (7,) * ((END - BEGIN) // 3600))
+)
 PAGES = (
     "/", "/customers", f"/customers/{METER}", "/tariffs", "/ledger", "/invoices", "/invoices/1",
-    "/search", "/settlement", "/regions?region=North", "/audit", "/keys", "/certificates",
-    "/nowhere",
+    "/search", "/settlement", "/settlement/profiles", "/settlement/groups", "/settlement/entries",
+    "/rollouts", "/rollouts/1", f"/rollouts/1/hubs/{METER}", "/regions?region=North", "/audit",
+    "/keys", "/certificates", "/nowhere",
 )  # fmt: skip
 
 SAMPLE = {
-    "light": ("/", "/regions?region=North", "/invoices", "/certificates"),
-    "narrow": (f"/customers/{METER}", "/invoices"),
+    "light": ("/", "/regions?region=North", "/invoices", "/certificates", "/rollouts"),
+    "narrow": (f"/customers/{METER}", "/invoices", "/settlement"),
 }
 
 
@@ -179,6 +187,49 @@ def test_a_month_is_billed_while_the_operator_looks_on(
         assert visit.complaints == []
 
 
+def press(visit: Visit, name: str) -> None:
+    """Press a button with the keyboard, and confirm on the page that says what it does."""
+    visit.page.get_by_role("button", name=name, exact=True).press("Enter")
+    visit.page.wait_for_selector("#does")
+    assert visit.violations() == []
+    visit.page.locator("main button").press("Enter")
+    visit.page.wait_for_selector("#done")
+
+
+def test_keys_are_rolled_out_and_a_settlement_says_who_is_left_out(
+    town: Town, service: dict[str, Any], browser: Any
+) -> None:
+    with signed_in(browser, service, "anna", **MODES["narrow"]) as visit:
+        page = visit.page
+        visit.follow("Roll-outs")
+        page.fill("#keys-applet", APPLET)
+        page.locator("form[action='/rollouts/keys'] button").press("Enter")
+        page.wait_for_selector("#done")
+        press(visit, "Start")
+        press(visit, "Stop")
+        assert visit.violations() == []
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=SCREENSHOTS / "console-narrow-stopped.png", full_page=True)
+        press(visit, "Go on")
+        dial(town, service)
+        page.wait_for_selector("#live[data-live=no]")  # it renews itself
+        assert "1 of 1 hubs have answered" in visit.text("#live")
+        page.reload()
+        page.get_by_role("link", name=f"all answers of {METER}").press("Enter")
+        assert "installed" in visit.text("#answers")
+        visit.follow("Settlement")
+        page.fill("#month", "2025-03")
+        page.fill("#supplier", "Stadtwerke")
+        page.set_input_files("#index", {"name": "spot", "mimeType": "a/b", "buffer": SPOT.encode()})
+        page.get_by_role("button", name="Begin").press("Enter")
+        page.wait_for_selector("#live[data-live=no]")
+        page.reload()
+        assert visit.violations() == []
+        shown = visit.text("main")
+        assert "Provisional" in shown
+        assert visit.complaints == []
+
+
 @pytest.mark.soak
 def test_who_refused_and_why_is_shown_and_nothing_more(
     town: Town, service: dict[str, Any], browser: Any
@@ -211,12 +262,15 @@ def test_every_page_is_clean_and_fits(service: dict[str, Any], browser: Any, tow
             visit.page.fill("#password", PASSWORD)
             visit.page.press("#password", "Enter")
             visit.page.wait_for_selector("#unseen")
+            if IS_SOAKING:
+                visit.open("/settlement")
+                shown = (*PAGES, visit.page.locator("#runs a").first.get_attribute("href"))
             for path in shown:
                 visit.open(path)
                 assert visit.violations() == [], path
                 width = visit.page.evaluate("document.documentElement.scrollWidth")
                 assert width <= mode["viewport"]["width"], path
-                place = path.strip("/").split("?")[0].replace("/", "-") or "start"
+                place = path.strip("/").split("?")[0].replace("/", "-")[:40] or "start"
                 visit.page.screenshot(
                     path=SCREENSHOTS / f"console-{name}-{place}.png", full_page=True
                 )

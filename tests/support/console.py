@@ -6,12 +6,28 @@ from html import unescape
 from typing import Any, Final
 
 from httpx2 import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.support.service import ORIGIN, Served
+from utility_server.service.api.application import Entrance, create_api
+from utility_server.service.console.application import create_console
+from utility_server.service.parts import ServiceParts
 
 PASSWORD: Final = "correct horse battery"
 OWN: Final = {"Origin": ORIGIN}
 """What a browser says with a form of the console's own pages."""
+
+
+def service_at_rest(parts: ServiceParts) -> ASGIApp:
+    """Return interface and console without the threads of runs: a test works on these itself."""
+    api = create_api(parts)
+    console = create_console(parts, api)
+
+    async def choose(scope: Scope, receive: Receive, send: Send) -> None:
+        is_api = scope["type"] != "http" or scope["path"].startswith("/v1/")
+        await (api if is_api else console)(scope, receive, send)
+
+    return Entrance(choose, parts)
 
 
 def form_token(answer: Response, action: str = "") -> str:

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
+from httpx2 import Response
 
 from applets.profiling.statement import Profile, ProfileSet
 from applets.settlement.messages import AID as SETTLEMENT_AID
@@ -26,6 +27,7 @@ from protocols.remote_admin.server import Errand
 from protocols.secure_channel.conversation import CardPauses, converse
 from tariffs import PriceIndex
 from tariffs.energy import PriceSeries
+from tests.support.console import OWN, PASSWORD, come_in, form_token, refusal, send, service_at_rest
 from tests.support.enrolment import GOOD
 from tests.support.fleet import Broken, Transmit, breaking
 from tests.support.service import Clock, Served, served
@@ -120,7 +122,9 @@ def serve(home: YearHome, trouble: list[Exception]) -> Serve:
 
     @contextmanager
     def start() -> Iterator[Served]:
-        with served(home.utility.folder, change=dialling, may_dial=True, now=clock) as service:
+        with served(
+            home.utility.folder, service_at_rest, dialling, may_dial=True, now=clock
+        ) as service:
             yield service
 
     return start
@@ -365,3 +369,109 @@ def test_an_order_that_makes_no_sense_begins_nothing(service: Served, home: Year
     for role in set(Role) - {Role.SETTLEMENT}:
         answer = service.ask("POST", "/v1/settlement-runs", role, json=right)
         assert answer.status_code == 403, role
+
+
+LISTED: Final = f"meter,supplier,hub\n%s,A <b>,{ADDRESS}\n{STRANGER.meter.hex()},B,\n"
+
+
+@pytest.fixture
+def console(service: Served, home: YearHome) -> Callable[..., Response]:
+    """Sends the form that begins a settlement."""
+    service.parts.operators.add("sue", PASSWORD, frozenset({Role.SETTLEMENT}))
+    come_in(service, "sue")
+    form = {"what": "month", "month": "2025-03", "whose": "listed", "wait_days": "1"}
+
+    def order(**change: Any) -> Response:
+        listed = (LISTED % home.meter.hex()).encode()
+        files = {"index": ("spot.index", SPOT.encode()), "customers": ("c.csv", listed)}
+        files |= change.pop("files", {})
+        data = {"token": form_token(service.client.get("/settlement")), **form, **change}
+        return service.client.post("/settlement", data=data, files=files, headers=OWN)
+
+    return order
+
+
+@pytest.mark.one_database
+def test_a_form_that_makes_no_sense_begins_nothing_and_says_why(
+    service: Served, console: Callable[..., Response]
+) -> None:
+    def listed(content: bytes) -> dict[str, Any]:
+        return {"files": {"customers": ("c.csv", content)}}
+
+    for change, why in (
+        ({"files": {"index": ("", b"")}}, "Choose the file of the price index"),
+        ({"files": {"index": ("x", b"junk")}}, "document: cut short"),
+        (listed(b""), "Choose the file with the list"),
+        (listed(b"meter;supplier\n"), "The list's first line is"),
+        (listed(b"meter,supplier\nxx,A\n"), "The list's line 2: a meter is"),
+        (listed(b"meter,supplier\nab\n"), "The list's line 2: it has not 2 columns"),
+        (listed(b"meter,supplier\nab,A\n"), "meter ab is not enrolled"),
+        (listed(b"\xff\xfe"), "The list of customers is not CSV"),
+        ({"wait_days": "-1"}, "Days that hubs are waited for"),
+        ({"month": "March"}, "Month: "),
+        ({"whose": "all"}, "Supplier: say whose"),
+        ({"what": "period", "from": "2025-03-09", "until": ""}, "Until: "),
+    ):
+        refused = console(**change)
+        assert refused.status_code in (409, 422), change
+        assert refusal(refused).startswith(why)
+        assert f'value="{change.get("wait_days", "1")}"' in refused.text, "it stays filled in"
+    assert service.get("/v1/settlement-runs")["items"] == []
+
+
+@pytest.mark.one_database
+def test_the_console_settles_and_says_who_is_left_out_and_why(
+    service: Served, home: YearHome, trouble: list[Exception], console: Callable[..., Response]
+) -> None:
+    assert service.client.get("/welcome").headers["Location"] == "/settlement"
+    trouble.append(HeadEndError("not there"))
+    at, meter = console().headers["Location"], home.meter.hex()
+    api = f"/v1/settlement-runs/{at.rpartition('/')[2]}"
+    service.run()
+    service.clock.now += 300
+    service.run()
+    page = service.client.get(at).text
+    share = service.get(f"{api}/result")["total"]
+    assert f"{share} EUR" in page
+    assert "A &lt;b&gt;" in page
+    assert "left out, or have not answered yet: 1." in page
+    assert meter in service.client.get(f"{at}?show=entered").text
+    assert meter not in service.client.get(f"{at}?show=waiting").text
+    assert "nobody else is asked" in send(service, f"{at}/cancellation", at).text
+    assert service.get(api)["state"] == "running", "asked first"
+    assert send(service, f"{at}/cancellation", at, sure="yes").status_code == 303
+    service.run()
+    page = service.client.get(at).text
+    assert ">cancelled</span>" in page
+    assert "Try again" in page
+    again = send(service, f"{at}/retry", at).headers["Location"]
+    assert "The run tries again" in service.client.get(again).text
+    service.run()
+    assert service.get(f"{api}/items?state=asked")["items"][0]["supplier"] == "B"
+    assert service.client.get(at.replace("/runs/", "/profiles/")).status_code == 404
+    (entry,) = service.get("/v1/settlement/entries")["items"]
+    assert "of the supplier A &lt;b&gt;" in service.client.get("/settlement/entries").text
+    assert entry["meter"] == meter
+
+
+@pytest.mark.one_database
+@pytest.mark.usefixtures("console")
+def test_the_console_asks_for_profiles(service: Served, home: YearHome) -> None:
+    page = "/settlement/profiles"
+    fields = {"what": "month", "month": "2025-03", "method": "match", "meters": home.meter.hex()}
+    data = {"token": form_token(service.client.get(page)), **fields}
+    files = {"profiles": ("two", PROFILES.encode())}
+    wrong = service.client.post(page, data={**data, "one_in": "5"}, files=files, headers=OWN)
+    assert "goes with that alone" in refusal(wrong)
+    at = service.client.post(page, data=data, files=files, headers=OWN).headers["Location"]
+    service.run()
+    assert dial(service, home) == 1
+    service.clock.now += 60
+    service.run()
+    shown = service.client.get(at).text
+    assert "profiles two; the best match alone" in shown
+    assert "1 of 1 at their end: 1 proved and entered" in shown
+    (told,) = service.get(f"/v1/profile-runs/{at.rpartition('/')[2]}/items")["items"]
+    assert f"<div>{told['value']}</div>" in shown
+    assert service.client.get("/settlement/nothing").status_code == 404
+    assert service.client.get("/rollouts").status_code == 403

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from hub.machine.machine import AppletMachine
+from tests.support.console import OWN, PASSWORD, come_in, form_token, refusal, send, service_at_rest
 from tests.support.fleet import CAT, Fleet, Hubs, fill, new_hubs
 from tests.support.service import Served, served
 from tests.support.versions import version
@@ -54,7 +55,7 @@ class Town:
 def town(hubs: Hubs, tmp_path: Path) -> Iterator[Town]:
     with (
         hubs.managed(tmp_path / "utility") as fleet,
-        served(fleet.utility.folder, now=fleet.clock) as service,
+        served(fleet.utility.folder, service_at_rest, now=fleet.clock) as service,
     ):
         yield Town(fleet, service)
 
@@ -198,3 +199,107 @@ def test_what_is_no_plan_is_refused_and_plans_nothing(town: Town) -> None:
     for role in set(Role) - {Role.FLEET}:
         assert service.ask("POST", f"/v1/rollouts/{number}/roll-back", role).status_code == 403
     assert fleet.rollouts.find(number).state == "running"
+
+
+@pytest.mark.one_database
+def test_the_console_plans_starts_and_rolls_back_and_shows_why_a_hub_failed(town: Town) -> None:
+    service, fleet = town.service, town.fleet
+    service.parts.operators.add("anna", PASSWORD, frozenset({Role.FLEET}))
+    come_in(service)
+    assert service.client.get("/welcome").headers["Location"] == "/rollouts"
+    package = base64.b64decode(town.package()["package"])
+    order = {"name": "cat.cap", "canary": "1", "waves": "", "stop_at": "1", "enough": "100",
+             "rest": "0"}  # fmt: skip
+    assert refusal(send(service, "/rollouts", "/rollouts", **order)) == "Choose the package's file"
+    token = form_token(service.client.get("/rollouts"))
+    plan: dict[str, Any] = {"data": {"token": token, **order}, "headers": OWN,
+            "files": {"package": ("cat.cap", package)}}  # fmt: skip
+    wrong = service.client.post("/rollouts", **{**plan, "data": {**plan["data"], "canary": "x"}})
+    assert wrong.status_code == 422
+    assert refusal(wrong).startswith("Canary")
+    assert 'value="cat.cap"' in wrong.text
+    planned = service.client.post("/rollouts", **plan)
+    at = planned.headers["Location"].partition("?")[0]
+    number = int(at.rpartition("/")[2])
+    assert "The roll-out is planned" in service.client.get(planned.headers["Location"]).text
+
+    def said(step: str, **fields: str) -> str:
+        """Decide it, and confirm; return the page after that."""
+        asked = send(service, f"{at}/{step}", at, **fields)
+        assert 'name="sure" value="yes"' in asked.text
+        before = service.get(f"/v1{at}")["state"]
+        assert before == state[-1], "asked first"
+        done = send(service, f"{at}/{step}", at, sure="yes", **fields)
+        assert done.status_code == 303, done.text
+        state.append(service.get(f"/v1{at}")["state"])
+        return service.client.get(done.headers["Location"]).text
+
+    state = ["planned"]
+    fill(fleet, fleet.meters[0])
+    assert "The roll-out has begun" in said("start")
+    said("stop")
+    said("resume")
+    assert "asked again when they dial next" in said("ask-again")
+    fleet.dial_all()
+    (wave,) = [one["wave"] for one in service.get(f"/v1{at}/hubs?limit=1")["items"]]
+    assert wave == 1
+    failing = fleet.meters[0].hex()
+    if service.get(f"/v1{at}")["state"] != "stopped":  # it is in the second wave
+        fleet.dial_all()
+    state.append("stopped")
+    page = service.client.get(at).text
+    assert "have failed" in page
+    assert "<progress" in page
+    failed = service.client.get(f"{at}?show=failed").text
+    assert f"{at}/hubs/{failing}" in failed
+    assert f"{at}/hubs/{fleet.meters[1].hex()}" not in failed
+    assert "6A84" in service.client.get(f"{at}/hubs/{failing}").text
+    assert f'href="/customers/{failing}"' not in failed, "the role may not see the customer"
+    again = send(service, f"{at}/resume", at, leave_failed="1")
+    assert "count no more" in again.text
+    assert 'name="leave_failed" value="1"' in again.text
+    said("resume", leave_failed="1")
+    fleet.dial_all()
+    fleet.dial_all()
+    state.append("done")
+    assert service.get(f"/v1{at}")["state"] == "done"
+    said("roll-back")
+    fleet.dial_all()
+    refused = send(service, f"{at}/stop", at, sure="yes")
+    assert refused.status_code == 409
+    assert "cannot be stopped" in refused.text
+    assert state[1:5] == ["running", "stopped", "running", "running"]
+    looks = [one for one in service.get("/v1/audit?limit=200&order=newest")["items"]
+             if one["action"] == "list_rollout_hubs"]  # fmt: skip
+    polled = service.client.get(at, headers={"X-Poll": "1"})
+    assert f"Roll-out {number}" in polled.text
+    more = [one for one in service.get("/v1/audit?limit=200&order=newest")["items"]
+            if one["action"] == "list_rollout_hubs"]  # fmt: skip
+    assert more == looks, "a page that renews itself looks at no customer"
+    assert service.client.get(f"{at}/hubs").status_code in (404, 405)
+    assert send(service, f"{at}/delete", at, sure="yes").status_code == 404
+
+
+@pytest.mark.one_database
+def test_the_console_plans_keys_and_looks_at_cards(town: Town) -> None:
+    service, fleet = town.service, town.fleet
+    service.parts.operators.add("anna", PASSWORD, frozenset({Role.FLEET}))
+    come_in(service)
+    meter = fleet.meters[-1].hex()
+    once = {"once": "0" * 32 + "-keys", "applet": CAT.hex(), "meters": meter}
+    wrong = send(service, "/rollouts/keys", "/rollouts", applet="zz")
+    assert refusal(wrong).startswith("Applet: ")
+    assert 'id="keys-applet" name="applet" value="zz"' in wrong.text
+    assert 'id="looks-applet" name="applet" value=""' in wrong.text
+    planned, repeated = (send(service, "/rollouts/keys", "/rollouts", **once) for _ in range(2))
+    assert planned.headers["Location"] == repeated.headers["Location"], "planned once"
+    at = planned.headers["Location"].partition("?")[0]
+    shown = service.client.get(at).text
+    assert f"new keys of the applet {CAT.hex()}" in shown
+    assert f'action="{at}/start"' in shown
+    assert "/roll-back" not in shown, "there is no way back"
+    looked = send(service, "/rollouts/looks", "/rollouts", applet=CAT.hex(), meters=meter)
+    fleet.dial_all()
+    page = service.client.get(looked.headers["Location"]).text
+    assert "in place" in page
+    assert ">done</span>" in page

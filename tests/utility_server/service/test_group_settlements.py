@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from httpx2 import Response
 
 from protocols.metrology import Period
 from tariffs import PriceIndex
 from tariffs.energy import PriceSeries
+from tests.support.console import OWN, PASSWORD, come_in, form_token, refusal, send, service_at_rest
 from tests.support.mdms import new_mdms
 from tests.support.service import Served, new_utility, served
 from utility_server.service.access.roles import Role
@@ -38,7 +40,9 @@ def database_kind() -> str:
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Served]:
     new_mdms(tmp_path / "mdms").close()
-    with served(new_utility(tmp_path / "utility"), mdms=tmp_path / "mdms") as service:
+    with served(
+        new_utility(tmp_path / "utility"), service_at_rest, mdms=tmp_path / "mdms"
+    ) as service:
         yield service
 
 
@@ -77,3 +81,36 @@ def test_an_order_that_makes_no_sense_begins_nothing(service: Served, tmp_path: 
     assert service.get(AT)["items"] == []
     with served(new_utility(tmp_path / "other")) as other:
         assert other.ask("POST", AT, json=ORDER).status_code == 404, "it has no MDMS"
+
+
+def test_the_console_begins_shows_and_ends_one(service: Served) -> None:
+    service.parts.operators.add("sue", PASSWORD, frozenset({Role.SETTLEMENT}))
+    come_in(service, "sue")
+    page = "/settlement/groups"
+    fields = {"what": "month", "month": "2025-02", "zone": "UTC"}
+    token = form_token(service.client.get(page))
+
+    def begin(regions: str) -> Response:
+        data = {"token": token, **fields, "regions": regions}
+        files = {"index": ("spot", SPOT.encode())}
+        return service.client.post(page, data=data, files=files, headers=OWN)
+
+    for regions in ("north", ": north", " : "):
+        assert refusal(begin(regions)) == "Regions: a line is as Stadtwerke: North, South"
+    assert refusal(begin("")) == "Regions: say 1 at least"
+    assert refusal(begin("A: , north")).startswith("A: it is 1 to 64 letters")
+    assert "A: north, north</textarea>" in begin("A: north, north").text
+    at = begin("A:  north, south\r\n\r\nB: x: east\n").headers["Location"]
+    api = f"/v1/group-settlement-runs/{at.rpartition('/')[2]}"
+    names = [one["supplier"] for one in service.get(api)["suppliers"]]
+    assert names == ["A", "B: x"]
+    shown = service.client.get(at).text
+    assert "0 of 3 asked about" in shown
+    assert "Provisional" in shown
+    assert "any home's amount" in shown
+    assert "ends after the region of the moment" in send(service, f"{at}/cancellation", at).text
+    assert service.get(api)["state"] == "waiting", "asked first"
+    assert send(service, f"{at}/cancellation", at, sure="yes").status_code == 303
+    assert service.parts.rounds.step()
+    assert ">cancelled</span>" in service.client.get(at).text
+    assert send(service, f"{at}/retry", at, sure="yes").status_code == 404

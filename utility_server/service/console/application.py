@@ -14,13 +14,23 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from listeners.assets import Assets
-from utility_server.service.console import certificates, finding, pages, sign_in, words
+from utility_server.service.console import (
+    certificates,
+    finding,
+    pages,
+    rollouts,
+    settlements,
+    sign_in,
+    words,
+)
 from utility_server.service.console.guard import ConsoleGuard
 from utility_server.service.console.visit import Console
 from utility_server.service.parts import ServiceParts
 
 HERE: Final = Path(__file__).parent
-PAGES: Final = (*pages.PAGES, *finding.PAGES, *certificates.PAGES)
+PAGES: Final = (
+    *pages.PAGES, *finding.PAGES, *certificates.PAGES, *settlements.PAGES, *rollouts.PAGES,
+)  # fmt: skip
 """All that is behind the sign-in."""
 _REASONS = {
     400: "the form is not one of this console",

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The console's pages. Each asks the interface as whoever looks, and shows what that says."""
 
-from datetime import date, timedelta
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
@@ -12,7 +11,7 @@ from utility_server.service.access.roles import Role
 from utility_server.service.api.models import MeterText
 from utility_server.service.console.charts import load_chart
 from utility_server.service.console.inside import InsideAnswer, InsideProblem
-from utility_server.service.console.visit import ConsolePage, Visit
+from utility_server.service.console.visit import ConsolePage, Visit, last_month
 from utility_server.service.console.words import GROUPS, LIVE, tariff_name
 
 BILLING, AUDITOR = Role.BILLING, Role.AUDITOR
@@ -33,6 +32,8 @@ async def welcome(visit: Visit) -> Response:
         return visit.see("/settlement")
     if visit.may(Role.GRID):
         return visit.see("/regions")
+    if visit.may(Role.FLEET):
+        return visit.see("/rollouts")
     return visit.see("/keys" if visit.may(Role.ADMIN) else "/tariffs")
 
 
@@ -72,13 +73,11 @@ async def overview(visit: Visit, refused: InsideAnswer | str = "") -> Response:
     bill_runs = [run for run in runs if run["kind"] == "bill-run"]
     tariffs = (await inside.get("/v1/tariffs", limit=MOST))["items"]
     schedules = (await inside.get("/v1/bill-schedules", limit=SHOWN))["items"]
-    today = date.fromtimestamp(visit.parts.settings.now())
-    last_month = today.replace(day=1) - timedelta(days=1)
     return visit.page(
         "overview.html", refused=refused, run=bill_runs[0] if bill_runs else None, runs=runs,
         tariff_names={one["digest"]: tariff_name(one) for one in tariffs},
         tariffs=[one for one in tariffs if one["withdrawn"] is None], schedules=schedules,
-        month=f"{last_month:%Y-%m}",
+        month=last_month(visit),
     )  # fmt: skip
 
 
@@ -262,7 +261,7 @@ async def invoice(visit: Visit) -> Response:
     return visit.page("invoice.html", invoice=shown)
 
 
-# Tariffs, ledger, settlement
+# Tariffs and ledger
 
 
 async def tariffs(visit: Visit, refused: InsideAnswer | str = "") -> Response:
@@ -361,15 +360,6 @@ async def check_records(visit: Visit) -> Response:
     return visit.see(f"/runs/{answer.json['run']}")
 
 
-async def settlement(visit: Visit) -> Response:
-    """Show what was settled, and which profiles customers are like."""
-    cursor = visit.value("cursor")
-    asked = {"limit": SHOWN, "order": "newest"}
-    page = await visit.inside.get("/v1/settlement/entries", cursor=cursor, **asked)
-    profiles = await visit.inside.get("/v1/profiles", **asked)
-    return visit.page("settlement.html", page=page, profiles=profiles["items"])
-
-
 # Regions
 
 
@@ -456,7 +446,6 @@ PAGES: Final = (
     ConsolePage("/ledger/{number:int}/verification", verify_entry, READERS, "POST"),
     ConsolePage("/ledger/{number:int}/evidence", evidence, READERS),
     ConsolePage("/record-checks", check_records, (AUDITOR,), "POST"),
-    ConsolePage("/settlement", settlement, (Role.SETTLEMENT, AUDITOR)),
     ConsolePage("/regions", regions, (Role.GRID, AUDITOR)),
     ConsolePage("/audit", audit, (AUDITOR,)),
     ConsolePage("/keys", keys, (Role.ADMIN, AUDITOR)),

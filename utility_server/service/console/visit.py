@@ -4,6 +4,7 @@
 import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from hashlib import sha256
 from typing import Any, Final
 from urllib.parse import quote
@@ -37,6 +38,7 @@ NAVIGATION: Final = (
     ("/ledger", "Ledger", (Role.BILLING, Role.AUDITOR)),
     ("/settlement", "Settlement", (Role.SETTLEMENT, Role.AUDITOR)),
     ("/regions", "Regions", (Role.GRID, Role.AUDITOR)),
+    ("/rollouts", "Roll-outs", (Role.FLEET, Role.AUDITOR)),
     ("/audit", "Audit", (Role.AUDITOR,)),
     ("/keys", "Keys", (Role.ADMIN, Role.AUDITOR)),
     ("/certificates", "Certificates", (Role.ADMIN, Role.AUDITOR)),
@@ -88,6 +90,11 @@ class Visit:
     def inside(self) -> Inside:
         """The interface, as this person."""
         return Inside(self.console.api, self.principal, self.http.state.identification)
+
+    @property
+    def is_poll(self) -> bool:
+        """Whether a page that renews itself asks, and not whoever looks at it."""
+        return POLL_HEADER in self.http.headers
 
     @property
     def now_text(self) -> str:
@@ -162,6 +169,12 @@ class Visit:
         return self.page("problem.html", answer.status, reason=answer.problem, back=back)
 
 
+def last_month(visit: Visit) -> str:
+    """Return the month before this one, as `2025-03`."""
+    today = date.fromtimestamp(visit.parts.settings.now())
+    return f"{today.replace(day=1) - timedelta(days=1):%Y-%m}"
+
+
 Handler = Callable[[Visit], Awaitable[Response]]
 
 
@@ -174,6 +187,9 @@ class ConsolePage:
     roles: tuple[Role, ...] | None
     """None: everybody, signed in or not."""
     method: str = "GET"
+    most_files: int = 1
+    largest_file: int = LARGEST_FILE
+    """In bytes, of each."""
 
     def route(self, console: Console) -> Route:
         """Return the route that serves it."""
@@ -188,7 +204,7 @@ class ConsolePage:
 async def _answer(page: ConsolePage, console: Console, http: Request) -> Response:
     cookie, is_poll = http.cookies.get(console.cookie), POLL_HEADER in http.headers
     # The form first: its last byte can come after the session's end, and then it changes nothing.
-    fields, files = await _form(http) if page.method == "POST" else ({}, {})
+    fields, files = await _form(page, http) if page.method == "POST" else ({}, {})
     session = await to_thread.run_sync(lambda: console.parts.sessions.find(cookie, is_poll=is_poll))
     if session is not None:
         http.state.principal = session.principal
@@ -214,18 +230,20 @@ _OTHER_FORM: Final = "that form is of another session; open the page again"
 _OTHER_ROLE: Final = "your roles do not show this page"
 
 
-async def _form(http: Request) -> tuple[dict[str, str], dict[str, bytes]]:
+async def _form(page: ConsolePage, http: Request) -> tuple[dict[str, str], dict[str, bytes]]:
     form: FormData = await http.form(
-        max_files=1, max_fields=MOST_FIELDS, max_part_size=LARGEST_FILE
+        max_files=page.most_files, max_fields=MOST_FIELDS, max_part_size=LARGEST_FILE
     )
     fields, files = {}, {}
-    for name, value in form.multi_items():
-        if isinstance(value, UploadFile):
-            content = await value.read(LARGEST_FILE + 1)
-            if len(content) > LARGEST_FILE:
-                raise HTTPException(413)
-            files[name] = content
-        else:
-            fields[name] = value
-    await form.close()
+    try:
+        for name, value in form.multi_items():
+            if isinstance(value, UploadFile):
+                content = await value.read(page.largest_file + 1)
+                if len(content) > page.largest_file:
+                    raise HTTPException(413)
+                files[name] = content
+            else:
+                fields[name] = value
+    finally:
+        await form.close()  # also what was refused
     return fields, files

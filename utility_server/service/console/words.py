@@ -98,6 +98,12 @@ DONE: Final[Mapping[str, str]] = {
     "key-revoked": "The key counts no more.",
     "certificate-registered": "The certificate is registered. TLS knows it within five seconds.",
     "certificate-withdrawn": "The certificate counts no more.",
+    "rollout-planned": "The roll-out is planned. Nothing was said to a hub yet.",
+    "rollout-started": "The roll-out has begun. Hubs are spoken to as they dial.",
+    "rollout-stopped": "The roll-out is stopped.",
+    "rollout-resumed": "The roll-out goes on.",
+    "rollout-back": "The roll-out is being rolled back, as hubs dial.",
+    "rollout-asked": "Hubs that wait are asked again when they dial next.",
 }
 """What a page says after a form has done what it was for."""
 
@@ -227,3 +233,197 @@ def _nano(value: object) -> str:
         return str(value)
     whole, _, decimals = text.partition(".")
     return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
+
+
+# Settlements and profiles of many customers
+
+CLAIM_GROUPS: Final[Mapping[str, Sequence[str]]] = {
+    "entered": ("entered",),
+    "waiting": ("new", "asked", "answered"),
+    "unreachable": ("unreachable", "not-ready", "given-up"),
+    "declined": ("declined",),
+    "refused": ("refused",),
+    "cancelled": ("cancelled",),
+}
+"""How the states of such a run's customers stand on the page."""
+CLAIM_NAMES: Final[Mapping[str, str]] = {
+    "entered": "proved and entered",
+    "waiting": "waiting for the hub",
+    "unreachable": "not reached, or not ready",
+    "declined": "the hub said no",
+    "refused": "not to be asked, or wrongly answered",
+    "cancelled": "ended with the run",
+}
+METHODS: Final[Mapping[str, str]] = {
+    "match": "the best match alone",
+    "scores": "a score for each profile",
+    "sample": "a sample of readings, which the utility reckons with",
+}
+"""What hubs tell of profiles."""
+_CLAIM_STATES: Final[Mapping[str, str]] = {
+    **_STATES,
+    "answered": "being verified",
+    "entered": "proved, and in the ledger",
+    "refused": "not to be asked, or wrongly answered",
+}
+
+
+def claim_grouped(run: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many customers of such a run are in each group."""
+    counts = run["counts"]
+    return {name: sum(counts.get(one, 0) for one in some) for name, some in CLAIM_GROUPS.items()}
+
+
+def claim_result(run: Mapping[str, Any]) -> str:
+    """Say what came of a settlement's or profiles' run until now, in a few words."""
+    if "counts" not in run:
+        return f"{run['done']} of {run['total']} regions"
+    shown = [f"{count} {CLAIM_NAMES[name]}" for name, count in claim_grouped(run).items() if count]
+    return ", ".join(shown) or "nobody yet"
+
+
+def claim_mood(run: Mapping[str, Any]) -> str:
+    """Return how such a run's state is coloured: good only where all that it was for is done."""
+    if run["state"] in LIVE:
+        return "guessed"
+    if run["state"] != "done":
+        return "missing"
+    is_whole = (
+        claim_grouped(run)["entered"] >= run["total"]
+        if "counts" in run
+        else not run.get("provisional", run["done"] < run["total"])
+    )
+    return "good" if is_whole else "guessed"
+
+
+def claim_under(run: Mapping[str, Any]) -> str:
+    """Say under which index, or by which profiles, such a run asks."""
+    facts = run.get("facts", run)
+    if "series" in facts:
+        return f"{facts['series']}, revision {facts['revision']}, in {facts['currency']}"
+    text = f"profiles {facts.get('profiles', '')}".strip()
+    method = str(facts.get("method", ""))
+    parts = [text, METHODS.get(method, method)]
+    if "one_in" in facts:
+        parts.append(f"one reading in {facts['one_in']}")
+    return "; ".join(part for part in parts if part)
+
+
+def claim_state(item: Mapping[str, Any]) -> str:
+    """Say how far a customer of such a run is."""
+    state = str(item["state"])
+    parts = [f"{state}: {_CLAIM_STATES[state]}" if state in _CLAIM_STATES else state]
+    if item["tries"]:
+        parts.append(f"tried {item['tries']} times")
+    if item["next_try"]:
+        parts.append(f"again {item['next_try']}")
+    return "; ".join(parts)
+
+
+def claim_value(item: Mapping[str, Any], run: Mapping[str, Any]) -> str:
+    """Say what a customer's hub has proved."""
+    if item["value"] is None:
+        return ""
+    currency = run["facts"].get("currency")
+    text = f"{_nano(item['value'])} {currency}" if currency else str(item["value"])
+    missing = item["missing_slots"]
+    return f"{text}; {missing} slots without a reading" if missing else text
+
+
+def amount(exact: object) -> str:
+    """Return an amount in 10^-9 of a currency as it is written."""
+    return _nano(exact)
+
+
+# Roll-outs
+
+ROLLOUT_GROUPS: Final[Mapping[str, Sequence[str]]] = {
+    "installed": ("installed",),
+    "waiting": ("planned", "begun"),
+    "consent": ("waiting for consent", "waiting for consent to go back"),
+    "declined": ("refused by the resident", "not allowed"),
+    "failed": ("failed",),
+    "back": ("rolled back", "not begun"),
+}
+"""How the states of a roll-out's hubs stand on the page."""
+ROLLOUT_NAMES: Final[Mapping[str, str]] = {
+    "installed": "done",
+    "waiting": "to be spoken to",
+    "consent": "waiting for the resident",
+    "declined": "the resident says no",
+    "failed": "failed",
+    "back": "rolled back, or never begun",
+}
+ROLLOUT_STEPS: Final[Mapping[str, str]] = {
+    "start": "Start",
+    "stop": "Stop",
+    "resume": "Go on",
+    "roll-back": "Roll back",
+    "ask-again": "Ask again",
+}
+"""What can be decided about one."""
+_ROLLOUT_LIVE: Final = frozenset({"running", "rolling back"})
+
+
+def rollout_grouped(rollout: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many hubs of a roll-out are in each group."""
+    return {
+        name: sum(wave.get(one, 0) for wave in rollout["hubs"] for one in some)
+        for name, some in ROLLOUT_GROUPS.items()
+    }
+
+
+def rollout_what(rollout: Mapping[str, Any]) -> str:
+    """Say what is rolled out."""
+    match rollout["kind"]:
+        case "version":
+            return f"{rollout['name']}, version {rollout['version']}"
+        case "keys":
+            return f"new keys of the applet {rollout['applet']}"
+        case "look":
+            return f"a look at the cards that have the applet {rollout['applet']}"
+    return str(rollout["name"])
+
+
+def rollout_is_live(rollout: Mapping[str, Any]) -> bool:
+    """Tell whether hubs are spoken to."""
+    return rollout["state"] in _ROLLOUT_LIVE
+
+
+def rollout_mood(rollout: Mapping[str, Any]) -> str:
+    """Return how a roll-out's state is coloured."""
+    if rollout["state"] in ("stopped", "rolled back", "superseded"):
+        return "missing"
+    hubs = rollout.get("hubs")
+    if rollout["state"] != "done":
+        return "guessed"
+    is_whole = hubs is None or rollout_grouped(rollout)["installed"] >= rollout["total"]
+    return "good" if is_whole else "guessed"
+
+
+def rollout_steps(rollout: Mapping[str, Any]) -> Sequence[str]:
+    """Return what can be decided about a roll-out as it is."""
+    back = ("roll-back",) if rollout["kind"] == "version" else ()
+    match rollout["state"]:
+        case "planned":
+            return ("start",)
+        case "running":
+            return ("stop", "ask-again", *back)
+        case "stopped":
+            return ("resume", *back)
+        case "rolling back":
+            return ("ask-again",)
+        case "done" | "rolled back":
+            return back
+    return ()
+
+
+def wave_says(rollout: Mapping[str, Any], wave: int) -> str:
+    """Say how the hubs of a wave are; waves are counted from 1."""
+    states = rollout["hubs"][wave - 1]
+    return ", ".join(f"{count} {state}" for state, count in states.items()) or "none"
+
+
+def wave_open(rollout: Mapping[str, Any], wave: int) -> str:
+    """Say whether a wave is open."""
+    return "open" if wave <= rollout["wave"] else "not open yet"
