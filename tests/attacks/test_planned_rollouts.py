@@ -64,8 +64,8 @@ def repacked(content: bytes, component: str, change: Callable[[bytes], bytes]) -
     return made.getvalue()
 
 
-def as_version_9_99(header: bytes) -> bytes:
-    return header[:10] + bytes((99, 9)) + header[12:]
+def as_version_99_9(header: bytes) -> bytes:
+    return header[:10] + bytes((9, 99)) + header[12:]
 
 
 @pytest.mark.one_database
@@ -93,11 +93,31 @@ def test_what_has_begun_last_can_go_back(fleet: Fleet, service: Served) -> None:
 
 
 @pytest.mark.one_database
+def test_a_superseded_version_is_planned_again_once_its_successor_has_gone_back(
+    fleet: Fleet, service: Served
+) -> None:
+    """Else those hubs that it had not reached could have no version before the next one."""
+    content = version(fleet.home, "0.55.0")
+    superseded = plan(service, content)
+    service.post(f"/v1/rollouts/{superseded}/start", 202)
+    successor = plan(service, version(fleet.home, "0.56.0"))
+    service.post(f"/v1/rollouts/{successor}/start", 202)
+    assert service.ask("POST", "/v1/rollouts", json=order(content)).status_code == 409
+    service.post(f"/v1/rollouts/{successor}/roll-back", 202)
+    fleet.dial_all()
+    assert state(service, successor) == "rolled back"
+    again = plan(service, content)
+    service.post(f"/v1/rollouts/{again}/start", 202)
+    fleet.dial_all()
+    assert (state(service, again), fleet.in_place(fleet.meters[0])[0]) == ("done", "0.55")
+
+
+@pytest.mark.one_database
 def test_hubs_get_the_file_that_was_planned_and_no_other_around_the_same_signed_part(
     fleet: Fleet, service: Served
 ) -> None:
-    right = version(fleet.home, "0.6.0")
-    altered = repacked(right, "Header", as_version_9_99)
+    right = version(fleet.home, "0.60.0")
+    altered = repacked(right, "Header", as_version_99_9)
     bad = plan(service, altered)
     good = plan(service, right)
     assert fleet.rollouts.load(fleet.rollouts.find(good)).block == CapFile.decode(right).block
@@ -114,6 +134,6 @@ def test_hubs_get_the_file_that_was_planned_and_no_other_around_the_same_signed_
 
 @pytest.mark.one_database
 def test_a_name_turns_no_line_around(fleet: Fleet, service: Served) -> None:
-    body = order(version(fleet.home, "0.7.0"), name="safe \u202e0.0 evil")
+    body = order(version(fleet.home, "0.70.0"), name="safe \u202e0.0 evil")
     assert service.ask("POST", "/v1/rollouts", json=body).status_code == 409
     assert service.get("/v1/rollouts")["items"] == []

@@ -534,14 +534,16 @@ class Rollouts:
     def _require_newer(
         self, connection: Connection, package: bytes, wanted: tuple[int, int]
     ) -> None:
-        query = select(table.c.number, table.c.version).where(
+        query = select(table.c.number, table.c.version, table.c.state).where(
             table.c.kind == Kind.VERSION,
             table.c.package == package,
             table.c.state.not_in(GONE),
             table.c.wave > 0,
         )
-        for number, version in connection.execute(query):
-            if tuple(version) >= wanted:
+        for number, version, state in connection.execute(query):
+            # One that was superseded cannot go back; once its successor has, it may come again.
+            is_same = tuple(version) == wanted and state == RolloutState.SUPERSEDED
+            if tuple(version) >= wanted and not is_same:
                 raise RolloutRefused(
                     f"roll-out {number} has brought version {version[0]}.{version[1]} of the"
                     f" package, which is no older than {wanted[0]}.{wanted[1]}: roll that one back"
