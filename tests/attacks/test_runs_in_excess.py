@@ -6,6 +6,7 @@ and a hub is asked for a run only while that goes on.
 """
 
 import base64
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -156,6 +157,18 @@ def test_two_runs_at_once_ask_a_customer_the_same_once(tmp_path: Path) -> None:
             "entered None", "entered settled-before",
         ]  # fmt: skip
         assert service.get("/v1/ledger/head")["entries"] == 1
+
+
+def test_a_supplier_who_is_named_twice_is_refused(service: Served) -> None:
+    """The last one counted, and the customers of the first were in no sum, and nobody was told."""
+    twice = f'{{"A": ["{GOOD.meter.hex()}"], "A": []}}'
+    body = json.dumps(order()).replace('{"A": []}', twice)
+    headers = {"Content-Type": "application/json"}
+    answer = service.ask("POST", "/v1/settlement-runs", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["detail"]) == (
+        422, "a member of an object is there twice",
+    )  # fmt: skip
+    assert service.get("/v1/settlement-runs")["items"] == []
 
 
 def test_a_key_of_more_than_a_week_ago_is_nobody_s_run(service: Served) -> None:

@@ -9,8 +9,10 @@ shows them as `x-roles`. Without one, nobody may: there is no default that lets 
 """
 
 import hmac
+import json
 import re
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from typing import Any, Final
 
@@ -161,6 +163,8 @@ class _Passage:
             await self._record(principal, "403")
             needed = " or ".join(sorted(self.roles))
             raise Problem(403, "role-missing", f"this needs the role {needed}")
+        if self.changes and "json" in request.headers.get("content-type", ""):
+            _require_each_once(await request.body())
         key = await self._key()
         if key is not None:
             known = await to_thread.run_sync(parts.repeated.begin, principal.who, *key)
@@ -236,6 +240,17 @@ class _Passage:
         await to_thread.run_sync(
             self.parts.audit.append, principal.who, self.action, target, outcome, request
         )
+
+
+def _require_each_once(body: bytes) -> None:
+    """Raise a `Problem` where a member of an object is there twice: the last would count unsaid."""
+
+    def members(pairs: list[tuple[str, Any]]) -> None:
+        if len({name for name, _ in pairs}) != len(pairs):
+            raise Problem(422, "invalid-request", "a member of an object is there twice")
+
+    with suppress(ValueError, RecursionError):  # what is no JSON is refused where it is read
+        json.loads(body, object_pairs_hook=members)
 
 
 def _authenticated(parts: ServiceParts, request: Request) -> Principal:
