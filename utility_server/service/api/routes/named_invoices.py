@@ -99,7 +99,10 @@ def _named(request: Request, number: int) -> NamedInvoice:
     contract = utility.contracts.of(invoice.meter, invoice.begin, invoice.end)
     buyer = parts.parties.find(contract.account)
     if buyer is None:
-        raise ServiceRefused("the customer's name and address are not kept")
+        raise ServiceRefused(
+            f"the name and address of meter {invoice.meter.hex()}'s customer are not kept: enter"
+            " them at the contract, on the customer's page or by PUT .../party"
+        )
     seller = Seller.read(parts.settings.folder)
     entry = utility.ledger.entry(number)
     bundle = BILL.bundle.decode(utility.ledger.evidence(entry))
