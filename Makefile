@@ -9,8 +9,11 @@ SEARCH_SECONDS ?= 3600
 BIN := $(VENV)/bin
 SOURCES := applets benchmarks docs meterlet dlms_codec hub listeners meter_codecs protocols sml_codec tariffs tests utility_server
 PYTEST := $(BIN)/python -m pytest -q
-# A worker holds half a gigabyte at the end: memory is bounded on a computer of many cores, too.
-SPREAD := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# One worker more than cores, since tests of several processes wait for one another; four at most, as
+# a worker holds most of a gigabyte at the end.
+WORKERS = $(shell $(BIN)/python -c 'import os; print(min(4, 1 + len(os.sched_getaffinity(0))))' \
+    2>/dev/null || echo 2)
+SPREAD = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # Hundreds of processes start in the tests: each would compile every module anew.
@@ -43,7 +46,7 @@ contracts: $(VENV)/.test ## who may import whom
 docs: $(VENV)/.test ## the documentation as a site, in build/site; broken links and references fail
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-tests: $(VENV)/.test ## pytest, on four cores at most (TESTS="tests/hub -k vault" picks some)
+tests: $(VENV)/.test ## pytest, with four workers at most (TESTS="tests/hub -k vault" picks some)
 	$(PYTEST) $(SPREAD) $(TESTS)
 
 compiled: build/compiled/.built ## sml_codec as extension modules, in build/compiled

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.sockets import free_port
 from tests.support.waiting import PATIENCE
 
 Answers = Callable[[bytes], bytes]
@@ -71,8 +72,7 @@ def broker(folder: Path, config: str = "allow_anonymous true") -> Iterator[int]:
     """Run a broker of MQTT; its port is yielded. Skips where there is no mosquitto."""
     if MOSQUITTO is None:
         pytest.skip("no mosquitto: `apt-get install mosquitto` and this is tested")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     path = folder / "mosquitto.conf"
     own = "user root\n" if os.getuid() == 0 else ""  # else it cannot read this folder
     path.write_text(f"{own}listener {port} 127.0.0.1\n{config}\n")

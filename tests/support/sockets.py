@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 
 from tests.support.waiting import PATIENCE
+from utility_server.stack.own import lasting_port
 
 
 def listening_sockets(process: int) -> set[str]:
@@ -26,10 +27,8 @@ def listening_sockets(process: int) -> set[str]:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on just now."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    return port
+    """Return a port that nobody listens on, nor will while other tests take any that is free."""
+    return lasting_port("127.0.0.1")
 
 
 def ask(address: tuple[str, int], request: bytes) -> bytes:

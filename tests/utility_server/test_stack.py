@@ -15,7 +15,7 @@ from tests.support.waiting import wait_until
 from utility_server.errors import StackRefused
 from utility_server.processes import handles, runs_with
 from utility_server.stack import mosquitto_server
-from utility_server.stack.own import alone, is_free
+from utility_server.stack.own import LASTING, alone, is_free, lasting_port
 from utility_server.stack.whole import Stack, _Part
 
 pytestmark = pytest.mark.one_database
@@ -49,6 +49,17 @@ def test_ports_that_are_taken_are_named_before_anything_is_started(tmp_path: Pat
         with pytest.raises(StackRefused, match="say two ports"), Stack(tmp_path, 1, 9, 9).running():
             pytest.fail("one port for two")
     assert [one.name for one in tmp_path.iterdir()] == ["stack.lock"]
+
+
+def test_a_servers_port_is_none_that_a_system_gives_away() -> None:
+    with socket.create_server(("127.0.0.1", lasting_port("127.0.0.1"))) as other:
+        taken = LASTING.index(other.getsockname()[1])
+        choices = iter([taken, taken, (taken + 1) % len(LASTING)])
+        chosen = lasting_port("127.0.0.1", lambda _size: next(choices))
+        assert chosen != other.getsockname()[1]
+        assert chosen < 32_768, "where Linux begins"
+        with pytest.raises(StackRefused, match="no port between 20000 and 32767 is free"):
+            lasting_port("127.0.0.1", lambda _size: taken)
 
 
 def test_without_mosquitto_a_line_says_so_or_nothing_is_started(

@@ -22,12 +22,13 @@ from typing import Final
 
 from utility_server.errors import StoreError
 from utility_server.processes import runs_with
-from utility_server.stack.own import ANSWER_SECONDS, end_of, is_free, said_since
+from utility_server.stack.own import ANSWER_SECONDS, end_of, is_free, lasting_port, said_since
 
 START_SECONDS: Final = 30.0
 _TOKEN_BYTES: Final = 24
 _READY: Final = "Server is ready"
 _FATAL: Final = "[FTL]"
+_HOST: Final = "127.0.0.1"
 
 
 def server_program() -> Path | None:
@@ -58,7 +59,7 @@ class NatsServer:
     @property
     def url(self) -> str:
         """Where the server listens, once it was started."""
-        return f"nats://127.0.0.1:{int((self.folder / 'port').read_text())}"
+        return f"nats://{_HOST}:{int((self.folder / 'port').read_text())}"
 
     def start(self) -> None:
         """Start the server and wait until it listens; one that runs already stays.
@@ -107,7 +108,7 @@ class NatsServer:
 
     @property
     def _address(self) -> tuple[str, int]:
-        return "127.0.0.1", int((self.folder / "port").read_text())
+        return _HOST, int((self.folder / "port").read_text())
 
     @property
     def log(self) -> Path:
@@ -115,11 +116,9 @@ class NatsServer:
         return self.folder / "server.log"
 
     def _configure(self, token: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = lasting_port(_HOST)
         config = {
-            "listen": f"127.0.0.1:{port}",
+            "listen": f"{_HOST}:{port}",
             "authorization": {"token": token},
             "jetstream": {
                 "store_dir": "jetstream",  # beside this file, also in a copy of the folder

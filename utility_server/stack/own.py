@@ -4,9 +4,10 @@
 import fcntl
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import randbelow
 from typing import Final
 
 from utility_server.errors import StackRefused
@@ -14,7 +15,10 @@ from utility_server.errors import StackRefused
 LOCK: Final = "stack.lock"
 ANSWER_SECONDS: Final = 2.0
 """A server that is up answers sooner; else it is asked again."""
+LASTING: Final = range(20_000, 32_768)
+"""Ports that no system gives away by itself: Linux begins at 32,768, others at 49,152."""
 _MOST_SAID: Final = 1 << 16
+_MOST_TRIES: Final = 100
 
 
 @contextmanager
@@ -53,6 +57,18 @@ def is_free(host: str, port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def lasting_port(host: str, below: Callable[[int], int] = randbelow) -> int:
+    """Return a free port that stays one while its server is down, unless somebody wants just that.
+
+    Raises `StackRefused` where none is found.
+    """
+    for _ in range(_MOST_TRIES):
+        port = LASTING[below(len(LASTING))]
+        if is_free(host, port):
+            return port
+    raise StackRefused(f"{host}: no port between {LASTING.start} and {LASTING.stop - 1} is free")
 
 
 def end_of(log: Path) -> int:
