@@ -12,6 +12,7 @@ import pytest
 from protocols.enrolment import Enrolment
 from protocols.iso7816.apdu import CommandApdu
 from tests.support.enrolment import GOOD
+from tests.support.sockets import free_port
 from tests.support.waiting import PATIENCE
 from utility_server.errors import HeadEndError, HubRefused
 from utility_server.head_end import Address, HeadEnd
@@ -83,8 +84,7 @@ def test_a_peer_that_is_no_hub_is_one_error_that_names_it(
 
 
 def test_a_hub_that_is_off_is_named() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        address = Address("127.0.0.1", server.getsockname()[1])
+    address = Address("127.0.0.1", free_port())
     refused = f"{address}: Connection refused; is `meterlet hub serve` running"
     with pytest.raises(HeadEndError, match=refused):
         HeadEnd(os.urandom).ask(address, GOOD, QUESTION)

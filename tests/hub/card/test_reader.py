@@ -14,6 +14,7 @@ from hub.card.trace import describe
 from protocols.secure_channel.keys import StaticKeys
 from tests.support.card import APPLET_KEYS, KEYS
 from tests.support.card_host import Manager
+from tests.support.sockets import free_port
 from tests.support.waiting import PATIENCE
 
 
@@ -77,8 +78,7 @@ def test_the_longest_frame_is_not_exceeded(card: Card) -> None:
 
 
 def test_a_reader_that_is_not_there_is_named() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    port = free_port()
     with pytest.raises(ReaderError, match=f"no reader .* at 127.0.0.1:{port}"):
         VirtualReader(None, "127.0.0.1", port)  # type: ignore[arg-type]  # it does not come that far
 

@@ -3,7 +3,6 @@
 
 import json
 import os
-import socket
 from pathlib import Path
 
 import click
@@ -18,6 +17,7 @@ from meterlet.commands import reader
 from meterlet.commands.main import main
 from protocols.secure_channel.keys import StaticKeys
 from tests.support.card_host import Manager
+from tests.support.sockets import free_port
 
 
 @pytest.fixture(autouse=True)
@@ -45,8 +45,7 @@ def iin() -> str:
 
 
 def test_a_reader_that_is_not_there_is_one_line_and_code_1() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    port = free_port()
     code, output = run(reader.reader, "--host", "127.0.0.1", "--port", str(port), "--fresh")
     assert code == 1
     assert output.splitlines()[-1].startswith(f"meterlet: no reader (vpcd) at 127.0.0.1:{port}")

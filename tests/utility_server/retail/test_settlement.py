@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The utility's side of a settlement: what is asked, what is refused before a hub is asked."""
 
-import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
@@ -15,6 +14,7 @@ from tariffs import PriceIndex
 from tariffs.energy import PriceSeries
 from tariffs.signing import verify_signed_index
 from tests.support.enrolment import GOOD
+from tests.support.sockets import free_port
 from utility_server.errors import CannotVerify, HeadEndError, NoContract, UnknownCustomer
 from utility_server.head_end import Address
 from utility_server.retail.settlement import Member, ask_for, settle
@@ -64,8 +64,7 @@ def test_an_index_that_does_not_fit_is_refused_before_a_hub_is_asked(
 
 
 def test_who_cannot_be_asked_is_left_out_by_name(utility: Utility) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        closed = Address("127.0.0.1", server.getsockname()[1])
+    closed = Address("127.0.0.1", free_port())
     members = [Member(ENROLMENT.meter, "A", closed), Member(b"\1", "B", closed)]
     told: list[int] = []
     done = settle(utility, SPOT, MARCH, members, utility.head_end(), told.append)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.sockets import free_port
 from tests.support.stand_in import ASKER_KEYS, SERVER, asking, line_to, running
 from tests.support.waiting import PATIENCE
 from utility_server.grid.concentrator.errors import (
@@ -138,8 +139,7 @@ def test_a_request_that_makes_no_sense_is_refused_and_the_line_stays(
 
 
 def test_a_hub_that_is_not_there_is_absent_by_name(concentrator: Concentrator) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = free_port()
     entry = {**GOOD, "address": f"127.0.0.1:{port}"}
     concentrator.hubs_file.write_text(json.dumps({"format": "meterlet hubs 1", "hubs": [entry]}))
     with running(concentrator) as address, line_to(address) as line:
