@@ -48,12 +48,13 @@ def read_json(
     parse_int: Callable[[str], Any] | None = None,
     parse_constant: Callable[[str], Any] | None = None,
     object_hook: Callable[[dict[str, Any]], Any] | None = None,
+    object_pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None,
 ) -> Any:
     """Return the value of a JSON text; raise `ForeignTextRefused`."""
     try:
         found = json.loads(
             text, parse_float=parse_float, parse_int=parse_int, parse_constant=parse_constant,
-            object_hook=object_hook,
+            object_hook=object_hook, object_pairs_hook=object_pairs_hook,
         )  # fmt: skip
     except json.JSONDecodeError as error:
         raise ForeignTextRefused(str(error)) from None

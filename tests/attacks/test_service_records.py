@@ -344,7 +344,7 @@ def test_a_bug_has_an_outcome_on_record_and_tells_nothing(
     def broken(*_: object) -> None:
         raise RuntimeError("a secret of the customer")
 
-    monkeypatch.setattr(type(service.parts.jobs), "create", broken)
+    monkeypatch.setattr(type(service.parts.jobs), "create_in", broken)
     headers = {"Idempotency-Key": "once"}
     for _ in range(2):
         answer = service.ask("POST", "/v1/record-checks", headers=headers)

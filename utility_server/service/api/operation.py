@@ -9,7 +9,6 @@ shows them as `x-roles`. Without one, nobody may: there is no default that lets 
 """
 
 import hmac
-import json
 import re
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
@@ -23,6 +22,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from protocols.canonical.foreign_text import ForeignTextRefused, read_json
 from utility_server.errors import AccessProblem, StoreError, kind_of
 from utility_server.service.access.audit import BEGUN, CUT_OFF, LONGEST, REPEATED
 from utility_server.service.access.roles import Principal, Role
@@ -249,8 +249,8 @@ def _require_each_once(body: bytes) -> None:
         if len({name for name, _ in pairs}) != len(pairs):
             raise Problem(422, "invalid-request", "a member of an object is there twice")
 
-    with suppress(ValueError, RecursionError):  # what is no JSON is refused where it is read
-        json.loads(body, object_pairs_hook=members)
+    with suppress(ForeignTextRefused):  # what is no JSON is refused where it is read
+        read_json(body, object_pairs_hook=members)
 
 
 def _authenticated(parts: ServiceParts, request: Request) -> Principal:
