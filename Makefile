@@ -9,11 +9,8 @@ SEARCH_SECONDS ?= 3600
 BIN := $(VENV)/bin
 SOURCES := applets benchmarks docs meterlet dlms_codec hub listeners meter_codecs protocols sml_codec tariffs tests utility_server
 PYTEST := $(BIN)/python -m pytest -q
-# One worker more than cores, since tests of several processes wait for one another; four at most, as
-# a worker holds most of a gigabyte at the end.
-WORKERS = $(shell $(BIN)/python -c 'import os; print(min(4, 1 + len(os.sched_getaffinity(0))))' \
-    2>/dev/null || echo 2)
-SPREAD = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+# A worker holds most of a gigabyte at the end: memory is bounded on a computer of many cores, too.
+SPREAD := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # Hundreds of processes start in the tests: each would compile every module anew.
