@@ -2,6 +2,10 @@
 """Whose a process is: a number in a file may be another program's by now."""
 
 import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -43,3 +47,17 @@ def handles(process: int, number: int) -> bool:
         return False
     caught = [int(line.split()[1], 16) for line in lines if line.startswith("SigCgt:")]
     return bool(caught and caught[0] >> (number - 1) & 1)
+
+
+def end_process(number_now: Callable[[], int | None], seconds: float) -> None:
+    """Have a process end, and wait for that so long; nothing is done where there is none."""
+    process = number_now()
+    if process is None:
+        return
+    with suppress(ProcessLookupError):
+        os.kill(process, signal.SIGTERM)
+    deadline = time.monotonic() + seconds
+    while number_now() is not None and time.monotonic() < deadline:
+        with suppress(ChildProcessError):
+            os.waitpid(process, os.WNOHANG)
+        time.sleep(0.02)

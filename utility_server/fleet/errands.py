@@ -6,7 +6,6 @@ as begun; the next one looks at the card first and goes on from there. A hub who
 has not failed: it has not answered.
 """
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from protocols.enrolment import Enrolment
 from protocols.iso7816.errors import WireError
 from protocols.remote_admin.server import Errand, Waits
 from protocols.secure_channel.conversation import Conversation
+from utility_server.due_meters import DueMeters
 from utility_server.errors import (
     HeadEndError,
     HubContradicts,
@@ -31,10 +31,6 @@ from utility_server.fleet.rollouts import Due, Outcome, Rollouts
 from utility_server.hub_conversation import HubConversations
 from utility_server.retail.customers import Customers
 
-REFRESH_SECONDS: Final = 1.0
-"""How old the list of meters that something is due for may be."""
-REFRESH_SHARE: Final = 20
-"""Reading that list takes at most one part in so many of the time."""
 POLL_SECONDS: Final = 900
 PAUSE_SECONDS: Final = 2
 CONSENT_SECONDS: Final = 6 * 3600
@@ -56,22 +52,19 @@ class FleetErrands:
     told: Callable[[Due, Outcome], object] | None = None
     """Told of each outcome once it is kept."""
     monotonic: Callable[[], float] = field(default=time.monotonic, repr=False)
-    _due: frozenset[bytes] = frozenset()
-    _fresh_until: float = float("-inf")
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _due: DueMeters = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Nothing is read before it is asked for."""
+        self._due = DueMeters(self.rollouts.due_meters, self.monotonic)
 
     def is_fresh(self) -> bool:
         """Whether what is due was read of late."""
-        return self.monotonic() < self._fresh_until
+        return self._due.is_fresh()
 
     def refresh(self) -> None:
         """Read it, unless another thread just has."""
-        with self._lock:
-            began = self.monotonic()
-            if began >= self._fresh_until:
-                self._due = self.rollouts.due_meters()
-                took = self.monotonic() - began
-                self._fresh_until = began + max(REFRESH_SECONDS, REFRESH_SHARE * took)
+        self._due.refresh()
 
     def is_waiting(self, meter: bytes) -> bool:
         """Whether something is due for a meter."""
@@ -86,8 +79,7 @@ class FleetErrands:
         for due in self.rollouts.due(meter):
             if self.rollouts.begin(due):
                 return self._settling(due)
-        with self._lock:
-            self._due -= {meter}
+        self._due.drop(meter)
         return None
 
     def _settling(self, due: Due) -> Errand:

@@ -5,31 +5,25 @@ An answer is kept before the hub is sent anything more; the run verifies and ent
 connection broke is asked the same question again, byte for byte, so that it counts it once.
 """
 
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final
 
 from protocols.iso7816.errors import WireError
 from protocols.remote_admin.server import Errand, Waits
+from utility_server.due_meters import DueMeters
 from utility_server.errors import HeadEndError, HubRefused, StoreError, UtilityError
 from utility_server.gateway.errands import (
     FAILED_SECONDS,
     INCOMPLETE_SECONDS,
     PAUSE_SECONDS,
     POLL_SECONDS,
-    REFRESH_SECONDS,
-    REFRESH_SHARE,
 )
 from utility_server.hub_conversation import HubConversations
 from utility_server.retail.claim_runs import ClaimItem, ClaimItems
 from utility_server.retail.claims import command_of, saying_what_to_do
 from utility_server.retail.utility import Utility
-
-CLAIM_REFRESH_SECONDS: Final = REFRESH_SECONDS
-"""How old the list of meters that are waited for may be."""
 
 
 @dataclass(slots=True)
@@ -42,22 +36,19 @@ class ClaimErrands:
     failed: Callable[[ClaimItem, UtilityError], object] | None = None
     """Told of each hub that did not answer, once that is kept."""
     monotonic: Callable[[], float] = field(default=time.monotonic, repr=False)
-    _due: frozenset[bytes] = frozenset()
-    _fresh_until: float = float("-inf")
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _due: DueMeters = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Nothing is read before it is asked for."""
+        self._due = DueMeters(self.items.due_meters, self.monotonic)
 
     def is_fresh(self) -> bool:
         """Whether what is waited for was read of late."""
-        return self.monotonic() < self._fresh_until
+        return self._due.is_fresh()
 
     def refresh(self) -> None:
         """Read it, unless another thread just has."""
-        with self._lock:
-            began = self.monotonic()
-            if began >= self._fresh_until:
-                self._due = self.items.due_meters()
-                took = self.monotonic() - began
-                self._fresh_until = began + max(CLAIM_REFRESH_SECONDS, REFRESH_SHARE * took)
+        self._due.refresh()
 
     def is_waiting(self, meter: bytes) -> bool:
         """Whether a meter's hub is waited for."""
@@ -72,8 +63,7 @@ class ClaimErrands:
         waiting = self.items.waiting(meter)
         if waiting:
             return self._guarded(waiting[0])
-        with self._lock:
-            self._due -= {meter}
+        self._due.drop(meter)
         return None
 
     def _guarded(self, item: ClaimItem) -> Errand:

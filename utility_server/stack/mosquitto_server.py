@@ -8,7 +8,6 @@ are those of `meterlet utility broker-files`.
 import importlib.util
 import os
 import shutil
-import signal
 import socket
 import ssl
 import subprocess
@@ -21,6 +20,7 @@ from typing import Final
 from utility_server.errors import StoreError
 from utility_server.gateway.broker_files import BrokerFiles
 from utility_server.gateway.certificates import CertificateAuthority
+from utility_server.processes import end_process
 from utility_server.stack.own import ANSWER_SECONDS, end_of, said_since
 
 HOST: Final = "127.0.0.1"
@@ -128,13 +128,4 @@ class MosquittoServer:
 
     def stop(self) -> None:
         """Stop the broker."""
-        process = self.process
-        if process is None:
-            return
-        with suppress(ProcessLookupError):
-            os.kill(process, signal.SIGTERM)
-        deadline = time.monotonic() + START_SECONDS
-        while self.process is not None and time.monotonic() < deadline:
-            with suppress(ChildProcessError):
-                os.waitpid(process, os.WNOHANG)
-            time.sleep(0.02)
+        end_process(lambda: self.process, START_SECONDS)

@@ -9,7 +9,6 @@ import json
 import os
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from utility_server.errors import StoreError
-from utility_server.processes import runs_with
+from utility_server.processes import end_process, runs_with
 from utility_server.stack.own import ANSWER_SECONDS, end_of, is_free, lasting_port, said_since
 
 START_SECONDS: Final = 30.0
@@ -142,13 +141,4 @@ class NatsServer:
 
     def stop(self) -> None:
         """Stop the server."""
-        process = self.process
-        if process is None:
-            return
-        with suppress(ProcessLookupError):
-            os.kill(process, signal.SIGTERM)
-        deadline = time.monotonic() + START_SECONDS
-        while self.process is not None and time.monotonic() < deadline:
-            with suppress(ChildProcessError):
-                os.waitpid(process, os.WNOHANG)
-            time.sleep(0.02)
+        end_process(lambda: self.process, START_SECONDS)
